@@ -1,0 +1,3 @@
+//! The way of a frame: decode, detect, track, crop, classify, smooth, segment.
+
+pub mod frame;

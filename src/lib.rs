@@ -1,0 +1,12 @@
+//! `annotate` watches sign-language video and writes down what the signer's face does, frame by frame.
+//!
+//! - [`timeline`]: the words everybody uses: expressions, frames, tracks, segments, the whole timeline
+//! - [`annotate`]: the way of a frame, in its order: decode, detect, track, crop, classify, smooth, segment
+//! - [`write`]: one file a format, all behind one `Writer` trait
+//! - [`model`]: model directories, networks, weights in and out
+//! - [`infer`]: running a network over crops; `infer::kernels` holds the arithmetic under the networks
+//! - [`train`]: the way of a training image: manifest, augment, load, train, measure, report
+//! - [`cli`]: one file a subcommand
+
+pub mod annotate;
+pub mod timeline;

@@ -1,0 +1,3 @@
+//! Parse arguments, call one function, map the error to an exit code; nothing else.
+
+fn main() {}
