@@ -9,4 +9,6 @@
 //! - [`cli`]: one file a subcommand
 
 pub mod annotate;
+pub mod infer;
+pub mod model;
 pub mod timeline;

@@ -1,0 +1,3 @@
+//! Running a network over crops.
+
+pub mod kernels;

@@ -1,0 +1,135 @@
+//! `config.json`: everything about a model that is not a weight.
+
+use serde::{Deserialize, Serialize};
+
+use super::efficientnet::EfficientNetConfig;
+use super::mobilenet::MobileNetConfig;
+use crate::timeline::Expression;
+
+/// The contents of a model directory's `config.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelConfig {
+    /// The model's name, as it stands in outputs.
+    pub name: String,
+    /// The network.
+    pub architecture: Architecture,
+    /// What the network looks at.
+    pub input: Input,
+    /// The classes in the order of the network's outputs; always the canonical order.
+    pub classes: Vec<Expression>,
+    /// Logits are divided by this before the softmax (Guo et al. 2017); 1 where not calibrated.
+    pub temperature: f32,
+    /// Where the weights come from: data, recipe, licence.
+    #[serde(default)]
+    pub training: serde_json::Value,
+    /// Figures of the model card.
+    #[serde(default)]
+    pub metrics: serde_json::Value,
+    /// SHA-256 of `model.safetensors`, lower-case hexadecimal.
+    pub sha256: String,
+}
+
+/// A network and its width and depth.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "family", rename_all = "snake_case")]
+pub enum Architecture {
+    /// MobileNetV1.
+    MobilenetV1(MobileNetConfig),
+    /// EfficientNet.
+    Efficientnet(EfficientNetConfig),
+}
+
+/// The picture a network takes: `[side, side, colours]`, `(value / 255 - mean) / deviation`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Input {
+    /// Side of the square picture, pixels.
+    pub side: usize,
+    /// Luma or colour.
+    pub colours: Colours,
+    /// Mean of each channel, in 0..=1.
+    pub mean: Vec<f32>,
+    /// Standard deviation of each channel, in 0..=1.
+    pub deviation: Vec<f32>,
+}
+
+/// The channels of a picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Colours {
+    /// Brightness only.
+    Luma,
+    /// Red, green, blue.
+    Rgb,
+}
+
+impl Colours {
+    /// How many channels.
+    pub fn count(self) -> usize {
+        match self {
+            Self::Luma => 1,
+            Self::Rgb => 3,
+        }
+    }
+}
+
+impl ModelConfig {
+    /// What is wrong with the values, as a sentence; `None` where nothing is.
+    pub fn fault(&self) -> Option<String> {
+        let channels = self.input.colours.count();
+        if self.classes != Expression::ALL {
+            return Some("classes are not the seven canonical ones in canonical order".into());
+        }
+        if !(8..=1024).contains(&self.input.side) {
+            return Some(format!("input side {} is not between 8 and 1024", self.input.side));
+        }
+        if self.input.mean.len() != channels || self.input.deviation.len() != channels {
+            return Some(format!("mean and deviation need {channels} value(s) each"));
+        }
+        if !self.input.deviation.iter().all(|d| *d > 0.0) {
+            return Some("deviations are not all positive".into());
+        }
+        if !(self.temperature > 0.0 && self.temperature.is_finite()) {
+            return Some(format!("temperature {} is not positive", self.temperature));
+        }
+        self.architecture.fault()
+    }
+}
+
+/// Widths and depths beyond these belong to no network of the two families; they bound the memory a config can ask for.
+const LARGEST_CHANNELS: usize = 8192;
+const LARGEST_DEPTH: usize = 256;
+
+impl Architecture {
+    fn fault(&self) -> Option<String> {
+        let (channels, strides, depth): (Vec<usize>, Vec<usize>, usize) = match self {
+            Self::MobilenetV1(c) => (
+                c.blocks.iter().map(|b| b.channels).chain([c.stem_channels, c.feature_units.max(1)]).collect(),
+                c.blocks.iter().map(|b| b.stride).chain([c.stem_stride]).collect(),
+                c.blocks.len(),
+            ),
+            Self::Efficientnet(c) => (
+                c.stages
+                    .iter()
+                    .flat_map(|s| [s.channels, s.channels.saturating_mul(s.expand)])
+                    .chain([c.stem_channels, c.head_channels])
+                    .collect(),
+                c.stages.iter().map(|s| s.stride).chain([c.stem_stride]).collect(),
+                c.stages.iter().fold(0, |sum, s| sum.saturating_add(s.repeats)),
+            ),
+        };
+        if let Some(wrong) = channels.iter().find(|c| !(1..=LARGEST_CHANNELS).contains(*c)) {
+            return Some(format!("a layer of {wrong} channels is outside 1 to {LARGEST_CHANNELS}"));
+        }
+        if let Some(wrong) = strides.iter().find(|s| !(1..=4).contains(*s)) {
+            return Some(format!("stride {wrong} is outside 1 to 4"));
+        }
+        if let Self::Efficientnet(c) = self
+            && let Some(stage) = c.stages.iter().find(|s| ![1, 3, 5, 7].contains(&s.kernel))
+        {
+            return Some(format!("kernel {} is not 1, 3, 5 or 7", stage.kernel));
+        }
+        (depth > LARGEST_DEPTH).then(|| format!("{depth} blocks are more than {LARGEST_DEPTH}"))
+    }
+}

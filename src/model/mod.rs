@@ -1,0 +1,231 @@
+//! Model directories: `config.json`, `model.safetensors` and a model card, in and out.
+//!
+//! Tensors are stored channels last: dense convolutions `[kernel * kernel * in, out]`, depthwise ones
+//! `[kernel, kernel, channels]`, 1x1 convolutions and fully connected layers `[in, out]`.
+
+pub mod config;
+pub mod efficientnet;
+pub mod layers;
+pub mod mobilenet;
+pub mod ops;
+pub mod parameters;
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+
+use candle_core::{D, DType, Device, Result as CandleResult, Tensor};
+use sha2::{Digest, Sha256};
+
+pub use config::{Architecture, Colours, Input, ModelConfig};
+pub use layers::Phase;
+pub use parameters::{Parameters, Purpose, WeightsError};
+
+use crate::timeline::{Expression, ModelIdentity};
+
+/// A network of one of the known families.
+pub enum Network {
+    /// MobileNetV1.
+    MobileNet(mobilenet::MobileNet),
+    /// EfficientNet.
+    EfficientNet(efficientnet::EfficientNet),
+}
+
+impl Network {
+    /// Builds the network on `parameters`, which get one variable for each of its tensors.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn new(parameters: &Parameters, architecture: &Architecture, colours: Colours) -> CandleResult<Self> {
+        let (scope, colours) = (parameters.root(), colours.count());
+        Ok(match architecture {
+            Architecture::MobilenetV1(config) => {
+                Self::MobileNet(mobilenet::MobileNet::new(&scope, config, colours, Expression::COUNT)?)
+            }
+            Architecture::Efficientnet(config) => {
+                Self::EfficientNet(efficientnet::EfficientNet::new(&scope, config, colours, Expression::COUNT)?)
+            }
+        })
+    }
+
+    /// Normalised pictures `[images, side, side, colours]` to logits `[images, 7]`.
+    ///
+    /// # Errors
+    /// If the shapes do not fit.
+    pub fn forward(&self, x: &Tensor, phase: Phase) -> CandleResult<Tensor> {
+        match self {
+            Self::MobileNet(network) => network.forward(x, phase),
+            Self::EfficientNet(network) => network.forward(x, phase),
+        }
+    }
+}
+
+/// Why a model cannot be used. Each message names the file.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum ModelError {
+    #[error("{}: no such model; give a directory with config.json and model.safetensors, or one of: {known}", path.display())]
+    NotFound { path: PathBuf, known: String },
+    #[error("{}: {source}", path.display())]
+    Unreadable { path: PathBuf, source: std::io::Error },
+    #[error("{}: {reason}", path.display())]
+    Config { path: PathBuf, reason: String },
+    #[error("{}: not a safetensors file: {reason}", path.display())]
+    NotSafetensors { path: PathBuf, reason: String },
+    #[error("{}: {source}", path.display())]
+    Weights { path: PathBuf, source: WeightsError },
+    #[error("{}: SHA-256 is {found}, config.json says {expected}", path.display())]
+    Changed { path: PathBuf, expected: String, found: String },
+    #[error("the device failed: {0}")]
+    Device(#[from] candle_core::Error),
+}
+
+/// A loaded network with everything needed to use it.
+pub struct Model {
+    config: ModelConfig,
+    network: Network,
+    device: Device,
+}
+
+/// The file names in a model directory.
+pub const CONFIG_FILE: &str = "config.json";
+/// The weights.
+pub const WEIGHTS_FILE: &str = "model.safetensors";
+/// The model card.
+pub const CARD_FILE: &str = "README.md";
+
+/// A weights file larger than this belongs to no network of the two families (EfficientNet-B7 has 260 MB).
+const LARGEST_WEIGHTS: u64 = 512 << 20;
+/// A config larger than this is not one.
+const LARGEST_CONFIG: u64 = 1 << 20;
+
+impl Model {
+    /// Loads a model directory.
+    ///
+    /// # Errors
+    /// If a file is missing or unreadable, the config is not valid, the hash differs, or a tensor is missing, unknown,
+    /// of the wrong shape or type, or not finite.
+    pub fn load(directory: &Path, device: &Device) -> Result<Self, ModelError> {
+        if !directory.is_dir() {
+            return Err(ModelError::NotFound { path: directory.into(), known: String::new() });
+        }
+        let config = read_bounded(&directory.join(CONFIG_FILE), LARGEST_CONFIG)?;
+        let weights = read_bounded(&directory.join(WEIGHTS_FILE), LARGEST_WEIGHTS)?;
+        Self::from_bytes(&config, &weights, directory, device)
+    }
+
+    /// Builds a model from the contents of its two files; `origin` stands in messages.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn from_bytes(config: &[u8], weights: &[u8], origin: &Path, device: &Device) -> Result<Self, ModelError> {
+        let config_path = origin.join(CONFIG_FILE);
+        let weights_path = origin.join(WEIGHTS_FILE);
+        let config: ModelConfig = serde_json::from_slice(config)
+            .map_err(|e| ModelError::Config { path: config_path.clone(), reason: e.to_string() })?;
+        if let Some(reason) = config.fault() {
+            return Err(ModelError::Config { path: config_path, reason });
+        }
+        let found = sha256(weights);
+        if found != config.sha256 {
+            return Err(ModelError::Changed { path: weights_path, expected: config.sha256, found });
+        }
+        let tensors = read_tensors(weights)
+            .map_err(|reason| ModelError::NotSafetensors { path: weights_path.clone(), reason })?;
+        let parameters = Parameters::new(Purpose::Inference, device);
+        let network = Network::new(&parameters, &config.architecture, config.input.colours)?;
+        parameters.set(&tensors).map_err(|e| match e {
+            parameters::SetError::Weights(source) => ModelError::Weights { path: weights_path, source },
+            parameters::SetError::Device(e) => ModelError::Device(e),
+        })?;
+        Ok(Self { config, network, device: device.clone() })
+    }
+
+    /// What outputs say about the model.
+    pub fn identity(&self) -> ModelIdentity {
+        ModelIdentity {
+            name: self.config.name.clone(),
+            sha256: self.config.sha256.clone(),
+            classes: self.config.classes.clone(),
+        }
+    }
+
+    /// The config.
+    pub fn config(&self) -> &ModelConfig {
+        &self.config
+    }
+
+    /// The device the weights are on.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Logits `[images, 7]` of `pictures`, `[images, side, side, colours]` with values 0 to 255, row by row.
+    ///
+    /// # Errors
+    /// If the length does not fit or the device fails.
+    pub fn logits(&self, pictures: Vec<f32>) -> CandleResult<Tensor> {
+        let input = &self.config.input;
+        let picture = input.side * input.side * input.colours.count();
+        let shape = (pictures.len() / picture, input.side, input.side, input.colours.count());
+        let x = Tensor::from_vec(input.normalised(pictures), shape, &Device::Cpu)?.to_device(&self.device)?;
+        self.network.forward(&x, Phase::Inference)
+    }
+
+    /// Calibrated probabilities of `pictures`, as for [`logits`](Self::logits).
+    ///
+    /// # Errors
+    /// As [`logits`](Self::logits).
+    pub fn probabilities(&self, pictures: Vec<f32>) -> CandleResult<Vec<crate::timeline::Probabilities>> {
+        let logits = (self.logits(pictures)? / f64::from(self.config.temperature))?;
+        let rows: Vec<Vec<f32>> = candle_nn::ops::softmax(&logits, D::Minus1)?.to_vec2()?;
+        Ok(rows
+            .into_iter()
+            .map(|row| std::array::from_fn(|class| row[class]))
+            .collect())
+    }
+}
+
+impl Input {
+    /// Values 0 to 255 as the network wants them.
+    pub fn normalised(&self, mut values: Vec<f32>) -> Vec<f32> {
+        for pixel in values.chunks_exact_mut(self.mean.len()) {
+            for (value, (mean, deviation)) in pixel.iter_mut().zip(self.mean.iter().zip(&self.deviation)) {
+                *value = (*value / 255.0 - mean) / deviation;
+            }
+        }
+        values
+    }
+}
+
+/// Serialises tensors as a safetensors file, in half precision where `half` is set.
+///
+/// # Errors
+/// If the tensors cannot be converted.
+pub fn write_tensors(tensors: &BTreeMap<String, Tensor>, half: bool) -> anyhow::Result<Vec<u8>> {
+    let dtype = if half { DType::F16 } else { DType::F32 };
+    let tensors: HashMap<&String, Tensor> =
+        tensors.iter().map(|(name, t)| Ok((name, t.to_device(&Device::Cpu)?.to_dtype(dtype)?))).collect::<CandleResult<_>>()?;
+    Ok(safetensors::serialize(tensors.iter().map(|(name, t)| (name.as_str(), t)), None)?)
+}
+
+/// Reads a safetensors file's tensors, or says why not.
+pub(crate) fn read_tensors(bytes: &[u8]) -> Result<BTreeMap<String, Tensor>, String> {
+    let tensors = candle_core::safetensors::load_buffer(bytes, &Device::Cpu).map_err(|e| e.to_string())?;
+    Ok(tensors.into_iter().collect())
+}
+
+/// SHA-256 of `bytes`, lower-case hexadecimal.
+pub fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn read_bounded(path: &Path, largest: u64) -> Result<Vec<u8>, ModelError> {
+    let unreadable = |source| ModelError::Unreadable { path: path.into(), source };
+    let size = std::fs::metadata(path).map_err(unreadable)?.len();
+    if size > largest {
+        return Err(unreadable(std::io::Error::other(format!("{size} bytes are more than the {largest} expected"))));
+    }
+    std::fs::read(path).map_err(unreadable)
+}
+
+
