@@ -9,6 +9,8 @@
 //! - [`cli`]: one file a subcommand
 
 pub mod annotate;
+pub mod cli;
 pub mod infer;
 pub mod model;
+pub mod train;
 pub mod timeline;

@@ -1,3 +1,18 @@
 //! Parse arguments, call one function, map the error to an exit code; nothing else.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    match annotate::cli::Cli::parse().run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("annotate: {failure}");
+            ExitCode::from(annotate::cli::exit_code(&failure))
+        }
+    }
+}

@@ -9,6 +9,7 @@ pub mod layers;
 pub mod mobilenet;
 pub mod ops;
 pub mod parameters;
+pub mod registry;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -106,7 +107,7 @@ impl Model {
     /// of the wrong shape or type, or not finite.
     pub fn load(directory: &Path, device: &Device) -> Result<Self, ModelError> {
         if !directory.is_dir() {
-            return Err(ModelError::NotFound { path: directory.into(), known: String::new() });
+            return Err(ModelError::NotFound { path: directory.into(), known: registry::names() });
         }
         let config = read_bounded(&directory.join(CONFIG_FILE), LARGEST_CONFIG)?;
         let weights = read_bounded(&directory.join(WEIGHTS_FILE), LARGEST_WEIGHTS)?;
@@ -227,5 +228,3 @@ fn read_bounded(path: &Path, largest: u64) -> Result<Vec<u8>, ModelError> {
     }
     std::fs::read(path).map_err(unreadable)
 }
-
-

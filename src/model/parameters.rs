@@ -116,9 +116,17 @@ impl Parameters {
         Scope { parameters: self.clone(), prefix: String::new() }
     }
 
-    /// All tensors, by name.
-    pub fn tensors(&self) -> BTreeMap<String, Tensor> {
-        self.lock().iter().map(|(name, var)| (name.clone(), var.as_detached_tensor())).collect()
+    /// Copies of all tensors, by name.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn tensors(&self) -> Result<BTreeMap<String, Tensor>> {
+        self.lock().iter().map(|(name, var)| Ok((name.clone(), var.as_detached_tensor().copy()?))).collect()
+    }
+
+    /// Where the tensors live.
+    pub fn device(&self) -> &Device {
+        &self.device
     }
 
     /// The variables by name.

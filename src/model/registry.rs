@@ -1,0 +1,46 @@
+//! The models that come with the program.
+
+use std::path::{Path, PathBuf};
+
+use candle_core::Device;
+
+use super::{Model, ModelError};
+
+/// A model compiled into the program.
+pub struct Embedded {
+    /// What `--model` takes.
+    pub name: &'static str,
+    config: &'static [u8],
+    weights: &'static [u8],
+    /// The model card.
+    pub card: &'static str,
+}
+
+/// The name of the model used where none is named.
+pub const DEFAULT: &str = "default";
+
+/// All of them.
+pub const EMBEDDED: &[Embedded] = &[/*
+    name: DEFAULT,
+    config: include_bytes!("../../assets/models/default/config.json"),
+    weights: include_bytes!("../../assets/models/default/model.safetensors"),
+*/];
+
+/// The embedded names, separated by commas.
+pub fn names() -> String {
+    EMBEDDED.iter().map(|m| m.name).collect::<Vec<_>>().join(", ")
+}
+
+/// Loads the model that `--model` names: an embedded one, else a directory.
+///
+/// # Errors
+/// As [`Model::load`].
+pub fn open(name: &Path, device: &Device) -> Result<Model, ModelError> {
+    match EMBEDDED.iter().find(|m| Path::new(m.name) == name) {
+        Some(embedded) => {
+            let origin: PathBuf = [Path::new("built in"), name].iter().collect();
+            Model::from_bytes(embedded.config, embedded.weights, &origin, device)
+        }
+        None => Model::load(name, device),
+    }
+}

@@ -1,0 +1,221 @@
+//! Manifests: one CSV row an image, with its label, its group and its split.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::timeline::{Expression, Probabilities};
+
+/// Which part of the data a row belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum Split {
+    /// Weights are fitted on it.
+    Train,
+    /// Epochs and settings are chosen on it.
+    Validation,
+    /// Reported on, once.
+    Test,
+}
+
+impl Split {
+    /// The name as it stands in manifests.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Validation => "validation",
+            Self::Test => "test",
+        }
+    }
+}
+
+/// One image. In the file, `path` is relative to the manifest's folder.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Row {
+    /// The image file, or a strip of square cells one below the other.
+    pub path: PathBuf,
+    /// Which cell of a strip, from 0; none for a plain image.
+    #[serde(default)]
+    pub cell: Option<usize>,
+    /// The class, where the annotators agree on one. Rows without a label can be trained on by their soft labels and
+    /// are left out of evaluation.
+    #[serde(default)]
+    pub label: Option<Expression>,
+    /// Who is shown.
+    #[serde(default)]
+    pub subject: Option<String>,
+    /// The video or series the image is from.
+    #[serde(default)]
+    pub sequence: Option<String>,
+    /// Its place there.
+    #[serde(default)]
+    pub frame: Option<u64>,
+    /// Training, validation or test.
+    pub split: Split,
+    /// Factor on the image's loss.
+    #[serde(default = "one")]
+    pub weight: f32,
+    /// Share of the annotators' votes for each class; the seven sum to 1.
+    #[serde(default)]
+    pub soft_neutral: Option<f32>,
+    #[serde(default)]
+    #[allow(missing_docs)]
+    pub soft_happiness: Option<f32>,
+    #[serde(default)]
+    #[allow(missing_docs)]
+    pub soft_sadness: Option<f32>,
+    #[serde(default)]
+    #[allow(missing_docs)]
+    pub soft_surprise: Option<f32>,
+    #[serde(default)]
+    #[allow(missing_docs)]
+    pub soft_fear: Option<f32>,
+    #[serde(default)]
+    #[allow(missing_docs)]
+    pub soft_disgust: Option<f32>,
+    #[serde(default)]
+    #[allow(missing_docs)]
+    pub soft_anger: Option<f32>,
+}
+
+fn one() -> f32 {
+    1.0
+}
+
+impl Row {
+    /// The distribution over classes to learn: the votes where there are any, else all on the label.
+    pub fn target(&self) -> Option<Probabilities> {
+        let soft = [
+            self.soft_neutral,
+            self.soft_happiness,
+            self.soft_sadness,
+            self.soft_surprise,
+            self.soft_fear,
+            self.soft_disgust,
+            self.soft_anger,
+        ];
+        if soft.iter().any(Option::is_some) {
+            return Some(soft.map(|share| share.unwrap_or(0.0)));
+        }
+        self.label.map(|label| {
+            let mut target = [0.0; Expression::COUNT];
+            target[label.index()] = 1.0;
+            target
+        })
+    }
+
+    /// Sets the votes' shares.
+    pub fn set_soft(&mut self, shares: Probabilities) {
+        let [neutral, happiness, sadness, surprise, fear, disgust, anger] = shares.map(Some);
+        (self.soft_neutral, self.soft_happiness, self.soft_sadness) = (neutral, happiness, sadness);
+        (self.soft_surprise, self.soft_fear, self.soft_disgust, self.soft_anger) = (surprise, fear, disgust, anger);
+    }
+}
+
+/// Why a manifest cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum ManifestError {
+    #[error("{}: {source}", path.display())]
+    Unreadable { path: PathBuf, source: std::io::Error },
+    #[error("{}, line {line}: {reason}", path.display())]
+    Row { path: PathBuf, line: u64, reason: String },
+    #[error("{}: no rows", path.display())]
+    Empty { path: PathBuf },
+}
+
+/// Reads a manifest; the rows' paths come back relative to the current folder.
+///
+/// # Errors
+/// If the file is missing, or a row has an unknown label or split, a path that is empty, or numbers out of range. The
+/// message names the line.
+pub fn read(path: &Path) -> Result<Vec<Row>, ManifestError> {
+    let file = std::fs::File::open(path).map_err(|source| ManifestError::Unreadable { path: path.into(), source })?;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let mut reader = csv::Reader::from_reader(file);
+    let fault = |line: u64, reason: String| ManifestError::Row { path: path.into(), line, reason };
+    let mut rows = Vec::new();
+    for (index, row) in reader.deserialize::<Row>().enumerate() {
+        let mut row = row.map_err(|e| fault(e.position().map_or(index as u64 + 2, csv::Position::line), e.to_string()))?;
+        let line = index as u64 + 2;
+        if row.path.as_os_str().is_empty() {
+            return Err(fault(line, "the path is empty".into()));
+        }
+        if !(row.weight >= 0.0 && row.weight.is_finite()) {
+            return Err(fault(line, format!("weight {} is not a number from 0", row.weight)));
+        }
+        match row.target() {
+            None => return Err(fault(line, "neither a label nor soft labels".into())),
+            Some(target) => {
+                let sum: f32 = target.iter().sum();
+                if !target.iter().all(|share| (0.0..=1.0).contains(share)) || (sum - 1.0).abs() > 1e-3 {
+                    return Err(fault(line, format!("soft labels sum to {sum}, not to 1")));
+                }
+            }
+        }
+        row.path = folder.join(row.path);
+        rows.push(row);
+    }
+    if rows.is_empty() {
+        return Err(ManifestError::Empty { path: path.into() });
+    }
+    Ok(rows)
+}
+
+/// Writes `rows` as CSV.
+///
+/// # Errors
+/// If writing fails.
+pub fn write(rows: &[Row], to: impl std::io::Write) -> csv::Result<()> {
+    let mut writer = csv::Writer::from_writer(to);
+    for row in rows {
+        writer.serialize(row)?;
+    }
+    writer.flush()?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read_text(text: &str) -> Result<Vec<Row>, ManifestError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("manifest.csv");
+        std::fs::write(&path, text).unwrap();
+        read(&path)
+    }
+
+    #[test]
+    fn a_plain_manifest_needs_only_path_label_and_split() {
+        let rows = read_text("path,label,split\na.png,fear,train\n").unwrap();
+        assert_eq!(rows[0].label, Some(Expression::Fear));
+        assert_eq!(rows[0].target().unwrap()[Expression::Fear.index()], 1.0);
+        assert!(rows[0].path.ends_with("a.png") && rows[0].path.is_absolute());
+    }
+
+    #[test]
+    fn a_bad_row_is_named_by_its_line() {
+        for (text, part) in [
+            ("path,label,split\na.png,fear,train\nb.png,joy,train\n", "line 3"),
+            ("path,label,split\n,fear,train\n", "empty"),
+            ("path,label,split\na.png,,train\n", "neither"),
+            ("path,label,split,soft_fear\na.png,,train,0.5\n", "sum to 0.5"),
+            ("path,label,split,weight\na.png,fear,train,NaN\n", "weight"),
+            ("path,label,split\n", "no rows"),
+        ] {
+            let message = read_text(text).unwrap_err().to_string();
+            assert!(message.contains(part), "{message}");
+        }
+    }
+
+    #[test]
+    fn rows_survive_writing_and_reading() {
+        let mut row = read_text("path,label,split\na.png,fear,test\n").unwrap().remove(0);
+        row.set_soft([0.1, 0.0, 0.0, 0.2, 0.7, 0.0, 0.0]);
+        row.cell = Some(7);
+        let mut bytes = Vec::new();
+        write(&[row.clone()], &mut bytes).unwrap();
+        assert_eq!(read_text(std::str::from_utf8(&bytes).unwrap()).unwrap(), [row]);
+    }
+}

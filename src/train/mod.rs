@@ -1,0 +1,12 @@
+//! The way of a training image: manifest, data set, augment, load, train, measure, report.
+
+pub mod augment;
+pub mod dataset;
+pub mod import;
+pub mod loader;
+pub mod manifest;
+pub mod metrics;
+pub mod optim;
+pub mod recipe;
+pub mod report;
+pub mod trainer;
