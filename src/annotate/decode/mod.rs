@@ -1,0 +1,540 @@
+//! The first stage: from a file or stream to displayed pictures with exact times. FFmpeg is used here and nowhere else.
+#![allow(unsafe_code)] // A few fields of FFmpeg's contexts are not in the binding.
+
+mod picture;
+mod prepare;
+mod source;
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Once};
+
+use ffmpeg_next as ffmpeg;
+use ffmpeg_next::codec::packet::side_data::Type as SideData;
+use ffmpeg_next::frame::Video;
+use ffmpeg_next::{Packet, Rational, ffi};
+use serde::{Deserialize, Serialize};
+
+use super::frame::Frame;
+use crate::timeline::{Damage, DamageKind, Media};
+use picture::DecodedPicture;
+use prepare::{Display, Preparer};
+pub use source::Source;
+
+/// When interlaced pictures are turned into progressive ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum Deinterlace {
+    /// Frames flagged as interlaced.
+    Auto,
+    /// Every frame.
+    On,
+    /// None.
+    Off,
+}
+
+/// How to decode.
+#[derive(Debug, Clone)]
+pub struct DecodeOptions {
+    /// When to deinterlace.
+    pub deinterlace: Deinterlace,
+    /// First moment wanted, seconds of container time.
+    pub start_s: Option<f64>,
+    /// First moment no longer wanted, seconds of container time.
+    pub end_s: Option<f64>,
+    /// Largest picture, pixels.
+    pub max_pixels: u64,
+    /// Decoding threads; one is best where other stages keep the cores busy (docs/benchmarks.md).
+    pub threads: usize,
+    /// Set to stop, also in the middle of a blocked read.
+    pub interrupt: Arc<AtomicBool>,
+}
+
+/// Why nothing can be decoded.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum DecodeError {
+    #[error("{name}: no such file")]
+    Missing { name: String },
+    #[error("{name}: is a directory; give a video file")]
+    Directory { name: String },
+    #[error("{name}: the file is empty")]
+    Empty { name: String },
+    #[error("{name}: not a video, or damaged beyond recognition")]
+    NotVideo { name: String },
+    #[error("{name}: this kind of file is not opened (playlists, image files and network addresses are not videos)")]
+    Refused { name: String },
+    #[error("{name}: cannot be opened: {reason}")]
+    NotOpened { name: String, reason: String },
+    #[error("{name}: has no video stream")]
+    NoVideo { name: String },
+    #[error("{name}: there is no decoder for {codec}")]
+    NoDecoder { name: String, codec: String },
+    #[error("{name}: not one frame could be decoded: {reason}")]
+    NothingDecoded { name: String, reason: String },
+    #[error("{name}: pictures of {width}x{height} are larger than the limit of {limit} pixels (see --max-pixels)")]
+    TooLarge { name: String, width: u32, height: u32, limit: u64 },
+    #[error("{name}: no frame lies between --start and --end")]
+    EmptyRange { name: String },
+    #[error("{name}: interrupted")]
+    Interrupted { name: String },
+    #[error("{name}: the pictures cannot be converted: {reason}")]
+    Conversion { name: String, reason: String },
+}
+
+/// What is known once everything is decoded.
+#[derive(Debug, Clone)]
+pub struct Decoded {
+    /// The input, with the final counts.
+    pub media: Media,
+    /// How long the last frame is shown, seconds.
+    pub last_frame_duration_s: f64,
+    /// Damage, in order of place.
+    pub damage: Vec<Damage>,
+    /// Why the frames are not all there; empty where they are.
+    pub incomplete_because: Vec<String>,
+}
+
+/// A video being decoded.
+pub struct Decoder {
+    name: String,
+    input: ffmpeg::format::context::Input,
+    decoder: ffmpeg::decoder::Video,
+    stream: usize,
+    options: DecodeOptions,
+    preparer: Preparer<Stamp>,
+    ready: VecDeque<(Video, Stamp)>,
+    ended: bool,
+    clock: Clock,
+    media: Media,
+    stated_frames: Option<u64>,
+    stated_end_s: Option<f64>,
+    decoded: usize,
+    given: usize,
+    damage: Vec<Damage>,
+}
+
+/// The time of a frame, beside its picture on the way through the filters.
+#[derive(Debug, Clone, Copy)]
+struct Stamp {
+    pts: i64,
+    time_s: f64,
+}
+
+/// FFmpeg speaks of damage through its log; it is asked for what it returns instead, and the log is kept off stderr.
+static QUIET: Once = Once::new();
+
+/// A read error after which another one follows this many times in a row ends the input.
+const READ_ERRORS: usize = 64;
+
+impl Decoder {
+    /// Opens `source`. Only local files of known containers are opened, except for [`Source::Url`].
+    ///
+    /// # Errors
+    /// If there is nothing to decode; each error names the input and the reason.
+    pub fn open(source: &Source, options: DecodeOptions) -> Result<Self, DecodeError> {
+        QUIET.call_once(|| {
+            ffmpeg::log::set_level(ffmpeg::log::Level::Quiet);
+        });
+        let name = source.name();
+        let mut input = source::open(source, Arc::clone(&options.interrupt))?;
+        let container = input.format().name().to_owned();
+        let duration_s = (input.duration() > 0).then(|| input.duration() as f64 / f64::from(ffi::AV_TIME_BASE));
+        let best = input.streams().best(ffmpeg::media::Type::Video);
+        let Some(stream) = best.filter(|s| !is_attached_picture(s)) else {
+            return Err(DecodeError::NoVideo { name });
+        };
+        let index = stream.index();
+        let time_base = stream.time_base();
+        let (turn, rotation) = stream
+            .side_data()
+            .find(|data| data.kind() == SideData::DisplayMatrix)
+            .map_or(("", 0), |data| turn(data.data()));
+        // SAFETY: reading fields of a stream that lives as long as `input`.
+        let (codec_id, width, height, sample_aspect, start_time) = unsafe {
+            let raw = stream.as_ptr();
+            let codec = &*(*raw).codecpar;
+            let size = (codec.width.max(0) as u32, codec.height.max(0) as u32);
+            (codec.codec_id, size.0, size.1, Rational::from((*raw).sample_aspect_ratio), (*raw).start_time)
+        };
+        too_large(&name, width, height, options.max_pixels)?;
+        let codec = ffmpeg::codec::Id::from(codec_id).name().to_owned();
+        let (frame_rate, stated_frames, stream_duration) = (stream.avg_frame_rate(), stream.frames(), stream.duration());
+        let decoder = open_codec(&stream, &options).map_err(|error| match error {
+            ffmpeg::Error::DecoderNotFound => DecodeError::NoDecoder { name: name.clone(), codec: codec.clone() },
+            error => DecodeError::NotOpened { name: name.clone(), reason: error.to_string() },
+        })?;
+        let start_s = if start_time == ffi::AV_NOPTS_VALUE { 0.0 } else { start_time as f64 * f64::from(time_base) };
+        let stated_end_s = match stream_duration {
+            ticks if ticks > 0 => Some(start_s + ticks as f64 * f64::from(time_base)),
+            // Containers without durations of streams (Matroska) count from zero, not from the first frame.
+            _ => duration_s,
+        };
+        let display = Display {
+            turn,
+            sample_aspect,
+            deinterlace_all: options.deinterlace == Deinterlace::On,
+            deinterlace_flagged: options.deinterlace == Deinterlace::Auto,
+            max_pixels: options.max_pixels,
+        };
+        let media = Media {
+            path: name.clone(),
+            sha256: None,
+            container,
+            codec,
+            width: decoder.width(),
+            height: decoder.height(),
+            rotation,
+            time_base: [time_base.numerator(), time_base.denominator()],
+            frame_rate: if frame_rate.denominator() > 0 { [frame_rate.numerator(), frame_rate.denominator()] } else { [0, 1] },
+            variable_frame_rate: false,
+            interlaced: false,
+            frames: 0,
+            duration_s: 0.0,
+        };
+        if let Some(start) = options.start_s {
+            let target = (start * f64::from(ffi::AV_TIME_BASE)) as i64;
+            // A stream that cannot seek is read from its beginning; frames before the start are left out either way.
+            if let Err(error) = input.seek(target, ..target) {
+                tracing::debug!("{name}: seeking to {start} s: {error}");
+            }
+        }
+        for other in input.streams_mut() {
+            if other.index() != index {
+                // SAFETY: setting a plain field that tells the demuxer to leave the stream out.
+                unsafe { (*other.as_ptr().cast_mut()).discard = ffi::AVDiscard::AVDISCARD_ALL };
+            }
+        }
+        let stated_frames = u64::try_from(stated_frames).ok().filter(|n| *n > 0).or_else(|| {
+            let rate = f64::from(frame_rate);
+            duration_s.filter(|_| rate.is_finite() && rate > 0.0).map(|d| (d * rate).round() as u64)
+        });
+        let mut this = Self {
+            clock: Clock::new(time_base, frame_rate),
+            preparer: Preparer::new(display),
+            ready: VecDeque::new(),
+            ended: false,
+            stream: index,
+            name,
+            input,
+            decoder,
+            options,
+            media,
+            stated_frames,
+            stated_end_s,
+            decoded: 0,
+            given: 0,
+            damage: Vec::new(),
+        };
+        this.first_frame()?;
+        Ok(this)
+    }
+
+    /// What is known of the input so far.
+    pub fn media(&self) -> &Media {
+        &self.media
+    }
+
+    /// How many frames to expect, where the container says.
+    pub fn expected_frames(&self) -> Option<u64> {
+        match (self.options.start_s, self.options.end_s) {
+            (None, None) => self.stated_frames,
+            (start, end) => {
+                let rate = f64::from(self.media.frame_rate[0]) / f64::from(self.media.frame_rate[1].max(1));
+                let end = end.into_iter().chain(self.stated_end_s).fold(f64::INFINITY, f64::min);
+                let span = end - start.unwrap_or(0.0);
+                (rate > 0.0 && span.is_finite()).then(|| (span * rate).max(0.0).round() as u64)
+            }
+        }
+    }
+
+    /// The next frame, or `None` at the end.
+    ///
+    /// # Errors
+    /// On interruption, a picture over the limit, or pictures that cannot be converted. Damage is no error: it is
+    /// counted and placed (see [`Decoded::damage`]).
+    pub fn next_frame(&mut self) -> Result<Option<Frame>, DecodeError> {
+        loop {
+            if let Some((video, stamp)) = self.ready.pop_front() {
+                if self.options.start_s.is_some_and(|start| stamp.time_s < start) {
+                    continue;
+                }
+                if self.options.end_s.is_some_and(|end| stamp.time_s >= end) {
+                    self.ended = true;
+                    self.ready.clear();
+                    return Ok(None);
+                }
+                let Some(picture) = DecodedPicture::new(video) else {
+                    let reason = "a plane is missing".into();
+                    return Err(DecodeError::Conversion { name: self.name.clone(), reason });
+                };
+                let index = self.given;
+                self.given += 1;
+                return Ok(Some(Frame { index, pts: stamp.pts, time_s: stamp.time_s, picture: Arc::new(picture) }));
+            }
+            if self.ended {
+                return Ok(None);
+            }
+            self.decode_more()?;
+        }
+    }
+
+    /// Sums up after the last frame.
+    pub fn finish(mut self) -> Decoded {
+        let last_frame_duration_s = self.clock.last_duration_s;
+        let mut incomplete_because = Vec::new();
+        let mut count = |kind: DamageKind, text: &str| {
+            let sum: usize = self.damage.iter().filter(|d| d.kind == kind).map(|d| d.count).sum();
+            if sum > 0 {
+                incomplete_because.push(format!("{sum} {text}"));
+            }
+        };
+        count(DamageKind::Corrupt, "frame(s) were decoded from damaged data");
+        count(DamageKind::Lost, "packet(s) could not be decoded");
+        count(DamageKind::TimeReset, "time(s) the container's clock ran backwards");
+        let read_to_the_end = self.options.end_s.is_none() && !self.options.interrupt.load(Ordering::Relaxed);
+        if read_to_the_end
+            && let (Some(stated), Some(end)) = (self.stated_end_s, self.clock.raw_end_s())
+            && stated - end > 2.0 * last_frame_duration_s.max(1e-3) + 1e-6
+            && !self.media.container.contains("mpegts")
+        {
+            self.damage.push(Damage {
+                frame: self.given,
+                kind: DamageKind::Truncated,
+                count: 1,
+                message: format!("the container announces {stated:.3} s, the last frame ends at {end:.3} s"),
+            });
+            incomplete_because.push(format!("the pictures end at {end:.3} s of {stated:.3} s announced"));
+        }
+        self.media.frames = self.given;
+        self.media.duration_s = self.clock.duration_s();
+        self.media.variable_frame_rate = self.clock.is_variable();
+        Decoded { media: self.media, last_frame_duration_s, damage: self.damage, incomplete_because }
+    }
+
+    /// Decodes up to the first frame, so that an input in which nothing decodes is refused before anything is written.
+    fn first_frame(&mut self) -> Result<(), DecodeError> {
+        while self.ready.is_empty() && !self.ended {
+            self.decode_more()?;
+        }
+        let Some((video, _)) = self.ready.front() else {
+            let reason = self.damage.first().map_or("it holds no pictures".into(), |d| d.message.clone());
+            return Err(match self.options.start_s {
+                Some(_) if self.damage.is_empty() => DecodeError::EmptyRange { name: self.name.clone() },
+                _ => DecodeError::NothingDecoded { name: self.name.clone(), reason },
+            });
+        };
+        (self.media.width, self.media.height) = (video.width(), video.height());
+        Ok(())
+    }
+
+    /// Takes one frame from the decoder or feeds it one packet.
+    fn decode_more(&mut self) -> Result<(), DecodeError> {
+        let mut video = Video::empty();
+        match self.decoder.receive_frame(&mut video) {
+            Ok(()) => self.accept(video),
+            Err(ffmpeg::Error::Other { errno }) if errno == ffmpeg::error::EAGAIN => self.feed(),
+            Err(ffmpeg::Error::Eof) => {
+                self.ended = true;
+                let last = self.preparer.finish();
+                self.ready.extend(self.converted(last)?);
+                Ok(())
+            }
+            Err(error) => {
+                self.note(DamageKind::Lost, error.to_string());
+                Ok(())
+            }
+        }
+    }
+
+    fn accept(&mut self, video: Video) -> Result<(), DecodeError> {
+        too_large(&self.name, video.width(), video.height(), self.options.max_pixels)?;
+        // SAFETY: reading a field of a frame we own.
+        let duration = unsafe { (*video.as_ptr()).pkt_duration };
+        let (stamp, ran_backwards) = self.clock.stamp(video.timestamp(), duration);
+        if ran_backwards {
+            self.note(DamageKind::TimeReset, format!("time stamp {} follows a later one", stamp.pts));
+        }
+        if video.is_corrupt() || video.has_decode_errors() {
+            self.note(DamageKind::Corrupt, "the decoder marked the frame as damaged".into());
+        }
+        self.media.interlaced |= video.is_interlaced();
+        self.decoded += 1;
+        let prepared = self.preparer.push(video, stamp);
+        let prepared = self.converted(prepared)?;
+        self.ready.extend(prepared);
+        Ok(())
+    }
+
+    fn feed(&mut self) -> Result<(), DecodeError> {
+        let mut errors = 0;
+        loop {
+            if self.options.interrupt.load(Ordering::Relaxed) {
+                return Err(DecodeError::Interrupted { name: self.name.clone() });
+            }
+            let mut packet = Packet::empty();
+            match packet.read(&mut self.input) {
+                Ok(()) if packet.stream() != self.stream => continue,
+                Ok(()) => {
+                    if let Err(error) = self.decoder.send_packet(&packet) {
+                        self.note(DamageKind::Lost, error.to_string());
+                    }
+                    return Ok(());
+                }
+                Err(ffmpeg::Error::Exit) => return Err(DecodeError::Interrupted { name: self.name.clone() }),
+                Err(error) => {
+                    errors += 1;
+                    if error != ffmpeg::Error::Eof {
+                        self.note(DamageKind::Lost, error.to_string());
+                    }
+                    if error == ffmpeg::Error::Eof || errors >= READ_ERRORS {
+                        // After this the decoder only gives what it holds.
+                        if let Err(error) = self.decoder.send_eof() {
+                            self.note(DamageKind::Lost, error.to_string());
+                            self.ended = true;
+                        }
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+
+    fn converted(&self, result: Result<Vec<(Video, Stamp)>, ffmpeg::Error>) -> Result<Vec<(Video, Stamp)>, DecodeError> {
+        result.map_err(|e| DecodeError::Conversion { name: self.name.clone(), reason: e.to_string() })
+    }
+
+    /// Places damage at the frame that is decoded next; repeated damage of one kind at one place is counted.
+    fn note(&mut self, kind: DamageKind, message: String) {
+        let frame = self.decoded;
+        match self.damage.last_mut() {
+            Some(last) if last.frame == frame && last.kind == kind => last.count += 1,
+            _ => self.damage.push(Damage { frame, kind, count: 1, message }),
+        }
+    }
+}
+
+fn too_large(name: &str, width: u32, height: u32, limit: u64) -> Result<(), DecodeError> {
+    match u64::from(width) * u64::from(height) > limit {
+        true => Err(DecodeError::TooLarge { name: name.into(), width, height, limit }),
+        false => Ok(()),
+    }
+}
+
+fn is_attached_picture(stream: &ffmpeg::Stream) -> bool {
+    stream.disposition().contains(ffmpeg::format::stream::Disposition::ATTACHED_PIC)
+}
+
+fn open_codec(stream: &ffmpeg::Stream, options: &DecodeOptions) -> Result<ffmpeg::decoder::Video, ffmpeg::Error> {
+    let mut context = ffmpeg::codec::context::Context::from_parameters(stream.parameters())?;
+    context.set_threading(ffmpeg::threading::Config {
+        kind: ffmpeg::threading::Type::Frame,
+        count: options.threads,
+        ..Default::default()
+    });
+    // SAFETY: setting plain fields of a context we own, before it is opened. Twice the limit, because the decoder counts
+    // padded pictures; the exact limit is checked on each frame.
+    unsafe {
+        let raw = context.as_mut_ptr();
+        (*raw).max_pixels = i64::try_from(options.max_pixels.saturating_mul(2)).unwrap_or(i64::MAX);
+        (*raw).pkt_timebase = stream.time_base().into();
+    }
+    context.decoder().video()
+}
+
+/// The filter that turns the picture upright, and the clockwise angle, from a display matrix (ISO/IEC 14496-12, 6.2.2):
+/// nine 32-bit fixed-point numbers.
+fn turn(matrix: &[u8]) -> (&'static str, u16) {
+    let numbers: Vec<i32> = matrix
+        .chunks_exact(4)
+        .filter_map(|bytes| bytes.try_into().ok().map(i32::from_ne_bytes))
+        .collect();
+    let Some(&[a, b, _, c, d]) = numbers.get(..5).and_then(|n| n.first_chunk::<5>()) else { return ("", 0) };
+    match (a.signum(), b.signum(), c.signum(), d.signum()) {
+        (1, 0, 0, -1) => ("vflip", 0),
+        (-1, 0, 0, 1) => ("hflip", 0),
+        (-1, 0, 0, -1) => ("hflip,vflip", 180),
+        (0, 1, -1, 0) => ("transpose=clock", 90),
+        (0, -1, 1, 0) => ("transpose=cclock", 270),
+        (0, 1, 1, 0) => ("transpose=cclock_flip", 0),
+        (0, -1, -1, 0) => ("transpose=clock_flip", 0),
+        _ => ("", 0),
+    }
+}
+
+/// Time stamps of frames in display order.
+struct Clock {
+    time_base: Rational,
+    /// Frame duration in time-base units where the container states a rate, for frames without time stamps.
+    usual_duration: f64,
+    previous: Option<(i64, f64)>,
+    first_s: Option<f64>,
+    /// Added to the container's time after it ran backwards, seconds.
+    offset_s: f64,
+    last_duration_s: f64,
+    /// Shortest and longest distance between frames, in time-base units.
+    distances: Option<(i64, i64)>,
+}
+
+impl Clock {
+    fn new(time_base: Rational, frame_rate: Rational) -> Self {
+        let seconds = f64::from(frame_rate.invert());
+        let usual = seconds / f64::from(time_base);
+        let usual_duration = if usual.is_finite() && usual > 0.0 { usual } else { 1.0 };
+        Self {
+            time_base,
+            usual_duration,
+            previous: None,
+            first_s: None,
+            offset_s: 0.0,
+            last_duration_s: 0.0,
+            distances: None,
+        }
+    }
+
+    /// The time of the next frame, and whether the container's clock ran backwards before it.
+    fn stamp(&mut self, pts: Option<i64>, duration: i64) -> (Stamp, bool) {
+        let pts = match (pts, self.previous) {
+            (Some(pts), _) => pts,
+            (None, Some((previous, _))) => previous.saturating_add((self.usual_duration.round() as i64).max(1)),
+            (None, None) => 0,
+        };
+        let duration = if duration > 0 { duration as f64 } else { self.usual_duration };
+        self.last_duration_s = duration * f64::from(self.time_base);
+        // One division, so that the result is the double nearest to the exact fraction.
+        let (numerator, denominator) = (self.time_base.numerator(), self.time_base.denominator());
+        let container_s = (pts as f64 * f64::from(numerator)) / f64::from(denominator);
+        let mut ran_backwards = false;
+        if let Some((previous_pts, previous_s)) = self.previous {
+            ran_backwards = container_s + self.offset_s <= previous_s;
+            if ran_backwards {
+                self.offset_s = previous_s + self.usual_duration * f64::from(self.time_base) - container_s;
+            } else {
+                let distance = pts.saturating_sub(previous_pts);
+                let (shortest, longest) = self.distances.unwrap_or((distance, distance));
+                self.distances = Some((shortest.min(distance), longest.max(distance)));
+            }
+        }
+        let time_s = container_s + self.offset_s;
+        self.first_s.get_or_insert(time_s);
+        self.previous = Some((pts, time_s));
+        (Stamp { pts, time_s }, ran_backwards)
+    }
+
+    /// End of the last frame in the container's own time.
+    fn raw_end_s(&self) -> Option<f64> {
+        self.previous.map(|(_, time_s)| time_s - self.offset_s + self.last_duration_s)
+    }
+
+    fn duration_s(&self) -> f64 {
+        match (self.first_s, self.previous) {
+            (Some(first), Some((_, last))) => last - first + self.last_duration_s,
+            _ => 0.0,
+        }
+    }
+
+    /// More than one unit of difference is more than rounding explains.
+    fn is_variable(&self) -> bool {
+        self.distances.is_some_and(|(shortest, longest)| longest - shortest > 1)
+    }
+}

@@ -1,0 +1,319 @@
+//! Frames come out once each, in order, with the container's own times, upright and with square pixels.
+
+mod material;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use annotate::annotate::decode::{DecodeError, DecodeOptions, Decoded, Decoder, Deinterlace, Source};
+use annotate::timeline::DamageKind;
+use material::{clips, ffmpeg, ffprobe};
+
+fn options() -> DecodeOptions {
+    DecodeOptions {
+        deinterlace: Deinterlace::Auto,
+        start_s: None,
+        end_s: None,
+        max_pixels: 1 << 26,
+        threads: 1,
+        interrupt: Arc::default(),
+    }
+}
+
+/// One frame as the tests look at it.
+struct Seen {
+    pts: i64,
+    time_s: f64,
+    size: (usize, usize),
+    /// Mean luma of the four quarters: top left, top right, bottom left, bottom right.
+    quarters: [f32; 4],
+}
+
+fn decode_with(path: &Path, options: DecodeOptions) -> Result<(Vec<Seen>, Decoded), DecodeError> {
+    let mut decoder = Decoder::open(&Source::File(path.into()), options)?;
+    let mut frames = Vec::new();
+    while let Some(frame) = decoder.next_frame()? {
+        assert_eq!(frame.index, frames.len());
+        let luma = frame.picture.luma();
+        let mean = |right: bool, lower: bool| {
+            let columns = if right { luma.width / 2..luma.width } else { 0..luma.width / 2 };
+            let rows = if lower { luma.height / 2..luma.height } else { 0..luma.height / 2 };
+            let count = (rows.len() * columns.len()) as f32;
+            rows.map(|y| luma.row(y)[columns.clone()].iter().map(|v| f32::from(*v)).sum::<f32>()).sum::<f32>() / count
+        };
+        let quarters = [mean(false, false), mean(true, false), mean(false, true), mean(true, true)];
+        frames.push(Seen { pts: frame.pts, time_s: frame.time_s, size: (luma.width, luma.height), quarters });
+    }
+    let decoded = decoder.finish();
+    assert_eq!(decoded.media.frames, frames.len());
+    assert!(frames.windows(2).all(|pair| pair[1].time_s > pair[0].time_s), "times rise strictly");
+    Ok((frames, decoded))
+}
+
+fn decode(path: &Path) -> (Vec<Seen>, Decoded) {
+    decode_with(path, options()).unwrap()
+}
+
+/// Pts as FFmpeg's own prober states them.
+fn probed_pts(path: &Path) -> Vec<i64> {
+    ffprobe(path, "frame=best_effort_timestamp").iter().map(|line| line.trim_end_matches(',').parse().unwrap()).collect()
+}
+
+#[test]
+fn every_real_clip_has_the_frames_and_times_ffprobe_counts_and_is_complete() {
+    for clip in clips("every_real_clip_has_the_frames_and_times_ffprobe_counts_and_is_complete") {
+        let (frames, decoded) = decode(&clip);
+        let pts: Vec<i64> = frames.iter().map(|f| f.pts).collect();
+        assert_eq!(pts, probed_pts(&clip), "{}", clip.display());
+        let [numerator, denominator] = decoded.media.time_base;
+        for frame in &frames {
+            assert_eq!(frame.time_s, frame.pts as f64 * f64::from(numerator) / f64::from(denominator));
+        }
+        assert_eq!(decoded.incomplete_because, Vec::<String>::new(), "{}", clip.display());
+    }
+}
+
+#[test]
+fn every_container_and_pixel_format_decodes_to_the_same_number_of_frames() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, arguments) in [
+        ("b-frames.mp4", "-c:v libx264 -bf 3"),
+        ("ten-bit.mkv", "-c:v libx264 -pix_fmt yuv420p10le"),
+        ("four-two-two.mkv", "-c:v libx264 -pix_fmt yuv422p"),
+        ("four-four-four.mkv", "-c:v libx264 -pix_fmt yuv444p"),
+        ("grey.mkv", "-c:v ffv1 -pix_fmt gray"),
+        ("grey-ten.mkv", "-c:v ffv1 -pix_fmt gray10le"),
+        ("rgb.mkv", "-c:v ffv1 -pix_fmt bgr0"),
+        ("png.avi", "-c:v png"),
+        ("mjpeg.avi", "-c:v mjpeg -pix_fmt yuvj420p"),
+        ("mpeg4.avi", "-c:v mpeg4"),
+        ("mpeg2.ts", "-c:v mpeg2video"),
+        ("vp9.webm", "-c:v libvpx-vp9 -deadline realtime"),
+        ("gif.gif", ""),
+        ("late.mp4", "-c:v libx264 -output_ts_offset 5"),
+        ("late.mkv", "-c:v libx264 -output_ts_offset 5"),
+    ] {
+        let path = folder.path().join(name);
+        ffmpeg(&format!("-f lavfi -i testsrc2=size=64x48:rate=25:duration=0.8 {arguments}"), &path);
+        let (frames, decoded) = decode(&path);
+        assert_eq!(frames.len(), probed_pts(&path).len(), "{name}");
+        assert_eq!(frames.iter().map(|f| f.pts).collect::<Vec<_>>(), probed_pts(&path), "{name}");
+        assert!(frames.iter().all(|f| f.size == (64, 48)), "{name}");
+        assert_eq!(decoded.incomplete_because, Vec::<String>::new(), "{name}");
+    }
+}
+
+#[test]
+fn a_stream_without_time_stamps_still_has_rising_times_at_its_frame_rate() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("raw.h264");
+    ffmpeg("-f lavfi -i testsrc2=size=64x48:rate=25:duration=0.8 -c:v libx264", &path);
+    let (frames, _) = decode(&path);
+    assert_eq!(frames.len(), 20);
+    assert!(frames.windows(2).all(|pair| (pair[1].time_s - pair[0].time_s - 0.04).abs() < 1e-9));
+}
+
+#[test]
+fn conversions_keep_the_brightness() {
+    let folder = tempfile::tempdir().unwrap();
+    let reference = folder.path().join("reference.mkv");
+    // Left half dark grey, right half light grey.
+    let source = "-f lavfi -i color=0x404040:size=64x48:rate=5:duration=1 \
+                  -vf drawbox=x=32:y=0:w=32:h=48:color=0xC0C0C0:t=fill";
+    ffmpeg(&format!("{source} -c:v ffv1 -pix_fmt yuv420p"), &reference);
+    let expected = decode(&reference).0[0].quarters;
+    for format in ["yuv420p10le", "yuv444p", "bgr0", "yuv422p12le"] {
+        let path = folder.path().join(format!("{format}.mkv"));
+        ffmpeg(&format!("{source} -c:v ffv1 -pix_fmt {format}"), &path);
+        for (found, expected) in decode(&path).0[0].quarters.into_iter().zip(expected) {
+            assert!((found - expected).abs() < 2.0, "{format}: {found} against {expected}");
+        }
+    }
+}
+
+#[test]
+fn rotation_turns_the_picture_upright() {
+    let folder = tempfile::tempdir().unwrap();
+    let plain = folder.path().join("plain.mp4");
+    let source = "-f lavfi -i color=black:size=64x32:rate=5:duration=1 \
+                  -vf drawbox=x=0:y=0:w=32:h=16:color=white:t=fill -c:v libx264";
+    ffmpeg(source, &plain);
+    let corner = |path: &Path| {
+        let (frames, decoded) = decode(path);
+        let quarters = frames[0].quarters;
+        let brightest = (0..4).max_by(|a, b| quarters[*a].total_cmp(&quarters[*b])).unwrap();
+        ((brightest, frames[0].size), decoded.media.rotation)
+    };
+    assert_eq!(corner(&plain), ((0, (64, 32)), 0));
+    // FFmpeg 5.1's muxer takes the tag as counter-clockwise; its player turns the picture as the matrix says.
+    for (tag, rotation) in [(90, 270), (180, 180), (270, 90)] {
+        let turned = folder.path().join(format!("{tag}.mp4"));
+        ffmpeg(&format!("-i {} -c copy -metadata:s:v:0 rotate={tag}", plain.display()), &turned);
+        let shown = folder.path().join("shown.y4m");
+        ffmpeg(&format!("-i {} -pix_fmt yuv420p", turned.display()), &shown);
+        assert_eq!(corner(&turned), (corner(&shown).0, rotation));
+    }
+}
+
+#[test]
+fn pixels_are_made_square() {
+    let folder = tempfile::tempdir().unwrap();
+    for (aspect, size) in [("4/3", (96, 48)), ("3/4", (72, 64)), ("1/1", (72, 48))] {
+        let path = folder.path().join("anamorphic.mkv");
+        ffmpeg(&format!("-f lavfi -i testsrc2=size=72x48:rate=5:duration=1 -vf setsar={aspect} -c:v ffv1"), &path);
+        assert_eq!(decode(&path).0[0].size, size);
+    }
+}
+
+#[test]
+fn interlaced_pictures_are_deinterlaced_one_for_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("interlaced.ts");
+    // A bright bar that moves fast: in an interlaced picture its edges are combs.
+    ffmpeg(
+        "-f lavfi -i testsrc2=size=128x96:rate=50:duration=1 -vf interlace=scan=tff -c:v mpeg2video -flags +ildct+ilme -q:v 2",
+        &path,
+    );
+    let comb = |mode| {
+        let mut decoder =
+            Decoder::open(&Source::File(path.clone()), DecodeOptions { deinterlace: mode, ..options() }).unwrap();
+        let (mut sum, mut pts) = (0.0, Vec::new());
+        while let Some(frame) = decoder.next_frame().unwrap() {
+            let luma = frame.picture.luma();
+            for y in 1..luma.height - 1 {
+                for x in 0..luma.width {
+                    let [above, here, below] = [y - 1, y, y + 1].map(|y| f64::from(luma.row(y)[x]));
+                    sum += (above - here).max(0.0) * (below - here).max(0.0);
+                }
+            }
+            pts.push(frame.pts);
+        }
+        assert!(decoder.finish().media.interlaced);
+        (sum, pts)
+    };
+    let (auto, pts) = comb(Deinterlace::Auto);
+    let (off, _) = comb(Deinterlace::Off);
+    assert!(auto < 0.7 * off, "{auto} against {off}");
+    assert_eq!(pts, probed_pts(&path));
+    assert_eq!(comb(Deinterlace::On).1, pts);
+}
+
+#[test]
+fn variable_frame_rate_keeps_each_frames_own_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("variable.mkv");
+    ffmpeg(
+        "-f lavfi -i testsrc2=size=64x48:rate=25:duration=2 -vf select='not(mod(n\\,3))+lt(n\\,10)' -vsync vfr -c:v libx264",
+        &path,
+    );
+    let (frames, decoded) = decode(&path);
+    assert_eq!(frames.iter().map(|f| f.pts).collect::<Vec<_>>(), probed_pts(&path));
+    assert!(decoded.media.variable_frame_rate);
+}
+
+#[test]
+fn a_change_of_size_in_mid_stream_loses_no_frame() {
+    let folder = tempfile::tempdir().unwrap();
+    let joined = folder.path().join("joined.ts");
+    let mut bytes = Vec::new();
+    for (size, offset) in [("64x48", 0), ("96x64", 1)] {
+        let part = folder.path().join("part.ts");
+        ffmpeg(
+            &format!("-f lavfi -i testsrc2=size={size}:rate=10:duration=1 -c:v mpeg2video -output_ts_offset {offset}"),
+            &part,
+        );
+        bytes.extend(std::fs::read(&part).unwrap());
+    }
+    std::fs::write(&joined, bytes).unwrap();
+    let (frames, _) = decode(&joined);
+    assert_eq!(frames.len(), probed_pts(&joined).len());
+    assert_eq!(frames.first().unwrap().size, (64, 48));
+    assert_eq!(frames.last().unwrap().size, (96, 64));
+}
+
+#[test]
+fn a_range_gives_exactly_the_frames_inside_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("whole.mp4");
+    ffmpeg("-f lavfi -i testsrc2=size=64x48:rate=25:duration=4 -c:v libx264 -g 30", &path);
+    let (whole, _) = decode(&path);
+    let range = DecodeOptions { start_s: Some(1.5), end_s: Some(2.2), ..options() };
+    let (part, decoded) = decode_with(&path, range).unwrap();
+    let expected: Vec<i64> = whole.iter().filter(|f| f.time_s >= 1.5 && f.time_s < 2.2).map(|f| f.pts).collect();
+    assert_eq!(part.iter().map(|f| f.pts).collect::<Vec<_>>(), expected);
+    assert!(decoded.incomplete_because.is_empty());
+}
+
+#[test]
+fn damage_never_shortens_the_timeline_silently() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = folder.path().join("whole");
+    let source = "-f lavfi -i testsrc2=size=320x240:rate=25:duration=4";
+    let damaged = |name: &str, arguments: &str, damage: &dyn Fn(&mut Vec<u8>)| {
+        let path = folder.path().join(name);
+        ffmpeg(&format!("{source} {arguments}"), &whole.with_extension(path.extension().unwrap()));
+        let mut bytes = std::fs::read(whole.with_extension(path.extension().unwrap())).unwrap();
+        damage(&mut bytes);
+        std::fs::write(&path, bytes).unwrap();
+        decode(&path).1
+    };
+    let cut = |share: f64| move |bytes: &mut Vec<u8>| bytes.truncate((bytes.len() as f64 * share) as usize);
+    let decoded = damaged("cut.mp4", "-c:v libx264 -movflags +faststart", &cut(0.6));
+    assert!(decoded.damage.iter().any(|d| d.kind == DamageKind::Truncated), "{:?}", decoded.damage);
+    let decoded = damaged("cut.mkv", "-c:v libx264", &cut(0.5));
+    assert!(decoded.damage.iter().any(|d| d.kind == DamageKind::Truncated), "{:?}", decoded.damage);
+    let decoded = damaged("hole.mp4", "-c:v libx264 -crf 10", &|bytes| {
+        let middle = bytes.len() / 2;
+        bytes[middle..middle + 24 * 1024].fill(0x55);
+    });
+    assert!(!decoded.incomplete_because.is_empty(), "{:?}", decoded.media);
+    let decoded = damaged("joined.ts", "-c:v mpeg2video", &|bytes| bytes.extend(bytes.clone()));
+    assert!(decoded.damage.iter().any(|d| d.kind == DamageKind::TimeReset), "{:?}", decoded.damage);
+    let decoded = damaged("noise.ts", "-c:v libx264 -bf 0", &|bytes| {
+        for place in (20_000..bytes.len()).step_by(3001) {
+            bytes[place] ^= 0x3c;
+        }
+    });
+    assert!(!decoded.incomplete_because.is_empty(), "{:?}", decoded.media);
+}
+
+#[test]
+fn what_is_no_video_is_refused_with_its_own_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let secret = path("secret.ts");
+    ffmpeg("-f lavfi -i testsrc2=size=64x48:rate=5:duration=1 -c:v mpeg2video", &secret);
+    std::fs::write(path("text.mp4"), "only words here\n".repeat(100)).unwrap();
+    std::fs::write(path("empty.mp4"), "").unwrap();
+    std::fs::write(path("list.mp4"), "#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:1,\nsecret.ts\n#EXT-X-ENDLIST\n").unwrap();
+    std::fs::write(path("concat.mp4"), "ffconcat version 1.0\nfile secret.ts\n").unwrap();
+    ffmpeg("-f lavfi -i sine=duration=1 -c:a aac", &path("sound.mp4"));
+    ffmpeg("-f lavfi -i testsrc2=size=64x48:rate=5:duration=0.2 -frames:v 1", &path("picture.jpg"));
+    std::fs::rename(path("picture.jpg"), path("picture.mp4")).unwrap();
+    let error = |name: &str| decode_with(&path(name), options()).err().unwrap_or_else(|| panic!("{name} was decoded"));
+    assert!(matches!(error("absent.mp4"), DecodeError::Missing { .. }));
+    assert!(matches!(error("."), DecodeError::Directory { .. }));
+    assert!(matches!(error("empty.mp4"), DecodeError::Empty { .. }));
+    assert!(matches!(error("sound.mp4"), DecodeError::NoVideo { .. }));
+    for name in ["text.mp4", "list.mp4", "concat.mp4", "picture.mp4"] {
+        let error = error(name);
+        assert!(matches!(error, DecodeError::NotVideo { .. } | DecodeError::Refused { .. }), "{name}: {error}");
+        assert!(error.to_string().contains(name), "{error}");
+    }
+    let small = DecodeOptions { max_pixels: 1000, ..options() };
+    assert!(matches!(decode_with(&secret, small), Err(DecodeError::TooLarge { .. })));
+}
+
+#[test]
+fn odd_names_are_names() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let plain = folder.path().join("plain.mp4");
+    ffmpeg("-f lavfi -i testsrc2=size=64x48:rate=5:duration=1 -c:v libx264", &plain);
+    let names: [&[u8]; 6] = [b"-dash.mp4", b"take:1.mp4", b"frame%03d.mp4", b"new\nline.mp4", b"\xff\xfe.mp4", b"a|b{c}.mp4"];
+    for name in names {
+        let path = folder.path().join(std::ffi::OsStr::from_bytes(name));
+        std::fs::copy(&plain, &path).unwrap();
+        assert_eq!(decode(&path).0.len(), 5, "{}", path.display());
+    }
+}
