@@ -1,3 +1,7 @@
 //! The way of a frame: decode, detect, track, crop, classify, smooth, segment.
 
 pub mod frame;
+mod setting;
+pub mod smooth;
+
+pub use setting::SettingError;
