@@ -16,6 +16,14 @@ pub struct CropRule {
     pub shift_y: f32,
 }
 
+impl Default for CropRule {
+    /// That of FER2013's pictures: SeetaFace's box on them has 0.917 of their side (median over 1307 faces of
+    /// PublicTest; 80 % lie between 0.73 and 1.07) and their centre. Measured by `examples/crop_rule.rs`.
+    fn default() -> Self {
+        Self { scale: 1.09, shift_y: 0.0 }
+    }
+}
+
 /// A rectangle of a picture, possibly turned: centre, size, and clockwise angle.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Region {

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::efficientnet::EfficientNetConfig;
 use super::mobilenet::MobileNetConfig;
+use crate::annotate::crop::CropRule;
 use crate::timeline::Expression;
 
 /// The contents of a model directory's `config.json`.
@@ -16,6 +17,8 @@ pub struct ModelConfig {
     pub architecture: Architecture,
     /// What the network looks at.
     pub input: Input,
+    /// How the picture is cut out about a detected face.
+    pub crop: CropRule,
     /// The classes in the order of the network's outputs; always the canonical order.
     pub classes: Vec<Expression>,
     /// Logits are divided by this before the softmax (Guo et al. 2017); 1 where not calibrated.
@@ -89,6 +92,9 @@ impl ModelConfig {
         }
         if !self.input.deviation.iter().all(|d| *d > 0.0) {
             return Some("deviations are not all positive".into());
+        }
+        if !((0.2..=5.0).contains(&self.crop.scale) && (-1.0..=1.0).contains(&self.crop.shift_y)) {
+            return Some("the crop rule's scale is not between 0.2 and 5 or its shift not between -1 and 1".into());
         }
         if !(self.temperature > 0.0 && self.temperature.is_finite()) {
             return Some(format!("temperature {} is not positive", self.temperature));

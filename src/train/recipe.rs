@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::annotate::crop::CropRule;
 use crate::model::{Architecture, Input};
 
 /// A training recipe. Unknown keys are refused, so that a misspelt setting is not silently left out.
@@ -22,6 +23,9 @@ pub struct Recipe {
     pub architecture: Architecture,
     /// What it looks at.
     pub input: Input,
+    /// How a detected face's box becomes a picture like those trained on.
+    #[serde(default)]
+    pub crop: CropRule,
     /// How weights move.
     pub optimiser: Optimiser,
     /// How pictures vary.

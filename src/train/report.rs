@@ -147,6 +147,7 @@ pub fn write_run(
         name: recipe.name.clone(),
         architecture: recipe.architecture.clone(),
         input: recipe.input.clone(),
+        crop: recipe.crop,
         classes: Expression::ALL.to_vec(),
         temperature: fitted.temperature,
         training: json!({

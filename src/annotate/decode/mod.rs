@@ -451,7 +451,7 @@ fn turn(matrix: &[u8]) -> (&'static str, u16) {
         .collect();
     let Some(&[a, b, _, c, d]) = numbers.get(..5).and_then(|n| n.first_chunk::<5>()) else { return ("", 0) };
     match (a.signum(), b.signum(), c.signum(), d.signum()) {
-        (1, 0, 0, -1) => ("vflip", 0),
+        (1, 0, 0, -1) => ("vflip,copy", 0),
         (-1, 0, 0, 1) => ("hflip", 0),
         (-1, 0, 0, -1) => ("hflip,vflip", 180),
         (0, 1, -1, 0) => ("transpose=clock", 90),

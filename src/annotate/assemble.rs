@@ -1,0 +1,166 @@
+//! The last stage: smoothed labels join their frames again, and everything becomes one timeline.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::Settings;
+use super::classify::Classified;
+use super::decode::Decoded;
+use super::frame::Sighting;
+use super::segment::segments;
+use super::smooth::{Observation, Smoothed, Smoother};
+use crate::timeline::{
+    FrameRecord, FrameTimes, ModelIdentity, Probabilities, SCHEMA, Status, Summary, Timeline, Tool, Track,
+};
+
+/// One frame as it is written while the program runs: its time, and the faces in it by track.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row {
+    /// Index of the decoded frame.
+    pub frame: usize,
+    /// Presentation time stamp in units of the time base.
+    pub pts: i64,
+    /// Start of the frame, seconds.
+    pub time_s: f64,
+    /// Track ids and records.
+    pub faces: Vec<(u32, FrameRecord)>,
+}
+
+/// Puts the timeline together.
+pub(super) struct Assembler<'a> {
+    settings: &'a Settings,
+    smoothers: BTreeMap<u32, Smoother>,
+    /// Rows that wait for later frames to settle their labels; the first one is frame `settled`.
+    waiting: VecDeque<(Row, usize)>,
+    settled: usize,
+    times: FrameTimes,
+    tracks: BTreeMap<u32, (Vec<FrameRecord>, Vec<Smoothed>)>,
+}
+
+impl<'a> Assembler<'a> {
+    pub(super) fn new(settings: &'a Settings) -> Self {
+        Self {
+            settings,
+            smoothers: BTreeMap::new(),
+            waiting: VecDeque::new(),
+            settled: 0,
+            times: FrameTimes::default(),
+            tracks: BTreeMap::new(),
+        }
+    }
+
+    /// Takes the next frame; gives the rows whose labels are settled, in order.
+    pub(super) fn push(&mut self, classified: Classified) -> Vec<Row> {
+        let frame = self.settled + self.waiting.len();
+        let Classified { pts, time_s, faces } = classified;
+        let unsettled = faces.len();
+        let faces: Vec<_> = faces.into_iter().map(|(sighting, p)| (sighting.track, record(frame, sighting, p))).collect();
+        let observations: Vec<_> =
+            faces.iter().map(|(track, r)| (*track, Observation { frame, time_s, probabilities: r.probabilities })).collect();
+        self.waiting.push_back((Row { frame, pts, time_s, faces }, unsettled));
+        for (track, observation) in observations {
+            let smoother = self.smoothers.entry(track).or_insert_with(|| Smoother::new(&self.settings.smooth));
+            for smoothed in smoother.push(observation) {
+                self.settle(track, smoothed);
+            }
+        }
+        self.release()
+    }
+
+    /// Gives the rows that still wait, as no more frames come.
+    pub(super) fn drain(&mut self) -> Vec<Row> {
+        for (track, mut smoother) in std::mem::take(&mut self.smoothers) {
+            for smoothed in smoother.finish() {
+                self.settle(track, smoothed);
+            }
+        }
+        self.release()
+    }
+
+    fn settle(&mut self, track: u32, smoothed: Smoothed) {
+        let Some((row, unsettled)) = self.waiting.get_mut(smoothed.frame.wrapping_sub(self.settled)) else { return };
+        if let Some((_, record)) = row.faces.iter_mut().find(|(id, _)| *id == track) {
+            record.label = smoothed.label;
+            record.confidence = smoothed.confidence;
+            *unsettled -= 1;
+            self.tracks.entry(track).or_default().1.push(smoothed);
+        }
+    }
+
+    fn release(&mut self) -> Vec<Row> {
+        let mut rows = Vec::new();
+        while self.waiting.front().is_some_and(|(_, unsettled)| *unsettled == 0) {
+            let Some((row, _)) = self.waiting.pop_front() else { break };
+            self.settled += 1;
+            self.times.pts.push(row.pts);
+            self.times.time_s.push(row.time_s);
+            self.times.status.push(best_status(row.faces.iter().map(|(_, r)| r.status)));
+            for (track, record) in &row.faces {
+                self.tracks.entry(*track).or_default().0.push(record.clone());
+            }
+            rows.push(row);
+        }
+        rows
+    }
+
+    /// The timeline, after [`drain`](Self::drain).
+    pub(super) fn finish(self, decoded: Decoded, model: ModelIdentity, was_interrupted: bool) -> Timeline {
+        let times = self.times;
+        let video_end_s = times.time_s.last().map_or(0.0, |start| start + decoded.last_frame_duration_s);
+        let tracks: Vec<Track> = self
+            .tracks
+            .into_iter()
+            .filter_map(|(id, (frames, smoothed))| {
+                let (first_frame, last_frame) = (frames.first()?.frame, frames.last()?.frame);
+                let segments = segments(&smoothed, &times, video_end_s, &self.settings.segment);
+                Some(Track { id, first_frame, last_frame, frames, segments })
+            })
+            .collect();
+        let mut incomplete_because = decoded.incomplete_because;
+        if was_interrupted {
+            incomplete_because.push(format!("interrupted after {} frames", times.pts.len()));
+        }
+        let frames_ok = times.status.iter().filter(|s| **s == Status::Ok).count();
+        Timeline {
+            schema: SCHEMA.into(),
+            complete: incomplete_because.is_empty(),
+            tool: Tool::default(),
+            settings: serde_json::to_value(self.settings).unwrap_or_default(),
+            media: decoded.media,
+            model,
+            summary: Summary {
+                frames_ok,
+                frames_without_face: times.pts.len() - frames_ok,
+                tracks: tracks.len(),
+                damage: decoded.damage,
+                incomplete_because,
+            },
+            frames: times,
+            tracks,
+        }
+    }
+}
+
+fn record(frame: usize, sighting: Sighting, probabilities: Option<Probabilities>) -> FrameRecord {
+    FrameRecord {
+        frame,
+        status: sighting.status,
+        face: sighting.face,
+        face_score: sighting.face_score,
+        source: sighting.source,
+        probabilities,
+        label: None,
+        confidence: None,
+    }
+}
+
+/// The status that says most about a frame.
+fn best_status(statuses: impl Iterator<Item = Status>) -> Status {
+    let rank = |status: &Status| match status {
+        Status::Ok => 0,
+        Status::Occluded => 1,
+        Status::LowQuality => 2,
+        Status::OutOfFrame => 3,
+        Status::NoFace => 4,
+    };
+    statuses.min_by_key(rank).unwrap_or(Status::NoFace)
+}
