@@ -1,6 +1,7 @@
 //! The way of a frame: decode, detect, track, crop, classify, smooth, segment.
 
 pub mod frame;
+pub mod segment;
 mod setting;
 pub mod smooth;
 
