@@ -227,6 +227,13 @@ pub struct FrameTimes {
     pub status: Vec<Status>,
 }
 
+impl FrameTimes {
+    /// Where frame `frame` ends, in seconds: at the start of the next one, or with the video at `video_end_s`.
+    pub fn end_s(&self, frame: usize, video_end_s: f64) -> f64 {
+        self.time_s.get(frame + 1).copied().unwrap_or(video_end_s)
+    }
+}
+
 /// A face in one frame of a track.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FrameRecord {
