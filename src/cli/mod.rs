@@ -1,30 +1,67 @@
 //! The command line: one file a subcommand, each from arguments to settings to a call into the library.
 
+mod annotate;
 mod data;
+mod device;
 mod evaluate;
 mod exit;
+mod models;
+mod output;
+mod progress;
+mod settings;
+mod signals;
 mod train;
 
-use clap::{Parser, Subcommand};
+use std::io::Write as _;
+
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
 
 pub use exit::{Failure, exit_code};
 
 /// Writes down what a signer's face does, frame by frame.
+///
+/// `annotate VIDEO... -o labels.json` annotates videos; the subcommands below do everything else.
 #[derive(Debug, Parser)]
-#[command(name = "annotate", version, max_term_width = 120)]
+#[command(
+    name = "annotate",
+    version,
+    max_term_width = 120,
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    after_help = EXIT_CODES,
+    after_long_help = EXIT_CODES
+)]
 pub struct Cli {
     #[command(subcommand)]
-    command: Command,
+    command: Option<Subcommands>,
+    #[command(flatten)]
+    annotate: annotate::Arguments,
 }
 
+const EXIT_CODES: &str = "Exit codes: 0 complete, 1 unforeseen, 2 usage, 3 input refused, 4 result written but partial, \
+                          5 model or configuration refused, 6 output cannot be written, 7 a limit was reached, \
+                          130/143 interrupted";
+
 #[derive(Debug, Subcommand)]
-enum Command {
+enum Subcommands {
     /// Fit one model
     Train(train::Arguments),
     /// Measure a model on labelled images
     Evaluate(evaluate::Arguments),
-    /// Make and look at data sets
+    /// Make data sets
     Data(data::Arguments),
+    /// List, show and check models
+    Models(models::Arguments),
+    /// Print the JSON Schema of labels.json
+    Schema,
+    /// Print completions for a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Print the manual page
+    Man,
 }
 
 impl Cli {
@@ -34,9 +71,32 @@ impl Cli {
     /// With the reason and the exit code it stands for.
     pub fn run(self) -> Result<(), Failure> {
         match self.command {
-            Command::Train(arguments) => train::run(&arguments),
-            Command::Evaluate(arguments) => evaluate::run(&arguments),
-            Command::Data(arguments) => data::run(arguments),
+            None => annotate::run(self.annotate),
+            Some(Subcommands::Train(arguments)) => train::run(&arguments),
+            Some(Subcommands::Evaluate(arguments)) => evaluate::run(&arguments),
+            Some(Subcommands::Data(arguments)) => data::run(arguments),
+            Some(Subcommands::Models(arguments)) => models::run(arguments),
+            Some(Subcommands::Schema) => print(crate::timeline::JSON_SCHEMA.as_bytes()),
+            Some(Subcommands::Completions { shell }) => {
+                let mut text = Vec::new();
+                clap_complete::generate(shell, &mut Self::command(), "annotate", &mut text);
+                print(&text)
+            }
+            Some(Subcommands::Man) => {
+                let mut text = Vec::new();
+                clap_mangen::Man::new(Self::command()).render(&mut text).map_err(anyhow::Error::from)?;
+                print(&text)
+            }
         }
+    }
+}
+
+/// Data for standard output. A reader that has gone away has seen enough.
+fn print(bytes: &[u8]) -> Result<(), Failure> {
+    match std::io::stdout().lock().write_all(bytes) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failure::Output(format!("standard output: {error}")))
+        }
+        _ => Ok(()),
     }
 }

@@ -220,6 +220,15 @@ pub fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// The model card in `directory`.
+fn read_card(directory: &Path) -> Result<String, ModelError> {
+    if !directory.is_dir() {
+        return Err(ModelError::NotFound { path: directory.into(), known: registry::names() });
+    }
+    let bytes = read_bounded(&directory.join(CARD_FILE), LARGEST_CONFIG)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
 fn read_bounded(path: &Path, largest: u64) -> Result<Vec<u8>, ModelError> {
     let unreadable = |source| ModelError::Unreadable { path: path.into(), source };
     let size = std::fs::metadata(path).map_err(unreadable)?.len();

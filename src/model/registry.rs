@@ -12,19 +12,19 @@ pub struct Embedded {
     pub name: &'static str,
     config: &'static [u8],
     weights: &'static [u8],
-    /// The model card.
-    pub card: &'static str,
+    card: &'static str,
 }
 
 /// The name of the model used where none is named.
 pub const DEFAULT: &str = "default";
 
 /// All of them.
-pub const EMBEDDED: &[Embedded] = &[/*
+pub const EMBEDDED: &[Embedded] = &[Embedded {
     name: DEFAULT,
     config: include_bytes!("../../assets/models/default/config.json"),
     weights: include_bytes!("../../assets/models/default/model.safetensors"),
-*/];
+    card: include_str!("../../assets/models/default/README.md"),
+}];
 
 /// The embedded names, separated by commas.
 pub fn names() -> String {
@@ -42,5 +42,16 @@ pub fn open(name: &Path, device: &Device) -> Result<Model, ModelError> {
             Model::from_bytes(embedded.config, embedded.weights, &origin, device)
         }
         None => Model::load(name, device),
+    }
+}
+
+/// The card of the model that `--model` names.
+///
+/// # Errors
+/// If there is no such model or its card cannot be read.
+pub fn card(name: &Path) -> Result<String, ModelError> {
+    match EMBEDDED.iter().find(|m| Path::new(m.name) == name) {
+        Some(embedded) => Ok(embedded.card.to_owned()),
+        None => super::read_card(name),
     }
 }
