@@ -104,10 +104,10 @@ fn mirror(picture: &Picture) -> Picture {
     picture.chunks_exact(SIDE).flat_map(|row| row.iter().rev().copied()).collect()
 }
 
-/// How much a place counts: eyes, nose and mouth do, the face's outline, hair and background do not. `x` and `y` run
-/// from -1 to 1.
+/// How much a place counts: eyes and nose most, the mouth, which moves, less, the face's outline, hair and background
+/// not at all. `x` and `y` run from -1 to 1.
 fn weight(x: f32, y: f32) -> f32 {
-    (1.0 - (x * x / 0.55 + y * y / 0.85)).clamp(0.0, 1.0).sqrt()
+    (1.0 - (x * x / 0.55 + (y + 0.1).powi(2) / 0.65)).clamp(0.0, 1.0).sqrt()
 }
 
 /// Shifts and scales `samples` (a square) to weighted mean 0 and standard deviation 1.
