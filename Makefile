@@ -1,0 +1,61 @@
+# `make` lists the targets. Each does all of its own set-up.
+
+PREFIX ?= $(if $(filter 0,$(shell id -u)),/usr/local,$(HOME)/.local)
+# Tests on real material look for it here and say so when it is not there.
+ANNOTATE_DATA ?= $(abspath ../shared/data)
+export ANNOTATE_DATA
+# Where rustup puts cargo, for shells that have not been told.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+ANNOTATE := target/release/annotate
+
+.PHONY: help setup build demo test lint fmt bench install clean
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name what; do \
+		printf '  make %-8s %s\n' "$$name" "$$what"; done
+
+setup: ## install what is missing (native packages, with apt-get where permitted), or say what is
+	@scripts/setup.sh
+
+build: setup ## build the optimised binary, target/release/annotate
+	cargo build --release --locked
+
+demo: build ## annotate the bundled clip and show the result next to the truth
+	@mkdir -p out/demo
+	$(ANNOTATE) assets/demo/demo.mp4 -o out/demo/labels.json -o out/demo/labels.csv -o out/demo/labels.srt
+	cargo run --quiet --release --locked --example compare_truth -- out/demo/labels.json assets/demo/truth.json
+
+# The doc tests go first, so that the last line printed is the whole suite's.
+test: ## run every test
+	@scripts/setup.sh test
+	cargo test --locked --doc
+	if command -v cargo-nextest >/dev/null; then cargo nextest run --locked; else cargo test --locked --lib --bins --tests; fi
+
+lint: ## clippy without warnings, and rustfmt
+	@scripts/setup.sh lint
+	cargo clippy --locked --all-targets -- -D warnings
+	cargo fmt --check
+
+fmt: ## format the code
+	@scripts/setup.sh lint
+	cargo fmt
+
+bench: setup ## measure speed: decoding, detection, classification, the whole pipeline
+	cargo bench --locked
+
+install: build ## put the binary, man page and completions under PREFIX (/usr/local for root, else ~/.local)
+	install -D -m 755 $(ANNOTATE) $(DESTDIR)$(PREFIX)/bin/annotate
+	$(ANNOTATE) man > target/annotate.1
+	$(ANNOTATE) completions bash > target/annotate.bash
+	$(ANNOTATE) completions zsh > target/_annotate
+	$(ANNOTATE) completions fish > target/annotate.fish
+	install -D -m 644 target/annotate.1 $(DESTDIR)$(PREFIX)/share/man/man1/annotate.1
+	install -D -m 644 target/annotate.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/annotate
+	install -D -m 644 target/_annotate $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_annotate
+	install -D -m 644 target/annotate.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/annotate.fish
+
+clean: ## remove everything that was built or written by the demo
+	rm -rf out
+	cargo clean
