@@ -2,10 +2,23 @@
 //!
 //! The types serialise to `annotate/timeline/1`, whose JSON Schema is `assets/timeline.schema.json`.
 
+mod check;
+mod decimals;
+mod read;
+#[cfg(test)]
+pub(crate) mod sample;
+
 use serde::{Deserialize, Serialize};
+
+pub use check::Inconsistency;
+pub(crate) use decimals::{box_in_file, probability_in_file, score_in_file, time_in_file};
+pub use read::ReadError;
 
 /// The version of the timeline's schema, written into every file.
 pub const SCHEMA: &str = "annotate/timeline/1";
+
+/// The JSON Schema (draft 2020-12) of [`Timeline`] as it stands in files.
+pub const JSON_SCHEMA: &str = include_str!("../../assets/timeline.schema.json");
 
 /// The seven classes: Ekman's six basic emotions and neutral, always in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -174,6 +187,7 @@ pub struct Media {
     /// Number of decoded frames.
     pub frames: usize,
     /// From the start of the first frame to the end of the last, seconds.
+    #[serde(serialize_with = "decimals::time")]
     pub duration_s: f64,
 }
 
@@ -222,6 +236,7 @@ pub struct FrameTimes {
     /// Presentation time stamps in units of the time base, exactly as the container states them.
     pub pts: Vec<i64>,
     /// The same in seconds.
+    #[serde(serialize_with = "decimals::times")]
     pub time_s: Vec<f64>,
     /// The best status any track has in the frame; `no_face` where there is none.
     pub status: Vec<Status>,
@@ -242,22 +257,22 @@ pub struct FrameRecord {
     /// What can be said about the face here.
     pub status: Status,
     /// Where the face is; absent where it was not seen.
-    #[serde(rename = "box", skip_serializing_if = "Option::is_none", default)]
+    #[serde(rename = "box", skip_serializing_if = "Option::is_none", default, serialize_with = "decimals::face")]
     pub face: Option<BoundingBox>,
     /// The detector's score (SeetaFace: above about 2 is a face; unbounded), absent where it did not fire.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[serde(skip_serializing_if = "Option::is_none", default, serialize_with = "decimals::score")]
     pub face_score: Option<f32>,
     /// Where the box comes from.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub source: Option<BoxSource>,
     /// The model's own probabilities, before smoothing; only where `status` is `ok`.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[serde(skip_serializing_if = "Option::is_none", default, serialize_with = "decimals::probabilities")]
     pub probabilities: Option<Probabilities>,
     /// The label after smoothing; only where `status` is `ok`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub label: Option<Expression>,
     /// Smoothed probability of `label`.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[serde(skip_serializing_if = "Option::is_none", default, serialize_with = "decimals::probability_if_any")]
     pub confidence: Option<f32>,
 }
 
@@ -269,12 +284,15 @@ pub struct Segment {
     /// Last frame of the stretch, inclusive.
     pub last_frame: usize,
     /// Start of the first frame, seconds of container time.
+    #[serde(serialize_with = "decimals::time")]
     pub start_s: f64,
     /// *End* of the last frame, seconds of container time.
+    #[serde(serialize_with = "decimals::time")]
     pub end_s: f64,
     /// The label.
     pub label: Expression,
     /// Mean smoothed probability of the label over the stretch's classified frames.
+    #[serde(serialize_with = "decimals::probability")]
     pub confidence: f32,
 }
 
@@ -329,4 +347,211 @@ pub struct Timeline {
     pub tracks: Vec<Track>,
     /// In short.
     pub summary: Summary,
+}
+
+impl Timeline {
+    /// Where the video ends: the end of its last frame, seconds of container time; 0 where there is no frame.
+    pub fn end_s(&self) -> f64 {
+        self.frames.time_s.first().map_or(0.0, |start_s| start_s + self.media.duration_s)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn schema() -> jsonschema::Validator {
+        let schema: Value = serde_json::from_str(JSON_SCHEMA).expect("the schema is JSON");
+        jsonschema::draft202012::meta::validate(&schema).expect("the schema is a schema");
+        jsonschema::draft202012::new(&schema).expect("the schema compiles")
+    }
+
+    /// The sample, changed at a JSON pointer.
+    fn sample_with(pointer: &str, change: impl FnOnce(&mut Value)) -> Value {
+        let mut value = serde_json::to_value(sample::two_signers()).unwrap();
+        change(value.pointer_mut(pointer).unwrap_or_else(|| panic!("{pointer} is there")));
+        value
+    }
+
+    fn insert(key: &'static str, value: Value) -> impl FnOnce(&mut Value) {
+        move |object| {
+            object.as_object_mut().unwrap().insert(key.into(), value);
+        }
+    }
+
+    fn remove(key: &'static str) -> impl FnOnce(&mut Value) {
+        move |object| {
+            object.as_object_mut().unwrap().remove(key).unwrap_or_else(|| panic!("{key} was there"));
+        }
+    }
+
+    #[test]
+    fn the_sample_fits_the_schema_and_itself() {
+        let timeline = sample::two_signers();
+        timeline.check().unwrap();
+        let value = serde_json::to_value(&timeline).unwrap();
+        let complaints: Vec<_> = schema().iter_errors(&value).map(|error| error.to_string()).collect();
+        assert!(complaints.is_empty(), "{complaints:?}");
+    }
+
+    #[test]
+    fn the_schema_describes_every_field_and_allows_no_other() {
+        let schema: Value = serde_json::from_str(JSON_SCHEMA).unwrap();
+        fn walk(node: &Value, path: &str, objects: &mut usize) {
+            if let Some(properties) = node.get("properties").filter(|_| node.get("type") == Some(&json!("object"))) {
+                assert_eq!(node["additionalProperties"], json!(false), "{path}");
+                *objects += 1;
+                for (name, property) in properties.as_object().unwrap() {
+                    assert!(property.get("description").or(property.get("$ref")).is_some(), "{path}/{name}");
+                }
+            }
+            match node {
+                Value::Object(fields) => {
+                    fields.iter().for_each(|(key, node)| walk(node, &format!("{path}/{key}"), objects));
+                }
+                Value::Array(items) => items.iter().for_each(|node| walk(node, path, objects)),
+                _ => {}
+            }
+        }
+        let mut objects = 0;
+        walk(&schema, "", &mut objects);
+        assert_eq!(objects, 10, "every struct of the timeline but the box, the settings being free");
+    }
+
+    #[test]
+    fn the_schema_refuses_what_is_not_a_timeline() {
+        let broken = [
+            ("a class where no face is", sample_with("/tracks/0/frames/3", insert("label", json!("fear")))),
+            (
+                "probabilities where no face is",
+                sample_with("/tracks/0/frames/3", insert("probabilities", json!([1, 0, 0, 0, 0, 0, 0]))),
+            ),
+            (
+                "a box where no face is",
+                sample_with("/tracks/0/frames/3", |record| {
+                    *record = json!({"frame": 3, "status": "no_face", "box": [0, 0, 1, 1], "source": "tracked"});
+                }),
+            ),
+            ("an ok face without a class", sample_with("/tracks/0/frames/0", remove("label"))),
+            ("an ok face without a box", sample_with("/tracks/0/frames/0", remove("box"))),
+            (
+                "six probabilities",
+                sample_with("/tracks/0/frames/0/probabilities", |p| {
+                    p.as_array_mut().unwrap().pop();
+                }),
+            ),
+            (
+                "eight probabilities",
+                sample_with("/tracks/0/frames/0/probabilities", |p| p.as_array_mut().unwrap().push(json!(0))),
+            ),
+            ("a probability above 1", sample_with("/tracks/0/frames/0/probabilities/0", |p| *p = json!(1.5))),
+            ("an eighth class", sample_with("/tracks/0/frames/0/label", |label| *label = json!("contempt"))),
+            ("another version", sample_with("/schema", |schema| *schema = json!("annotate/timeline/2"))),
+            ("no media", sample_with("", remove("media"))),
+            ("no frames of a track", sample_with("/tracks/0", remove("frames"))),
+            ("a field nobody knows", sample_with("/media", insert("colour", json!("red")))),
+            ("a box of three sides", sample_with("/tracks/0/frames/0/box", |face| *face = json!([1, 2, 3]))),
+            ("a time base of zero", sample_with("/media/time_base", |time_base| *time_base = json!([0, 1]))),
+            (
+                "classes in another order",
+                sample_with("/model/classes", |classes| classes.as_array_mut().unwrap().reverse()),
+            ),
+            ("an upper-case checksum", sample_with("/model/sha256", |sum| *sum = json!("A".repeat(64)))),
+        ];
+        let schema = schema();
+        for (what, timeline) in broken {
+            assert!(!schema.is_valid(&timeline), "{what}");
+        }
+    }
+
+    #[test]
+    fn a_contradiction_is_named_with_its_place() {
+        let broken: Vec<(&str, Box<dyn Fn(&mut Timeline)>)> = vec![
+            ("frames.time_s is 5, but 6 follows from the rest", Box::new(|t| t.frames.time_s.truncate(5))),
+            ("frame 2: its time does not rise", Box::new(|t| t.frames.time_s[2] = t.frames.time_s[1])),
+            ("frame 4: its time is not pts times time base", Box::new(|t| t.frames.pts[4] += 1)),
+            ("frame 0: its time is no number", Box::new(|t| t.frames.time_s[0] = f64::NAN)),
+            ("frame 6: the video ends before its last frame starts", Box::new(|t| t.media.duration_s = 0.1)),
+            ("frame 0: it is not ok, but in a track", Box::new(|t| t.frames.status[0] = Status::Occluded)),
+            ("frame 3: it is ok, but in no track", Box::new(|t| t.frames.status[3] = Status::Ok)),
+            ("track 1: the id is used twice", Box::new(|t| t.tracks[1].id = 1)),
+            ("track 0: ids start at 1", Box::new(|t| t.tracks[0].id = 0)),
+            ("track 1: it has no frames", Box::new(|t| t.tracks[0].frames.clear())),
+            (
+                "track 1: its first and last frame are not those of its records",
+                Box::new(|t| t.tracks[0].last_frame = 9),
+            ),
+            (
+                "track 1, frame 2: the frames of a track must follow one another without holes",
+                Box::new(|t| drop(t.tracks[0].frames.remove(1))),
+            ),
+            (
+                "track 1, frame 0: its probabilities do not sum to 1",
+                Box::new(|t| t.tracks[0].frames[0].probabilities = Some([0.2; 7])),
+            ),
+            (
+                "track 1, frame 3: only a face that was read can have a class",
+                Box::new(|t| t.tracks[0].frames[3].label = Some(Expression::Fear)),
+            ),
+            (
+                "track 1, frame 0: a classified face needs probabilities, a label and a confidence",
+                Box::new(|t| t.tracks[0].frames[0].label = None),
+            ),
+            (
+                "track 1, segment 0: its times are not those of its frames",
+                Box::new(|t| t.tracks[0].segments[0].end_s += 0.04),
+            ),
+            (
+                "track 1, segment 0: it starts or ends on a frame without a label",
+                Box::new(|t| t.tracks[0].segments[0].last_frame = 3),
+            ),
+            (
+                "track 1, segment 1: it starts before the track, or before the segment ahead of it has ended",
+                Box::new(|t| t.tracks[0].segments[1].first_frame = 1),
+            ),
+            (
+                "track 1, segment 0: labelled frames ahead of it are in no segment",
+                Box::new(|t| drop(t.tracks[0].segments.remove(0))),
+            ),
+            ("track 1: labelled frames at its end are in no segment", Box::new(|t| drop(t.tracks[0].segments.pop()))),
+            ("summary.tracks is 3, but 2 follows from the rest", Box::new(|t| t.summary.tracks = 3)),
+            (
+                "complete is true, but 1 reasons are given why it is not",
+                Box::new(|t| t.summary.incomplete_because.push("cut".into())),
+            ),
+            ("the model's classes are not the seven in canonical order", Box::new(|t| t.model.classes.reverse())),
+        ];
+        for (expected, change) in broken {
+            let mut timeline = sample::two_signers();
+            change(&mut timeline);
+            assert_eq!(timeline.check().map_err(|error| error.to_string()), Err(expected.to_string()));
+        }
+    }
+
+    #[test]
+    fn after_a_time_reset_the_time_may_leave_the_pts() {
+        let mut timeline = sample::two_signers();
+        timeline.frames.pts[4] = 0;
+        assert!(timeline.check().is_err());
+        let message = "time ran backwards".to_string();
+        timeline.summary.damage.push(Damage { frame: 4, kind: DamageKind::TimeReset, count: 1, message });
+        timeline.check().unwrap();
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn every_timeline_fits_the_schema_and_comes_back_from_its_file(timeline in sample::any_timeline()) {
+            timeline.check().unwrap();
+            let value = serde_json::to_value(&timeline).unwrap();
+            let complaint = schema().iter_errors(&value).next().map(|error| error.to_string());
+            prop_assert_eq!(complaint, None);
+            let read: Timeline = serde_json::from_str(&serde_json::to_string(&timeline).unwrap()).unwrap();
+            read.check().unwrap();
+            prop_assert_eq!(serde_json::to_string(&read).unwrap(), serde_json::to_string(&timeline).unwrap());
+        }
+    }
 }

@@ -1,0 +1,127 @@
+//! A timeline from a file, with a reason a person can act on where that fails.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use serde_json::error::Category;
+
+use super::{Inconsistency, SCHEMA, Timeline};
+
+/// An hour at 30 frames per second is about 30 MB a signer; nothing honest comes near this.
+const MAX_BYTES: u64 = 4 << 30;
+
+/// Why a timeline cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum ReadError {
+    #[error("{path}: {source}")]
+    Io { path: PathBuf, source: io::Error },
+    #[error("{path}: larger than {} GiB, which no timeline is", MAX_BYTES >> 30)]
+    TooLarge { path: PathBuf },
+    #[error("{path}: not a timeline ({reason})")]
+    NotATimeline { path: PathBuf, reason: &'static str },
+    #[error("{path}: its schema is '{found}', but this program reads '{SCHEMA}'")]
+    OtherVersion { path: PathBuf, found: String },
+    #[error("{path}: the file is cut off (it ends in the middle, at line {line})")]
+    CutOff { path: PathBuf, line: usize },
+    #[error("{path}: not a valid timeline: {source}")]
+    Malformed { path: PathBuf, source: serde_json::Error },
+    #[error("{path}: the timeline contradicts itself: {source}")]
+    Inconsistent { path: PathBuf, source: Inconsistency },
+}
+
+impl Timeline {
+    /// Reads and [checks](Timeline::check) the timeline in the JSON file at `path`.
+    pub fn read(path: &Path) -> Result<Self, ReadError> {
+        let io = |source| ReadError::Io { path: path.into(), source };
+        let mut reader = BufReader::new(File::open(path).map_err(io)?);
+        // A video or a device given by mistake is told apart before it is read into memory.
+        match reader.fill_buf().map_err(io)?.first() {
+            None => return Err(ReadError::NotATimeline { path: path.into(), reason: "the file is empty" }),
+            Some(b'{' | b' ' | b'\n' | b'\r' | b'\t') => {}
+            Some(_) => return Err(ReadError::NotATimeline { path: path.into(), reason: "it is no JSON object" }),
+        }
+        let mut json = Vec::new();
+        let length = reader.take(MAX_BYTES + 1).read_to_end(&mut json).map_err(io)?;
+        if length as u64 > MAX_BYTES {
+            return Err(ReadError::TooLarge { path: path.into() });
+        }
+        let timeline: Self = serde_json::from_slice(&json).map_err(|error| reason(path, &json, error))?;
+        if timeline.schema != SCHEMA {
+            return Err(ReadError::OtherVersion { path: path.into(), found: timeline.schema });
+        }
+        timeline.check().map_err(|source| ReadError::Inconsistent { path: path.into(), source })?;
+        Ok(timeline)
+    }
+}
+
+/// The best reason for a failed read: an unknown version explains every other complaint.
+fn reason(path: &Path, json: &[u8], source: serde_json::Error) -> ReadError {
+    #[derive(Deserialize)]
+    struct Version {
+        schema: Option<String>,
+    }
+    let path = path.to_path_buf();
+    if source.classify() == Category::Eof {
+        return ReadError::CutOff { path, line: source.line() };
+    }
+    match serde_json::from_slice(json) {
+        Ok(Version { schema: None }) => ReadError::NotATimeline { path, reason: "it names no schema" },
+        Ok(Version { schema: Some(found) }) if found != SCHEMA => ReadError::OtherVersion { path, found },
+        _ => ReadError::Malformed { path, source },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::timeline::sample;
+
+    fn read_of(content: &[u8]) -> Result<Timeline, ReadError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("labels.json");
+        std::fs::write(&path, content).unwrap();
+        Timeline::read(&path)
+    }
+
+    fn message_of(content: &[u8]) -> String {
+        let message = read_of(content).unwrap_err().to_string();
+        message.split_once("labels.json: ").expect("the message names the file").1.to_string()
+    }
+
+    #[test]
+    fn a_written_timeline_is_read_back() {
+        let timeline = sample::two_signers();
+        assert_eq!(read_of(&serde_json::to_vec(&timeline).unwrap()).unwrap(), timeline);
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_file_is_said() {
+        let good = serde_json::to_string_pretty(&sample::two_signers()).unwrap();
+        let expected = "its schema is 'annotate/timeline/2', but this program reads 'annotate/timeline/1'";
+        assert_eq!(message_of(good.replace("timeline/1", "timeline/2").as_bytes()), expected);
+        let later = br#"{"frames": 3, "schema": "annotate/timeline/2"}"#;
+        assert_eq!(message_of(later), expected, "whatever else a later version may change");
+        let middle = good.len() / 2;
+        assert!(
+            message_of(&good.as_bytes()[..middle]).starts_with("the file is cut off (it ends in the middle, at line")
+        );
+        assert_eq!(message_of(b""), "not a timeline (the file is empty)");
+        assert_eq!(message_of(b"\0\0\0\x18ftypmp42"), "not a timeline (it is no JSON object)");
+        assert_eq!(message_of(b"{\"a\": 1}"), "not a timeline (it names no schema)");
+        let wrong = message_of(good.replace("\"happiness\"", "\"joy\"").as_bytes());
+        assert!(wrong.starts_with("not a valid timeline: unknown variant `joy`"), "{wrong}");
+        let contradiction = message_of(good.replace("\"complete\": true", "\"complete\": false").as_bytes());
+        assert!(contradiction.starts_with("the timeline contradicts itself: "), "{contradiction}");
+    }
+
+    #[test]
+    fn a_missing_file_and_an_endless_device_are_refused() {
+        let missing = Timeline::read(Path::new("no/such/labels.json")).unwrap_err();
+        assert!(missing.to_string().starts_with("no/such/labels.json: No such file"), "{missing}");
+        let endless = Timeline::read(Path::new("/dev/zero")).unwrap_err();
+        assert_eq!(endless.to_string(), "/dev/zero: not a timeline (it is no JSON object)");
+    }
+}
