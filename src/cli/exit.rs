@@ -19,6 +19,8 @@ pub enum Failure {
     Output(String),
     /// 7: a limit was reached.
     Limit(String),
+    /// 8: several inputs, and some are refused, partial or over a limit; each has been named already.
+    SomeFailed(String),
     /// 130 or 143: ended by a signal.
     Interrupted {
         /// The signal's number: 2 (Ctrl-C) or 15 (TERM).
@@ -38,6 +40,7 @@ pub fn exit_code(failure: &Failure) -> u8 {
         Failure::Configuration(_) => 5,
         Failure::Output(_) => 6,
         Failure::Limit(_) => 7,
+        Failure::SomeFailed(_) => 8,
         Failure::Interrupted { signal, .. } => 128 + *signal as u8,
     }
 }
@@ -53,6 +56,7 @@ impl fmt::Display for Failure {
             | Self::Configuration(text)
             | Self::Output(text)
             | Self::Limit(text)
+            | Self::SomeFailed(text)
             | Self::Interrupted { hint: text, .. } => text.clone(),
         };
         for character in text.chars() {

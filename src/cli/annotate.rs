@@ -1,0 +1,336 @@
+//! `annotate INPUT...`: the main job.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::thread::available_parallelism;
+use std::time::Instant;
+
+use clap::Args;
+use serde_json::{Map, Value, json};
+
+use super::Failure;
+use super::device::DeviceChoice;
+use super::output::{self, Outputs};
+use super::progress::{Progress, ProgressChoice};
+use super::settings::Options;
+use super::signals::Signals;
+use super::strip;
+use crate::annotate::decode::{DecodeError, Deinterlace, Source};
+use crate::annotate::{AnnotateError, Event, Execution, annotate};
+use crate::model::{Model, registry};
+use crate::timeline::Timeline;
+use crate::write::Format;
+
+/// Arguments of the main job.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Videos: files, named pipes, or '-' for standard input
+    #[arg(required = true, value_name = "INPUT")]
+    inputs: Vec<PathBuf>,
+    /// File to write, its format by its extension ('-' for JSON on standard output, '-.jsonl' and so on for others); may
+    /// be repeated. Without -o and -f: JSON beside nothing else, named after the input, in the output folder
+    #[arg(short, long = "output", value_name = "FILE")]
+    outputs: Vec<PathBuf>,
+    /// Formats to write into the output folder, named after the input
+    #[arg(short, long = "format", value_name = "FORMAT", value_delimiter = ',')]
+    formats: Vec<Format>,
+    /// Folder for -f; the current one if not given
+    #[arg(long, value_name = "DIR")]
+    output_dir: Option<PathBuf>,
+    /// A built-in model's name or a model directory
+    #[arg(long, value_name = "NAME|DIR")]
+    model: Option<PathBuf>,
+    /// Where the network runs: auto, cpu, cuda or cuda:N
+    #[arg(long)]
+    device: Option<DeviceChoice>,
+    /// Threads that classify; all cores if not given. Changes nothing in the result
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+    /// Most faces classified together. Changes nothing in the result
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    batch_size: Option<u16>,
+    /// First moment wanted: seconds or [HH:]MM:SS[.fff] of the video's own time
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    start: Option<f64>,
+    /// First moment no longer wanted
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    end: Option<f64>,
+    /// When interlaced pictures are deinterlaced
+    #[arg(long, value_enum)]
+    deinterlace: Option<Deinterlace>,
+    /// Smallest face looked for, as a share of the picture's shorter side
+    #[arg(long, value_name = "SHARE")]
+    min_face: Option<f32>,
+    /// Most faces followed at a time
+    #[arg(long, value_name = "N")]
+    max_faces: Option<usize>,
+    /// Largest picture accepted, pixels
+    #[arg(long, value_name = "PIXELS")]
+    max_pixels: Option<u64>,
+    /// Accept network addresses as inputs
+    #[arg(long)]
+    allow_url: bool,
+    /// How progress is shown
+    #[arg(long, value_enum)]
+    progress: Option<ProgressChoice>,
+    /// Print a summary of the run as one JSON object a video on standard output
+    #[arg(long)]
+    json: bool,
+    /// Say nothing but errors
+    #[arg(short, long)]
+    quiet: bool,
+    /// Say more; twice for everything
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    verbose: u8,
+}
+
+/// Seconds, MM:SS or HH:MM:SS, each with a fraction.
+fn moment(text: &str) -> Result<f64, String> {
+    let fault = || format!("'{text}' is neither seconds nor [HH:]MM:SS[.fff]");
+    let parts: Vec<&str> = text.split(':').collect();
+    if parts.len() > 3 {
+        return Err(fault());
+    }
+    let mut seconds = 0.0;
+    for (index, part) in parts.iter().enumerate() {
+        let value: f64 = part.parse().map_err(|_| fault())?;
+        let is_plain = part.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+        if !is_plain || (index > 0 && value >= 60.0) {
+            return Err(fault());
+        }
+        seconds = seconds * 60.0 + value;
+    }
+    Ok(seconds)
+}
+
+impl Arguments {
+    /// The options given as flags, as a tree.
+    fn flags(&self) -> Value {
+        let mut flags = Map::new();
+        let mut annotation = Map::new();
+        let mut track = Map::new();
+        let mut set = |tree: &mut Map<String, Value>, name: &str, value: Value| {
+            if !value.is_null() {
+                tree.insert(name.into(), value);
+            }
+        };
+        set(&mut flags, "model", json!(self.model));
+        set(&mut flags, "device", json!(self.device));
+        set(&mut flags, "threads", json!(self.threads));
+        set(&mut flags, "batch_size", json!(self.batch_size));
+        set(&mut flags, "progress", json!(self.progress));
+        set(&mut annotation, "start_s", json!(self.start));
+        set(&mut annotation, "end_s", json!(self.end));
+        set(&mut annotation, "deinterlace", json!(self.deinterlace));
+        set(&mut annotation, "max_pixels", json!(self.max_pixels));
+        set(&mut track, "min_face", json!(self.min_face));
+        set(&mut track, "max_faces", json!(self.max_faces));
+        annotation.insert("track".into(), track.into());
+        flags.insert("annotation".into(), annotation.into());
+        flags.into()
+    }
+
+    fn source(&self, input: &Path) -> Result<Source, Failure> {
+        if input == Path::new("-") {
+            return Ok(Source::Stdin);
+        }
+        match input.to_str() {
+            Some(text) if text.contains("://") && !input.exists() => match self.allow_url {
+                true => Ok(Source::Url(text.into())),
+                false => Err(Failure::Input(format!("{text}: network addresses need --allow-url"))),
+            },
+            _ => Ok(Source::File(input.into())),
+        }
+    }
+}
+
+pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
+    talk(&arguments);
+    let options = Options::layered(&arguments.flags())?;
+    let settings = &options.annotation;
+    if let (Some(start), Some(end)) = (settings.start_s, settings.end_s)
+        && end <= start
+    {
+        return Err(Failure::Usage(format!("--end {end} s is not after --start {start} s")));
+    }
+    if !(settings.track.min_face > 0.0 && settings.track.min_face <= 1.0) {
+        return Err(Failure::Usage(format!("--min-face {} is not above 0 and at most 1", settings.track.min_face)));
+    }
+    let targets = output::plan(&arguments.inputs, &arguments.outputs, &arguments.formats, arguments.output_dir.as_deref())?;
+    let device = options.device.open()?;
+    let model = registry::open(&options.model, &device).map_err(|e| Failure::Configuration(e.to_string()))?;
+    let signals = Signals::listen().map_err(anyhow::Error::from)?;
+    let mut worst: Option<Failure> = None;
+    for (input, targets) in arguments.inputs.iter().zip(targets) {
+        let result = arguments
+            .source(input)
+            .and_then(|source| one(&arguments, &options, &model, &source, targets, &signals));
+        let Err(failure) = result else { continue };
+        // One bad file stops nothing, as long as there are others to do.
+        let goes_on = matches!(failure, Failure::Input(_) | Failure::Partial(_) | Failure::Limit(_));
+        if !goes_on || arguments.inputs.len() == 1 {
+            return Err(failure);
+        }
+        anstream::eprintln!("annotate: {failure}");
+        worst = Some(failure);
+    }
+    match worst {
+        Some(_) => Err(Failure::SomeFailed(format!("not all of the {} inputs are complete", arguments.inputs.len()))),
+        None => Ok(()),
+    }
+}
+
+/// Annotates one video and writes all that was asked for.
+fn one(
+    arguments: &Arguments,
+    options: &Options,
+    model: &Model,
+    source: &Source,
+    targets: Vec<output::Target>,
+    signals: &Signals,
+) -> Result<(), Failure> {
+    let started = Instant::now();
+    let threads = match options.threads {
+        0 => available_parallelism().map_or(1, usize::from),
+        threads => threads,
+    };
+    let execution =
+        Execution { threads, batch_size: options.batch_size, interrupt: std::sync::Arc::clone(&signals.interrupt) };
+    let mut outputs = Outputs::open(targets)?;
+    let choice = if arguments.quiet { ProgressChoice::None } else { options.progress };
+    let mut progress = Progress::None;
+    let result = annotate(source, model, &options.annotation, &execution, &mut |event| match event {
+        Event::Opened { media, frames } => {
+            progress = Progress::new(choice, &media.path, frames);
+            outputs.begin(media, &model.identity(), &options.annotation)
+        }
+        Event::Frame(row) => {
+            progress.frame(row);
+            outputs.row(row)
+        }
+    });
+    progress.finish();
+    let timeline = result.map_err(|error| failure(error, &outputs))?;
+    let written = outputs.finish(&timeline)?;
+    if !arguments.quiet {
+        strip::show(&timeline);
+    }
+    let seconds = started.elapsed().as_secs_f64();
+    let media_s = timeline.media.duration_s;
+    let files = written.iter().map(|p| p.display().to_string()).collect::<Vec<_>>();
+    if !arguments.quiet {
+        anstream::eprintln!(
+            "{}: {} frames in {seconds:.1} s ({:.1}x real time){}{}",
+            printable(&timeline.media.path),
+            timeline.media.frames,
+            media_s / seconds.max(1e-3),
+            if files.is_empty() { "" } else { " -> " },
+            printable(&files.join(", ")),
+        );
+    }
+    if arguments.json {
+        super::print(format!("{}\n", summary(&timeline, &files, seconds)).as_bytes())?;
+    }
+    ending(&timeline, signals)
+}
+
+/// Complete, or why not.
+fn ending(timeline: &Timeline, signals: &Signals) -> Result<(), Failure> {
+    let why = timeline.summary.incomplete_because.join("; ");
+    if let Some(signal) = signals.received() {
+        let path = &timeline.media.path;
+        let hint = format!("{path}: {why}; what was done is written. Run the same command again to do all of it");
+        return Err(Failure::Interrupted { signal, hint });
+    }
+    match timeline.complete {
+        true => Ok(()),
+        false => Err(Failure::Partial(format!("{}: the result is partial: {why}", timeline.media.path))),
+    }
+}
+
+fn summary(timeline: &Timeline, files: &[String], seconds: f64) -> Value {
+    json!({
+        "input": timeline.media.path,
+        "outputs": files,
+        "complete": timeline.complete,
+        "incomplete_because": timeline.summary.incomplete_because,
+        "frames": timeline.media.frames,
+        "frames_ok": timeline.summary.frames_ok,
+        "tracks": timeline.summary.tracks,
+        "media_s": timeline.media.duration_s,
+        "wall_s": seconds,
+        "model": timeline.model,
+    })
+}
+
+/// The exit code's class of a library error.
+fn failure(error: AnnotateError, outputs: &Outputs) -> Failure {
+    let text = error.to_string();
+    match error {
+        AnnotateError::Decode(DecodeError::TooLarge { .. }) => Failure::Limit(text),
+        AnnotateError::Decode(DecodeError::EmptyRange { .. }) => Failure::Usage(text),
+        AnnotateError::Decode(_) => Failure::Input(text),
+        AnnotateError::Setting(_) | AnnotateError::Classify { .. } => Failure::Configuration(text),
+        AnnotateError::Output(error) => outputs.failure(error),
+        AnnotateError::Detector(_) | AnnotateError::Thread { .. } | AnnotateError::Panicked { .. } => {
+            Failure::Unforeseen(error.into())
+        }
+    }
+}
+
+/// Control characters of a file name do not reach the terminal.
+fn printable(text: &str) -> String {
+    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).collect()
+}
+
+/// Sets up the log: warnings, or more with -v, to standard error.
+fn talk(arguments: &Arguments) {
+    let level = match (arguments.quiet, arguments.verbose) {
+        (true, _) => "error",
+        (false, 0) => "warn",
+        (false, 1) => "annotate=info",
+        (false, _) => "annotate=debug",
+    };
+    let filter = tracing_subscriber::EnvFilter::new(level);
+    // A second call (in tests) finds a subscriber set; that one serves as well.
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time().try_init();
+}
+
+/// Long options may be written with underscores.
+pub fn with_dashes(arguments: impl Iterator<Item = std::ffi::OsString>) -> Vec<std::ffi::OsString> {
+    let mut only_names = false;
+    arguments
+        .map(|argument| {
+            only_names |= argument == OsStr::new("--");
+            match argument.to_str() {
+                Some(text) if !only_names && text.starts_with("--") => {
+                    let (name, value) = text.split_at(text.find('=').unwrap_or(text.len()));
+                    format!("{}{value}", name.replace('_', "-")).into()
+                }
+                _ => argument,
+            }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_seconds_or_clock_times() {
+        assert_eq!(moment("12.5"), Ok(12.5));
+        assert_eq!(moment("1:02.5"), Ok(62.5));
+        assert_eq!(moment("1:00:00"), Ok(3600.0));
+        for wrong in ["", "-1", "1:60", "a", "1:2:3:4", "inf", "1e3", ":"] {
+            assert!(moment(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn underscores_in_option_names_become_dashes_and_nothing_else_changes() {
+        let given = ["annotate", "--output_dir=a_b", "my_file.mp4", "--", "--odd_name.mp4"];
+        let expected = ["annotate", "--output-dir=a_b", "my_file.mp4", "--", "--odd_name.mp4"];
+        assert_eq!(with_dashes(given.into_iter().map(Into::into)), expected);
+    }
+}

@@ -1,0 +1,109 @@
+//! Where options come from: flag, then ANNOTATE_* variable, then ./annotate.toml, then the user's configuration, then the
+//! default.
+
+use std::path::PathBuf;
+
+use figment::Figment;
+use figment::providers::{Env, Format as _, Serialized, Toml};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::Failure;
+use super::device::DeviceChoice;
+use super::progress::ProgressChoice;
+use crate::annotate::Settings;
+use crate::model::registry;
+
+/// What can be set once and for all in a configuration file; its keys are this struct's.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Options {
+    pub(super) model: PathBuf,
+    pub(super) device: DeviceChoice,
+    /// Threads that classify; 0 for one a core.
+    pub(super) threads: usize,
+    pub(super) batch_size: usize,
+    pub(super) progress: ProgressChoice,
+    /// What changes the result; recorded in every output.
+    pub(super) annotation: Settings,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            model: registry::DEFAULT.into(),
+            device: DeviceChoice::default(),
+            threads: 0,
+            batch_size: 16,
+            progress: ProgressChoice::default(),
+            annotation: Settings::default(),
+        }
+    }
+}
+
+/// The file looked for in the current folder, and in `annotate/` below the user's configuration folder.
+const FILE: &str = "annotate.toml";
+
+impl Options {
+    /// The options with `flags`, a tree of the ones given on the command line, on top.
+    ///
+    /// # Errors
+    /// If a configuration file or variable holds an unknown key or an unfit value; the message names it.
+    pub(super) fn layered(flags: &Value) -> Result<Self, Failure> {
+        let mut layers = Figment::from(Serialized::defaults(Self::default()));
+        if let Some(user) = user_file() {
+            layers = layers.merge(Toml::file(user));
+        }
+        let names = ["model", "device", "threads", "batch_size", "progress"];
+        layers
+            .merge(Toml::file_exact(FILE))
+            .merge(Env::prefixed("ANNOTATE_").only(&names))
+            .merge(Serialized::defaults(flags))
+            .extract()
+            .map_err(|error| {
+                let source = error.metadata.as_ref().map(|m| m.name.to_string()).unwrap_or_default();
+                Failure::Configuration(format!("{source}: {error}"))
+            })
+    }
+}
+
+/// `$XDG_CONFIG_HOME/annotate/annotate.toml`, by default below `~/.config` (XDG Base Directory Specification).
+fn user_file() -> Option<PathBuf> {
+    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let folder = absolute("XDG_CONFIG_HOME").or_else(|| absolute("HOME").map(|home| home.join(".config")))?;
+    Some(folder.join("annotate").join(FILE))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flag_beats_a_variable_beats_a_file_beats_the_default() {
+        figment::Jail::expect_with(|jail| {
+            jail.set_env("XDG_CONFIG_HOME", jail.directory().join("user").display());
+            jail.create_dir("user/annotate")?;
+            jail.create_file("user/annotate/annotate.toml", "threads = 2\nbatch_size = 3\n[annotation.smooth]\nlag_s = 0.7")?;
+            jail.create_file("annotate.toml", "batch_size = 4\nmodel = 'file'")?;
+            jail.set_env("ANNOTATE_MODEL", "variable");
+            jail.set_env("ANNOTATE_DATA", "not an option");
+            let layered = |flags| Options::layered(&flags).map_err(|e| e.to_string());
+            let options = layered(serde_json::json!({}))?;
+            assert_eq!((options.threads, options.batch_size, options.model), (2, 4, "variable".into()));
+            assert_eq!(options.annotation.smooth.lag_s, 0.7);
+            assert_eq!(layered(serde_json::json!({"model": "flag"}))?.model, PathBuf::from("flag"));
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn a_misspelt_key_is_named() {
+        figment::Jail::expect_with(|jail| {
+            jail.set_env("XDG_CONFIG_HOME", jail.directory().join("none").display());
+            jail.create_file("annotate.toml", "treads = 2")?;
+            let message = Options::layered(&serde_json::json!({})).unwrap_err().to_string();
+            assert!(message.contains("treads") && message.contains("annotate.toml"), "{message}");
+            Ok(())
+        });
+    }
+}
