@@ -21,6 +21,8 @@ pub struct Row {
     pub pts: i64,
     /// Start of the frame, seconds.
     pub time_s: f64,
+    /// The best status any track has; `no_face` where there is none.
+    pub status: Status,
     /// Track ids and records.
     pub faces: Vec<(u32, FrameRecord)>,
 }
@@ -56,7 +58,8 @@ impl<'a> Assembler<'a> {
         let faces: Vec<_> = faces.into_iter().map(|(sighting, p)| (sighting.track, record(frame, sighting, p))).collect();
         let observations: Vec<_> =
             faces.iter().map(|(track, r)| (*track, Observation { frame, time_s, probabilities: r.probabilities })).collect();
-        self.waiting.push_back((Row { frame, pts, time_s, faces }, unsettled));
+        let status = best_status(faces.iter().map(|(_, r)| r.status));
+        self.waiting.push_back((Row { frame, pts, time_s, status, faces }, unsettled));
         for (track, observation) in observations {
             let smoother = self.smoothers.entry(track).or_insert_with(|| Smoother::new(&self.settings.smooth));
             for smoothed in smoother.push(observation) {
@@ -93,7 +96,7 @@ impl<'a> Assembler<'a> {
             self.settled += 1;
             self.times.pts.push(row.pts);
             self.times.time_s.push(row.time_s);
-            self.times.status.push(best_status(row.faces.iter().map(|(_, r)| r.status)));
+            self.times.status.push(row.status);
             for (track, record) in &row.faces {
                 self.tracks.entry(*track).or_default().0.push(record.clone());
             }

@@ -23,6 +23,7 @@ use sha2::{Digest, Sha256};
 
 use crate::model::Model;
 use crate::timeline::{Media, Status, Timeline};
+use crate::write::WriteError;
 use assemble::Assembler;
 use classify::{Classified, Cropped, classify};
 use decode::{DecodeError, DecodeOptions, Decoded, Decoder, Deinterlace, Source};
@@ -105,7 +106,7 @@ pub enum AnnotateError {
     #[error(transparent)]
     Setting(#[from] SettingError),
     #[error(transparent)]
-    Output(std::io::Error),
+    Output(#[from] WriteError),
     #[error("the built-in face detector cannot be read: {0}")]
     Detector(std::io::Error),
     #[error("stage '{stage}' cannot be started: {source}")]
@@ -135,12 +136,12 @@ pub fn annotate(
     model: &Model,
     settings: &Settings,
     execution: &Execution,
-    tell: &mut dyn FnMut(Event) -> std::io::Result<()>,
+    tell: &mut dyn FnMut(Event) -> Result<(), WriteError>,
 ) -> Result<Timeline, AnnotateError> {
     settings.smooth.check()?;
     settings.segment.check()?;
     let decoder = Decoder::open(source, decode_options(settings, execution))?;
-    tell(Event::Opened { media: decoder.media(), frames: decoder.expected_frames() }).map_err(AnnotateError::Output)?;
+    tell(Event::Opened { media: decoder.media(), frames: decoder.expected_frames() })?;
     let pool = ThreadPoolBuilder::new().num_threads(execution.threads).build();
     let pool = pool.map_err(|e| AnnotateError::Thread { stage: "classify", source: std::io::Error::other(e) })?;
 
@@ -257,15 +258,15 @@ fn unreadable_if_small(sighting: Sighting) -> Sighting {
 fn assemble(
     assembler: &mut Assembler,
     from: Receiver<Classified>,
-    tell: &mut dyn FnMut(Event) -> std::io::Result<()>,
+    tell: &mut dyn FnMut(Event) -> Result<(), WriteError>,
 ) -> Result<(), AnnotateError> {
     for classified in from {
         for row in assembler.push(classified) {
-            tell(Event::Frame(&row)).map_err(AnnotateError::Output)?;
+            tell(Event::Frame(&row))?;
         }
     }
     for row in assembler.drain() {
-        tell(Event::Frame(&row)).map_err(AnnotateError::Output)?;
+        tell(Event::Frame(&row))?;
     }
     Ok(())
 }

@@ -210,7 +210,7 @@ fn one(
         }
     });
     progress.finish();
-    let timeline = result.map_err(|error| failure(error, &outputs))?;
+    let timeline = result.map_err(failure)?;
     let written = outputs.finish(&timeline)?;
     if !arguments.quiet {
         strip::show(&timeline);
@@ -264,14 +264,14 @@ fn summary(timeline: &Timeline, files: &[String], seconds: f64) -> Value {
 }
 
 /// The exit code's class of a library error.
-fn failure(error: AnnotateError, outputs: &Outputs) -> Failure {
+fn failure(error: AnnotateError) -> Failure {
     let text = error.to_string();
     match error {
         AnnotateError::Decode(DecodeError::TooLarge { .. }) => Failure::Limit(text),
         AnnotateError::Decode(DecodeError::EmptyRange { .. }) => Failure::Usage(text),
         AnnotateError::Decode(_) => Failure::Input(text),
         AnnotateError::Setting(_) | AnnotateError::Classify { .. } => Failure::Configuration(text),
-        AnnotateError::Output(error) => outputs.failure(error),
+        AnnotateError::Output(_) => Failure::Output(text),
         AnnotateError::Detector(_) | AnnotateError::Thread { .. } | AnnotateError::Panicked { .. } => {
             Failure::Unforeseen(error.into())
         }
