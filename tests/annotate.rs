@@ -1,0 +1,189 @@
+//! What the main job promises, with the program run as a person runs it.
+
+mod material;
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use annotate::timeline::{Expression, JSON_SCHEMA, Status, Timeline};
+use assert_cmd::cargo::CommandCargoExt as _;
+use material::{clips, ffmpeg, ffprobe};
+use serde_json::Value;
+
+fn program() -> Command {
+    let mut command = Command::cargo_bin("annotate").unwrap();
+    command.stdin(Stdio::null());
+    command
+}
+
+/// Runs the program over `input` and reads the timeline it writes.
+fn annotated(input: &Path, arguments: &[&str]) -> (Timeline, Vec<u8>) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("labels.json");
+    let output = program().arg(input).arg("-o").arg(&path).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{}: {}", input.display(), String::from_utf8_lossy(&output.stderr));
+    (Timeline::read(&path).unwrap(), std::fs::read(&path).unwrap())
+}
+
+fn demo() -> &'static Path {
+    Path::new("assets/demo/demo.mp4")
+}
+
+fn truth() -> Value {
+    serde_json::from_slice(&std::fs::read("assets/demo/truth.json").unwrap()).unwrap()
+}
+
+#[test]
+fn every_real_clip_gives_a_valid_timeline_and_the_same_bytes_whatever_the_threads_and_batches() {
+    let schema: Value = serde_json::from_str(JSON_SCHEMA).unwrap();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let test = "every_real_clip_gives_a_valid_timeline_and_the_same_bytes_whatever_the_threads_and_batches";
+    for clip in clips(test) {
+        let (timeline, one) = annotated(&clip, &["--threads", "1", "--batch-size", "1"]);
+        let (_, two) = annotated(&clip, &["--threads", "2", "--batch-size", "16"]);
+        assert!(one == two, "{}: threads change the result", clip.display());
+        let errors: Vec<_> =
+            validator.iter_errors(&serde_json::from_slice(&one).unwrap()).map(|e| e.to_string()).collect();
+        assert_eq!(errors, Vec::<String>::new(), "{}", clip.display());
+        timeline.check().unwrap();
+        assert!(timeline.complete, "{}: {:?}", clip.display(), timeline.summary.incomplete_because);
+        let counted: usize = ffprobe(&clip, "frame=pict_type").len();
+        assert_eq!(timeline.frames.pts.len(), counted, "{}", clip.display());
+        assert_eq!(timeline.tracks.len(), 1, "{}: one signer, one id", clip.display());
+    }
+}
+
+#[test]
+fn the_bundled_clip_is_read_as_it_was_made() {
+    let (timeline, _) = annotated(demo(), &[]);
+    let truth = truth();
+    assert_eq!(timeline.frames.pts.len() as u64, truth["frames"].as_u64().unwrap());
+    assert_eq!(timeline.tracks.len(), 1);
+    let label_at = |frame: usize| timeline.tracks[0].frames.iter().find(|r| r.frame == frame).and_then(|r| r.label);
+    let (mut right, mut all) = (0, 0);
+    for span in truth["spans"].as_array().unwrap() {
+        let number = |name: &str| span[name].as_u64().unwrap() as usize;
+        let frames = number("first_frame")..=number("last_frame");
+        match span["kind"].as_str().unwrap() {
+            "absent" => assert!(frames.into_iter().all(|f| label_at(f).is_none()), "nobody is there, nobody is labelled"),
+            "held" => {
+                let label = Expression::from_name(span["label"].as_str().unwrap());
+                all += frames.clone().count();
+                right += frames.filter(|f| label_at(*f) == label).count();
+            }
+            _ => {}
+        }
+    }
+    // Composites are averages of faces whose crowd agreed; what is left open is one expression out of seven.
+    assert!(right as f64 > 0.8 * all as f64, "{right} of {all} held frames are read right");
+}
+
+#[test]
+fn a_frame_without_a_face_never_gets_a_label() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("nobody.mp4");
+    ffmpeg("-f lavfi -i testsrc2=size=320x240:rate=25:duration=2 -c:v libx264", &path);
+    let (timeline, _) = annotated(&path, &[]);
+    assert_eq!(timeline.frames.status, vec![Status::NoFace; 50]);
+    assert!(timeline.tracks.is_empty() && timeline.complete);
+}
+
+#[test]
+fn all_formats_are_written_from_one_run_and_agree() {
+    let folder = tempfile::tempdir().unwrap();
+    let names = ["json", "jsonl", "csv", "tsv", "srt", "vtt"];
+    let output = program()
+        .arg(demo())
+        .args(["--end", "2", "-f", &names.join(","), "--json", "--output_dir"])
+        .arg(folder.path())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(summary["frames"], 50);
+    assert_eq!(summary["outputs"].as_array().unwrap().len(), names.len());
+    let text = |name: &str| std::fs::read_to_string(folder.path().join(format!("demo.{name}"))).unwrap();
+    let timeline = Timeline::read(&folder.path().join("demo.json")).unwrap();
+    let labels: Vec<Option<Expression>> = timeline.tracks[0].frames.iter().map(|r| r.label).collect();
+    let from_lines: Vec<Option<Expression>> = text("jsonl")
+        .lines()
+        .skip(1)
+        .filter_map(|line| {
+            let line: Value = serde_json::from_str(line).unwrap();
+            line.get("track").is_some().then(|| line["label"].as_str().and_then(Expression::from_name))
+        })
+        .collect();
+    assert_eq!(labels, from_lines);
+    let mut reader = csv::Reader::from_path(folder.path().join("demo.csv")).unwrap();
+    let column = reader.headers().unwrap().iter().position(|name| name == "label").unwrap();
+    let from_csv: Vec<Option<Expression>> =
+        reader.records().map(|row| Expression::from_name(&row.unwrap()[column])).collect();
+    assert_eq!(labels, from_csv);
+    assert!(text("vtt").starts_with("WEBVTT") && text("srt").contains("-->"));
+}
+
+#[test]
+fn standard_input_and_a_named_pipe_give_what_the_file_gives() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("streamable.ts");
+    ffmpeg(&format!("-i {} -t 2 -c copy", demo().display()), &path);
+    let (expected, _) = annotated(&path, &[]);
+    let lines = |command: &mut Command| {
+        let output = command.args(["-o", "-.jsonl"]).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().lines().count()
+    };
+    let from_stdin = lines(program().arg("-").stdin(std::fs::File::open(&path).unwrap()));
+    assert_eq!(from_stdin, expected.frames.pts.len() + 2);
+    let pipe = folder.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let feeder = Command::new("cp").arg(&path).arg(&pipe).spawn().unwrap();
+    assert_eq!(lines(program().arg(&pipe)), from_stdin);
+    feeder.wait_with_output().unwrap();
+}
+
+#[test]
+fn lines_come_while_the_video_is_still_arriving() {
+    use std::io::{BufRead as _, BufReader, Write as _};
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("live.ts");
+    ffmpeg(&format!("-i {} -t 6 -c:v mpeg2video -q:v 3", demo().display()), &path);
+    let bytes = std::fs::read(&path).unwrap();
+    let mut child =
+        program().args(["-", "-o", "-.jsonl"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(&bytes[..bytes.len() * 9 / 10]).unwrap();
+    // The rest is held back until a labelled line has been read.
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert!(lines.any(|line| line.contains("\"label\"")));
+    input.write_all(&bytes[bytes.len() * 9 / 10..]).unwrap();
+    drop(input);
+    assert!(lines.last().unwrap().contains("\"complete\":true"));
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn ctrl_c_keeps_what_is_done_and_says_that_it_is_partial() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("long.mp4");
+    ffmpeg(&format!("-stream_loop 20 -i {} -c copy", demo().display()), &path);
+    let labels = folder.path().join("labels.json");
+    let child = program().arg(&path).arg("-o").arg(&labels).stderr(Stdio::piped()).spawn().unwrap();
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(130), "{message}");
+    assert!(message.contains("long.mp4") && message.contains("interrupted"), "{message}");
+    let timeline = Timeline::read(&labels).unwrap();
+    assert!(!timeline.complete && !timeline.frames.pts.is_empty());
+    timeline.check().unwrap();
+}
+
+#[test]
+fn a_part_of_a_video_keeps_the_videos_own_time() {
+    let (timeline, _) = annotated(demo(), &["--start", "0:02", "--end", "3.5"]);
+    let times = &timeline.frames.time_s;
+    assert!(times[0] >= 2.0 && *times.last().unwrap() < 3.5);
+    assert_eq!(times.len(), 38);
+}
