@@ -2,6 +2,7 @@
 //!
 //! - [`timeline`]: the words everybody uses: expressions, frames, tracks, segments, the whole timeline
 //! - [`annotate`]: the way of a frame, in its order: decode, detect, track, crop, classify, smooth, segment
+//! - [`palette`]: one colour a class, the same everywhere
 //! - [`write`]: one file a format, all behind one `Writer` trait
 //! - [`model`]: model directories, networks, weights in and out
 //! - [`infer`]: running a network over crops; `infer::kernels` holds the arithmetic under the networks
@@ -9,4 +10,7 @@
 //! - [`cli`]: one file a subcommand
 
 pub mod annotate;
+pub mod cli;
+pub mod palette;
 pub mod timeline;
+pub mod write;
