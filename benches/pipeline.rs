@@ -131,7 +131,11 @@ fn main() {
         "whole pipeline",
     ];
     for (name, value) in names.iter().zip(medians) {
-        println!("{name:40} {value:8.1} frames/s  {:6.2} x decoding  {:5.1} x real time", value / medians[0], value / 30.0);
+        println!(
+            "{name:40} {value:8.1} frames/s  {:6.2} x decoding  {:5.1} x real time",
+            value / medians[0],
+            value / 30.0
+        );
     }
     let folder = tempfile::tempdir().expect("a temporary folder");
     let long = folder.path().join("sixteen-minutes.mp4");

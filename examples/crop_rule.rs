@@ -41,7 +41,9 @@ fn main() -> anyhow::Result<()> {
     };
     let [[_, x, _], [y10, y, y90], [s10, side, s90]] = [median(0), median(1), median(2)];
     println!("faces found: {} of {PICTURES}", found.len());
-    println!("centre ({x:.3}, {y:.3}; 80 % of y in {y10:.3} to {y90:.3}), side {side:.3} ({s10:.3} to {s90:.3}) of the picture");
+    println!(
+        "centre ({x:.3}, {y:.3}; 80 % of y in {y10:.3} to {y90:.3}), side {side:.3} ({s10:.3} to {s90:.3}) of the picture"
+    );
     println!("crop rule: scale {:.3}, shift_y {:.3}", 1.0 / side, (0.5 - y) / side);
     Ok(())
 }

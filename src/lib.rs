@@ -2,6 +2,7 @@
 //!
 //! - [`timeline`]: the words everybody uses: expressions, frames, tracks, segments, the whole timeline
 //! - [`annotate`]: the way of a frame, in its order: decode, detect, track, crop, classify, smooth, segment
+//! - [`palette`]: one colour a class, the same everywhere
 //! - [`write`]: one file a format, all behind one `Writer` trait
 //! - [`model`]: model directories, networks, weights in and out
 //! - [`infer`]: running a network over crops; `infer::kernels` holds the arithmetic under the networks
@@ -12,5 +13,7 @@ pub mod annotate;
 pub mod cli;
 pub mod infer;
 pub mod model;
-pub mod train;
+pub mod palette;
 pub mod timeline;
+pub mod train;
+pub mod write;

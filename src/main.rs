@@ -8,7 +8,7 @@ use clap::Parser;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    match annotate::cli::Cli::parse().run() {
+    match annotate::cli::Cli::parse_from(annotate::cli::with_dashes(std::env::args_os())).run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("annotate: {failure}");

@@ -65,7 +65,9 @@ fn the_bundled_clip_is_read_as_it_was_made() {
         let number = |name: &str| span[name].as_u64().unwrap() as usize;
         let frames = number("first_frame")..=number("last_frame");
         match span["kind"].as_str().unwrap() {
-            "absent" => assert!(frames.into_iter().all(|f| label_at(f).is_none()), "nobody is there, nobody is labelled"),
+            "absent" => {
+                assert!(frames.into_iter().all(|f| label_at(f).is_none()), "nobody is there, nobody is labelled")
+            }
             "held" => {
                 let label = Expression::from_name(span["label"].as_str().unwrap());
                 all += frames.clone().count();

@@ -56,7 +56,10 @@ fn decode(path: &Path) -> (Vec<Seen>, Decoded) {
 
 /// Pts as FFmpeg's own prober states them.
 fn probed_pts(path: &Path) -> Vec<i64> {
-    ffprobe(path, "frame=best_effort_timestamp").iter().map(|line| line.trim_end_matches(',').parse().unwrap()).collect()
+    ffprobe(path, "frame=best_effort_timestamp")
+        .iter()
+        .map(|line| line.trim_end_matches(',').parse().unwrap())
+        .collect()
 }
 
 #[test]
@@ -285,7 +288,8 @@ fn what_is_no_video_is_refused_with_its_own_reason() {
     ffmpeg("-f lavfi -i testsrc2=size=64x48:rate=5:duration=1 -c:v mpeg2video", &secret);
     std::fs::write(path("text.mp4"), "only words here\n".repeat(100)).unwrap();
     std::fs::write(path("empty.mp4"), "").unwrap();
-    std::fs::write(path("list.mp4"), "#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:1,\nsecret.ts\n#EXT-X-ENDLIST\n").unwrap();
+    std::fs::write(path("list.mp4"), "#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:1,\nsecret.ts\n#EXT-X-ENDLIST\n")
+        .unwrap();
     std::fs::write(path("concat.mp4"), "ffconcat version 1.0\nfile secret.ts\n").unwrap();
     ffmpeg("-f lavfi -i sine=duration=1 -c:a aac", &path("sound.mp4"));
     ffmpeg("-f lavfi -i testsrc2=size=64x48:rate=5:duration=0.2 -frames:v 1", &path("picture.jpg"));
@@ -310,7 +314,8 @@ fn odd_names_are_names() {
     let folder = tempfile::tempdir().unwrap();
     let plain = folder.path().join("plain.mp4");
     ffmpeg("-f lavfi -i testsrc2=size=64x48:rate=5:duration=1 -c:v libx264", &plain);
-    let names: [&[u8]; 6] = [b"-dash.mp4", b"take:1.mp4", b"frame%03d.mp4", b"new\nline.mp4", b"\xff\xfe.mp4", b"a|b{c}.mp4"];
+    let names: [&[u8]; 6] =
+        [b"-dash.mp4", b"take:1.mp4", b"frame%03d.mp4", b"new\nline.mp4", b"\xff\xfe.mp4", b"a|b{c}.mp4"];
     for name in names {
         let path = folder.path().join(std::ffi::OsStr::from_bytes(name));
         std::fs::copy(&plain, &path).unwrap();

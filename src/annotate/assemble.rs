@@ -55,9 +55,12 @@ impl<'a> Assembler<'a> {
         let frame = self.settled + self.waiting.len();
         let Classified { pts, time_s, faces } = classified;
         let unsettled = faces.len();
-        let faces: Vec<_> = faces.into_iter().map(|(sighting, p)| (sighting.track, record(frame, sighting, p))).collect();
-        let observations: Vec<_> =
-            faces.iter().map(|(track, r)| (*track, Observation { frame, time_s, probabilities: r.probabilities })).collect();
+        let faces: Vec<_> =
+            faces.into_iter().map(|(sighting, p)| (sighting.track, record(frame, sighting, p))).collect();
+        let observations: Vec<_> = faces
+            .iter()
+            .map(|(track, r)| (*track, Observation { frame, time_s, probabilities: r.probabilities }))
+            .collect();
         let status = best_status(faces.iter().map(|(_, r)| r.status));
         self.waiting.push_back((Row { frame, pts, time_s, status, faces }, unsettled));
         for (track, observation) in observations {

@@ -55,7 +55,8 @@ pub(super) fn classify(
         }
         let probabilities = probabilities(model, pool, inputs)?;
         for (pts, time_s, places) in sightings {
-            let faces = places.into_iter().map(|(sighting, place)| (sighting, place.map(|p| probabilities[p]))).collect();
+            let faces =
+                places.into_iter().map(|(sighting, place)| (sighting, place.map(|p| probabilities[p]))).collect();
             if to.send(Classified { pts, time_s, faces }).is_err() {
                 return Ok(());
             }

@@ -70,8 +70,7 @@ pub fn crop(picture: &dyn Planes, square: &Region, side: usize, colours: Colours
         (Colours::Rgb, None) => y.iter().flat_map(|v| [*v; 3]).collect(),
         (Colours::Rgb, Some(chroma)) => {
             let [cb, cr] = chroma.map(|plane| {
-                let (across, down) =
-                    (plane.width as f32 / luma.width as f32, plane.height as f32 / luma.height as f32);
+                let (across, down) = (plane.width as f32 / luma.width as f32, plane.height as f32 / luma.height as f32);
                 let region = Region {
                     x: square.x * across,
                     y: square.y * down,

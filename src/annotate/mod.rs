@@ -205,11 +205,7 @@ fn decode(
     Ok(())
 }
 
-fn track(
-    settings: &Settings,
-    from: Receiver<Frame>,
-    to: Sender<(Frame, Vec<Sighting>)>,
-) -> Result<(), AnnotateError> {
+fn track(settings: &Settings, from: Receiver<Frame>, to: Sender<(Frame, Vec<Sighting>)>) -> Result<(), AnnotateError> {
     // Made here, because SeetaFace cannot move between threads.
     let detector = detect::Seeta::new().map_err(AnnotateError::Detector)?;
     let mut tracker = FaceTracker::new(Box::new(detector), settings.track.clone());

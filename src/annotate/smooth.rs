@@ -167,8 +167,7 @@ impl Smoother {
         let power = (shown_s / self.settings.evidence_s).min(1.0);
         let doubt = self.settings.doubt;
         posterior.map(|probability| {
-            // `max` before `min`: a NaN becomes 0 and not 1.
-            let probability = f64::from(probability).max(0.0).min(1.0);
+            let probability = if probability.is_nan() { 0.0 } else { f64::from(probability).clamp(0.0, 1.0) };
             let doubted = (1.0 - doubt) * probability + doubt / Expression::COUNT as f64;
             doubted.max(IMPOSSIBLE).powf(power)
         })

@@ -109,7 +109,7 @@ impl Arguments {
         let mut flags = Map::new();
         let mut annotation = Map::new();
         let mut track = Map::new();
-        let mut set = |tree: &mut Map<String, Value>, name: &str, value: Value| {
+        let set = |tree: &mut Map<String, Value>, name: &str, value: Value| {
             if !value.is_null() {
                 tree.insert(name.into(), value);
             }
@@ -156,15 +156,15 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     if !(settings.track.min_face > 0.0 && settings.track.min_face <= 1.0) {
         return Err(Failure::Usage(format!("--min-face {} is not above 0 and at most 1", settings.track.min_face)));
     }
-    let targets = output::plan(&arguments.inputs, &arguments.outputs, &arguments.formats, arguments.output_dir.as_deref())?;
+    let targets =
+        output::plan(&arguments.inputs, &arguments.outputs, &arguments.formats, arguments.output_dir.as_deref())?;
     let device = options.device.open()?;
     let model = registry::open(&options.model, &device).map_err(|e| Failure::Configuration(e.to_string()))?;
     let signals = Signals::listen().map_err(anyhow::Error::from)?;
     let mut worst: Option<Failure> = None;
     for (input, targets) in arguments.inputs.iter().zip(targets) {
-        let result = arguments
-            .source(input)
-            .and_then(|source| one(&arguments, &options, &model, &source, targets, &signals));
+        let result =
+            arguments.source(input).and_then(|source| one(&arguments, &options, &model, &source, targets, &signals));
         let Err(failure) = result else { continue };
         // One bad file stops nothing, as long as there are others to do.
         let goes_on = matches!(failure, Failure::Input(_) | Failure::Partial(_) | Failure::Limit(_));

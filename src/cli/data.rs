@@ -44,16 +44,14 @@ enum DataSet {
 
 pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     let DataCommand::Import(arguments) = arguments.command;
-    let folder = arguments.folder.canonicalize().map_err(|e| Failure::Input(format!("{}: {e}", arguments.folder.display())))?;
+    let folder =
+        arguments.folder.canonicalize().map_err(|e| Failure::Input(format!("{}: {e}", arguments.folder.display())))?;
     let (rows, left_out) = match arguments.format {
-        DataSet::Fer2013 => {
-            fer2013::import(&folder, arguments.labels).map_err(|e| Failure::Input(e.to_string()))?
-        }
+        DataSet::Fer2013 => fer2013::import(&folder, arguments.labels).map_err(|e| Failure::Input(e.to_string()))?,
     };
     let mut bytes = Vec::new();
     manifest::write(&rows, &mut bytes).map_err(anyhow::Error::from)?;
-    std::fs::write(&arguments.out, bytes)
-        .map_err(|e| Failure::Output(format!("{}: {e}", arguments.out.display())))?;
+    std::fs::write(&arguments.out, bytes).map_err(|e| Failure::Output(format!("{}: {e}", arguments.out.display())))?;
     eprintln!(
         "{}: {} images; left out {} with no majority for the seven classes and {} training images with an identical \
          picture in another split",

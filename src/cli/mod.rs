@@ -10,6 +10,7 @@ mod output;
 mod progress;
 mod settings;
 mod signals;
+mod strip;
 mod train;
 
 use std::io::Write as _;
@@ -17,6 +18,7 @@ use std::io::Write as _;
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
+pub use annotate::with_dashes;
 pub use exit::{Failure, exit_code};
 
 /// Writes down what a signer's face does, frame by frame.

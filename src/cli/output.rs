@@ -57,7 +57,8 @@ pub(super) fn plan(
             if path != Path::new("-") && !places.insert(path.clone()) {
                 return Err(Failure::Usage(format!("{shown}: two outputs would have this name")));
             }
-            let is_input = |input: &PathBuf| matches!((input.canonicalize(), path.canonicalize()), (Ok(a), Ok(b)) if a == b);
+            let is_input =
+                |input: &PathBuf| matches!((input.canonicalize(), path.canonicalize()), (Ok(a), Ok(b)) if a == b);
             if inputs.iter().any(is_input) {
                 return Err(Failure::Usage(format!("{shown}: the output would overwrite an input")));
             }
@@ -99,7 +100,12 @@ impl Outputs {
     }
 
     /// Begins what is written while the work goes on.
-    pub(super) fn begin(&mut self, media: &Media, model: &ModelIdentity, settings: &Settings) -> Result<(), WriteError> {
+    pub(super) fn begin(
+        &mut self,
+        media: &Media,
+        model: &ModelIdentity,
+        settings: &Settings,
+    ) -> Result<(), WriteError> {
         let (tool, settings) = (Tool::default(), serde_json::to_value(settings).unwrap_or_default());
         let header = Header::new(&tool, media, model, &settings);
         for (path, output) in self.waiting.drain(..) {
@@ -172,7 +178,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let input = folder.path().join("labels.json");
         std::fs::write(&input, "").unwrap();
-        let message = plan(std::slice::from_ref(&input), std::slice::from_ref(&input), &[], None).unwrap_err().to_string();
+        let message =
+            plan(std::slice::from_ref(&input), std::slice::from_ref(&input), &[], None).unwrap_err().to_string();
         assert!(message.contains("overwrite"), "{message}");
     }
 }

@@ -51,19 +51,18 @@ impl Options {
     /// If a configuration file or variable holds an unknown key or an unfit value; the message names it.
     pub(super) fn layered(flags: &Value) -> Result<Self, Failure> {
         let mut layers = Figment::from(Serialized::defaults(Self::default()));
-        if let Some(user) = user_file() {
-            layers = layers.merge(Toml::file(user));
+        for file in user_file().into_iter().chain([PathBuf::from(FILE)]) {
+            if file.is_file() {
+                layers = layers.merge(Toml::file_exact(file));
+            }
         }
         let names = ["model", "device", "threads", "batch_size", "progress"];
-        layers
-            .merge(Toml::file_exact(FILE))
-            .merge(Env::prefixed("ANNOTATE_").only(&names))
-            .merge(Serialized::defaults(flags))
-            .extract()
-            .map_err(|error| {
+        layers.merge(Env::prefixed("ANNOTATE_").only(&names)).merge(Serialized::defaults(flags)).extract().map_err(
+            |error| {
                 let source = error.metadata.as_ref().map(|m| m.name.to_string()).unwrap_or_default();
                 Failure::Configuration(format!("{source}: {error}"))
-            })
+            },
+        )
     }
 }
 
@@ -83,7 +82,10 @@ mod tests {
         figment::Jail::expect_with(|jail| {
             jail.set_env("XDG_CONFIG_HOME", jail.directory().join("user").display());
             jail.create_dir("user/annotate")?;
-            jail.create_file("user/annotate/annotate.toml", "threads = 2\nbatch_size = 3\n[annotation.smooth]\nlag_s = 0.7")?;
+            jail.create_file(
+                "user/annotate/annotate.toml",
+                "threads = 2\nbatch_size = 3\n[annotation.smooth]\nlag_s = 0.7",
+            )?;
             jail.create_file("annotate.toml", "batch_size = 4\nmodel = 'file'")?;
             jail.set_env("ANNOTATE_MODEL", "variable");
             jail.set_env("ANNOTATE_DATA", "not an option");

@@ -10,8 +10,8 @@ use super::Failure;
 use crate::train::dataset::{self, Example};
 use crate::train::manifest::{self, Row, Split};
 use crate::train::recipe::Recipe;
-use crate::train::trainer::{self, EpochRecord, Progress, TrainError};
 use crate::train::report;
+use crate::train::trainer::{self, EpochRecord, Progress, TrainError};
 
 /// Arguments of `annotate train`.
 #[derive(Debug, Args)]

@@ -61,8 +61,7 @@ impl BatchNorm {
                 ops::normalise(x, &self.gamma, &self.beta, statistics, self.activation)
             }
             Phase::Training(_) => {
-                let (y, statistics) =
-                    ops::normalise_by_batch(x, &self.gamma, &self.beta, self.eps, self.activation)?;
+                let (y, statistics) = ops::normalise_by_batch(x, &self.gamma, &self.beta, self.eps, self.activation)?;
                 let rows = (x.elem_count() / self.gamma.elem_count()) as f64;
                 self.follow(&self.running_mean, &statistics.mean, 1.0)?;
                 self.follow(&self.running_variance, &statistics.variance, rows / (rows - 1.0).max(1.0))?;
@@ -230,7 +229,6 @@ pub fn dropout(x: &Tensor, share: f32, phase: Phase) -> Result<Tensor> {
     }
     let mut random = random.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let keep = 1.0 / (1.0 - share);
-    let mask: Vec<f32> =
-        (0..x.elem_count()).map(|_| if random.random::<f32>() < share { 0.0 } else { keep }).collect();
+    let mask: Vec<f32> = (0..x.elem_count()).map(|_| if random.random::<f32>() < share { 0.0 } else { keep }).collect();
     x * Tensor::from_vec(mask, x.shape(), x.device())?
 }

@@ -179,10 +179,7 @@ impl Model {
     pub fn probabilities(&self, pictures: Vec<f32>) -> CandleResult<Vec<crate::timeline::Probabilities>> {
         let logits = (self.logits(pictures)? / f64::from(self.config.temperature))?;
         let rows: Vec<Vec<f32>> = candle_nn::ops::softmax(&logits, D::Minus1)?.to_vec2()?;
-        Ok(rows
-            .into_iter()
-            .map(|row| std::array::from_fn(|class| row[class]))
-            .collect())
+        Ok(rows.into_iter().map(|row| std::array::from_fn(|class| row[class])).collect())
     }
 }
 
@@ -204,8 +201,10 @@ impl Input {
 /// If the tensors cannot be converted.
 pub fn write_tensors(tensors: &BTreeMap<String, Tensor>, half: bool) -> anyhow::Result<Vec<u8>> {
     let dtype = if half { DType::F16 } else { DType::F32 };
-    let tensors: HashMap<&String, Tensor> =
-        tensors.iter().map(|(name, t)| Ok((name, t.to_device(&Device::Cpu)?.to_dtype(dtype)?))).collect::<CandleResult<_>>()?;
+    let tensors: HashMap<&String, Tensor> = tensors
+        .iter()
+        .map(|(name, t)| Ok((name, t.to_device(&Device::Cpu)?.to_dtype(dtype)?)))
+        .collect::<CandleResult<_>>()?;
     Ok(safetensors::serialize(tensors.iter().map(|(name, t)| (name.as_str(), t)), None)?)
 }
 

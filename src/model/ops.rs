@@ -88,10 +88,7 @@ impl CustomOp2 for Depthwise {
     fn bwd(&self, x: &Tensor, w: &Tensor, _: &Tensor, dy: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let (_, channels, window) = self.window(x.shape(), w.shape())?;
         let [dx, dw] = with_slices([x, w, &dy.contiguous()?], |[x, w, dy]| {
-            [
-                depthwise::input_gradient(dy, w, channels, &window),
-                depthwise::weight_gradient(x, dy, channels, &window),
-            ]
+            [depthwise::input_gradient(dy, w, channels, &window), depthwise::weight_gradient(x, dy, channels, &window)]
         })?;
         Ok((Some(like(x, dx)?), Some(like(w, dw)?)))
     }
@@ -199,11 +196,7 @@ impl CustomOp3 for BatchNorm {
         let gradients = with_slices([x, gamma, beta, &dy.contiguous()?], |[x, gamma, beta, dy]| {
             batch_norm::backward(x, dy, gamma, beta, statistics, self.activation, self.of_batch)
         })?;
-        Ok((
-            Some(like(x, gradients.x)?),
-            Some(like(gamma, gradients.gamma)?),
-            Some(like(beta, gradients.beta)?),
-        ))
+        Ok((Some(like(x, gradients.x)?), Some(like(gamma, gradients.gamma)?), Some(like(beta, gradients.beta)?)))
     }
 }
 
@@ -293,13 +286,9 @@ mod tests {
     #[test]
     fn batch_norm_gradients_agree_with_finite_differences() {
         let inputs = [random((2, 3, 3, 2), 1), random(2, 2), random(2, 3)];
-        check_gradients(&inputs, |i| {
-            normalise_by_batch(&i[0], &i[1], &i[2], 1e-3, Activation::Silu).unwrap().0
-        });
+        check_gradients(&inputs, |i| normalise_by_batch(&i[0], &i[1], &i[2], 1e-3, Activation::Silu).unwrap().0);
         let statistics = Statistics::new(vec![0.1, -0.2], vec![0.5, 2.0], 1e-3);
-        check_gradients(&inputs, |i| {
-            normalise(&i[0], &i[1], &i[2], statistics.clone(), Activation::Silu).unwrap()
-        });
+        check_gradients(&inputs, |i| normalise(&i[0], &i[1], &i[2], statistics.clone(), Activation::Silu).unwrap());
     }
 
     #[test]

@@ -76,8 +76,8 @@ impl Timeline {
             }
             let expected_s = *pts as f64 * time_base;
             let tolerance_s = (0.5 * time_base).max(SAME_TIME_S * f64::max(1.0, seconds.abs() * 1e-6));
-            // Not `>`: a time base of 0/0 fails as well.
-            if is_one_clock && !((expected_s - seconds).abs() <= tolerance_s) {
+            let is_stamped = (expected_s - seconds).abs() <= tolerance_s;
+            if is_one_clock && !is_stamped {
                 return problem("its time is not pts times time base");
             }
         }
@@ -206,8 +206,8 @@ fn check_segments(track: &Track, times: &FrameTimes, video_end_s: f64) -> Result
         if (reached..first).any(is_labelled) {
             return problem("labelled frames ahead of it are in no segment");
         }
-        let differs = |a: f64, b: f64| !((a - b).abs() <= SAME_TIME_S);
-        if differs(segment.start_s, times.time_s[first]) || differs(segment.end_s, times.end_s(last, video_end_s)) {
+        let is_same = |a: f64, b: f64| (a - b).abs() <= SAME_TIME_S;
+        if !is_same(segment.start_s, times.time_s[first]) || !is_same(segment.end_s, times.end_s(last, video_end_s)) {
             return problem("its times are not those of its frames");
         }
         if !(0.0..=1.0).contains(&segment.confidence) {

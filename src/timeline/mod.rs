@@ -88,6 +88,13 @@ pub enum Status {
     OutOfFrame,
 }
 
+impl Status {
+    /// The status as it stands in files, e.g. `no_face`.
+    pub fn name(self) -> &'static str {
+        ["ok", "no_face", "low_quality", "occluded", "out_of_frame"][self as usize]
+    }
+}
+
 /// Where a box comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -96,6 +103,13 @@ pub enum BoxSource {
     Detected,
     /// Carried over from neighbouring frames by the tracker, which found the same picture content again.
     Tracked,
+}
+
+impl BoxSource {
+    /// The source as it stands in files, e.g. `detected`.
+    pub fn name(self) -> &'static str {
+        ["detected", "tracked"][self as usize]
+    }
 }
 
 /// A box in pixels of the displayed picture (after rotation and sample aspect ratio), origin top left.
@@ -385,6 +399,19 @@ mod tests {
     fn remove(key: &'static str) -> impl FnOnce(&mut Value) {
         move |object| {
             object.as_object_mut().unwrap().remove(key).unwrap_or_else(|| panic!("{key} was there"));
+        }
+    }
+
+    #[test]
+    fn names_are_those_in_files() {
+        for expression in Expression::ALL {
+            assert_eq!(json!(expression), expression.name());
+        }
+        for status in [Status::Ok, Status::NoFace, Status::LowQuality, Status::Occluded, Status::OutOfFrame] {
+            assert_eq!(json!(status), status.name());
+        }
+        for source in [BoxSource::Detected, BoxSource::Tracked] {
+            assert_eq!(json!(source), source.name());
         }
     }
 

@@ -136,7 +136,8 @@ pub fn read(path: &Path) -> Result<Vec<Row>, ManifestError> {
     let fault = |line: u64, reason: String| ManifestError::Row { path: path.into(), line, reason };
     let mut rows = Vec::new();
     for (index, row) in reader.deserialize::<Row>().enumerate() {
-        let mut row = row.map_err(|e| fault(e.position().map_or(index as u64 + 2, csv::Position::line), e.to_string()))?;
+        let mut row =
+            row.map_err(|e| fault(e.position().map_or(index as u64 + 2, csv::Position::line), e.to_string()))?;
         let line = index as u64 + 2;
         if row.path.as_os_str().is_empty() {
             return Err(fault(line, "the path is empty".into()));

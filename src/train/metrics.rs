@@ -80,8 +80,7 @@ pub fn measure(judged: &[Judged]) -> Option<Metrics> {
     }
     let classes = class_metrics(&confusion);
     let f1: Vec<f64> = classes.iter().filter_map(|c| c.f1).collect();
-    let log_likelihood: f64 =
-        judged.iter().map(|j| f64::from(j.probabilities[j.truth.index()]).max(1e-12).ln()).sum();
+    let log_likelihood: f64 = judged.iter().map(|j| f64::from(j.probabilities[j.truth.index()]).max(1e-12).ln()).sum();
     Some(Metrics {
         images: judged.len() as u64,
         accuracy: accuracy(&confusion),
@@ -112,11 +111,8 @@ pub fn accuracy(confusion: &Confusion) -> f64 {
 
 /// Mean recall over the classes that occur.
 pub fn balanced_accuracy(confusion: &Confusion) -> f64 {
-    let recalls: Vec<f64> = confusion
-        .iter()
-        .enumerate()
-        .filter_map(|(class, row)| ratio(row[class], row.iter().sum()))
-        .collect();
+    let recalls: Vec<f64> =
+        confusion.iter().enumerate().filter_map(|(class, row)| ratio(row[class], row.iter().sum())).collect();
     recalls.iter().sum::<f64>() / recalls.len() as f64
 }
 
@@ -236,7 +232,13 @@ mod tests {
             let row: Probabilities = std::array::from_fn(|_| random.random_range(-2.0..2.0));
             let sum: f32 = row.iter().map(|l| l.exp()).sum();
             let mut draw = random.random::<f32>() * sum;
-            let class = row.iter().position(|l| { draw -= l.exp(); draw <= 0.0 }).unwrap_or(6);
+            let class = row
+                .iter()
+                .position(|l| {
+                    draw -= l.exp();
+                    draw <= 0.0
+                })
+                .unwrap_or(6);
             truths.push(Expression::ALL[class]);
             logits.push(row.map(|l| 3.0 * l));
         }

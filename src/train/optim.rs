@@ -210,8 +210,8 @@ mod tests {
                 m[i] = 0.9 * m[i] + 0.1 * g;
                 v[i] = 0.999 * v[i] + 0.001 * g * g;
                 expected[i] -= 0.1 * 0.01 * expected[i];
-                expected[i] -= 0.1 * (m[i] / (1.0 - 0.9f64.powi(step)))
-                    / ((v[i] / (1.0 - 0.999f64.powi(step))).sqrt() + 1e-8);
+                expected[i] -=
+                    0.1 * (m[i] / (1.0 - 0.9f64.powi(step))) / ((v[i] / (1.0 - 0.999f64.powi(step))).sqrt() + 1e-8);
             }
         }
         let values = var.flatten_all().unwrap().to_vec1::<f32>().unwrap();

@@ -104,8 +104,8 @@ impl Recipe {
     /// # Errors
     /// If the file is missing, is not TOML of this shape, or a value is out of range.
     pub fn read(path: &Path) -> Result<Self, RecipeError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| RecipeError::Unreadable { path: path.into(), source })?;
+        let text =
+            std::fs::read_to_string(path).map_err(|source| RecipeError::Unreadable { path: path.into(), source })?;
         let invalid = |reason: String| RecipeError::Invalid { path: path.into(), reason };
         let recipe: Self = toml::from_str(&text).map_err(|e| invalid(e.to_string().trim_end().replace('\n', " ")))?;
         match recipe.fault() {

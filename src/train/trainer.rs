@@ -60,7 +60,9 @@ pub enum TrainError {
     NoValidation,
     #[error("the training split shows a single class, '{}'", .0.name())]
     OneClass(Expression),
-    #[error("the loss is not a number at step {step} (epoch {epoch}); lower the learning rate. The last checkpoint is kept")]
+    #[error(
+        "the loss is not a number at step {step} (epoch {epoch}); lower the learning rate. The last checkpoint is kept"
+    )]
     LossNotFinite { step: u64, epoch: usize },
     #[error("{}: the checkpoint was made with another recipe or data; give another --out or remove it", path.display())]
     OtherRun { path: PathBuf },
@@ -103,7 +105,8 @@ pub fn fit(
         best: None,
         history: Vec::new(),
     };
-    let checkpoint = Checkpoint { path: run.join("checkpoint.safetensors"), fingerprint: fingerprint(recipe, training) };
+    let checkpoint =
+        Checkpoint { path: run.join("checkpoint.safetensors"), fingerprint: fingerprint(recipe, training) };
     checkpoint.restore(&parameters, &mut state)?;
     let steps = training.len() / recipe.batch;
     for epoch in state.history.len() + 1..=recipe.epochs {
@@ -271,11 +274,9 @@ impl Checkpoint {
             ("history".to_owned(), serde_json::to_string(&state.history).map_err(|e| self.fault(e))?),
             ("steps_an_epoch".to_owned(), steps_an_epoch.to_string()),
         ];
-        let bytes = safetensors::serialize(
-            tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)),
-            Some(metadata.into()),
-        )
-        .map_err(|e| self.fault(e))?;
+        let bytes =
+            safetensors::serialize(tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)), Some(metadata.into()))
+                .map_err(|e| self.fault(e))?;
         let folder = self.path.parent().unwrap_or(Path::new("."));
         let mut file = tempfile::NamedTempFile::new_in(folder).map_err(|e| self.fault(e))?;
         file.write_all(&bytes).and_then(|()| file.as_file().sync_all()).map_err(|e| self.fault(e))?;

@@ -159,7 +159,8 @@ impl Decoder {
         };
         too_large(&name, width, height, options.max_pixels)?;
         let codec = ffmpeg::codec::Id::from(codec_id).name().to_owned();
-        let (frame_rate, stated_frames, stream_duration) = (stream.avg_frame_rate(), stream.frames(), stream.duration());
+        let (frame_rate, stated_frames, stream_duration) =
+            (stream.avg_frame_rate(), stream.frames(), stream.duration());
         let decoder = open_codec(&stream, &options).map_err(|error| match error {
             ffmpeg::Error::DecoderNotFound => DecodeError::NoDecoder { name: name.clone(), codec: codec.clone() },
             error => DecodeError::NotOpened { name: name.clone(), reason: error.to_string() },
@@ -186,7 +187,11 @@ impl Decoder {
             height: decoder.height(),
             rotation,
             time_base: [time_base.numerator(), time_base.denominator()],
-            frame_rate: if frame_rate.denominator() > 0 { [frame_rate.numerator(), frame_rate.denominator()] } else { [0, 1] },
+            frame_rate: if frame_rate.denominator() > 0 {
+                [frame_rate.numerator(), frame_rate.denominator()]
+            } else {
+                [0, 1]
+            },
             variable_frame_rate: false,
             interlaced: false,
             frames: 0,
@@ -400,7 +405,10 @@ impl Decoder {
         }
     }
 
-    fn converted(&self, result: Result<Vec<(Video, Stamp)>, ffmpeg::Error>) -> Result<Vec<(Video, Stamp)>, DecodeError> {
+    fn converted(
+        &self,
+        result: Result<Vec<(Video, Stamp)>, ffmpeg::Error>,
+    ) -> Result<Vec<(Video, Stamp)>, DecodeError> {
         result.map_err(|e| DecodeError::Conversion { name: self.name.clone(), reason: e.to_string() })
     }
 
@@ -445,10 +453,8 @@ fn open_codec(stream: &ffmpeg::Stream, options: &DecodeOptions) -> Result<ffmpeg
 /// The filter that turns the picture upright, and the clockwise angle, from a display matrix (ISO/IEC 14496-12, 6.2.2):
 /// nine 32-bit fixed-point numbers.
 fn turn(matrix: &[u8]) -> (&'static str, u16) {
-    let numbers: Vec<i32> = matrix
-        .chunks_exact(4)
-        .filter_map(|bytes| bytes.try_into().ok().map(i32::from_ne_bytes))
-        .collect();
+    let numbers: Vec<i32> =
+        matrix.chunks_exact(4).filter_map(|bytes| bytes.try_into().ok().map(i32::from_ne_bytes)).collect();
     let Some(&[a, b, _, c, d]) = numbers.get(..5).and_then(|n| n.first_chunk::<5>()) else { return ("", 0) };
     match (a.signum(), b.signum(), c.signum(), d.signum()) {
         (1, 0, 0, -1) => ("vflip,copy", 0),

@@ -48,9 +48,8 @@ impl DecodedPicture {
         let stride = self.0.stride(index);
         // SAFETY: `new` checked that the plane is there with a positive stride; FFmpeg allocates at least
         // `stride * (height - 1) + width` bytes for a plane of this size, and the frame outlives the slice.
-        let samples = unsafe {
-            std::slice::from_raw_parts((*self.0.as_ptr()).data[index], stride * (height - 1) + width)
-        };
+        let samples =
+            unsafe { std::slice::from_raw_parts((*self.0.as_ptr()).data[index], stride * (height - 1) + width) };
         Plane { samples, stride, width, height }
     }
 }

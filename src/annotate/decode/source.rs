@@ -53,7 +53,8 @@ pub(super) fn open(source: &Source, interrupt: Arc<AtomicBool>) -> Result<ffmpeg
         Source::Stdin => (b"pipe:0".to_vec(), "pipe"),
         Source::Url(url) => (url.clone().into_bytes(), "http,https,tls,tcp,udp,rtp,rtsp,rtmp,srt,crypto,data"),
     };
-    let url = CString::new(url).map_err(|_| DecodeError::NotOpened { name: name.clone(), reason: "the name holds a zero byte".into() })?;
+    let url = CString::new(url)
+        .map_err(|_| DecodeError::NotOpened { name: name.clone(), reason: "the name holds a zero byte".into() })?;
     let mut options = ffmpeg::Dictionary::new();
     options.set("protocol_whitelist", protocols);
     if !matches!(source, Source::Url(_)) {

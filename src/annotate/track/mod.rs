@@ -198,10 +198,8 @@ impl FaceTracker {
         let window = SearchWindow::whole(luma, (self.settings.min_face * shorter).max(8.0));
         let found = self.detector.detect(luma, &window);
         for detection in found.into_iter().filter(|d| d.score >= LIKELY) {
-            let known = self
-                .tracks
-                .iter()
-                .any(|t| t.state == State::Seen && same_face(&t.motion.face(), &detection.face));
+            let known =
+                self.tracks.iter().any(|t| t.state == State::Seen && same_face(&t.motion.face(), &detection.face));
             if known {
                 continue;
             }
@@ -329,9 +327,10 @@ impl Track {
                 largest: 1.5 * expected.w,
             };
             let found = detector.detect(luma, &window);
-            let near = found.into_iter().filter(|d| d.score >= EXPECTED && same_face(&d.face, expected)).max_by(|a, b| {
-                (a.score * a.face.iou(expected)).total_cmp(&(b.score * b.face.iou(expected)))
-            });
+            let near = found
+                .into_iter()
+                .filter(|d| d.score >= EXPECTED && same_face(&d.face, expected))
+                .max_by(|a, b| (a.score * a.face.iou(expected)).total_cmp(&(b.score * b.face.iou(expected))));
             if near.is_some() {
                 if attempt == 0 {
                     self.turn = 0;

@@ -102,9 +102,8 @@ pub fn backward(
     );
     // dx = gamma / deviation * (dz - mean(dz) - normalised x * mean(dz * normalised x))
     let rows = (x.len() / channels) as f64;
-    let share = |sums: &[f64]| -> Vec<f32> {
-        sums.iter().map(|s| if of_batch { (s / rows) as f32 } else { 0.0 }).collect()
-    };
+    let share =
+        |sums: &[f64]| -> Vec<f32> { sums.iter().map(|s| if of_batch { (s / rows) as f32 } else { 0.0 }).collect() };
     let (mean_dz, mean_dz_x) = (share(&beta_sums), share(&gamma_sums));
     let mut dx = vec![0.0; x.len()];
     let arch = pulp::Arch::new();

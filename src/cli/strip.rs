@@ -1,0 +1,274 @@
+//! The timeline at a glance: one strip per signer, time from left to right.
+
+use std::fmt::Write;
+
+use anstyle::{Ansi256Color, Style};
+
+use crate::palette::{NO_FACE, colour_of};
+use crate::timeline::{Expression, Timeline, Track};
+
+/// How a strip tells classes apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ink {
+    /// By colour, two moments in a character.
+    Colour,
+    /// By letter: for pipes, files, and people who set NO_COLOR.
+    Letters,
+}
+
+impl Ink {
+    /// What suits `stream`: letters where it is no terminal or NO_COLOR is set.
+    pub fn for_stream(stream: &impl anstream::stream::RawStream) -> Self {
+        match anstream::AutoStream::choice(stream) {
+            anstream::ColorChoice::Never => Self::Letters,
+            _ => Self::Colour,
+        }
+    }
+}
+
+/// Detectors see a face for a moment in many a wall; only so many strips are of use.
+const MAX_STRIPS: usize = 12;
+/// A strip narrower than this says nothing, even if it then breaks the line.
+const MIN_CELLS: usize = 10;
+
+/// What is seen in a moment: a class, or no face.
+type Moment = Option<Expression>;
+
+/// Width of a strip where nobody's terminal sets it.
+const USUAL_WIDTH: usize = 100;
+
+/// Prints the strips to standard error.
+pub(super) fn show(timeline: &Timeline) {
+    let stderr = std::io::stderr();
+    let width = terminal_size::terminal_size_of(&stderr).map_or(USUAL_WIDTH, |(width, _)| usize::from(width.0));
+    anstream::eprint!("{}", strip(timeline, width, Ink::for_stream(&stderr)));
+}
+
+/// Strips for the signers of `timeline`, an axis in seconds and a legend, in lines of at most `width` characters.
+/// With many signers, those with the most frames.
+pub fn strip(timeline: &Timeline, width: usize, ink: Ink) -> String {
+    let mut tracks: Vec<&Track> = timeline.tracks.iter().collect();
+    tracks.sort_by_key(|track| std::cmp::Reverse(track.frames.len()));
+    let left_out = tracks.split_off(tracks.len().min(MAX_STRIPS)).len();
+    tracks.sort_by_key(|track| track.id);
+
+    let names: Vec<String> = match tracks.is_empty() {
+        true => vec!["nobody".into()],
+        false => tracks.iter().map(|track| format!("signer {}", track.id)).collect(),
+    };
+    let margin = names.iter().map(String::len).max().unwrap_or(0) + 1;
+    let cells = width.saturating_sub(margin).max(MIN_CELLS);
+    let count = cells * ink.moments_per_cell();
+    let mut rows: Vec<Vec<Moment>> = tracks.iter().map(|track| moments(timeline, track, count)).collect();
+    rows.resize(names.len(), vec![None; count]);
+
+    let mut text = String::new();
+    for (name, row) in names.iter().zip(&rows) {
+        let _ = writeln!(text, "{name:<margin$}{}", ink.paint(row));
+    }
+    if left_out > 0 {
+        let _ = writeln!(text, "and {left_out} more with fewer frames");
+    }
+    if let Some(axis) = axis(timeline, cells) {
+        let _ = writeln!(text, "{:margin$}{axis}", "");
+    }
+    text + &legend(&rows, width, ink)
+}
+
+/// What is seen for most of each of `count` equal parts of the video.
+fn moments(timeline: &Timeline, track: &Track, count: usize) -> Vec<Moment> {
+    const NOBODY: usize = Expression::COUNT;
+    let start_s = timeline.frames.time_s.first().copied().unwrap_or(0.0);
+    let part_s = (timeline.end_s() - start_s) / count as f64;
+    let mut shown_s = vec![[0.0; NOBODY + 1]; count];
+    for segment in &track.segments {
+        let place = |time_s: f64| (((time_s - start_s) / part_s) as usize).min(count - 1);
+        for part in place(segment.start_s)..=place(segment.end_s) {
+            let part_start_s = start_s + part as f64 * part_s;
+            let overlap_s = segment.end_s.min(part_start_s + part_s) - segment.start_s.max(part_start_s);
+            shown_s[part][segment.label.index()] += overlap_s.max(0.0);
+        }
+    }
+    let longest = |mut shown_s: [f64; NOBODY + 1]| {
+        shown_s[NOBODY] = part_s - shown_s.iter().sum::<f64>();
+        let most = (0..=NOBODY).max_by(|a, b| shown_s[*a].total_cmp(&shown_s[*b]));
+        most.and_then(|most| Expression::ALL.get(most).copied())
+    };
+    shown_s.into_iter().map(longest).collect()
+}
+
+impl Ink {
+    fn moments_per_cell(self) -> usize {
+        match self {
+            Self::Colour => 2,
+            Self::Letters => 1,
+        }
+    }
+
+    fn paint(self, row: &[Moment]) -> String {
+        match self {
+            Self::Letters => row.iter().copied().map(letter).collect(),
+            Self::Colour => {
+                let cells: Vec<(Style, char)> = row.chunks_exact(2).map(|pair| cell(pair[0], pair[1])).collect();
+                let runs = cells.chunk_by(|a, b| a.0 == b.0);
+                runs.fold(String::new(), |mut text, run| {
+                    let style = run[0].0;
+                    let _ = write!(text, "{style}{}{style:#}", run.iter().map(|cell| cell.1).collect::<String>());
+                    text
+                })
+            }
+        }
+    }
+
+    /// The sign for a moment in the legend.
+    fn sign(self, moment: Moment) -> String {
+        match self {
+            Self::Letters => letter(moment).into(),
+            Self::Colour => {
+                let style = Style::new().fg_color(Some(colour(moment).into()));
+                format!("{style}■{style:#}")
+            }
+        }
+    }
+}
+
+fn letter(moment: Moment) -> char {
+    match moment {
+        Some(Expression::Neutral) => 'N',
+        Some(Expression::Happiness) => 'H',
+        Some(Expression::Sadness) => 'S',
+        Some(Expression::Surprise) => 'U',
+        Some(Expression::Fear) => 'F',
+        Some(Expression::Disgust) => 'D',
+        Some(Expression::Anger) => 'A',
+        None => '·',
+    }
+}
+
+/// 256 colours, which every terminal in use shows, rather than 24 bits, which some misread.
+fn colour(moment: Moment) -> Ansi256Color {
+    Ansi256Color(moment.map_or(NO_FACE, colour_of).ansi256())
+}
+
+/// Two moments side by side in one character.
+fn cell(left: Moment, right: Moment) -> (Style, char) {
+    let style = Style::new().fg_color(Some(colour(left).into()));
+    if left == right { (style, '█') } else { (style.bg_color(Some(colour(right).into())), '▌') }
+}
+
+/// Seconds below a strip of `cells` characters, at round numbers as dense as is legible; `None` without any time.
+fn axis(timeline: &Timeline, cells: usize) -> Option<String> {
+    /// Characters from one number to the next, at least.
+    const SPACING: f64 = 12.0;
+    const STEPS_S: [f64; 20] = [
+        0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0, 3600.0, 7200.0,
+        14_400.0, 43_200.0, 86_400.0,
+    ];
+    let start_s = *timeline.frames.time_s.first()?;
+    let end_s = timeline.end_s();
+    let cells_per_s = cells as f64 / (end_s - start_s);
+    let step_s = STEPS_S.into_iter().find(|step_s| step_s * cells_per_s >= SPACING)?;
+    let decimals = if step_s < 1.0 { 1 } else { 0 };
+    let mut axis = String::new();
+    let first = (start_s / step_s).ceil() as i64;
+    for tick in first.. {
+        let time_s = tick as f64 * step_s;
+        let column = ((time_s - start_s) * cells_per_s).round() as usize;
+        let mark = format!("|{time_s:.decimals$} s");
+        if column + mark.len() > cells {
+            break;
+        }
+        let _ = write!(axis, "{:1$}{mark}", "", column.saturating_sub(axis.len()));
+    }
+    Some(axis)
+}
+
+/// What the signs in `rows` mean, in lines of at most `width` characters.
+fn legend(rows: &[Vec<Moment>], width: usize, ink: Ink) -> String {
+    const GAP: usize = 3;
+    let mut text = String::new();
+    let mut column = 0;
+    let moments = Expression::ALL.into_iter().map(Some).chain([None]);
+    for moment in moments.filter(|moment| rows.iter().any(|row| row.contains(moment))) {
+        let name = moment.map_or("no face", Expression::name);
+        let length = 2 + name.len();
+        if column > 0 && column + GAP + length > width {
+            text.push('\n');
+            column = 0;
+        } else if column > 0 {
+            text.push_str("   ");
+            column += GAP;
+        }
+        let _ = write!(text, "{} {name}", ink.sign(moment));
+        column += length;
+    }
+    text + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::timeline::sample;
+
+    /// The sample, slower: ten seconds, so that the strip has something to show.
+    fn ten_seconds() -> Timeline {
+        let mut timeline = sample::two_signers();
+        let slow = |time_s: f64| (time_s - 0.2) * 10.0 / 0.24 + 0.2;
+        timeline.frames.time_s.iter_mut().for_each(|time_s| *time_s = slow(*time_s));
+        for segment in timeline.tracks.iter_mut().flat_map(|track| &mut track.segments) {
+            (segment.start_s, segment.end_s) = (slow(segment.start_s), slow(segment.end_s));
+        }
+        timeline.media.duration_s = 10.0;
+        timeline
+    }
+
+    #[test]
+    fn letters_stand_where_colours_cannot() {
+        insta::assert_snapshot!(strip(&ten_seconds(), 60, Ink::Letters));
+    }
+
+    #[test]
+    fn a_narrow_terminal_breaks_the_legend_and_thins_the_axis() {
+        insta::assert_snapshot!(strip(&ten_seconds(), 34, Ink::Letters));
+    }
+
+    #[test]
+    fn colours_are_those_of_the_palette() {
+        let strip = strip(&ten_seconds(), 40, Ink::Colour);
+        insta::assert_snapshot!(strip.replace('\u{1b}', "ESC"));
+        let plain = anstream::adapter::strip_str(&strip).to_string();
+        assert_eq!(plain.lines().next().map(|line| line.chars().count()), Some(40));
+    }
+
+    #[test]
+    fn a_video_without_anybody_has_a_grey_strip() {
+        let mut timeline = ten_seconds();
+        timeline.tracks.clear();
+        assert_eq!(strip(&timeline, 17, Ink::Letters), "nobody ··········\n       |1 s\n· no face\n");
+    }
+
+    #[test]
+    fn a_crowd_is_cut_to_those_seen_longest() {
+        let mut timeline = ten_seconds();
+        let passer_by = timeline.tracks[1].clone();
+        timeline.tracks.extend((3..20).map(|id| Track { id, ..passer_by.clone() }));
+        let strip = strip(&timeline, 60, Ink::Letters);
+        assert_eq!(strip.lines().filter(|line| line.starts_with("signer")).count(), MAX_STRIPS);
+        assert!(strip.contains("\nand 7 more with fewer frames\n"), "{strip}");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn no_line_is_wider_than_the_terminal(timeline in sample::any_timeline(), width in 24usize..200) {
+            for ink in [Ink::Colour, Ink::Letters] {
+                let strip = strip(&timeline, width, ink);
+                for line in anstream::adapter::strip_str(&strip).to_string().lines() {
+                    prop_assert!(line.chars().count() <= width, "{line}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! One file a format, all behind one [`Writer`] trait; [`Output`] puts each in place whole or not at all.
+
+mod atomic;
+mod cues;
+mod json;
+pub mod jsonl;
+mod rows;
+mod srt;
+mod table;
+mod vtt;
+
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+use std::str::FromStr;
+
+pub use atomic::{Output, WriteError};
+
+use crate::timeline::Timeline;
+
+/// Turns a timeline into the bytes of one format.
+pub trait Writer {
+    /// Writes all of `timeline` to `out`, which should be buffered; fails only where `out` does.
+    fn write(&self, timeline: &Timeline, out: &mut dyn Write) -> io::Result<()>;
+}
+
+/// The formats a timeline can be written in; a file's extension and `--format` name them alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Format {
+    /// The whole timeline, as `assets/timeline.schema.json` describes it.
+    Json,
+    /// One row per frame and signer, comma-separated.
+    Csv,
+    /// The same, tab-separated.
+    Tsv,
+    /// One JSON object per frame and signer, written while running.
+    Jsonl,
+    /// SubRip subtitles, one per segment.
+    Srt,
+    /// WebVTT subtitles, one per segment.
+    Vtt,
+}
+
+impl Format {
+    /// All formats.
+    pub const ALL: [Self; 6] = [Self::Json, Self::Csv, Self::Tsv, Self::Jsonl, Self::Srt, Self::Vtt];
+
+    /// The format's name and file extension, e.g. `json`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Csv => "csv",
+            Self::Tsv => "tsv",
+            Self::Jsonl => "jsonl",
+            Self::Srt => "srt",
+            Self::Vtt => "vtt",
+        }
+    }
+
+    /// The format that the extension of `path` names.
+    pub fn from_path(path: &Path) -> Result<Self, UnknownFormat> {
+        let Some(extension) = path.extension() else {
+            return Err(UnknownFormat::NoExtension { path: path.display().to_string() });
+        };
+        extension.to_string_lossy().parse()
+    }
+
+    /// What writes this format.
+    pub fn writer(self) -> &'static dyn Writer {
+        match self {
+            Self::Json => &json::Json,
+            Self::Csv => &table::CSV,
+            Self::Tsv => &table::TSV,
+            Self::Jsonl => &jsonl::Jsonl,
+            Self::Srt => &srt::Srt,
+            Self::Vtt => &vtt::Vtt,
+        }
+    }
+}
+
+impl FromStr for Format {
+    type Err = UnknownFormat;
+
+    fn from_str(name: &str) -> Result<Self, UnknownFormat> {
+        let named = Self::ALL.into_iter().find(|format| format.name().eq_ignore_ascii_case(name));
+        named.ok_or_else(|| UnknownFormat::Name { found: name.into() })
+    }
+}
+
+/// A name or path that tells no format.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum UnknownFormat {
+    #[error("'{found}' is no output format; known are {}", Format::ALL.map(Format::name).join(", "))]
+    Name { found: String },
+    #[error("{path}: no extension that tells the format; known are {}", Format::ALL.map(Format::name).join(", "))]
+    NoExtension { path: String },
+}
+
+/// Writes `timeline` in `format` to `output` and puts the file in place.
+pub fn write(timeline: &Timeline, format: Format, mut output: Output) -> Result<(), WriteError> {
+    let mut buffered = BufWriter::new(&mut output);
+    let written = format.writer().write(timeline, &mut buffered).and_then(|()| buffered.flush());
+    drop(buffered);
+    match written {
+        Ok(()) => output.commit(),
+        Err(source) => Err(output.error(source)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::timeline::sample;
+
+    pub(super) fn written(timeline: &Timeline, format: Format) -> String {
+        let mut bytes = Vec::new();
+        format.writer().write(timeline, &mut bytes).unwrap();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn a_format_is_known_by_its_name_and_extension() {
+        for format in Format::ALL {
+            assert_eq!(format.name().parse(), Ok(format));
+            assert_eq!(Format::from_path(&Path::new("a.b/labels").with_extension(format.name())), Ok(format));
+        }
+        assert_eq!(Format::from_path(Path::new("LABELS.JSON")), Ok(Format::Json));
+    }
+
+    #[test]
+    fn an_unknown_format_is_told_the_known_ones() {
+        let message = "xml".parse::<Format>().unwrap_err().to_string();
+        assert_eq!(message, "'xml' is no output format; known are json, csv, tsv, jsonl, srt, vtt");
+        let message = Format::from_path(Path::new("out/labels")).unwrap_err().to_string();
+        assert!(message.starts_with("out/labels: no extension that tells the format; known are json"), "{message}");
+    }
+
+    #[test]
+    fn a_small_timeline_in_every_format() {
+        for format in Format::ALL {
+            insta::assert_snapshot!(format.name(), written(&sample::two_signers(), format));
+        }
+    }
+
+    #[test]
+    fn a_file_is_what_its_writer_says() {
+        let folder = tempfile::tempdir().unwrap();
+        let timeline = sample::two_signers();
+        for format in Format::ALL {
+            let path = folder.path().join("labels").with_extension(format.name());
+            write(&timeline, format, Output::create(&path).unwrap()).unwrap();
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), written(&timeline, format));
+        }
+    }
+
+    #[test]
+    fn a_full_disk_is_reported_with_the_path() {
+        let output = Output::create(Path::new("/dev/full")).unwrap();
+        let error = write(&sample::two_signers(), Format::Json, output).unwrap_err();
+        assert_eq!(error.to_string(), "/dev/full: the disk is full");
+    }
+}
