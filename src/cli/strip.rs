@@ -156,7 +156,7 @@ fn cell(left: Moment, right: Moment) -> (Style, char) {
     if left == right { (style, '█') } else { (style.bg_color(Some(colour(right).into())), '▌') }
 }
 
-/// Seconds below a strip of `cells` characters, at round numbers as dense as is legible; `None` without any time.
+/// Seconds below a strip of `cells` characters, at round numbers as dense as is legible; `None` where none fits.
 fn axis(timeline: &Timeline, cells: usize) -> Option<String> {
     /// Characters from one number to the next, at least.
     const SPACING: f64 = 12.0;
@@ -180,7 +180,7 @@ fn axis(timeline: &Timeline, cells: usize) -> Option<String> {
         }
         let _ = write!(axis, "{:1$}{mark}", "", column.saturating_sub(axis.len()));
     }
-    Some(axis)
+    (!axis.is_empty()).then_some(axis)
 }
 
 /// What the signs in `rows` mean, in lines of at most `width` characters.
@@ -246,7 +246,7 @@ mod tests {
     fn a_video_without_anybody_has_a_grey_strip() {
         let mut timeline = ten_seconds();
         timeline.tracks.clear();
-        assert_eq!(strip(&timeline, 17, Ink::Letters), "nobody ··········\n       |1 s\n· no face\n");
+        assert_eq!(strip(&timeline, 17, Ink::Letters), "nobody ··········\n· no face\n");
     }
 
     #[test]
