@@ -28,8 +28,8 @@ pub struct Arguments {
     #[arg(required = true, value_name = "INPUT")]
     inputs: Vec<PathBuf>,
     /// File to write, its format by its extension ('-' for JSON on standard output, '-.jsonl' and so on for others); may
-    /// be repeated. Without -o and -f: JSON beside nothing else, named after the input, in the output folder
-    #[arg(short, long = "output", value_name = "FILE")]
+    /// be repeated. Without -o and -f: JSON in the output folder, named after the input
+    #[arg(short, long = "output", value_name = "FILE", allow_hyphen_values = true)]
     outputs: Vec<PathBuf>,
     /// Formats to write into the output folder, named after the input
     #[arg(short, long = "format", value_name = "FORMAT", value_delimiter = ',')]

@@ -109,8 +109,12 @@ pub struct Decoder {
     media: Media,
     stated_frames: Option<u64>,
     stated_end_s: Option<f64>,
+    /// Frames decoded within the range.
     decoded: usize,
     given: usize,
+    span: Span,
+    /// Whether the frame decoded last lies ahead of the first moment wanted.
+    is_before_the_range: bool,
     damage: Vec<Damage>,
 }
 
@@ -229,6 +233,8 @@ impl Decoder {
             stated_end_s,
             decoded: 0,
             given: 0,
+            span: Span::default(),
+            is_before_the_range: false,
             damage: Vec::new(),
         };
         this.first_frame()?;
@@ -261,11 +267,9 @@ impl Decoder {
     pub fn next_frame(&mut self) -> Result<Option<Frame>, DecodeError> {
         loop {
             if let Some((video, stamp)) = self.ready.pop_front() {
-                if self.options.start_s.is_some_and(|start| stamp.time_s < start) {
-                    continue;
-                }
-                if self.options.end_s.is_some_and(|end| stamp.time_s >= end) {
+                if self.is_past_the_range(stamp) {
                     self.ended = true;
+                    self.span.cut_at(stamp.time_s);
                     self.ready.clear();
                     return Ok(None);
                 }
@@ -275,6 +279,7 @@ impl Decoder {
                 };
                 let index = self.given;
                 self.given += 1;
+                self.span.give(stamp.time_s);
                 return Ok(Some(Frame { index, pts: stamp.pts, time_s: stamp.time_s, picture: Arc::new(picture) }));
             }
             if self.ended {
@@ -286,7 +291,11 @@ impl Decoder {
 
     /// Sums up after the last frame.
     pub fn finish(mut self) -> Decoded {
-        let last_frame_duration_s = self.clock.last_duration_s;
+        // A frame that was decoded and not asked for still says where the one ahead of it ends.
+        if let Some((_, stamp)) = self.ready.front() {
+            self.span.cut_at(stamp.time_s);
+        }
+        let last_frame_duration_s = self.span.last_frame_duration_s().unwrap_or(self.clock.last_duration_s);
         let mut incomplete_because = Vec::new();
         let mut count = |kind: DamageKind, text: &str| {
             let sum: usize = self.damage.iter().filter(|d| d.kind == kind).map(|d| d.count).sum();
@@ -312,7 +321,7 @@ impl Decoder {
             incomplete_because.push(format!("the pictures end at {end:.3} s of {stated:.3} s announced"));
         }
         self.media.frames = self.given;
-        self.media.duration_s = self.clock.duration_s();
+        self.media.duration_s = self.span.duration_s(last_frame_duration_s);
         self.media.variable_frame_rate = self.clock.is_variable();
         Decoded { media: self.media, last_frame_duration_s, damage: self.damage, incomplete_because }
     }
@@ -322,11 +331,13 @@ impl Decoder {
         while self.ready.is_empty() && !self.ended {
             self.decode_more()?;
         }
-        let Some((video, _)) = self.ready.front() else {
+        let first = self.ready.front().filter(|(_, stamp)| !self.is_past_the_range(*stamp));
+        let Some((video, _)) = first else {
+            let is_range = self.options.start_s.is_some() || self.options.end_s.is_some();
             let reason = self.damage.first().map_or("it holds no pictures".into(), |d| d.message.clone());
-            return Err(match self.options.start_s {
-                Some(_) if self.damage.is_empty() => DecodeError::EmptyRange { name: self.name.clone() },
-                _ => DecodeError::NothingDecoded { name: self.name.clone(), reason },
+            return Err(match is_range && self.damage.is_empty() {
+                true => DecodeError::EmptyRange { name: self.name.clone() },
+                false => DecodeError::NothingDecoded { name: self.name.clone(), reason },
             });
         };
         (self.media.width, self.media.height) = (video.width(), video.height());
@@ -342,8 +353,7 @@ impl Decoder {
             Err(ffmpeg::Error::Eof) => {
                 self.ended = true;
                 let last = self.preparer.finish();
-                self.ready.extend(self.converted(last)?);
-                Ok(())
+                self.queue(last)
             }
             Err(error) => {
                 self.note(DamageKind::Lost, error.to_string());
@@ -364,11 +374,14 @@ impl Decoder {
             self.note(DamageKind::Corrupt, "the decoder marked the frame as damaged".into());
         }
         self.media.interlaced |= video.is_interlaced();
-        self.decoded += 1;
+        self.is_before_the_range = self.options.start_s.is_some_and(|start| stamp.time_s < start);
+        self.decoded += usize::from(!self.is_before_the_range);
         let prepared = self.preparer.push(video, stamp);
-        let prepared = self.converted(prepared)?;
-        self.ready.extend(prepared);
-        Ok(())
+        self.queue(prepared)
+    }
+
+    fn is_past_the_range(&self, stamp: Stamp) -> bool {
+        self.options.end_s.is_some_and(|end| stamp.time_s >= end)
     }
 
     fn feed(&mut self) -> Result<(), DecodeError> {
@@ -405,15 +418,21 @@ impl Decoder {
         }
     }
 
-    fn converted(
-        &self,
-        result: Result<Vec<(Video, Stamp)>, ffmpeg::Error>,
-    ) -> Result<Vec<(Video, Stamp)>, DecodeError> {
-        result.map_err(|e| DecodeError::Conversion { name: self.name.clone(), reason: e.to_string() })
+    /// Keeps what the person wants of the prepared frames, to be given one by one.
+    fn queue(&mut self, prepared: Result<Vec<(Video, Stamp)>, ffmpeg::Error>) -> Result<(), DecodeError> {
+        let prepared =
+            prepared.map_err(|e| DecodeError::Conversion { name: self.name.clone(), reason: e.to_string() })?;
+        let start_s = self.options.start_s.unwrap_or(f64::NEG_INFINITY);
+        self.ready.extend(prepared.into_iter().filter(|(_, stamp)| stamp.time_s >= start_s));
+        Ok(())
     }
 
     /// Places damage at the frame that is decoded next; repeated damage of one kind at one place is counted.
     fn note(&mut self, kind: DamageKind, message: String) {
+        // What comes ahead of the first moment wanted is not the person's concern.
+        if self.is_before_the_range {
+            return;
+        }
         let frame = self.decoded;
         match self.damage.last_mut() {
             Some(last) if last.frame == frame && last.kind == kind => last.count += 1,
@@ -468,13 +487,40 @@ fn turn(matrix: &[u8]) -> (&'static str, u16) {
     }
 }
 
+/// Where the frames that were given lie, seconds.
+#[derive(Default)]
+struct Span {
+    first_and_last_s: Option<(f64, f64)>,
+    /// Start of a frame that follows the last one and was not given.
+    next_s: Option<f64>,
+}
+
+impl Span {
+    fn give(&mut self, time_s: f64) {
+        let first_s = self.first_and_last_s.map_or(time_s, |(first_s, _)| first_s);
+        self.first_and_last_s = Some((first_s, time_s));
+    }
+
+    fn cut_at(&mut self, time_s: f64) {
+        self.next_s.get_or_insert(time_s);
+    }
+
+    /// Known where another frame follows.
+    fn last_frame_duration_s(&self) -> Option<f64> {
+        Some(self.next_s? - self.first_and_last_s?.1)
+    }
+
+    fn duration_s(&self, last_frame_duration_s: f64) -> f64 {
+        self.first_and_last_s.map_or(0.0, |(first_s, last_s)| last_s - first_s + last_frame_duration_s)
+    }
+}
+
 /// Time stamps of frames in display order.
 struct Clock {
     time_base: Rational,
     /// Frame duration in time-base units where the container states a rate, for frames without time stamps.
     usual_duration: f64,
     previous: Option<(i64, f64)>,
-    first_s: Option<f64>,
     /// Added to the container's time after it ran backwards, seconds.
     offset_s: f64,
     last_duration_s: f64,
@@ -487,15 +533,7 @@ impl Clock {
         let seconds = f64::from(frame_rate.invert());
         let usual = seconds / f64::from(time_base);
         let usual_duration = if usual.is_finite() && usual > 0.0 { usual } else { 1.0 };
-        Self {
-            time_base,
-            usual_duration,
-            previous: None,
-            first_s: None,
-            offset_s: 0.0,
-            last_duration_s: 0.0,
-            distances: None,
-        }
+        Self { time_base, usual_duration, previous: None, offset_s: 0.0, last_duration_s: 0.0, distances: None }
     }
 
     /// The time of the next frame, and whether the container's clock ran backwards before it.
@@ -522,7 +560,6 @@ impl Clock {
             }
         }
         let time_s = container_s + self.offset_s;
-        self.first_s.get_or_insert(time_s);
         self.previous = Some((pts, time_s));
         (Stamp { pts, time_s }, ran_backwards)
     }
@@ -530,13 +567,6 @@ impl Clock {
     /// End of the last frame in the container's own time.
     fn raw_end_s(&self) -> Option<f64> {
         self.previous.map(|(_, time_s)| time_s - self.offset_s + self.last_duration_s)
-    }
-
-    fn duration_s(&self) -> f64 {
-        match (self.first_s, self.previous) {
-            (Some(first), Some((_, last))) => last - first + self.last_duration_s,
-            _ => 0.0,
-        }
     }
 
     /// More than one unit of difference is more than rounding explains.
