@@ -74,6 +74,8 @@ fn user_file() -> Option<PathBuf> {
 }
 
 #[cfg(test)]
+// figment's own error type.
+#[allow(clippy::result_large_err)]
 mod tests {
     use super::*;
 

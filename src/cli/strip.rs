@@ -83,10 +83,11 @@ fn moments(timeline: &Timeline, track: &Track, count: usize) -> Vec<Moment> {
     let mut shown_s = vec![[0.0; NOBODY + 1]; count];
     for segment in &track.segments {
         let place = |time_s: f64| (((time_s - start_s) / part_s) as usize).min(count - 1);
-        for part in place(segment.start_s)..=place(segment.end_s) {
+        let parts = place(segment.start_s)..=place(segment.end_s);
+        for (part, shown_s) in parts.clone().zip(&mut shown_s[parts]) {
             let part_start_s = start_s + part as f64 * part_s;
             let overlap_s = segment.end_s.min(part_start_s + part_s) - segment.start_s.max(part_start_s);
-            shown_s[part][segment.label.index()] += overlap_s.max(0.0);
+            shown_s[segment.label.index()] += overlap_s.max(0.0);
         }
     }
     let longest = |mut shown_s: [f64; NOBODY + 1]| {

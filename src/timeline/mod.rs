@@ -496,7 +496,8 @@ mod tests {
 
     #[test]
     fn a_contradiction_is_named_with_its_place() {
-        let broken: Vec<(&str, Box<dyn Fn(&mut Timeline)>)> = vec![
+        type Change = Box<dyn Fn(&mut Timeline)>;
+        let broken: Vec<(&str, Change)> = vec![
             ("frames.time_s is 5, but 6 follows from the rest", Box::new(|t| t.frames.time_s.truncate(5))),
             ("frame 2: its time does not rise", Box::new(|t| t.frames.time_s[2] = t.frames.time_s[1])),
             ("frame 4: its time is not pts times time base", Box::new(|t| t.frames.pts[4] += 1)),
@@ -513,7 +514,9 @@ mod tests {
             ),
             (
                 "track 1, frame 2: the frames of a track must follow one another without holes",
-                Box::new(|t| drop(t.tracks[0].frames.remove(1))),
+                Box::new(|t| {
+                    t.tracks[0].frames.remove(1);
+                }),
             ),
             (
                 "track 1, frame 0: its probabilities do not sum to 1",
@@ -541,9 +544,16 @@ mod tests {
             ),
             (
                 "track 1, segment 0: labelled frames ahead of it are in no segment",
-                Box::new(|t| drop(t.tracks[0].segments.remove(0))),
+                Box::new(|t| {
+                    t.tracks[0].segments.remove(0);
+                }),
             ),
-            ("track 1: labelled frames at its end are in no segment", Box::new(|t| drop(t.tracks[0].segments.pop()))),
+            (
+                "track 1: labelled frames at its end are in no segment",
+                Box::new(|t| {
+                    t.tracks[0].segments.pop();
+                }),
+            ),
             ("summary.tracks is 3, but 2 follows from the rest", Box::new(|t| t.summary.tracks = 3)),
             (
                 "complete is true, but 1 reasons are given why it is not",
