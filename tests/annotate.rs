@@ -93,7 +93,7 @@ fn a_frame_without_a_face_never_gets_a_label() {
 #[test]
 fn all_formats_are_written_from_one_run_and_agree() {
     let folder = tempfile::tempdir().unwrap();
-    let names = ["json", "jsonl", "csv", "tsv", "srt", "vtt"];
+    let names = ["json", "jsonl", "csv", "tsv", "srt", "vtt", "ass", "segments", "textgrid"];
     let output = program()
         .arg(demo())
         .args(["--end", "2", "-f", &names.join(","), "--json", "--output_dir"])
@@ -122,6 +122,13 @@ fn all_formats_are_written_from_one_run_and_agree() {
         reader.records().map(|row| Expression::from_name(&row.unwrap()[column])).collect();
     assert_eq!(labels, from_csv);
     assert!(text("vtt").starts_with("WEBVTT") && text("srt").contains("-->"));
+    let segments = timeline.tracks[0].segments.len();
+    assert_eq!(text("segments.tsv").lines().count(), segments + 1);
+    assert_eq!(
+        text("TextGrid").matches("text = \"").count() - text("TextGrid").matches("text = \"\"").count(),
+        segments
+    );
+    assert!(text("ass").matches("Dialogue: 0").count() >= segments);
 }
 
 #[test]

@@ -49,7 +49,7 @@ pub(super) fn plan(
                 _ => OsString::from("stdin"),
             };
             name.push(".");
-            name.push(format.name());
+            name.push(format.extension());
             targets.push(Target { path: folder.unwrap_or(Path::new("")).join(name), format: *format });
         }
         for Target { path, .. } in &targets {

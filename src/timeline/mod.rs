@@ -325,6 +325,25 @@ pub struct Track {
     pub segments: Vec<Segment>,
 }
 
+/// The name of a signer by track id: A to Z, then AA and so on, as in `expression@A`.
+pub fn signer(track: u32) -> String {
+    let mut letters = Vec::new();
+    let mut rest = track;
+    while rest > 0 {
+        rest -= 1;
+        letters.push(char::from(b'A' + (rest % 26) as u8));
+        rest /= 26;
+    }
+    letters.into_iter().rev().collect()
+}
+
+impl Track {
+    /// The name of the track's [`signer`].
+    pub fn signer(&self) -> String {
+        signer(self.id)
+    }
+}
+
 /// What a person wants to know first.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Summary {
@@ -376,6 +395,11 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+
+    #[test]
+    fn signers_are_lettered_like_columns() {
+        assert_eq!([1, 2, 26, 27, 52, 703].map(signer), ["A", "B", "Z", "AA", "AZ", "AAA"]);
+    }
 
     fn schema() -> jsonschema::Validator {
         let schema: Value = serde_json::from_str(JSON_SCHEMA).expect("the schema is JSON");

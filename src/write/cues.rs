@@ -1,6 +1,6 @@
 //! Subtitles: one cue per segment.
 
-use crate::timeline::Timeline;
+use crate::timeline::{Segment, Timeline, Track};
 
 /// A line of text over a stretch of time.
 pub(super) struct Cue {
@@ -16,11 +16,7 @@ pub(super) fn cues(timeline: &Timeline) -> Vec<Cue> {
     let several = timeline.tracks.len() > 1;
     let mut cues = Vec::new();
     for track in &timeline.tracks {
-        let mut free_from_ms = 0;
-        for segment in track.segments.iter().filter(|segment| segment.end_s > 0.0) {
-            let start_ms = milliseconds(segment.start_s).max(free_from_ms);
-            let end_ms = milliseconds(segment.end_s).max(start_ms + 1);
-            free_from_ms = end_ms;
+        for (segment, [start_ms, end_ms]) in segment_ms(track) {
             let label = segment.label.name();
             let text = if several { format!("signer {}: {label}", track.id) } else { label.into() };
             cues.push(Cue { start_ms, end_ms, text });
@@ -29,6 +25,18 @@ pub(super) fn cues(timeline: &Timeline) -> Vec<Cue> {
     // Stable: signers with cues at the same moment stay in order.
     cues.sort_by_key(|cue| cue.start_ms);
     cues
+}
+
+/// The track's segments with their start and end in whole milliseconds: none is empty and none overlaps the next, however
+/// short they are. Those that end before time zero are left out.
+pub(super) fn segment_ms(track: &Track) -> impl Iterator<Item = (&Segment, [u64; 2])> {
+    let mut free_from_ms = 0;
+    track.segments.iter().filter(|segment| segment.end_s > 0.0).map(move |segment| {
+        let start_ms = milliseconds(segment.start_s).max(free_from_ms);
+        let end_ms = milliseconds(segment.end_s).max(start_ms + 1);
+        free_from_ms = end_ms;
+        (segment, [start_ms, end_ms])
+    })
 }
 
 /// Rounded; 0 for what lies before zero.

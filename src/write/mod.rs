@@ -1,12 +1,15 @@
 //! One file a format, all behind one [`Writer`] trait; [`Output`] puts each in place whole or not at all.
 
+mod ass;
 mod atomic;
 mod cues;
 mod json;
 pub mod jsonl;
 mod rows;
+mod segments;
 mod srt;
 mod table;
+mod textgrid;
 mod vtt;
 
 use std::io::{self, BufWriter, Write};
@@ -38,13 +41,29 @@ pub enum Format {
     Srt,
     /// WebVTT subtitles, one per segment.
     Vtt,
+    /// Boxes and labels that a player draws over the video.
+    Ass,
+    /// Segments in a table, for ELAN's import and spreadsheets.
+    Segments,
+    /// Praat's annotations, one interval tier per signer.
+    TextGrid,
 }
 
 impl Format {
     /// All formats.
-    pub const ALL: [Self; 6] = [Self::Json, Self::Csv, Self::Tsv, Self::Jsonl, Self::Srt, Self::Vtt];
+    pub const ALL: [Self; 9] = [
+        Self::Json,
+        Self::Csv,
+        Self::Tsv,
+        Self::Jsonl,
+        Self::Srt,
+        Self::Vtt,
+        Self::Ass,
+        Self::Segments,
+        Self::TextGrid,
+    ];
 
-    /// The format's name and file extension, e.g. `json`.
+    /// What `--format` calls it, e.g. `json`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Json => "json",
@@ -53,6 +72,18 @@ impl Format {
             Self::Jsonl => "jsonl",
             Self::Srt => "srt",
             Self::Vtt => "vtt",
+            Self::Ass => "ass",
+            Self::Segments => "segments",
+            Self::TextGrid => "textgrid",
+        }
+    }
+
+    /// What files of it end in, behind a dot.
+    pub fn extension(self) -> &'static str {
+        match self {
+            Self::Segments => "segments.tsv",
+            Self::TextGrid => "TextGrid",
+            _ => self.name(),
         }
     }
 
@@ -61,6 +92,11 @@ impl Format {
         let Some(extension) = path.extension() else {
             return Err(UnknownFormat::NoExtension { path: path.display().to_string() });
         };
+        // The table of segments is known by two extensions together.
+        let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+        if name.ends_with(".segments.tsv") || name == "segments.tsv" {
+            return Ok(Self::Segments);
+        }
         extension.to_string_lossy().parse()
     }
 
@@ -73,6 +109,9 @@ impl Format {
             Self::Jsonl => &jsonl::Jsonl,
             Self::Srt => &srt::Srt,
             Self::Vtt => &vtt::Vtt,
+            Self::Ass => &ass::Ass,
+            Self::Segments => &segments::Segments,
+            Self::TextGrid => &textgrid::TextGrid,
         }
     }
 }
@@ -122,7 +161,7 @@ mod tests {
     fn a_format_is_known_by_its_name_and_extension() {
         for format in Format::ALL {
             assert_eq!(format.name().parse(), Ok(format));
-            assert_eq!(Format::from_path(&Path::new("a.b/labels").with_extension(format.name())), Ok(format));
+            assert_eq!(Format::from_path(&Path::new("a.b/labels").with_extension(format.extension())), Ok(format));
         }
         assert_eq!(Format::from_path(Path::new("LABELS.JSON")), Ok(Format::Json));
     }
@@ -130,7 +169,10 @@ mod tests {
     #[test]
     fn an_unknown_format_is_told_the_known_ones() {
         let message = "xml".parse::<Format>().unwrap_err().to_string();
-        assert_eq!(message, "'xml' is no output format; known are json, csv, tsv, jsonl, srt, vtt");
+        assert_eq!(
+            message,
+            "'xml' is no output format; known are json, csv, tsv, jsonl, srt, vtt, ass, segments, textgrid"
+        );
         let message = Format::from_path(Path::new("out/labels")).unwrap_err().to_string();
         assert!(message.starts_with("out/labels: no extension that tells the format; known are json"), "{message}");
     }
@@ -147,7 +189,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let timeline = sample::two_signers();
         for format in Format::ALL {
-            let path = folder.path().join("labels").with_extension(format.name());
+            let path = folder.path().join("labels").with_extension(format.extension());
             write(&timeline, format, Output::create(&path).unwrap()).unwrap();
             assert_eq!(std::fs::read_to_string(&path).unwrap(), written(&timeline, format));
         }

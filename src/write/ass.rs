@@ -1,0 +1,171 @@
+//! Advanced SubStation Alpha: boxes and labels over the picture, drawn by any player without encoding the video anew.
+//!
+//! A frame's box is one event from its start to the next frame's, in the format's hundredths of a second, both rounded
+//! down: a player shows an event from the first frame at or after its start, so each frame gets its own box at up to
+//! 100 frames per second.
+
+use std::io::{self, Write};
+
+use super::Writer;
+use super::rows::rows;
+use crate::palette::{Colour, NO_FACE, colour_of};
+use crate::timeline::{BoundingBox, Expression, FrameRecord, Status, Timeline};
+
+pub(super) struct Ass;
+
+/// What is drawn for one signer in one frame; drawn on while it does not change.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Mark {
+    /// Left, top, right and bottom edge, whole pixels.
+    edges: [i32; 4],
+    label: Option<Expression>,
+    status: Status,
+}
+
+/// A mark over a stretch of time, hundredths of a second.
+struct Event {
+    start_cs: u64,
+    end_cs: u64,
+    signer: String,
+    mark: Mark,
+}
+
+impl Writer for Ass {
+    fn write(&self, timeline: &Timeline, out: &mut dyn Write) -> io::Result<()> {
+        let media = &timeline.media;
+        let size = (media.height / 30).max(10);
+        let border = (media.height / 240).max(1);
+        write!(
+            out,
+            "[Script Info]\n; {} {}, model {}\nScriptType: v4.00+\nPlayResX: {}\nPlayResY: {}\nWrapStyle: 2\n\
+             ScaledBorderAndShadow: yes\n\n[V4+ Styles]\n\
+             Format: Name, Fontname, Fontsize, PrimaryColour, SecondaryColour, OutlineColour, BackColour, Bold, Italic, \
+             Underline, StrikeOut, ScaleX, ScaleY, Spacing, Angle, BorderStyle, Outline, Shadow, Alignment, MarginL, MarginR, \
+             MarginV, Encoding\n",
+            timeline.tool.name,
+            timeline.tool.version,
+            one_line(&timeline.model.name),
+            media.width,
+            media.height
+        )?;
+        let styles = Expression::ALL.map(|e| (e.name(), colour_of(e))).into_iter().chain([(UNREAD, NO_FACE)]);
+        for (name, colour) in styles {
+            let colour = bgr(colour);
+            // Boxes have an outline in the class's colour and no fill; names stand on a dark outline.
+            write!(out, "Style: box-{name},sans-serif,{size},&HFF{colour},&HFF{colour},&H00{colour},&HFF000000,")?;
+            writeln!(out, "0,0,0,0,100,100,0,0,1,{border},0,7,0,0,0,1")?;
+            write!(out, "Style: name-{name},sans-serif,{size},&H00{colour},&H00{colour},&H00202020,&HFF000000,")?;
+            writeln!(out, "-1,0,0,0,100,100,0,0,1,{border},0,1,0,0,0,1")?;
+        }
+        out.write_all(b"\n[Events]\n")?;
+        out.write_all(b"Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text\n")?;
+        for Event { start_cs, end_cs, signer, mark } in events(timeline) {
+            let (start, end) = (clock(start_cs), clock(end_cs));
+            let class = mark.label.map_or(UNREAD, Expression::name);
+            let [left, top, right, bottom] = mark.edges;
+            writeln!(
+                out,
+                "Dialogue: 0,{start},{end},box-{class},{signer},0,0,0,,{{\\pos(0,0)\\p1}}m {left} {top} l {right} {top} \
+                 {right} {bottom} {left} {bottom}{{\\p0}}"
+            )?;
+            let text = mark.label.map_or_else(|| mark.status.name().replace('_', " "), |label| label.name().into());
+            // Above the face, or inside where the box reaches the picture's upper edge.
+            let y = (top - border as i32).max(size as i32);
+            writeln!(
+                out,
+                "Dialogue: 1,{start},{end},name-{class},{signer},0,0,0,,{{\\pos({left},{y})}}{signer}: {text}"
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// The style of faces without a label.
+const UNREAD: &str = "unread";
+
+/// What to draw, in order of signers and time.
+fn events(timeline: &Timeline) -> Vec<Event> {
+    let video_end_s = timeline.end_s();
+    let mut events: Vec<Event> = Vec::new();
+    for row in rows(timeline) {
+        let [start_cs, end_cs] =
+            [row.time_s, timeline.frames.end_s(row.frame, video_end_s)].map(|s| (s * 100.0 + 1e-6).floor() as u64);
+        for (track, record) in row.faces {
+            let Some(mark) = mark(record).filter(|_| end_cs > start_cs) else { continue };
+            let signer = crate::timeline::signer(track);
+            let before = events.iter_mut().rev().take(MOST_AT_ONCE).find(|event| event.signer == signer);
+            match before {
+                Some(event) if event.end_cs == start_cs && event.mark == mark => event.end_cs = end_cs,
+                _ => events.push(Event { start_cs, end_cs, signer, mark }),
+            }
+        }
+    }
+    events
+}
+
+/// How far back an event of the same signer is looked for, to be drawn on.
+const MOST_AT_ONCE: usize = 64;
+
+fn mark(record: &FrameRecord) -> Option<Mark> {
+    let BoundingBox { x, y, w, h } = record.face?;
+    let edges = [x, y, x + w, y + h].map(|edge| edge.round() as i32);
+    Some(Mark { edges, label: record.label, status: record.status })
+}
+
+/// `H:MM:SS.cc`.
+fn clock(time_cs: u64) -> String {
+    let (hours, minutes, seconds) = (time_cs / 360_000, time_cs / 6000 % 60, time_cs / 100 % 60);
+    format!("{hours}:{minutes:02}:{seconds:02}.{:02}", time_cs % 100)
+}
+
+/// The format's order of bytes.
+fn bgr(colour: Colour) -> String {
+    format!("{:02X}{:02X}{:02X}", colour.blue, colour.green, colour.red)
+}
+
+/// A name cannot begin a line of its own.
+fn one_line(text: &str) -> String {
+    text.replace(char::is_control, " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::timeline::sample;
+
+    #[test]
+    fn no_model_name_begins_a_line() {
+        let mut timeline = sample::two_signers();
+        timeline.model.name = "a\nDialogue: 0,0:00:00.00,0:00:09.00,x,,0,0,0,,forged".into();
+        let mut bytes = Vec::new();
+        Ass.write(&timeline, &mut bytes).unwrap();
+        assert!(
+            !String::from_utf8(bytes).unwrap().lines().any(|line| line.ends_with("forged") && line.starts_with('D'))
+        );
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn a_signer_has_one_box_at_a_time_and_the_one_of_the_frame_shown(timeline in sample::any_timeline()) {
+            let mut timeline = timeline;
+            // At 40 ms a frame, as a player shows them.
+            timeline.frames.time_s = (0..timeline.frames.pts.len()).map(|frame| frame as f64 * 0.04).collect();
+            timeline.media.duration_s = timeline.frames.pts.len() as f64 * 0.04;
+            let events = events(&timeline);
+            for track in &timeline.tracks {
+                for record in &track.frames {
+                    let now_cs = record.frame as u64 * 4;
+                    let shown: Vec<_> = events
+                        .iter()
+                        .filter(|e| e.signer == track.signer() && e.start_cs <= now_cs && now_cs < e.end_cs)
+                        .map(|event| event.mark)
+                        .collect();
+                    prop_assert_eq!(shown, mark(record).into_iter().collect::<Vec<_>>());
+                }
+            }
+        }
+    }
+}
