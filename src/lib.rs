@@ -4,6 +4,7 @@
 //! - [`annotate`]: the way of a frame, in its order: decode, detect, track, crop, classify, smooth, segment
 //! - [`palette`]: one colour a class, the same everywhere
 //! - [`write`]: one file a format, all behind one `Writer` trait
+//! - [`overlay`]: the video with everything drawn into it
 //! - [`model`]: model directories, networks, weights in and out
 //! - [`infer`]: running a network over crops; `infer::kernels` holds the arithmetic under the networks
 //! - [`train`]: the way of a training image: manifest, augment, load, train, measure, report
@@ -13,6 +14,7 @@ pub mod annotate;
 pub mod cli;
 pub mod infer;
 pub mod model;
+pub mod overlay;
 pub mod palette;
 pub mod timeline;
 pub mod train;

@@ -196,3 +196,31 @@ fn a_part_of_a_video_keeps_the_videos_own_time() {
     assert!(times[0] >= 2.0 && *times.last().unwrap() < 3.5);
     assert_eq!(times.len(), 38);
 }
+
+#[test]
+fn an_overlay_has_the_same_frames_at_the_same_times_and_the_sound() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = folder.path().join("odd, [name]: it's.mkv");
+    // Variable frame rate, an odd width, a late start, sound.
+    let filter = "-vf scale=321:181,select='not(eq(mod(n\\,7)\\,3))',setpts=PTS+1/TB -fps_mode vfr -t 3 -shortest";
+    let sound = "-f lavfi -i sine=duration=4";
+    ffmpeg(&format!("-i {} {sound} {filter} -pix_fmt yuv444p -c:v ffv1 -c:a aac", demo().display()), &input);
+    for extension in ["mp4", "mkv"] {
+        let drawn = folder.path().join("drawn").with_extension(extension);
+        annotated(&input, &["--overlay", drawn.to_str().unwrap()]);
+        let times = |path: &Path| -> Vec<f64> {
+            ffprobe(path, "frame=pts_time").iter().map(|l| l.trim_end_matches(',').parse().unwrap()).collect()
+        };
+        let (expected, found) = (times(&input), times(&drawn));
+        assert_eq!(expected.len(), found.len(), "{extension}");
+        for (expected, found) in expected.iter().zip(&found) {
+            assert!((expected - found).abs() < 1e-3, "{extension}: {expected} became {found}");
+        }
+        let streams = Command::new("ffprobe")
+            .args(["-v", "error", "-show_entries", "stream=codec_name", "-of", "csv=p=0"])
+            .arg(&drawn)
+            .output()
+            .unwrap();
+        assert_eq!(String::from_utf8_lossy(&streams.stdout), "h264\naac\n", "{extension}");
+    }
+}

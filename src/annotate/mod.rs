@@ -172,7 +172,8 @@ pub fn annotate(
     Ok(assembler.finish(decoded, model.identity(), was_interrupted))
 }
 
-fn decode_options(settings: &Settings, execution: &Execution) -> DecodeOptions {
+/// How a video is decoded under `settings`.
+pub fn decode_options(settings: &Settings, execution: &Execution) -> DecodeOptions {
     DecodeOptions {
         deinterlace: settings.deinterlace,
         start_s: settings.start_s,

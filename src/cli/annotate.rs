@@ -16,8 +16,9 @@ use super::settings::Options;
 use super::signals::Signals;
 use super::strip;
 use crate::annotate::decode::{DecodeError, Deinterlace, Source};
-use crate::annotate::{AnnotateError, Event, Execution, annotate};
+use crate::annotate::{AnnotateError, Event, Execution, annotate, decode_options};
 use crate::model::{Model, registry};
+use crate::overlay::{OverlayError, overlay};
 use crate::timeline::Timeline;
 use crate::write::Format;
 
@@ -37,6 +38,9 @@ pub struct Arguments {
     /// Folder for -f; the current one if not given
     #[arg(long, value_name = "DIR")]
     output_dir: Option<PathBuf>,
+    /// Write the video once more with boxes, labels and strips drawn into it (.mp4, .mov or .mkv)
+    #[arg(long, value_name = "FILE")]
+    overlay: Option<PathBuf>,
     /// A built-in model's name or a model directory
     #[arg(long, value_name = "NAME|DIR")]
     model: Option<PathBuf>,
@@ -156,6 +160,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     if !(settings.track.min_face > 0.0 && settings.track.min_face <= 1.0) {
         return Err(Failure::Usage(format!("--min-face {} is not above 0 and at most 1", settings.track.min_face)));
     }
+    check_overlay(&arguments)?;
     let targets =
         output::plan(&arguments.inputs, &arguments.outputs, &arguments.formats, arguments.output_dir.as_deref())?;
     let device = options.device.open()?;
@@ -211,7 +216,11 @@ fn one(
     });
     progress.finish();
     let timeline = result.map_err(failure)?;
-    let written = outputs.finish(&timeline)?;
+    let mut written = outputs.finish(&timeline)?;
+    if let Some(path) = &arguments.overlay {
+        overlay(source, &timeline, decode_options(&options.annotation, &execution), path).map_err(overlay_failure)?;
+        written.push(path.clone());
+    }
     if !arguments.quiet {
         strip::show(&timeline);
     }
@@ -232,6 +241,32 @@ fn one(
         super::print(format!("{}\n", summary(&timeline, &files, seconds)).as_bytes())?;
     }
     ending(&timeline, signals)
+}
+
+/// The video is read twice for an overlay, and there is one name for it.
+fn check_overlay(arguments: &Arguments) -> Result<(), Failure> {
+    let Some(path) = &arguments.overlay else { return Ok(()) };
+    let [input] = &arguments.inputs[..] else {
+        return Err(Failure::Usage("--overlay names one input's video; run the inputs one by one".into()));
+    };
+    if !input.is_file() && input.exists() || input == Path::new("-") {
+        return Err(Failure::Usage("--overlay reads the video twice, which a stream does not allow".into()));
+    }
+    match (input.canonicalize(), path.canonicalize()) {
+        (Ok(input), Ok(path)) if input == path => {
+            Err(Failure::Usage(format!("{}: the output would overwrite an input", path.display())))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn overlay_failure(error: OverlayError) -> Failure {
+    let text = error.to_string();
+    match error {
+        OverlayError::Decode(_) => Failure::Input(text),
+        OverlayError::Container { .. } | OverlayError::Name { .. } => Failure::Usage(text),
+        OverlayError::Output(_) | OverlayError::Lacks(_) | OverlayError::Encode { .. } => Failure::Output(text),
+    }
 }
 
 /// Complete, or why not.

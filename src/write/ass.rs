@@ -32,53 +32,93 @@ struct Event {
 
 impl Writer for Ass {
     fn write(&self, timeline: &Timeline, out: &mut dyn Write) -> io::Result<()> {
-        let media = &timeline.media;
-        let size = (media.height / 30).max(10);
-        let border = (media.height / 240).max(1);
-        write!(
-            out,
-            "[Script Info]\n; {} {}, model {}\nScriptType: v4.00+\nPlayResX: {}\nPlayResY: {}\nWrapStyle: 2\n\
+        marks(timeline, out)
+    }
+}
+
+/// The script with, at the picture's lower edge, one strip a signer and the moment it shows.
+pub(crate) fn overlay_script(timeline: &Timeline, out: &mut dyn Write) -> io::Result<()> {
+    marks(timeline, out)?;
+    strips(timeline, out)
+}
+
+fn marks(timeline: &Timeline, out: &mut dyn Write) -> io::Result<()> {
+    let media = &timeline.media;
+    let size = (media.height / 30).max(10);
+    let border = (media.height / 240).max(1);
+    write!(
+        out,
+        "[Script Info]\n; {} {}, model {}\nScriptType: v4.00+\nPlayResX: {}\nPlayResY: {}\nWrapStyle: 2\n\
              ScaledBorderAndShadow: yes\n\n[V4+ Styles]\n\
              Format: Name, Fontname, Fontsize, PrimaryColour, SecondaryColour, OutlineColour, BackColour, Bold, Italic, \
              Underline, StrikeOut, ScaleX, ScaleY, Spacing, Angle, BorderStyle, Outline, Shadow, Alignment, MarginL, MarginR, \
              MarginV, Encoding\n",
-            timeline.tool.name,
-            timeline.tool.version,
-            one_line(&timeline.model.name),
-            media.width,
-            media.height
-        )?;
-        let styles = Expression::ALL.map(|e| (e.name(), colour_of(e))).into_iter().chain([(UNREAD, NO_FACE)]);
-        for (name, colour) in styles {
-            let colour = bgr(colour);
-            // Boxes have an outline in the class's colour and no fill; names stand on a dark outline.
-            write!(out, "Style: box-{name},sans-serif,{size},&HFF{colour},&HFF{colour},&H00{colour},&HFF000000,")?;
-            writeln!(out, "0,0,0,0,100,100,0,0,1,{border},0,7,0,0,0,1")?;
-            write!(out, "Style: name-{name},sans-serif,{size},&H00{colour},&H00{colour},&H00202020,&HFF000000,")?;
-            writeln!(out, "-1,0,0,0,100,100,0,0,1,{border},0,1,0,0,0,1")?;
-        }
-        out.write_all(b"\n[Events]\n")?;
-        out.write_all(b"Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text\n")?;
-        for Event { start_cs, end_cs, signer, mark } in events(timeline) {
-            let (start, end) = (clock(start_cs), clock(end_cs));
-            let class = mark.label.map_or(UNREAD, Expression::name);
-            let [left, top, right, bottom] = mark.edges;
-            writeln!(
-                out,
-                "Dialogue: 0,{start},{end},box-{class},{signer},0,0,0,,{{\\pos(0,0)\\p1}}m {left} {top} l {right} {top} \
-                 {right} {bottom} {left} {bottom}{{\\p0}}"
-            )?;
-            let text = mark.label.map_or_else(|| mark.status.name().replace('_', " "), |label| label.name().into());
-            // Above the face, or inside where the box reaches the picture's upper edge.
-            let y = (top - border as i32).max(size as i32);
-            writeln!(
-                out,
-                "Dialogue: 1,{start},{end},name-{class},{signer},0,0,0,,{{\\pos({left},{y})}}{signer}: {text}"
-            )?;
-        }
-        Ok(())
+        timeline.tool.name,
+        timeline.tool.version,
+        one_line(&timeline.model.name),
+        media.width,
+        media.height
+    )?;
+    let styles = Expression::ALL.map(|e| (e.name(), colour_of(e))).into_iter().chain([(UNREAD, NO_FACE)]);
+    for (name, colour) in styles {
+        let colour = bgr(colour);
+        // Boxes have an outline in the class's colour and no fill; names stand on a dark outline.
+        write!(out, "Style: box-{name},sans-serif,{size},&HFF{colour},&HFF{colour},&H00{colour},&HFF000000,")?;
+        writeln!(out, "0,0,0,0,100,100,0,0,1,{border},0,7,0,0,0,1")?;
+        write!(out, "Style: name-{name},sans-serif,{size},&H00{colour},&H00{colour},&H00202020,&HFF000000,")?;
+        writeln!(out, "-1,0,0,0,100,100,0,0,1,{border},0,1,0,0,0,1")?;
     }
+    out.write_all(b"\n[Events]\n")?;
+    out.write_all(b"Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text\n")?;
+    for Event { start_cs, end_cs, signer, mark } in events(timeline) {
+        let (start, end) = (clock(start_cs), clock(end_cs));
+        let class = mark.label.map_or(UNREAD, Expression::name);
+        let [left, top, right, bottom] = mark.edges;
+        writeln!(
+            out,
+            "Dialogue: 0,{start},{end},box-{class},{signer},0,0,0,,{{\\pos(0,0)\\p1}}m {left} {top} l {right} {top} \
+                 {right} {bottom} {left} {bottom}{{\\p0}}"
+        )?;
+        let text = mark.label.map_or_else(|| mark.status.name().replace('_', " "), |label| label.name().into());
+        // Above the face, or inside where the box reaches the picture's upper edge.
+        let y = (top - border as i32).max(size as i32);
+        writeln!(out, "Dialogue: 1,{start},{end},name-{class},{signer},0,0,0,,{{\\pos({left},{y})}}{signer}: {text}")?;
+    }
+    Ok(())
 }
+
+/// Strips from the video's first moment to its last, each segment in its colour, and a cursor that moves along.
+fn strips(timeline: &Timeline, out: &mut dyn Write) -> io::Result<()> {
+    let media = &timeline.media;
+    let (start_s, end_s) = (timeline.frames.time_s.first().copied().unwrap_or(0.0), timeline.end_s());
+    let height = (media.height / 40).max(4);
+    let cs = |time_s: f64| (time_s.max(0.0) * 100.0) as u64;
+    let (start, end) = (clock(cs(start_s)), clock(cs(end_s)));
+    let column = |time_s: f64| (f64::from(media.width) * (time_s - start_s) / (end_s - start_s)).round();
+    let rectangle = |[left, right]: [f64; 2], [top, bottom]: [u32; 2]| {
+        format!("{{\\p1}}m {left} {top} l {right} {top} {right} {bottom} {left} {bottom}{{\\p0}}")
+    };
+    let strips = timeline.tracks.len().min(MOST_STRIPS) as u32;
+    for (place, track) in (1..=strips).zip(&timeline.tracks) {
+        let top = media.height.saturating_sub(height * (strips + 1 - place));
+        for segment in &track.segments {
+            let colour = bgr(colour_of(segment.label));
+            let shape = rectangle([column(segment.start_s), column(segment.end_s)], [top, top + height]);
+            let style = format!("{{\\an7\\pos(0,0)\\bord0\\1a&H30&\\1c&H{colour}&}}");
+            writeln!(out, "Dialogue: 2,{start},{end},name-{UNREAD},{},0,0,0,,{style}{shape}", track.signer())?;
+        }
+    }
+    if strips > 0 {
+        let top = media.height.saturating_sub(height * strips);
+        let shape = rectangle([0.0, f64::from((media.width / 400).max(2))], [0, height * strips]);
+        let style = format!("{{\\an7\\move(0,{top},{},{top})\\bord0\\1c&HFFFFFF&}}", media.width);
+        writeln!(out, "Dialogue: 3,{start},{end},name-{UNREAD},,0,0,0,,{style}{shape}")?;
+    }
+    Ok(())
+}
+
+/// More strips would cover the picture.
+const MOST_STRIPS: usize = 4;
 
 /// The style of faces without a label.
 const UNREAD: &str = "unread";

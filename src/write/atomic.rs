@@ -62,6 +62,14 @@ impl Output {
         !matches!(self.target, Target::File { .. })
     }
 
+    /// The file being written, for libraries that write by name; none for streams.
+    pub fn place(&self) -> Option<&Path> {
+        match &self.target {
+            Target::File { temporary, .. } => Some(temporary.path()),
+            _ => None,
+        }
+    }
+
     /// Puts the output in its place. An existing file of that name is replaced in one step.
     pub fn commit(mut self) -> Result<(), WriteError> {
         self.flush().map_err(|source| self.error(source))?;

@@ -16,6 +16,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 use std::str::FromStr;
 
+pub(crate) use ass::overlay_script;
 pub use atomic::{Output, WriteError};
 
 use crate::timeline::Timeline;

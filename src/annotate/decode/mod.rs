@@ -20,6 +20,7 @@ use crate::timeline::{Damage, DamageKind, Media};
 use picture::DecodedPicture;
 use prepare::{Display, Preparer};
 pub use source::Source;
+pub(crate) use source::open;
 
 /// When interlaced pictures are turned into progressive ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -141,7 +142,7 @@ impl Decoder {
             ffmpeg::log::set_level(ffmpeg::log::Level::Quiet);
         });
         let name = source.name();
-        let mut input = source::open(source, Arc::clone(&options.interrupt))?;
+        let mut input = open(source, Arc::clone(&options.interrupt))?;
         let container = input.format().name().to_owned();
         let duration_s = (input.duration() > 0).then(|| input.duration() as f64 / f64::from(ffi::AV_TIME_BASE));
         let best = input.streams().best(ffmpeg::media::Type::Video);

@@ -41,7 +41,7 @@ const FORMATS: &str = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpe
                        mxf,h264,hevc,av1,obu,ivf,m4v,dv,nut,rm,wtv,yuv4mpegpipe";
 
 /// Opens the container and finds its streams.
-pub(super) fn open(source: &Source, interrupt: Arc<AtomicBool>) -> Result<ffmpeg::format::context::Input, DecodeError> {
+pub(crate) fn open(source: &Source, interrupt: Arc<AtomicBool>) -> Result<ffmpeg::format::context::Input, DecodeError> {
     let name = source.name();
     let (url, protocols) = match source {
         Source::File(path) => {

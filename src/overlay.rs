@@ -1,0 +1,401 @@
+//! The video once more, with boxes, names and strips drawn into it: same frames at the same times, sound untouched.
+//!
+//! What is drawn is the [`ass`](crate::write) script; libass draws it through libavfilter.
+#![allow(unsafe_code)] // Whether a container takes a codec is not in the binding.
+
+use std::collections::HashMap;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use ffmpeg_next as ffmpeg;
+use ffmpeg_next::format::Pixel;
+use ffmpeg_next::frame::Video;
+use ffmpeg_next::{Packet, Rational, codec, encoder, ffi, filter, format, media};
+
+use crate::annotate::decode::{self, DecodeError, DecodeOptions, Decoder, Source};
+use crate::annotate::frame::{Frame, Planes};
+use crate::timeline::Timeline;
+use crate::write::{self, Output, WriteError};
+
+/// Why the video could not be drawn on.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum OverlayError {
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    #[error(transparent)]
+    Output(#[from] WriteError),
+    #[error("{path}: a video is written as .mp4, .mov or .mkv")]
+    Container { path: PathBuf },
+    #[error("{path}: a name that is not UTF-8 cannot be given to the encoder")]
+    Name { path: PathBuf },
+    #[error("this FFmpeg has no {0}; write .ass instead and open it together with the video")]
+    Lacks(&'static str),
+    #[error("{path}: the video cannot be written: {reason}")]
+    Encode { path: PathBuf, reason: String },
+}
+
+/// Writes `source` to `path` with `timeline` drawn into it. The timeline's frames are those that `options` decode.
+///
+/// # Errors
+/// If the source cannot be decoded again, FFmpeg lacks libass or an H.264 encoder, or the file cannot be written.
+pub fn overlay(source: &Source, timeline: &Timeline, options: DecodeOptions, path: &Path) -> Result<(), OverlayError> {
+    let container = container(path)?;
+    let output = Output::create(path)?;
+    let place = output.place().unwrap_or(path).to_str().ok_or_else(|| OverlayError::Name { path: path.into() })?;
+    let failed = |error: ffmpeg::Error| OverlayError::Encode { path: path.into(), reason: error.to_string() };
+    let script = script(timeline).map_err(|error| output.error(error))?;
+    let mut decoder = Decoder::open(source, options.clone())?;
+    let mut sound = Some(Sound::open(source, &options)?);
+    let mut film: Option<Film> = None;
+    while let Some(frame) = decoder.next_frame()? {
+        let film = match &mut film {
+            Some(film) => film,
+            None => {
+                let canvas = Canvas::new(timeline, &frame, script.path())?;
+                let sound = sound.take().unwrap_or_default();
+                film.insert(Film::begin(place, container, timeline, canvas, sound).map_err(failed)?)
+            }
+        };
+        film.push(&frame).map_err(failed)?;
+    }
+    if let Some(film) = film {
+        film.end().map_err(failed)?;
+    }
+    Ok(output.commit()?)
+}
+
+/// FFmpeg's name of the container that the extension of `path` asks for.
+fn container(path: &Path) -> Result<&'static str, OverlayError> {
+    let extension = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+    match extension.as_str() {
+        "mp4" => Ok("mp4"),
+        "mov" => Ok("mov"),
+        "mkv" => Ok("matroska"),
+        _ => Err(OverlayError::Container { path: path.into() }),
+    }
+}
+
+/// The script in a file of its own, as libass wants it.
+fn script(timeline: &Timeline) -> std::io::Result<tempfile::NamedTempFile> {
+    let mut file = tempfile::Builder::new().suffix(".ass").tempfile()?;
+    let mut buffered = std::io::BufWriter::new(&mut file);
+    write::overlay_script(timeline, &mut buffered)?;
+    buffered.flush()?;
+    drop(buffered);
+    Ok(file)
+}
+
+/// Draws on pictures.
+struct Canvas {
+    graph: filter::Graph,
+    shape: Shape,
+    /// Size of every picture that comes out, even as H.264 with smaller chroma wants it.
+    size: (u32, u32),
+    time_base: Rational,
+    script: PathBuf,
+}
+
+/// What the graph takes; a change needs another graph.
+#[derive(Clone, Copy, PartialEq)]
+struct Shape {
+    format: Pixel,
+    width: u32,
+    height: u32,
+}
+
+impl Canvas {
+    fn new(timeline: &Timeline, first: &Frame, script: &Path) -> Result<Self, OverlayError> {
+        if filter::find("ass").is_none() {
+            return Err(OverlayError::Lacks("libass"));
+        }
+        let [numerator, denominator] = timeline.media.time_base;
+        let shape = Shape::of(first.picture.as_ref());
+        let mut canvas = Self {
+            graph: filter::Graph::new(),
+            shape,
+            size: (shape.width.next_multiple_of(2), shape.height.next_multiple_of(2)),
+            time_base: Rational(numerator, denominator),
+            script: script.into(),
+        };
+        canvas.build().map_err(|e| OverlayError::Encode { path: script.into(), reason: e.to_string() })?;
+        Ok(canvas)
+    }
+
+    fn build(&mut self) -> Result<(), ffmpeg::Error> {
+        let Shape { format, width, height } = self.shape;
+        let (even_width, even_height) = self.size;
+        self.graph = filter::Graph::new();
+        let arguments = format!(
+            "video_size={width}x{height}:pix_fmt={}:time_base={}/{}:pixel_aspect=1/1",
+            ffi::AVPixelFormat::from(format) as i32,
+            self.time_base.numerator(),
+            self.time_base.denominator(),
+        );
+        let (buffer, sink) = (filter::find("buffer"), filter::find("buffersink"));
+        let (Some(buffer), Some(sink)) = (buffer, sink) else { return Err(ffmpeg::Error::FilterNotFound) };
+        self.graph.add(&buffer, "in", &arguments)?;
+        self.graph.add(&sink, "out", "")?;
+        // A picture of another size than the first is scaled to it, as players do.
+        let fit = match (width.next_multiple_of(2), height.next_multiple_of(2)) == self.size {
+            true => format!("pad={even_width}:{even_height}"),
+            false => format!("scale={even_width}:{even_height}"),
+        };
+        let script = escaped(&self.script.to_string_lossy());
+        let steps = format!("{fit},ass=filename={script},format=yuv420p");
+        self.graph.output("in", 0)?.input("out", 0)?.parse(&steps)?;
+        self.graph.validate()
+    }
+
+    /// The picture of `frame` with everything drawn on it, its time stamp in the source's time base.
+    fn draw(&mut self, frame: &Frame) -> Result<Video, ffmpeg::Error> {
+        let shape = Shape::of(frame.picture.as_ref());
+        if shape != self.shape {
+            self.shape = shape;
+            self.build()?;
+        }
+        let mut picture = copy(frame.picture.as_ref(), shape);
+        // Not the container's time stamp, which may run backwards where its clock was reset.
+        picture.set_pts(Some(ticks(frame.time_s, self.time_base)));
+        let find = |graph: &mut filter::Graph, name| graph.get(name).ok_or(ffmpeg::Error::FilterNotFound);
+        find(&mut self.graph, "in")?.source().add(&picture)?;
+        let mut drawn = Video::empty();
+        find(&mut self.graph, "out")?.sink().frame(&mut drawn)?;
+        Ok(drawn)
+    }
+}
+
+impl Shape {
+    fn of(picture: &dyn Planes) -> Self {
+        let luma = picture.luma();
+        let format = match picture.chroma() {
+            None => Pixel::GRAY8,
+            Some([blue, _]) if blue.width == luma.width => Pixel::YUV444P,
+            Some([blue, _]) if blue.height == luma.height => Pixel::YUV422P,
+            Some(_) => Pixel::YUV420P,
+        };
+        Self { format, width: luma.width as u32, height: luma.height as u32 }
+    }
+}
+
+/// A picture of FFmpeg's to draw on.
+fn copy(picture: &dyn Planes, shape: Shape) -> Video {
+    let mut video = Video::new(shape.format, shape.width, shape.height);
+    let planes = [picture.luma()].into_iter().chain(picture.chroma().into_iter().flatten());
+    for (index, plane) in planes.enumerate() {
+        let stride = video.stride(index);
+        for (y, row) in video.data_mut(index).chunks_mut(stride).take(plane.height).enumerate() {
+            row[..plane.width].copy_from_slice(plane.row(y));
+        }
+    }
+    video
+}
+
+/// A time in units of `time_base`.
+fn ticks(time_s: f64, time_base: Rational) -> i64 {
+    (time_s / f64::from(time_base)).round() as i64
+}
+
+/// A value in a filter description: quoting within quoting, as FFmpeg's manual has it ("Quoting and escaping").
+fn escaped(text: &str) -> String {
+    let mut once = String::new();
+    for character in text.chars() {
+        if matches!(character, '\\' | '\'' | ':') {
+            once.push('\\');
+        }
+        once.push(character);
+    }
+    let mut twice = String::new();
+    for character in once.chars() {
+        if matches!(character, '\\' | '\'' | '[' | ']' | ',' | ';') {
+            twice.push('\\');
+        }
+        twice.push(character);
+    }
+    twice
+}
+
+/// The video being written.
+struct Film {
+    canvas: Canvas,
+    output: format::context::Output,
+    encoder: encoder::video::Encoder,
+    sound: Sound,
+    /// How long the frame that starts at a tick is shown, in ticks; containers do not guess that of the last one.
+    durations: HashMap<i64, i64>,
+}
+
+/// Encoding slower gains a few per cent in size and costs much time.
+const PRESET: &str = "veryfast";
+/// x264's usual quality.
+const RATE_FACTOR: &str = "20";
+
+impl Film {
+    fn begin(
+        place: &str,
+        container: &str,
+        timeline: &Timeline,
+        canvas: Canvas,
+        mut sound: Sound,
+    ) -> Result<Self, ffmpeg::Error> {
+        let mut output = format::output_as(place, container)?;
+        let codec = encoder::find(codec::Id::H264).ok_or(ffmpeg::Error::EncoderNotFound)?;
+        let mut video = codec::context::Context::new_with_codec(codec).encoder().video()?;
+        video.set_width(canvas.size.0);
+        video.set_height(canvas.size.1);
+        video.set_format(Pixel::YUV420P);
+        video.set_time_base(canvas.time_base);
+        let [numerator, denominator] = timeline.media.frame_rate;
+        video.set_frame_rate((numerator > 0).then_some(Rational(numerator, denominator)));
+        if output.format().flags().contains(format::Flags::GLOBAL_HEADER) {
+            video.set_flags(codec::Flags::GLOBAL_HEADER);
+        }
+        let mut options = ffmpeg::Dictionary::new();
+        options.set("preset", PRESET);
+        options.set("crf", RATE_FACTOR);
+        let encoder = video.open_with(options)?;
+        let mut stream = output.add_stream(codec)?;
+        stream.set_parameters(&encoder);
+        stream.set_time_base(canvas.time_base);
+        sound.add_streams(&mut output)?;
+        output.write_header()?;
+        let times = &timeline.frames;
+        let durations = (0..times.time_s.len()).map(|frame| {
+            let end_s = times.end_s(frame, timeline.end_s());
+            let [start, end] = [times.time_s[frame], end_s].map(|time_s| ticks(time_s, canvas.time_base));
+            (start, end - start)
+        });
+        Ok(Self { durations: durations.collect(), canvas, output, encoder, sound })
+    }
+
+    fn push(&mut self, frame: &Frame) -> Result<(), ffmpeg::Error> {
+        let drawn = self.canvas.draw(frame)?;
+        self.encoder.send_frame(&drawn)?;
+        self.write_packets()?;
+        self.sound.copy_until(frame.time_s, &mut self.output)
+    }
+
+    fn end(mut self) -> Result<(), ffmpeg::Error> {
+        self.encoder.send_eof()?;
+        self.write_packets()?;
+        self.sound.copy_until(f64::INFINITY, &mut self.output)?;
+        self.output.write_trailer()
+    }
+
+    fn write_packets(&mut self) -> Result<(), ffmpeg::Error> {
+        let to = self.output.stream(0).ok_or(ffmpeg::Error::StreamNotFound)?.time_base();
+        let mut packet = Packet::empty();
+        while self.encoder.receive_packet(&mut packet).is_ok() {
+            packet.set_stream(0);
+            let duration = packet.pts().and_then(|pts| self.durations.get(&pts).copied());
+            packet.set_duration(duration.unwrap_or(0));
+            packet.rescale_ts(self.canvas.time_base, to);
+            packet.write_interleaved(&mut self.output)?;
+        }
+        Ok(())
+    }
+}
+
+/// The source's sound, copied without decoding.
+#[derive(Default)]
+struct Sound {
+    input: Option<format::context::Input>,
+    /// Place in the output of each of the source's streams, where it goes along.
+    places: Vec<Option<usize>>,
+    /// Read and not written yet.
+    next: Option<Packet>,
+    start_s: f64,
+    end_s: Option<f64>,
+}
+
+impl Sound {
+    fn open(source: &Source, options: &DecodeOptions) -> Result<Self, DecodeError> {
+        let input = decode::open(source, std::sync::Arc::clone(&options.interrupt))?;
+        let (start_s, end_s) = (options.start_s.unwrap_or(f64::NEG_INFINITY), options.end_s);
+        Ok(Self { input: Some(input), places: Vec::new(), next: None, start_s, end_s })
+    }
+
+    fn add_streams(&mut self, output: &mut format::context::Output) -> Result<(), ffmpeg::Error> {
+        let Some(input) = &self.input else { return Ok(()) };
+        for stream in input.streams() {
+            let parameters = stream.parameters();
+            let is_taken = parameters.medium() == media::Type::Audio && takes(output, parameters.id());
+            if parameters.medium() == media::Type::Audio && !is_taken {
+                tracing::warn!("sound in {:?} cannot be kept in this container; .mkv takes it", parameters.id());
+            }
+            let mut place = None;
+            if is_taken {
+                let mut copy = output.add_stream(encoder::find(codec::Id::None))?;
+                copy.set_parameters(parameters);
+                copy.set_time_base(stream.time_base());
+                // The source's tag may mean nothing in this container.
+                // SAFETY: a plain field of a stream that the output owns and that is not yet in use.
+                unsafe { (*copy.parameters().as_mut_ptr()).codec_tag = 0 };
+                place = Some(copy.index());
+            }
+            self.places.push(place);
+        }
+        Ok(())
+    }
+
+    /// Writes what starts before `time_s`.
+    fn copy_until(&mut self, time_s: f64, output: &mut format::context::Output) -> Result<(), ffmpeg::Error> {
+        let Some(input) = &mut self.input else { return Ok(()) };
+        if self.places.iter().all(Option::is_none) {
+            return Ok(());
+        }
+        loop {
+            let mut packet = match self.next.take() {
+                Some(packet) => packet,
+                None => {
+                    let mut packet = Packet::empty();
+                    // At the end, or where the rest cannot be read, the sound ends.
+                    if packet.read(input).is_err() {
+                        return Ok(());
+                    }
+                    packet
+                }
+            };
+            let Some(place) = self.places.get(packet.stream()).copied().flatten() else { continue };
+            let (Some(from), Some(to)) = (input.stream(packet.stream()), output.stream(place)) else { continue };
+            let (from, to) = (from.time_base(), to.time_base());
+            let packet_s = packet.pts().or(packet.dts()).unwrap_or(0) as f64 * f64::from(from);
+            if packet_s < self.start_s || self.end_s.is_some_and(|end_s| packet_s >= end_s) {
+                continue;
+            }
+            if packet_s >= time_s {
+                self.next = Some(packet);
+                return Ok(());
+            }
+            packet.rescale_ts(from, to);
+            packet.set_stream(place);
+            packet.set_position(-1);
+            packet.write_interleaved(output)?;
+        }
+    }
+}
+
+/// Whether the container has a place for the codec.
+fn takes(output: &format::context::Output, codec: codec::Id) -> bool {
+    // SAFETY: the output format outlives the call, which only reads its table of codecs.
+    unsafe { ffi::avformat_query_codec((*output.as_ptr()).oformat, codec.into(), ffi::FF_COMPLIANCE_NORMAL) == 1 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_escaped_for_the_option_and_for_the_graph() {
+        assert_eq!(escaped("/tmp/a.ass"), "/tmp/a.ass");
+        assert_eq!(escaped("a:b"), r"a\\:b");
+        assert_eq!(escaped("it's"), r"it\\\'s");
+        assert_eq!(escaped("a,b[c]"), r"a\,b\[c\]");
+    }
+
+    #[test]
+    fn only_containers_for_video_are_taken() {
+        assert_eq!(container(Path::new("a.MKV")).unwrap(), "matroska");
+        assert!(matches!(container(Path::new("a.json")), Err(OverlayError::Container { .. })));
+    }
+}
