@@ -218,7 +218,7 @@ mod tests {
 
     use super::*;
     use crate::timeline::sample;
-    use crate::write::{Format, tests::written};
+    use crate::write::{Format, tests::bytes};
 
     fn begin(timeline: &Timeline, path: &Path) -> LiveLines {
         let Timeline { tool, media, model, settings, .. } = timeline;
@@ -236,7 +236,7 @@ mod tests {
         }
         assert!(!path.exists(), "the name appears with the last line");
         live.end(true, &timeline.media, &timeline.summary).unwrap();
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), written(&timeline, Format::Jsonl));
+        assert_eq!(std::fs::read(&path).unwrap(), bytes(&timeline, Format::Jsonl));
     }
 
     #[test]

@@ -1,0 +1,206 @@
+//! Apache Parquet: one row per frame and signer, as in the tables, with types and the video's path in every row, so that
+//! a folder of these files is one table of a whole corpus to DuckDB, pandas, R's arrow and their like.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use parquet::basic::Compression;
+use parquet::column::writer::ColumnWriter;
+use parquet::data_type::ByteArray;
+use parquet::errors::ParquetError;
+use parquet::file::properties::WriterProperties;
+use parquet::file::writer::SerializedFileWriter;
+use parquet::schema::parser::parse_message_type;
+
+use super::Writer;
+use super::rows::rows;
+use crate::timeline::{
+    BoundingBox, BoxSource, Expression, FrameRecord, Status, Timeline, box_in_file, probability_in_file, score_in_file,
+    time_in_file,
+};
+
+pub(super) struct Parquet;
+
+/// Rows written together: a few megabytes, which readers skip or read as a whole.
+const ROW_GROUP: usize = 1 << 17;
+
+/// A column's values for some rows; `None` for null.
+enum Values {
+    Integers(Vec<Option<i64>>),
+    Numbers(Vec<Option<f64>>),
+    Texts(Vec<Option<String>>),
+}
+
+/// A column: its name, whether it has nulls, and its values.
+struct Column {
+    name: &'static str,
+    optional: bool,
+    values: Values,
+}
+
+/// One row of the table.
+struct Cells<'a> {
+    frame: usize,
+    pts: i64,
+    time_s: f64,
+    track: Option<u32>,
+    status: Status,
+    record: Option<&'a FrameRecord>,
+}
+
+impl Writer for Parquet {
+    fn write(&self, timeline: &Timeline, out: &mut dyn Write) -> io::Result<()> {
+        out.write_all(&table(timeline).map_err(io::Error::other)?)
+    }
+}
+
+fn table(timeline: &Timeline) -> Result<Vec<u8>, ParquetError> {
+    let cells: Vec<Cells> = rows(timeline)
+        .flat_map(|row| {
+            let cells = |track, status, record| Cells {
+                frame: row.frame,
+                pts: row.pts,
+                time_s: row.time_s,
+                track,
+                status,
+                record,
+            };
+            match row.faces.is_empty() {
+                true => vec![cells(None, row.status, None)],
+                false => row.faces.iter().map(|(id, record)| cells(Some(*id), record.status, Some(*record))).collect(),
+            }
+        })
+        .collect();
+    let fields: Vec<String> = columns(timeline, &[]).iter().map(Column::field).collect();
+    let schema = Arc::new(parse_message_type(&format!("message timeline {{ {} }}", fields.join(" ")))?);
+    let properties = Arc::new(WriterProperties::builder().set_compression(Compression::SNAPPY).build());
+    let mut writer = SerializedFileWriter::new(Vec::new(), schema, properties)?;
+    for group in cells.chunks(ROW_GROUP) {
+        let mut row_group = writer.next_row_group()?;
+        for column in columns(timeline, group) {
+            let Some(mut place) = row_group.next_column()? else { break };
+            column.write(place.untyped())?;
+            place.close()?;
+        }
+        row_group.close()?;
+    }
+    writer.into_inner()
+}
+
+/// The columns in order, with the values of `cells`.
+fn columns(timeline: &Timeline, cells: &[Cells]) -> Vec<Column> {
+    let texts = |name, optional, value: &dyn Fn(&Cells) -> Option<String>| Column {
+        name,
+        optional,
+        values: Values::Texts(cells.iter().map(value).collect()),
+    };
+    let numbers = |name, value: &dyn Fn(&Cells) -> Option<f64>| Column {
+        name,
+        optional: true,
+        values: Values::Numbers(cells.iter().map(value).collect()),
+    };
+    let integers = |name, optional, value: &dyn Fn(&Cells) -> Option<i64>| Column {
+        name,
+        optional,
+        values: Values::Integers(cells.iter().map(value).collect()),
+    };
+    let side = |side: usize| move |cells: &Cells| Some(box_in_file(cells.record?.face? as BoundingBox)[side]);
+    let mut columns = vec![
+        texts("media", false, &|_| Some(timeline.media.path.clone())),
+        integers("frame", false, &|c| i64::try_from(c.frame).ok()),
+        integers("pts", false, &|c| Some(c.pts)),
+        numbers("time_s", &|c| Some(time_in_file(c.time_s))),
+        integers("track", true, &|c| c.track.map(i64::from)),
+        texts("status", false, &|c| Some(c.status.name().into())),
+        numbers("x", &side(0)),
+        numbers("y", &side(1)),
+        numbers("w", &side(2)),
+        numbers("h", &side(3)),
+        numbers("face_score", &|c| c.record?.face_score.map(score_in_file)),
+        texts("source", true, &|c| c.record?.source.map(|source: BoxSource| source.name().into())),
+    ];
+    for class in Expression::ALL {
+        columns
+            .push(numbers(class.name(), &|c| c.record?.probabilities.map(|p| probability_in_file(p[class.index()]))));
+    }
+    columns.push(texts("label", true, &|c| c.record?.label.map(|label| label.name().into())));
+    columns.push(numbers("confidence", &|c| c.record?.confidence.map(probability_in_file)));
+    columns
+}
+
+impl Column {
+    /// The column in Parquet's schema language.
+    fn field(&self) -> String {
+        let repetition = if self.optional { "OPTIONAL" } else { "REQUIRED" };
+        let name = self.name;
+        match self.values {
+            Values::Integers(_) => format!("{repetition} INT64 {name};"),
+            Values::Numbers(_) => format!("{repetition} DOUBLE {name};"),
+            Values::Texts(_) => format!("{repetition} BYTE_ARRAY {name} (STRING);"),
+        }
+    }
+
+    fn write(&self, writer: &mut ColumnWriter) -> Result<(), ParquetError> {
+        fn parts<T, U>(values: &[Option<T>], convert: impl Fn(&T) -> U) -> (Vec<U>, Vec<i16>) {
+            let levels = values.iter().map(|value| i16::from(value.is_some())).collect();
+            (values.iter().flatten().map(convert).collect(), levels)
+        }
+        let optional = |levels: &Vec<i16>| self.optional.then(|| levels.clone());
+        let mismatch = || ParquetError::General(format!("column {} is of another type than its schema", self.name));
+        match (&self.values, writer) {
+            (Values::Integers(values), ColumnWriter::Int64ColumnWriter(writer)) => {
+                let (values, levels) = parts(values, |value| *value);
+                writer.write_batch(&values, optional(&levels).as_deref(), None)?;
+            }
+            (Values::Numbers(values), ColumnWriter::DoubleColumnWriter(writer)) => {
+                let (values, levels) = parts(values, |value| *value);
+                writer.write_batch(&values, optional(&levels).as_deref(), None)?;
+            }
+            (Values::Texts(values), ColumnWriter::ByteArrayColumnWriter(writer)) => {
+                let (values, levels) = parts(values, |value| ByteArray::from(value.as_str()));
+                writer.write_batch(&values, optional(&levels).as_deref(), None)?;
+            }
+            _ => return Err(mismatch()),
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use parquet::file::reader::{FileReader, SerializedFileReader};
+    use parquet::record::Field;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::timeline::sample;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+        #[test]
+        fn every_row_of_the_table_reads_back(timeline in sample::any_timeline()) {
+            let bytes = bytes::Bytes::from(table(&timeline).unwrap());
+            let reader = SerializedFileReader::new(bytes).unwrap();
+            let mut tsv = Vec::new();
+            crate::write::table::TSV.write(&timeline, &mut tsv).unwrap();
+            let mut tsv = csv::ReaderBuilder::new().delimiter(b'\t').from_reader(&tsv[..]);
+            let expected: Vec<csv::StringRecord> = tsv.records().map(Result::unwrap).collect();
+            let found: Vec<_> = reader.get_row_iter(None).unwrap().map(Result::unwrap).collect();
+            prop_assert_eq!(found.len(), expected.len());
+            for (found, expected) in found.iter().zip(&expected) {
+                let cells: Vec<String> = found
+                    .get_column_iter()
+                    .skip(1)
+                    .map(|(_, field)| match field {
+                        Field::Null => String::new(),
+                        Field::Str(text) => text.clone(),
+                        Field::Long(number) => number.to_string(),
+                        Field::Double(number) => number.to_string(),
+                        other => panic!("{other:?} is no type of ours"),
+                    })
+                    .collect();
+                prop_assert_eq!(cells, expected.iter().map(str::to_owned).collect::<Vec<_>>());
+            }
+        }
+    }
+}
