@@ -224,3 +224,26 @@ fn an_overlay_has_the_same_frames_at_the_same_times_and_the_sound() {
         assert_eq!(String::from_utf8_lossy(&streams.stdout), "h264\naac\n", "{extension}");
     }
 }
+
+#[test]
+fn calibration_is_stored_reused_and_changes_nothing_where_there_is_nothing_to_correct() {
+    let folder = tempfile::tempdir().unwrap();
+    let (plain, plain_bytes) = annotated(demo(), &[]);
+    let (_, off) = annotated(demo(), &["--calibrate", "off"]);
+    assert!(off == plain_bytes, "off is the default");
+    let (auto, bytes) = annotated(demo(), &["--calibrate", "auto"]);
+    let calibration = &auto.settings["calibration"]["signers"][0];
+    assert_eq!(calibration["signer"], "A");
+    assert!(calibration["rest_s"].as_f64().unwrap() > 1.0);
+    // The composites' neutral face looks neutral: each change has its reason in a correction.
+    let is_corrected = calibration["correction"].as_array().unwrap().iter().any(|c| c.as_f64().unwrap() < 0.0);
+    assert!(is_corrected || auto.tracks == plain.tracks);
+    let earlier = folder.path().join("earlier.json");
+    std::fs::write(&earlier, &bytes).unwrap();
+    let (again, _) = annotated(demo(), &["--calibrate", earlier.to_str().unwrap()]);
+    assert_eq!(again.tracks, auto.tracks);
+    std::fs::write(&earlier, &plain_bytes).unwrap();
+    let output = program().arg(demo()).args(["-o", "-", "--calibrate"]).arg(&earlier).output().unwrap();
+    assert_eq!(output.status.code(), Some(5));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("holds no calibration"));
+}

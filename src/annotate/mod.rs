@@ -1,6 +1,7 @@
 //! The way of a frame: decode, detect, track, crop, classify, smooth, segment.
 
 mod assemble;
+pub mod calibrate;
 mod classify;
 pub mod crop;
 pub mod decode;

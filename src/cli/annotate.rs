@@ -15,11 +15,12 @@ use super::progress::{Progress, ProgressChoice};
 use super::settings::Options;
 use super::signals::Signals;
 use super::strip;
+use crate::annotate::calibrate::{self, Calibration};
 use crate::annotate::decode::{DecodeError, Deinterlace, Source};
 use crate::annotate::{AnnotateError, Event, Execution, annotate, decode_options};
 use crate::model::{Model, registry};
 use crate::overlay::{OverlayError, overlay};
-use crate::timeline::Timeline;
+use crate::timeline::{Expression, Timeline};
 use crate::write::Format;
 
 /// Arguments of the main job.
@@ -59,6 +60,10 @@ pub struct Arguments {
     /// First moment no longer wanted
     #[arg(long, value_name = "TIME", value_parser = moment)]
     end: Option<f64>,
+    /// Correct labels for what each signer's face looks like at rest: off, auto (measured in this video), or the labels.json
+    /// of a run with auto, whose signers A, B, ... are this video's too. Lines (.jsonl) then come at the end
+    #[arg(long, value_name = "off|auto|FILE", default_value = "off", hide_default_value = true)]
+    calibrate: Calibrate,
     /// When interlaced pictures are deinterlaced
     #[arg(long, value_enum)]
     deinterlace: Option<Deinterlace>,
@@ -86,6 +91,26 @@ pub struct Arguments {
     /// Say more; twice for everything
     #[arg(short, long, action = clap::ArgAction::Count)]
     verbose: u8,
+}
+
+/// Where the signers' faces at rest are known from.
+#[derive(Debug, Clone)]
+enum Calibrate {
+    Off,
+    Auto,
+    From(PathBuf),
+}
+
+impl std::str::FromStr for Calibrate {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(match text {
+            "off" => Self::Off,
+            "auto" => Self::Auto,
+            path => Self::From(path.into()),
+        })
+    }
 }
 
 /// Seconds, MM:SS or HH:MM:SS, each with a fraction.
@@ -165,11 +190,13 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
         output::plan(&arguments.inputs, &arguments.outputs, &arguments.formats, arguments.output_dir.as_deref())?;
     let device = options.device.open()?;
     let model = registry::open(&options.model, &device).map_err(|e| Failure::Configuration(e.to_string()))?;
+    let known = known_calibration(&arguments.calibrate, &model)?;
     let signals = Signals::listen().map_err(anyhow::Error::from)?;
     let mut worst: Option<Failure> = None;
     for (input, targets) in arguments.inputs.iter().zip(targets) {
-        let result =
-            arguments.source(input).and_then(|source| one(&arguments, &options, &model, &source, targets, &signals));
+        let result = arguments
+            .source(input)
+            .and_then(|source| one(&arguments, &options, &model, known.as_ref(), &source, targets, &signals));
         let Err(failure) = result else { continue };
         // One bad file stops nothing, as long as there are others to do.
         let goes_on = matches!(failure, Failure::Input(_) | Failure::Partial(_) | Failure::Limit(_));
@@ -190,6 +217,7 @@ fn one(
     arguments: &Arguments,
     options: &Options,
     model: &Model,
+    known: Option<&Calibration>,
     source: &Source,
     targets: Vec<output::Target>,
     signals: &Signals,
@@ -201,7 +229,8 @@ fn one(
     };
     let execution =
         Execution { threads, batch_size: options.batch_size, interrupt: std::sync::Arc::clone(&signals.interrupt) };
-    let mut outputs = Outputs::open(targets)?;
+    let calibrates = !matches!(arguments.calibrate, Calibrate::Off);
+    let mut outputs = Outputs::open(targets, !calibrates)?;
     let choice = if arguments.quiet { ProgressChoice::None } else { options.progress };
     let mut progress = Progress::None;
     let result = annotate(source, model, &options.annotation, &execution, &mut |event| match event {
@@ -215,7 +244,14 @@ fn one(
         }
     });
     progress.finish();
-    let timeline = result.map_err(failure)?;
+    let mut timeline = result.map_err(failure)?;
+    if calibrates {
+        let calibration = known.cloned().unwrap_or_else(|| calibrate::measure(&timeline));
+        let calibration = calibrate::apply(&mut timeline, &options.annotation, &calibration);
+        if !arguments.quiet {
+            anstream::eprint!("{}", effect(&calibration));
+        }
+    }
     let mut written = outputs.finish(&timeline)?;
     if let Some(path) = &arguments.overlay {
         overlay(source, &timeline, decode_options(&options.annotation, &execution), path).map_err(overlay_failure)?;
@@ -241,6 +277,36 @@ fn one(
         super::print(format!("{}\n", summary(&timeline, &files, seconds)).as_bytes())?;
     }
     ending(&timeline, signals)
+}
+
+/// The calibration of an earlier run.
+fn known_calibration(calibrate: &Calibrate, model: &Model) -> Result<Option<Calibration>, Failure> {
+    let Calibrate::From(path) = calibrate else { return Ok(None) };
+    let timeline = Timeline::read(path).map_err(|e| Failure::Configuration(e.to_string()))?;
+    let refused = |why: &str| Err(Failure::Configuration(format!("{}: {why}", path.display())));
+    match calibrate::of(&timeline) {
+        None => refused("holds no calibration; make one with --calibrate auto"),
+        Some(calibration) if calibration.model_sha256 != model.config().sha256 => {
+            refused("its calibration was measured with another model")
+        }
+        Some(calibration) => Ok(Some(calibration)),
+    }
+}
+
+/// What calibration changed, a line a signer.
+fn effect(calibration: &Calibration) -> String {
+    let mut text = String::new();
+    for signer in &calibration.signers {
+        let changes: Vec<String> = Expression::ALL
+            .into_iter()
+            .map(|class| (class.name(), [signer.before, signer.after].map(|shares| 100.0 * shares[class.index()])))
+            .filter(|(_, [before, after])| (before - after).abs() >= 0.05)
+            .map(|(name, [before, after])| format!("{name} {before:.1} -> {after:.1} %"))
+            .collect();
+        let changes = if changes.is_empty() { "no label changed".into() } else { changes.join(", ") };
+        text += &format!("signer {}: at rest for {:.1} s; {changes}\n", signer.signer, signer.rest_s);
+    }
+    text
 }
 
 /// The video is read twice for an overlay, and there is one name for it.

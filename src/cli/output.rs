@@ -86,13 +86,14 @@ pub(super) struct Outputs {
 }
 
 impl Outputs {
-    /// Opens every place, so that one that cannot be written is known before the work.
-    pub(super) fn open(targets: Vec<Target>) -> Result<Self, Failure> {
+    /// Opens every place, so that one that cannot be written is known before the work. Lines are written while the work
+    /// goes on if `live`, else afterwards.
+    pub(super) fn open(targets: Vec<Target>, live: bool) -> Result<Self, Failure> {
         let (mut whole, mut waiting) = (Vec::new(), Vec::new());
         for target in targets {
             let output = Output::create(&target.path).map_err(|e| Failure::Output(e.to_string()))?;
             match target.format {
-                Format::Jsonl => waiting.push((target.path, output)),
+                Format::Jsonl if live => waiting.push((target.path, output)),
                 _ => whole.push((target, output)),
             }
         }
