@@ -28,7 +28,7 @@ impl Writer for TextGrid {
         for (place, track) in timeline.tracks.iter().enumerate() {
             let intervals = intervals(track, span);
             write!(out, "    item [{}]:\n        class = \"IntervalTier\"\n", place + 1)?;
-            write!(out, "        name = \"expression@{}\"\n", track.signer())?;
+            writeln!(out, "        name = \"expression@{}\"", track.signer())?;
             write!(
                 out,
                 "        xmin = {xmin}\n        xmax = {xmax}\n        intervals: size = {}\n",
