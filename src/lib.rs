@@ -3,6 +3,7 @@
 //! - [`timeline`]: the words everybody uses: expressions, frames, tracks, segments, the whole timeline
 //! - [`annotate`]: the way of a frame, in its order: decode, detect, track, crop, classify, smooth, segment
 //! - [`palette`]: one colour a class, the same everywhere
+//! - [`eaf`]: ELAN annotation files, read and written
 //! - [`write`]: one file a format, all behind one `Writer` trait
 //! - [`overlay`]: the video with everything drawn into it
 //! - [`model`]: model directories, networks, weights in and out
@@ -12,6 +13,7 @@
 
 pub mod annotate;
 pub mod cli;
+pub mod eaf;
 pub mod infer;
 pub mod model;
 pub mod overlay;

@@ -1,0 +1,53 @@
+//! ELAN's annotation files: read, written as a bundle that opens with curves, and merged into existing ones.
+//!
+//! The rules are those of ELAN 6.9 and its schema EAFv3.0.xsd.
+
+mod read;
+pub(crate) mod xml;
+
+use serde::Serialize;
+
+pub use read::{ReadError, read};
+pub use xml::XmlError;
+
+/// What an annotation file holds, as far as we use it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Document {
+    /// The videos and recordings it belongs to.
+    pub media: Vec<Media>,
+    /// The tiers in their order.
+    pub tiers: Vec<Tier>,
+}
+
+/// A video or recording.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Media {
+    /// Absolute, `file:///...`.
+    pub url: String,
+    /// Relative to the annotation file.
+    pub relative_url: Option<String>,
+}
+
+/// A tier.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Tier {
+    /// Its name.
+    pub id: String,
+    /// Who is annotated.
+    pub participant: Option<String>,
+    /// The tier whose annotations this one's hang on.
+    pub parent: Option<String>,
+    /// In order of time.
+    pub annotations: Vec<Annotation>,
+}
+
+/// A value over a stretch of time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Annotation {
+    /// First moment, milliseconds.
+    pub start_ms: u64,
+    /// First moment no longer in it, milliseconds.
+    pub end_ms: u64,
+    /// The text.
+    pub value: String,
+}
