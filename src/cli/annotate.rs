@@ -18,6 +18,8 @@ use super::strip;
 use crate::annotate::calibrate::{self, Calibration};
 use crate::annotate::decode::{DecodeError, Deinterlace, Source};
 use crate::annotate::{AnnotateError, Event, Execution, annotate, decode_options};
+use crate::eaf::BundleOptions;
+use crate::eaf::preset::Preset;
 use crate::model::{Model, registry};
 use crate::overlay::{OverlayError, overlay};
 use crate::timeline::{Expression, Timeline};
@@ -39,6 +41,15 @@ pub struct Arguments {
     /// Folder for -f; the current one if not given
     #[arg(long, value_name = "DIR")]
     output_dir: Option<PathBuf>,
+    /// How .eaf names its tiers: plain, dgs, bsl, ngt, or a preset file
+    #[arg(long, value_name = "NAME|FILE", default_value = "plain", hide_default_value = true)]
+    tiers: String,
+    /// Frames left empty between neighbouring annotations of an .eaf; the preset's if not given
+    #[arg(long, value_name = "N")]
+    gap_frames: Option<usize>,
+    /// Add the .eaf's tiers to the content of this one, which stays as it is unless -o names it too
+    #[arg(long, value_name = "EXISTING.eaf")]
+    merge_into: Option<PathBuf>,
     /// Write the video once more with boxes, labels and strips drawn into it (.mp4, .mov or .mkv)
     #[arg(long, value_name = "FILE")]
     overlay: Option<PathBuf>,
@@ -190,13 +201,13 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
         output::plan(&arguments.inputs, &arguments.outputs, &arguments.formats, arguments.output_dir.as_deref())?;
     let device = options.device.open()?;
     let model = registry::open(&options.model, &device).map_err(|e| Failure::Configuration(e.to_string()))?;
+    let elan = elan_options(&arguments)?;
     let known = known_calibration(&arguments.calibrate, &model)?;
     let signals = Signals::listen().map_err(anyhow::Error::from)?;
+    let run = Run { arguments: &arguments, options: &options, model: &model, known, elan, signals };
     let mut worst: Option<Failure> = None;
     for (input, targets) in arguments.inputs.iter().zip(targets) {
-        let result = arguments
-            .source(input)
-            .and_then(|source| one(&arguments, &options, &model, known.as_ref(), &source, targets, &signals));
+        let result = arguments.source(input).and_then(|source| run.one(&source, targets));
         let Err(failure) = result else { continue };
         // One bad file stops nothing, as long as there are others to do.
         let goes_on = matches!(failure, Failure::Input(_) | Failure::Partial(_) | Failure::Limit(_));
@@ -212,71 +223,89 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     }
 }
 
-/// Annotates one video and writes all that was asked for.
-fn one(
-    arguments: &Arguments,
-    options: &Options,
-    model: &Model,
-    known: Option<&Calibration>,
-    source: &Source,
-    targets: Vec<output::Target>,
-    signals: &Signals,
-) -> Result<(), Failure> {
-    let started = Instant::now();
-    let threads = match options.threads {
-        0 => available_parallelism().map_or(1, usize::from),
-        threads => threads,
-    };
-    let execution =
-        Execution { threads, batch_size: options.batch_size, interrupt: std::sync::Arc::clone(&signals.interrupt) };
-    let calibrates = !matches!(arguments.calibrate, Calibrate::Off);
-    let mut outputs = Outputs::open(targets, !calibrates)?;
-    let choice = if arguments.quiet { ProgressChoice::None } else { options.progress };
-    let mut progress = Progress::None;
-    let result = annotate(source, model, &options.annotation, &execution, &mut |event| match event {
-        Event::Opened { media, frames } => {
-            progress = Progress::new(choice, &media.path, frames);
-            outputs.begin(media, &model.identity(), &options.annotation)
+/// What is the same for every input.
+struct Run<'a> {
+    arguments: &'a Arguments,
+    options: &'a Options,
+    model: &'a Model,
+    known: Option<Calibration>,
+    elan: BundleOptions,
+    signals: Signals,
+}
+
+impl Run<'_> {
+    /// Annotates one video and writes all that was asked for.
+    fn one(&self, source: &Source, targets: Vec<output::Target>) -> Result<(), Failure> {
+        let Self { arguments, options, model, .. } = self;
+        let started = Instant::now();
+        let threads = match options.threads {
+            0 => available_parallelism().map_or(1, usize::from),
+            threads => threads,
+        };
+        let execution = Execution {
+            threads,
+            batch_size: options.batch_size,
+            interrupt: std::sync::Arc::clone(&self.signals.interrupt),
+        };
+        let calibrates = !matches!(arguments.calibrate, Calibrate::Off);
+        let mut outputs = Outputs::open(targets, !calibrates, &self.elan)?;
+        let choice = if arguments.quiet { ProgressChoice::None } else { options.progress };
+        let mut progress = Progress::None;
+        let result = annotate(source, model, &options.annotation, &execution, &mut |event| match event {
+            Event::Opened { media, frames } => {
+                progress = Progress::new(choice, &media.path, frames);
+                outputs.begin(media, &model.identity(), &options.annotation)
+            }
+            Event::Frame(row) => {
+                progress.frame(row);
+                outputs.row(row)
+            }
+        });
+        progress.finish();
+        let mut timeline = result.map_err(failure)?;
+        if calibrates {
+            let calibration = self.known.clone().unwrap_or_else(|| calibrate::measure(&timeline));
+            let calibration = calibrate::apply(&mut timeline, &options.annotation, &calibration);
+            if !arguments.quiet {
+                anstream::eprint!("{}", effect(&calibration));
+            }
         }
-        Event::Frame(row) => {
-            progress.frame(row);
-            outputs.row(row)
+        let mut written = outputs.finish(&timeline)?;
+        if let Some(path) = &arguments.overlay {
+            overlay(source, &timeline, decode_options(&options.annotation, &execution), path)
+                .map_err(overlay_failure)?;
+            written.push(path.clone());
         }
-    });
-    progress.finish();
-    let mut timeline = result.map_err(failure)?;
-    if calibrates {
-        let calibration = known.cloned().unwrap_or_else(|| calibrate::measure(&timeline));
-        let calibration = calibrate::apply(&mut timeline, &options.annotation, &calibration);
         if !arguments.quiet {
-            anstream::eprint!("{}", effect(&calibration));
+            strip::show(&timeline);
         }
+        let seconds = started.elapsed().as_secs_f64();
+        let media_s = timeline.media.duration_s;
+        let files = written.iter().map(|p| p.display().to_string()).collect::<Vec<_>>();
+        if !arguments.quiet {
+            anstream::eprintln!(
+                "{}: {} frames in {seconds:.1} s ({:.1}x real time){}{}",
+                printable(&timeline.media.path),
+                timeline.media.frames,
+                media_s / seconds.max(1e-3),
+                if files.is_empty() { "" } else { " -> " },
+                printable(&files.join(", ")),
+            );
+        }
+        if arguments.json {
+            super::print(format!("{}\n", summary(&timeline, &files, seconds)).as_bytes())?;
+        }
+        ending(&timeline, &self.signals)
     }
-    let mut written = outputs.finish(&timeline)?;
-    if let Some(path) = &arguments.overlay {
-        overlay(source, &timeline, decode_options(&options.annotation, &execution), path).map_err(overlay_failure)?;
-        written.push(path.clone());
+}
+
+fn elan_options(arguments: &Arguments) -> Result<BundleOptions, Failure> {
+    let mut preset = Preset::load(&arguments.tiers).map_err(|e| Failure::Configuration(e.to_string()))?;
+    preset.gap_frames = arguments.gap_frames.unwrap_or(preset.gap_frames);
+    if arguments.merge_into.is_some() && arguments.inputs.len() > 1 {
+        return Err(Failure::Usage("--merge-into names one video's annotations; run the inputs one by one".into()));
     }
-    if !arguments.quiet {
-        strip::show(&timeline);
-    }
-    let seconds = started.elapsed().as_secs_f64();
-    let media_s = timeline.media.duration_s;
-    let files = written.iter().map(|p| p.display().to_string()).collect::<Vec<_>>();
-    if !arguments.quiet {
-        anstream::eprintln!(
-            "{}: {} frames in {seconds:.1} s ({:.1}x real time){}{}",
-            printable(&timeline.media.path),
-            timeline.media.frames,
-            media_s / seconds.max(1e-3),
-            if files.is_empty() { "" } else { " -> " },
-            printable(&files.join(", ")),
-        );
-    }
-    if arguments.json {
-        super::print(format!("{}\n", summary(&timeline, &files, seconds)).as_bytes())?;
-    }
-    ending(&timeline, signals)
+    Ok(BundleOptions { preset, merge_into: arguments.merge_into.clone(), taken: Vec::new() })
 }
 
 /// The calibration of an earlier run.

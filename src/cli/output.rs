@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 
 use super::Failure;
 use crate::annotate::{Row, Settings};
+use crate::eaf::{Bundle, BundleError, BundleOptions};
 use crate::timeline::{FrameRecord, Media, ModelIdentity, Timeline, Tool};
 use crate::write::jsonl::{Header, LiveLines};
-use crate::write::{Format, Output, WriteError, write};
+use crate::write::{Format, Output, WriteError, Writer, write};
 
 /// A place and the format it gets.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,7 +81,8 @@ fn named(path: &Path) -> Result<Target, Failure> {
 
 /// The open outputs of one input.
 pub(super) struct Outputs {
-    whole: Vec<(Target, Output)>,
+    whole: Vec<(PathBuf, &'static dyn Writer, Output)>,
+    bundles: Vec<Bundle>,
     waiting: Vec<(PathBuf, Output)>,
     live: Vec<(PathBuf, LiveLines)>,
 }
@@ -88,16 +90,22 @@ pub(super) struct Outputs {
 impl Outputs {
     /// Opens every place, so that one that cannot be written is known before the work. Lines are written while the work
     /// goes on if `live`, else afterwards.
-    pub(super) fn open(targets: Vec<Target>, live: bool) -> Result<Self, Failure> {
-        let (mut whole, mut waiting) = (Vec::new(), Vec::new());
-        for target in targets {
-            let output = Output::create(&target.path).map_err(|e| Failure::Output(e.to_string()))?;
-            match target.format {
-                Format::Jsonl if live => waiting.push((target.path, output)),
-                _ => whole.push((target, output)),
+    pub(super) fn open(targets: Vec<Target>, live: bool, elan: &BundleOptions) -> Result<Self, Failure> {
+        let mut outputs = Self { whole: Vec::new(), bundles: Vec::new(), waiting: Vec::new(), live: Vec::new() };
+        let taken: Vec<PathBuf> = targets.iter().map(|target| target.path.clone()).collect();
+        for Target { path, format } in targets {
+            let Some(writer) = format.writer() else {
+                let options = BundleOptions { taken: taken.clone(), ..elan.clone() };
+                outputs.bundles.push(Bundle::create(&path, &options).map_err(bundle_failure)?);
+                continue;
+            };
+            let output = Output::create(&path).map_err(|e| Failure::Output(e.to_string()))?;
+            match format {
+                Format::Jsonl if live => outputs.waiting.push((path, output)),
+                _ => outputs.whole.push((path, writer, output)),
             }
         }
-        Ok(Self { whole, waiting, live: Vec::new() })
+        Ok(outputs)
     }
 
     /// Begins what is written while the work goes on.
@@ -135,12 +143,24 @@ impl Outputs {
             live.end(timeline.complete, &timeline.media, &timeline.summary).map_err(failure)?;
             written.push(path);
         }
-        for (target, output) in self.whole {
-            write(timeline, target.format, output).map_err(failure)?;
-            written.push(target.path);
+        for (path, writer, output) in self.whole {
+            write(timeline, writer, output).map_err(failure)?;
+            written.push(path);
+        }
+        for bundle in self.bundles {
+            written.extend(bundle.write(timeline).map_err(failure)?);
         }
         written.retain(|path| path != Path::new("-"));
         Ok(written)
+    }
+}
+
+fn bundle_failure(error: BundleError) -> Failure {
+    let text = error.to_string();
+    match error {
+        BundleError::Merge(_) => Failure::Input(text),
+        BundleError::Write(_) => Failure::Output(text),
+        BundleError::Stdout => Failure::Usage(text),
     }
 }
 

@@ -2,12 +2,19 @@
 //!
 //! The rules are those of ELAN 6.9 and its schema EAFv3.0.xsd.
 
+mod bundle;
+mod curves;
+mod document;
+pub mod preset;
 mod read;
+mod tiers;
+pub(crate) mod vocabulary;
 pub(crate) mod xml;
 
 use serde::Serialize;
 
-pub use read::{ReadError, read};
+pub use bundle::{Bundle, BundleError, BundleOptions};
+pub use read::{Fault, ReadError, read};
 pub use xml::XmlError;
 
 /// What an annotation file holds, as far as we use it.

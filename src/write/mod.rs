@@ -51,11 +51,13 @@ pub enum Format {
     TextGrid,
     /// One row per frame and signer, typed and compressed, for whole corpora.
     Parquet,
+    /// ELAN's annotations, with three files beside them; see [`crate::eaf::Bundle`].
+    Eaf,
 }
 
 impl Format {
     /// All formats.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Json,
         Self::Csv,
         Self::Tsv,
@@ -66,6 +68,7 @@ impl Format {
         Self::Segments,
         Self::TextGrid,
         Self::Parquet,
+        Self::Eaf,
     ];
 
     /// What `--format` calls it, e.g. `json`.
@@ -81,6 +84,7 @@ impl Format {
             Self::Segments => "segments",
             Self::TextGrid => "textgrid",
             Self::Parquet => "parquet",
+            Self::Eaf => "eaf",
         }
     }
 
@@ -106,9 +110,9 @@ impl Format {
         extension.to_string_lossy().parse()
     }
 
-    /// What writes this format.
-    pub fn writer(self) -> &'static dyn Writer {
-        match self {
+    /// What writes this format; nothing for one that is several files.
+    pub fn writer(self) -> Option<&'static dyn Writer> {
+        Some(match self {
             Self::Json => &json::Json,
             Self::Csv => &table::CSV,
             Self::Tsv => &table::TSV,
@@ -119,7 +123,8 @@ impl Format {
             Self::Segments => &segments::Segments,
             Self::TextGrid => &textgrid::TextGrid,
             Self::Parquet => &parquet::Parquet,
-        }
+            Self::Eaf => return None,
+        })
     }
 }
 
@@ -142,10 +147,10 @@ pub enum UnknownFormat {
     NoExtension { path: String },
 }
 
-/// Writes `timeline` in `format` to `output` and puts the file in place.
-pub fn write(timeline: &Timeline, format: Format, mut output: Output) -> Result<(), WriteError> {
+/// Writes `timeline` with `writer` to `output` and puts the file in place.
+pub fn write(timeline: &Timeline, writer: &dyn Writer, mut output: Output) -> Result<(), WriteError> {
     let mut buffered = BufWriter::new(&mut output);
-    let written = format.writer().write(timeline, &mut buffered).and_then(|()| buffered.flush());
+    let written = writer.write(timeline, &mut buffered).and_then(|()| buffered.flush());
     drop(buffered);
     match written {
         Ok(()) => output.commit(),
@@ -160,7 +165,7 @@ mod tests {
 
     pub(super) fn bytes(timeline: &Timeline, format: Format) -> Vec<u8> {
         let mut bytes = Vec::new();
-        format.writer().write(timeline, &mut bytes).unwrap();
+        format.writer().unwrap().write(timeline, &mut bytes).unwrap();
         bytes
     }
 
@@ -178,7 +183,7 @@ mod tests {
         let message = "xml".parse::<Format>().unwrap_err().to_string();
         assert_eq!(
             message,
-            "'xml' is no output format; known are json, csv, tsv, jsonl, srt, vtt, ass, segments, textgrid, parquet"
+            "'xml' is no output format; known are json, csv, tsv, jsonl, srt, vtt, ass, segments, textgrid, parquet, eaf"
         );
         let message = Format::from_path(Path::new("out/labels")).unwrap_err().to_string();
         assert!(message.starts_with("out/labels: no extension that tells the format; known are json"), "{message}");
@@ -186,7 +191,7 @@ mod tests {
 
     #[test]
     fn a_small_timeline_in_every_format() {
-        for format in Format::ALL.into_iter().filter(|format| *format != Format::Parquet) {
+        for format in Format::ALL.into_iter().filter(|format| !matches!(format, Format::Parquet | Format::Eaf)) {
             let text = String::from_utf8(bytes(&sample::two_signers(), format)).unwrap();
             insta::assert_snapshot!(format.name(), text);
         }
@@ -196,9 +201,9 @@ mod tests {
     fn a_file_is_what_its_writer_says() {
         let folder = tempfile::tempdir().unwrap();
         let timeline = sample::two_signers();
-        for format in Format::ALL {
+        for format in Format::ALL.into_iter().filter(|format| format.writer().is_some()) {
             let path = folder.path().join("labels").with_extension(format.extension());
-            write(&timeline, format, Output::create(&path).unwrap()).unwrap();
+            write(&timeline, format.writer().unwrap(), Output::create(&path).unwrap()).unwrap();
             assert_eq!(std::fs::read(&path).unwrap(), bytes(&timeline, format));
         }
     }
@@ -206,7 +211,7 @@ mod tests {
     #[test]
     fn a_full_disk_is_reported_with_the_path() {
         let output = Output::create(Path::new("/dev/full")).unwrap();
-        let error = write(&sample::two_signers(), Format::Json, output).unwrap_err();
+        let error = write(&sample::two_signers(), &json::Json, output).unwrap_err();
         assert_eq!(error.to_string(), "/dev/full: the disk is full");
     }
 }

@@ -1,0 +1,143 @@
+//! How a corpus names its tiers.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::timeline;
+
+/// Names of tiers and what goes with them; a preset file sets what it wants to be different from `plain`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Preset {
+    /// Tier of the segments; `{signer}` stands for whose they are, here as in the others.
+    pub expression: String,
+    /// Tier of their confidences.
+    pub confidence: String,
+    /// Tier of stretches without a readable face.
+    pub status: String,
+    /// What signers are called.
+    pub signers: Signers,
+    /// The language of the values.
+    pub language: Language,
+    /// Frames left empty between neighbouring segments.
+    pub gap_frames: usize,
+}
+
+/// What signers are called in tier names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Signers {
+    /// A, B, ...
+    Letters,
+    /// S1, S2, ...
+    Numbers,
+}
+
+/// Languages of values, by ISO 639-3.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Language {
+    /// English.
+    Eng,
+    /// German.
+    Deu,
+}
+
+/// Why a preset cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum PresetError {
+    #[error("'{name}' is neither a preset ({}) nor a file", names())]
+    Unknown { name: String },
+    #[error("{name}: {source}")]
+    Read { name: String, source: std::io::Error },
+    #[error("{name}: {reason}")]
+    Parse { name: String, reason: String },
+    #[error("{name}: {key} = \"{value}\" lacks {{signer}}, so that two signers would share a tier")]
+    NoSigner { name: String, key: &'static str, value: String },
+}
+
+const PLAIN: &str = include_str!("../../assets/elan/plain.toml");
+const BUILT_IN: [(&str, &str); 4] = [
+    ("plain", PLAIN),
+    ("dgs", include_str!("../../assets/elan/dgs.toml")),
+    ("bsl", include_str!("../../assets/elan/bsl.toml")),
+    ("ngt", include_str!("../../assets/elan/ngt.toml")),
+];
+
+fn names() -> String {
+    BUILT_IN.map(|(name, _)| name).join(", ")
+}
+
+impl Default for Preset {
+    /// `plain`.
+    fn default() -> Self {
+        let named = |name: &str| format!("{name}@{{signer}}");
+        Self {
+            expression: named("expression"),
+            confidence: named("expression-confidence"),
+            status: named("status"),
+            signers: Signers::Letters,
+            language: Language::Eng,
+            gap_frames: 0,
+        }
+    }
+}
+
+impl Preset {
+    /// The preset with this name, or the one in this file.
+    ///
+    /// # Errors
+    /// If there is none, or it does not say what it should.
+    pub fn load(name: &str) -> Result<Self, PresetError> {
+        let built_in = BUILT_IN.iter().find(|(built_in, _)| *built_in == name).map(|(_, text)| (*text).to_owned());
+        let text = match built_in {
+            Some(text) => text,
+            None if !Path::new(name).exists() => return Err(PresetError::Unknown { name: name.into() }),
+            None => std::fs::read_to_string(name).map_err(|source| PresetError::Read { name: name.into(), source })?,
+        };
+        let preset: Self = toml::from_str(&text)
+            .map_err(|e| PresetError::Parse { name: name.into(), reason: e.to_string().trim_end().into() })?;
+        let tiers =
+            [("expression", &preset.expression), ("confidence", &preset.confidence), ("status", &preset.status)];
+        if let Some((key, value)) = tiers.into_iter().find(|(_, value)| !value.contains("{signer}")) {
+            return Err(PresetError::NoSigner { name: name.into(), key, value: value.clone() });
+        }
+        Ok(preset)
+    }
+
+    /// What the signer of a track is called.
+    pub fn signer(&self, track: u32) -> String {
+        match self.signers {
+            Signers::Letters => timeline::signer(track),
+            Signers::Numbers => format!("S{track}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_preset_loads_and_plain_is_the_default() {
+        for (name, _) in BUILT_IN {
+            Preset::load(name).unwrap();
+        }
+        assert_eq!(Preset::load("plain").unwrap(), Preset::default());
+    }
+
+    #[test]
+    fn a_preset_that_cannot_be_used_says_why() {
+        let folder = tempfile::tempdir().unwrap();
+        let refused = |text: &str| {
+            let path = folder.path().join("p.toml");
+            std::fs::write(&path, text).unwrap();
+            Preset::load(path.to_str().unwrap()).unwrap_err().to_string()
+        };
+        assert!(refused("expression = 'same'").contains("lacks {signer}"));
+        assert!(refused("tier = 1").contains("unknown field `tier`"));
+        assert!(Preset::load("nothing").unwrap_err().to_string().contains("plain, dgs, bsl, ngt"));
+    }
+}
