@@ -39,6 +39,13 @@ has_libclang() {
 }
 has_libclang || need libclang-dev
 
+if [ "${1:-}" = test ]; then
+    # Checks annotation files against ELAN's schema.
+    command -v xmllint >/dev/null || need libxml2-utils
+    # Reads them with a library of other people's.
+    python3 -c 'import venv, ensurepip' 2>/dev/null || need python3-venv
+fi
+
 if [ -n "$packages" ]; then
     say "missing:$packages"
     if ! command -v apt-get >/dev/null; then
