@@ -3,6 +3,7 @@
 //! - [`timeline`]: the words everybody uses: expressions, frames, tracks, segments, the whole timeline
 //! - [`annotate`]: the way of a frame, in its order: decode, detect, track, crop, classify, smooth, segment
 //! - [`palette`]: one colour a class, the same everywhere
+//! - [`agree`]: how far two annotations of one video agree
 //! - [`eaf`]: ELAN annotation files, read and written
 //! - [`write`]: one file a format, all behind one `Writer` trait
 //! - [`overlay`]: the video with everything drawn into it
@@ -11,6 +12,7 @@
 //! - [`train`]: the way of a training image: manifest, augment, load, train, measure, report
 //! - [`cli`]: one file a subcommand
 
+pub mod agree;
 pub mod annotate;
 pub mod cli;
 pub mod eaf;

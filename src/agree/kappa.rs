@@ -28,10 +28,8 @@ pub(super) fn of_units(units: impl Iterator<Item = (usize, usize)>) -> Table {
 /// The table without what one of the two has not labelled.
 pub(super) fn without_last(table: &Table) -> Table {
     let mut rest = *table;
-    for place in 0..LABELS {
-        rest[LABELS - 1][place] = 0;
-        rest[place][LABELS - 1] = 0;
-    }
+    rest[LABELS - 1] = [0; LABELS];
+    rest.iter_mut().for_each(|row| row[LABELS - 1] = 0);
     rest
 }
 

@@ -73,8 +73,7 @@ impl Layer {
 
     /// A tier of an annotation file, its values read by `vocabulary`.
     pub fn of_tier(tier: &Tier, vocabulary: &Vocabulary) -> Self {
-        let mut layer =
-            Self { name: tier.id.clone(), stretches: Vec::new(), unknown: BTreeMap::new(), overlapping: 0 };
+        let mut layer = Self { name: tier.id.clone(), stretches: Vec::new(), unknown: BTreeMap::new(), overlapping: 0 };
         for annotation in &tier.annotations {
             let [start_s, end_s] = [annotation.start_ms, annotation.end_ms].map(|ms| ms as f64 / 1000.0);
             match vocabulary.class_of(&annotation.value) {

@@ -49,7 +49,10 @@ mod tests {
     use crate::timeline::Expression;
 
     fn stretches(times: &[(f64, f64)]) -> Vec<Stretch> {
-        times.iter().map(|(start_s, end_s)| Stretch { start_s: *start_s, end_s: *end_s, label: Expression::Fear }).collect()
+        times
+            .iter()
+            .map(|(start_s, end_s)| Stretch { start_s: *start_s, end_s: *end_s, label: Expression::Fear })
+            .collect()
     }
 
     #[test]

@@ -18,8 +18,10 @@ pub struct Vocabulary {
 pub enum VocabularyError {
     #[error("{path}: {source}")]
     Read { path: String, source: csv::Error },
-    #[error("{path}, line {line}: '{class}' is none of the classes neutral, happiness, sadness, surprise, fear, disgust, \
-             anger, nor '-' for words to be left out")]
+    #[error(
+        "{path}, line {line}: '{class}' is none of the classes neutral, happiness, sadness, surprise, fear, disgust, \
+             anger, nor '-' for words to be left out"
+    )]
     Class { path: String, line: u64, class: String },
 }
 

@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand, each from arguments to settings to a call into the library.
 
+mod agree;
 mod annotate;
 mod data;
 mod device;
@@ -51,6 +52,8 @@ enum Subcommands {
     Train(train::Arguments),
     /// Measure a model on labelled images
     Evaluate(evaluate::Arguments),
+    /// Measure how far two annotations of one video agree
+    Agree(agree::Arguments),
     /// Make data sets
     Data(data::Arguments),
     /// List, show and check models
@@ -76,6 +79,7 @@ impl Cli {
             None => annotate::run(self.annotate),
             Some(Subcommands::Train(arguments)) => train::run(&arguments),
             Some(Subcommands::Evaluate(arguments)) => evaluate::run(&arguments),
+            Some(Subcommands::Agree(arguments)) => agree::run(&arguments),
             Some(Subcommands::Data(arguments)) => data::run(arguments),
             Some(Subcommands::Models(arguments)) => models::run(arguments),
             Some(Subcommands::Schema) => print(crate::timeline::JSON_SCHEMA.as_bytes()),

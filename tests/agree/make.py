@@ -1,6 +1,6 @@
 """Kappas of random tables, computed by others than us.
 
-    pip install numpy==2.4.6 scikit-learn==1.9.0
+    pip install numpy==2.4.6 scikit-learn==1.9.1
     python tests/agree/make.py > tests/agree/kappas.json
 
 `cohen` is scikit-learn's over the linked pairs. `modified` is Holle and Rein's, written down here from the paper's

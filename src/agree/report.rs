@@ -1,0 +1,187 @@
+//! Agreement in words and tables.
+
+use std::fmt::Write as _;
+
+use super::{Agreement, LABELS, Measures, Table};
+use crate::timeline::Expression;
+
+/// One sentence that can go into a paper.
+pub fn sentence(agreement: &Agreement) -> String {
+    let Measures { frames, segments, .. } = &agreement.pooled;
+    let tiers = match agreement.pairs.len() {
+        1 => "one signer".to_owned(),
+        count => format!("{count} signers"),
+    };
+    let mut text = format!(
+        "Over {} frames of {tiers}, the two annotations gave the same of seven labels to {} of the {} frames that both \
+         labelled (Cohen's kappa = {}{}); of {} and {} segments, {} pairs overlapped by at least {:.0} % of the longer one \
+         (Holle and Rein's modified kappa = {}{})",
+        frames.frames,
+        percent(frames.agreement),
+        frames.both,
+        number(frames.kappa),
+        span(frames.kappa_interval),
+        segments.a,
+        segments.b,
+        segments.linked,
+        100.0 * agreement.options.overlap,
+        number(segments.modified_kappa),
+        span(segments.modified_kappa_interval),
+    );
+    if let Some(boundaries) = &segments.boundaries {
+        let _ = write!(text, ", whose boundaries lay a median of {} frames apart", boundaries.median);
+    }
+    text + "."
+}
+
+fn number(value: Option<f64>) -> String {
+    value.map_or("not defined".into(), |value| format!("{value:.2}"))
+}
+
+fn span(interval: Option<[f64; 2]>) -> String {
+    interval.map_or(String::new(), |[low, high]| format!(", 95 % interval {low:.2} to {high:.2}"))
+}
+
+fn percent(value: Option<f64>) -> String {
+    value.map_or("-".into(), |value| format!("{:.1} %", 100.0 * value))
+}
+
+/// The measures by row, for tables.
+fn rows(measures: &Measures) -> Vec<(&'static str, String)> {
+    let Measures { frames, segments, .. } = measures;
+    let with_interval = |value, interval| format!("{}{}", number(value), span(interval));
+    let mut rows = vec![
+        ("frames", frames.frames.to_string()),
+        ("frames both label", frames.both.to_string()),
+        ("same label, of those", percent(frames.agreement)),
+        ("Cohen's kappa, of those", with_interval(frames.kappa, frames.kappa_interval)),
+        ("Cohen's kappa, all frames, no label as a class", number(frames.kappa_with_unlabelled)),
+        ("segments, first annotation", segments.a.to_string()),
+        ("segments, second annotation", segments.b.to_string()),
+        ("linked pairs", segments.linked.to_string()),
+        ("segments that are linked", percent(segments.linked_share)),
+        ("same label, linked pairs", percent(segments.agreement)),
+        ("Cohen's kappa, linked pairs", number(segments.kappa)),
+        ("same label, unlinked as disagreement", percent(segments.agreement_with_unlinked)),
+        ("modified kappa (Holle and Rein)", with_interval(segments.modified_kappa, segments.modified_kappa_interval)),
+    ];
+    if let Some(boundaries) = &segments.boundaries {
+        rows.push(("boundaries apart, mean", format!("{:.2} frames", boundaries.mean)));
+        rows.push(("boundaries apart, median", format!("{} frames", boundaries.median)));
+        rows.push(("boundaries at most 1 frame apart", percent(Some(boundaries.within_one))));
+        rows.push(("boundaries at most 2 frames apart", percent(Some(boundaries.within_two))));
+    }
+    rows
+}
+
+/// Tiers one by one, then together where there are several.
+fn parts(agreement: &Agreement) -> impl Iterator<Item = &Measures> {
+    let pooled = (agreement.pairs.len() > 1).then_some(&agreement.pooled);
+    agreement.pairs.iter().chain(pooled)
+}
+
+/// A few lines for the terminal.
+pub fn text(agreement: &Agreement) -> String {
+    let mut text = String::new();
+    for measures in parts(agreement) {
+        let _ = writeln!(text, "{}", measures.name);
+        for (name, value) in rows(measures) {
+            let _ = writeln!(text, "  {name:<48}{value}");
+        }
+    }
+    for (label, count) in &agreement.unknown_labels {
+        let _ = writeln!(text, "'{label}' ({count} times) is no class and counts as no label; see --map");
+    }
+    text + "\n" + &sentence(agreement) + "\n"
+}
+
+fn heads(last: &str) -> Vec<String> {
+    Expression::ALL.iter().map(|class| class.name().to_owned()).chain([last.to_owned()]).collect()
+}
+
+/// The report as Markdown.
+pub fn markdown(agreement: &Agreement) -> String {
+    // A name can hold what Markdown takes for itself.
+    let code = |text: &str| format!("`{}`", text.replace('`', "'").replace(char::is_control, " ").replace('|', "\\|"));
+    let mut text = format!(
+        "# Agreement\n\n- first annotation: {}\n- second annotation: {}\n- {}\n\n{}\n",
+        code(&agreement.a),
+        code(&agreement.b),
+        agreement.grid,
+        sentence(agreement)
+    );
+    for measures in parts(agreement) {
+        let _ = write!(text, "\n## {}\n\n| measure | value |\n|---|---|\n", code(&measures.name));
+        for (name, value) in rows(measures) {
+            let _ = writeln!(text, "| {name} | {value} |");
+        }
+        for (title, table, last) in tables(measures) {
+            let heads = heads(last);
+            let _ = write!(text, "\n{title}\n\n| | {} |\n|---{}|\n", heads.join(" | "), "|---".repeat(LABELS));
+            for (head, row) in heads.iter().zip(table) {
+                let _ = writeln!(text, "| {head} | {} |", row.map(|count| count.to_string()).join(" | "));
+            }
+        }
+    }
+    if !agreement.unknown_labels.is_empty() {
+        text += "\n## Labels that are no class\n\nThey count as no label.\n\n| label | annotations |\n|---|---|\n";
+        for (label, count) in &agreement.unknown_labels {
+            let _ = writeln!(text, "| {} | {count} |", code(label));
+        }
+    }
+    text
+}
+
+fn tables(measures: &Measures) -> [(&'static str, &Table, &'static str); 2] {
+    [
+        ("Frames; rows: first annotation, columns: second.", &measures.frames.confusion, "no label"),
+        ("Segments; rows: first annotation, columns: second.", &measures.segments.confusion, "unlinked"),
+    ]
+}
+
+/// The report as one HTML page without scripts.
+pub fn html(agreement: &Agreement) -> String {
+    let escaped = |text: &str| quick_xml::escape::escape(text.replace(char::is_control, " ")).into_owned();
+    let mut page = format!(
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
+         <title>Agreement</title>\n<style>body{{font:16px/1.5 sans-serif;max-width:60em;margin:2em auto;padding:0 1em}}\
+         table{{border-collapse:collapse;margin:1em 0}}td,th{{padding:.2em .6em;border-bottom:1px solid #ccc;\
+         text-align:right}}td:first-child,th:first-child{{text-align:left}}</style>\n\
+         <h1>Agreement</h1>\n<p>First annotation: {}<br>Second annotation: {}<br>{}</p>\n<p>{}</p>\n",
+        escaped(&agreement.a),
+        escaped(&agreement.b),
+        escaped(&agreement.grid),
+        escaped(&sentence(agreement)),
+    );
+    for measures in parts(agreement) {
+        let _ = write!(page, "<h2>{}</h2>\n<table>\n", escaped(&measures.name));
+        for (name, value) in rows(measures) {
+            let _ = writeln!(page, "<tr><td>{name}<td>{value}");
+        }
+        page += "</table>\n";
+        for (title, table, last) in tables(measures) {
+            let heads = heads(last);
+            let _ = write!(page, "<p>{title}</p>\n<table>\n<tr><th>");
+            heads.iter().for_each(|head| page += &format!("<th>{head}"));
+            for (place, (head, row)) in heads.iter().zip(table).enumerate() {
+                let largest = row.iter().max().copied().unwrap_or(0).max(1);
+                let _ = write!(page, "\n<tr><th>{head}");
+                for (column, count) in row.iter().enumerate() {
+                    let share = 100 * count / largest;
+                    let colour = if column == place { "0,114,178" } else { "213,94,0" };
+                    let _ = write!(page, "<td style=\"background:rgba({colour},{:.2})\">{count}", share as f64 / 200.0);
+                }
+            }
+            page += "\n</table>\n";
+        }
+    }
+    if !agreement.unknown_labels.is_empty() {
+        page += "<h2>Labels that are no class</h2>\n<p>They count as no label.</p>\n<table>\n";
+        for (label, count) in &agreement.unknown_labels {
+            let _ = writeln!(page, "<tr><td>{}<td>{count}", escaped(label));
+        }
+        page += "</table>\n";
+    }
+    page + "</html>\n"
+}
