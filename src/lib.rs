@@ -7,6 +7,7 @@
 //! - [`eaf`]: ELAN annotation files, read and written
 //! - [`write`]: one file a format, all behind one `Writer` trait
 //! - [`overlay`]: the video with everything drawn into it
+//! - [`review`]: a page for people to look and correct, and the way of their corrections back
 //! - [`model`]: model directories, networks, weights in and out
 //! - [`infer`]: running a network over crops; `infer::kernels` holds the arithmetic under the networks
 //! - [`train`]: the way of a training image: manifest, augment, load, train, measure, report
@@ -20,6 +21,7 @@ pub mod infer;
 pub mod model;
 pub mod overlay;
 pub mod palette;
+pub mod review;
 pub mod timeline;
 pub mod train;
 pub mod write;

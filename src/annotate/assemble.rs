@@ -61,7 +61,7 @@ impl<'a> Assembler<'a> {
             .iter()
             .map(|(track, r)| (*track, Observation { frame, time_s, probabilities: r.probabilities }))
             .collect();
-        let status = best_status(faces.iter().map(|(_, r)| r.status));
+        let status = Status::best(faces.iter().map(|(_, r)| r.status));
         self.waiting.push_back((Row { frame, pts, time_s, status, faces }, unsettled));
         for (track, observation) in observations {
             let smoother = self.smoothers.entry(track).or_insert_with(|| Smoother::new(&self.settings.smooth));
@@ -157,16 +157,4 @@ fn record(frame: usize, sighting: Sighting, probabilities: Option<Probabilities>
         label: None,
         confidence: None,
     }
-}
-
-/// The status that says most about a frame.
-fn best_status(statuses: impl Iterator<Item = Status>) -> Status {
-    let rank = |status: &Status| match status {
-        Status::Ok => 0,
-        Status::Occluded => 1,
-        Status::LowQuality => 2,
-        Status::OutOfFrame => 3,
-        Status::NoFace => 4,
-    };
-    statuses.min_by_key(rank).unwrap_or(Status::NoFace)
 }

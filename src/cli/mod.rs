@@ -2,6 +2,7 @@
 
 mod agree;
 mod annotate;
+mod apply;
 mod data;
 mod device;
 mod evaluate;
@@ -9,6 +10,7 @@ mod exit;
 mod models;
 mod output;
 mod progress;
+mod review;
 mod settings;
 mod signals;
 mod strip;
@@ -54,6 +56,10 @@ enum Subcommands {
     Evaluate(evaluate::Arguments),
     /// Measure how far two annotations of one video agree
     Agree(agree::Arguments),
+    /// Make a page to look at an annotation beside its video and correct it
+    Review(review::Arguments),
+    /// Take corrections from the review page back
+    Apply(apply::Arguments),
     /// Make data sets
     Data(data::Arguments),
     /// List, show and check models
@@ -80,6 +86,8 @@ impl Cli {
             Some(Subcommands::Train(arguments)) => train::run(&arguments),
             Some(Subcommands::Evaluate(arguments)) => evaluate::run(&arguments),
             Some(Subcommands::Agree(arguments)) => agree::run(&arguments),
+            Some(Subcommands::Review(arguments)) => review::run(&arguments),
+            Some(Subcommands::Apply(arguments)) => apply::run(&arguments),
             Some(Subcommands::Data(arguments)) => data::run(arguments),
             Some(Subcommands::Models(arguments)) => models::run(arguments),
             Some(Subcommands::Schema) => print(crate::timeline::JSON_SCHEMA.as_bytes()),

@@ -46,9 +46,8 @@ pub(super) struct Linked {
 impl Linked {
     /// `file` as seen from the document in `folder`; both exist.
     pub(super) fn new(file: &Path, folder: &Path, mime_type: &'static str) -> Self {
-        let absolute = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.into());
-        let (file, folder) = (absolute(file), absolute(folder));
-        let relative = relative(&file, &folder);
+        let relative = relative_path(file, folder);
+        let file = absolute(file);
         let raw = file.to_string_lossy();
         Self {
             url: format!("file:///{}", raw.trim_start_matches('/')),
@@ -56,6 +55,15 @@ impl Linked {
             mime_type,
         }
     }
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    path.canonicalize().or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.into())
+}
+
+/// `file` as seen from `folder`, beginning with a dot.
+pub(crate) fn relative_path(file: &Path, folder: &Path) -> PathBuf {
+    relative(&absolute(file), &absolute(folder))
 }
 
 /// `file` from `folder`, both absolute, beginning with a dot.

@@ -3,6 +3,7 @@
 //! The rules are those of ELAN 6.9 and its schema EAFv3.0.xsd.
 
 mod bundle;
+mod change;
 mod curves;
 mod document;
 pub mod preset;
@@ -14,6 +15,8 @@ pub(crate) mod xml;
 use serde::Serialize;
 
 pub use bundle::{Bundle, BundleError, BundleOptions};
+pub use change::Changed;
+pub(crate) use document::relative_path;
 pub use read::{Fault, ReadError, read};
 pub use xml::XmlError;
 

@@ -93,6 +93,18 @@ impl Status {
     pub fn name(self) -> &'static str {
         ["ok", "no_face", "low_quality", "occluded", "out_of_frame"][self as usize]
     }
+
+    /// The one that says most about a frame, of those of its faces; `NoFace` where there is none.
+    pub fn best(statuses: impl Iterator<Item = Self>) -> Self {
+        let rank = |status: &Self| match status {
+            Self::Ok => 0,
+            Self::Occluded => 1,
+            Self::LowQuality => 2,
+            Self::OutOfFrame => 3,
+            Self::NoFace => 4,
+        };
+        statuses.min_by_key(rank).unwrap_or(Self::NoFace)
+    }
 }
 
 /// Where a box comes from.

@@ -83,6 +83,27 @@ fn one() -> f32 {
 }
 
 impl Row {
+    /// A whole image without a label.
+    pub fn new(path: PathBuf, split: Split) -> Self {
+        Self {
+            path,
+            cell: None,
+            label: None,
+            subject: None,
+            sequence: None,
+            frame: None,
+            split,
+            weight: one(),
+            soft_neutral: None,
+            soft_happiness: None,
+            soft_sadness: None,
+            soft_surprise: None,
+            soft_fear: None,
+            soft_disgust: None,
+            soft_anger: None,
+        }
+    }
+
     /// The distribution over classes to learn: the votes where there are any, else all on the label.
     pub fn target(&self) -> Option<Probabilities> {
         let soft = [

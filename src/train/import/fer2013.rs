@@ -127,21 +127,9 @@ pub fn import(folder: &Path, labelling: Labelling) -> Result<(Vec<Row>, LeftOut)
             continue;
         }
         let mut row = Row {
-            path: folder.join(strip),
             cell: Some(cell),
-            label: None,
-            subject: None,
             sequence: (labels.dup_group >= 0).then(|| format!("duplicate-{}", labels.dup_group)),
-            frame: None,
-            split,
-            weight: 1.0,
-            soft_neutral: None,
-            soft_happiness: None,
-            soft_sadness: None,
-            soft_surprise: None,
-            soft_fear: None,
-            soft_disgust: None,
-            soft_anger: None,
+            ..Row::new(folder.join(strip), split)
         };
         match labelling {
             Labelling::Fer2013 => {

@@ -1,0 +1,89 @@
+//! `annotate apply CORRECTIONS.jsonl --labels LABELS.json`: what people corrected, taken back.
+
+use std::path::PathBuf;
+
+use candle_core::Device;
+use clap::Args;
+
+use super::Failure;
+use super::review::{put, video_of};
+use crate::model::registry;
+use crate::review::{self, Correction, CropError, Crops};
+use crate::timeline::Timeline;
+use crate::train::manifest;
+use crate::write::Format;
+
+/// Arguments of `annotate apply`.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// What the review page saved
+    corrections: PathBuf,
+    /// The annotation that was reviewed
+    #[arg(long, value_name = "LABELS.json")]
+    labels: PathBuf,
+    /// Where the corrected annotation goes; it replaces the one that was reviewed if not given
+    #[arg(short, long, value_name = "FILE.json")]
+    output: Option<PathBuf>,
+    /// An ELAN document made from the annotation, whose labels are corrected in place
+    #[arg(long, value_name = "FILE.eaf")]
+    eaf: Option<PathBuf>,
+    /// A training manifest; pictures of the reviewed segments are cut out beside it and added to it
+    #[arg(long, value_name = "MANIFEST.csv")]
+    manifest: Option<PathBuf>,
+    /// The video, where it is not where it was annotated
+    #[arg(long, value_name = "FILE")]
+    video: Option<PathBuf>,
+    /// The model whose crop rule the pictures follow
+    #[arg(long, value_name = "NAME|DIR", default_value = registry::DEFAULT)]
+    model: PathBuf,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let corrections = review::read_corrections(&arguments.corrections).map_err(|e| Failure::Input(e.to_string()))?;
+    let reviewed = Timeline::read(&arguments.labels).map_err(|e| Failure::Input(e.to_string()))?;
+    let mut timeline = reviewed.clone();
+    let applied = review::apply(&mut timeline, &corrections)
+        .map_err(|e| Failure::Input(format!("{}: {e}", arguments.corrections.display())))?;
+    let output = |e: crate::write::WriteError| Failure::Output(e.to_string());
+    if let Some(path) = &arguments.manifest {
+        let rows = pictures(arguments, &reviewed, &corrections)?;
+        let mut known =
+            if path.exists() { manifest::read(path).map_err(|e| Failure::Input(e.to_string()))? } else { Vec::new() };
+        known.retain(|old| rows.iter().all(|new| new.path != old.path));
+        let added = rows.len();
+        known.extend(rows);
+        put(path, |out| manifest::write(&known, out).map_err(std::io::Error::other)).map_err(output)?;
+        anstream::eprintln!("{}: {added} pictures added", path.display());
+    }
+    if let Some(path) = &arguments.eaf {
+        let (changed, found) =
+            review::apply_to_document(path, &reviewed, &corrections).map_err(|e| Failure::Input(e.to_string()))?;
+        put(path, |out| changed.write(out)).map_err(output)?;
+        let lost = corrections.len() - found;
+        let lost = if lost > 0 { format!("; {lost} lie elsewhere by now and stay as they are") } else { String::new() };
+        anstream::eprintln!("{}: {found} annotations as reviewed{lost}", path.display());
+    }
+    let path = arguments.output.as_ref().unwrap_or(&arguments.labels);
+    let writer = Format::Json.writer();
+    put(path, |out| writer.map_or(Ok(()), |writer| writer.write(&timeline, out))).map_err(output)?;
+    let (accepted, changed, rejected) = (applied.accepted, applied.changed, applied.rejected);
+    anstream::eprintln!("{}: {accepted} accepted, {changed} changed, {rejected} not a face", path.display());
+    Ok(())
+}
+
+/// Cuts out pictures of what was reviewed.
+fn pictures(
+    arguments: &Arguments,
+    timeline: &Timeline,
+    corrections: &[(usize, Correction)],
+) -> Result<Vec<manifest::Row>, Failure> {
+    let Some(manifest) = &arguments.manifest else { return Ok(Vec::new()) };
+    let model = registry::open(&arguments.model, &Device::Cpu).map_err(|e| Failure::Configuration(e.to_string()))?;
+    let video = arguments.video.clone().unwrap_or_else(|| video_of(timeline, &arguments.labels));
+    let folder = manifest.with_extension("pictures");
+    let crops = Crops { video: &video, folder: &folder, rule: model.config().crop };
+    crops.cut(timeline, corrections, review::decode_options(timeline)).map_err(|error| match error {
+        CropError::Write { .. } => Failure::Output(error.to_string()),
+        CropError::Decode(_) | CropError::OtherVideo { .. } => Failure::Input(error.to_string()),
+    })
+}

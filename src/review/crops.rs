@@ -1,0 +1,161 @@
+//! Training pictures from reviewed segments: the face as annotation crops it, labelled by the person.
+
+use std::io::{Cursor, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use image::{ImageFormat, RgbImage};
+
+use super::Correction;
+use crate::annotate::crop::{CropRule, crop, face_square};
+use crate::annotate::decode::{DecodeError, DecodeOptions, Decoder, Source};
+use crate::model::Colours;
+use crate::timeline::{Expression, Timeline};
+use crate::train::manifest::{Row, Split};
+use crate::write::Output;
+
+/// Side of the pictures, pixels: enough for every network here, and a face in most videos has no more.
+const SIDE: usize = 112;
+/// Time between pictures of one segment, seconds; nearer ones show the same.
+const EVERY_S: f64 = 0.5;
+
+/// Why pictures could not be cut out.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum CropError {
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    #[error("{path}: cannot be written: {reason}")]
+    Write { path: PathBuf, reason: String },
+    #[error("{video}: it has no frame {frame}; is it another video than the one annotated?")]
+    OtherVideo { video: PathBuf, frame: usize },
+}
+
+/// Where pictures go and what they are called by.
+pub struct Crops<'a> {
+    /// The annotated video.
+    pub video: &'a Path,
+    /// Folder for the pictures; it is made.
+    pub folder: &'a Path,
+    /// How the network's square lies about a box.
+    pub rule: CropRule,
+}
+
+impl Crops<'_> {
+    /// Cuts out pictures of the segments that people have labelled, and gives a manifest row for each.
+    ///
+    /// # Errors
+    /// If the video cannot be decoded or a picture cannot be written.
+    pub fn cut(
+        &self,
+        timeline: &Timeline,
+        corrections: &[(usize, Correction)],
+        options: DecodeOptions,
+    ) -> Result<Vec<Row>, CropError> {
+        let wanted = wanted(timeline, corrections);
+        let Some(last) = wanted.last().map(|wanted| wanted.frame) else { return Ok(Vec::new()) };
+        std::fs::create_dir_all(self.folder).map_err(|e| write_error(self.folder, &e))?;
+        let mut decoder = Decoder::open(&Source::File(self.video.into()), options)?;
+        let mut wanted = wanted.into_iter().peekable();
+        let mut rows = Vec::new();
+        while let Some(frame) = decoder.next_frame()? {
+            while let Some(Wanted { track, label, frame: index }) = wanted.next_if(|w| w.frame == frame.index) {
+                let record = timeline.tracks.iter().find(|t| t.id == track);
+                let record = record.and_then(|t| t.frames.get(index.checked_sub(t.first_frame)?));
+                let Some(face) = record.and_then(|record| record.face) else { continue };
+                let square = face_square(&face, 0.0, &self.rule);
+                let samples = crop(frame.picture.as_ref(), &square, SIDE, Colours::Rgb);
+                let samples = samples.into_iter().map(|sample| sample.round() as u8).collect();
+                let stem = self.video.file_stem().unwrap_or_default().to_string_lossy();
+                let path = self.folder.join(format!("{stem}-{track}-{index:06}.png"));
+                let side = SIDE as u32;
+                if let Some(picture) = RgbImage::from_raw(side, side, samples) {
+                    save(&picture, &path)?;
+                }
+                rows.push(self.row(path, timeline, track, label, index));
+            }
+            if frame.index >= last {
+                break;
+            }
+        }
+        match wanted.next() {
+            Some(Wanted { frame, .. }) => Err(CropError::OtherVideo { video: self.video.into(), frame }),
+            None => Ok(rows),
+        }
+    }
+
+    fn row(&self, path: PathBuf, timeline: &Timeline, track: u32, label: Expression, frame: usize) -> Row {
+        let sequence = timeline.media.sha256.clone().unwrap_or_else(|| timeline.media.path.clone());
+        let signer = crate::timeline::signer(track);
+        Row {
+            label: Some(label),
+            // Nobody knows whether two videos show one person: a split by video keeps frames of one together.
+            subject: Some(format!("{sequence}@{signer}")),
+            sequence: Some(sequence),
+            frame: Some(frame as u64),
+            ..Row::new(path.canonicalize().unwrap_or(path), Split::Train)
+        }
+    }
+}
+
+fn save(picture: &RgbImage, path: &Path) -> Result<(), CropError> {
+    let mut bytes = Cursor::new(Vec::new());
+    picture.write_to(&mut bytes, ImageFormat::Png).map_err(|e| write_error(path, &e))?;
+    let mut output = Output::create(path).map_err(|e| write_error(path, &e))?;
+    output.write_all(bytes.get_ref()).map_err(|e| write_error(path, &e))?;
+    output.commit().map_err(|e| write_error(path, &e))
+}
+
+fn write_error(path: &Path, error: &dyn std::fmt::Display) -> CropError {
+    CropError::Write { path: path.into(), reason: error.to_string() }
+}
+
+/// A picture to be cut out.
+struct Wanted {
+    frame: usize,
+    track: u32,
+    label: Expression,
+}
+
+/// The frames to be cut out, in order: of each segment the middle one, and others at least [`EVERY_S`] away.
+fn wanted(timeline: &Timeline, corrections: &[(usize, Correction)]) -> Vec<Wanted> {
+    let times = &timeline.frames;
+    let mut wanted = Vec::new();
+    for (_, correction) in corrections {
+        let Some(label) = correction.new else { continue };
+        let Correction { track, first_frame, last_frame, .. } = *correction;
+        let middle_s = f64::midpoint(times.time_s[first_frame], times.time_s[last_frame]);
+        let steps = ((times.time_s[last_frame] - times.time_s[first_frame]) / 2.0 / EVERY_S) as i64;
+        for step in -steps..=steps {
+            let time_s = middle_s + step as f64 * EVERY_S;
+            let frame = times.time_s.partition_point(|start_s| *start_s <= time_s).saturating_sub(1);
+            wanted.push(Wanted { frame: frame.clamp(first_frame, last_frame), track, label });
+        }
+    }
+    wanted.sort_by_key(|wanted| (wanted.frame, wanted.track));
+    wanted.dedup_by_key(|wanted| (wanted.frame, wanted.track));
+    wanted
+}
+
+/// Decoding as annotation decoded, from what stands in the timeline.
+pub fn decode_options(timeline: &Timeline) -> DecodeOptions {
+    let settings: crate::annotate::Settings = serde_json::from_value(known_settings(timeline)).unwrap_or_default();
+    DecodeOptions {
+        deinterlace: settings.deinterlace,
+        start_s: settings.start_s,
+        end_s: settings.end_s,
+        max_pixels: settings.max_pixels,
+        threads: 1,
+        interrupt: Arc::default(),
+    }
+}
+
+/// Settings without what calibration and review have added.
+fn known_settings(timeline: &Timeline) -> serde_json::Value {
+    let mut settings = timeline.settings.clone();
+    if let Some(settings) = settings.as_object_mut() {
+        settings.remove("calibration");
+        settings.remove("corrections");
+    }
+    settings
+}
