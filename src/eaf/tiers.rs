@@ -95,9 +95,9 @@ mod tests {
         ) {
             let (numerator, denominator) = rate;
             let time_s = frame as f64 * f64::from(denominator) / f64::from(numerator);
-            // ELAN: milliseconds per frame as a double, and a division rounded down.
-            let ms_per_frame = 1000.0 * f64::from(denominator) / f64::from(numerator);
-            prop_assert_eq!((first_ms(time_s) as f64 / ms_per_frame) as i64, frame);
+            // The time over the frame's duration, rounded down, in exact arithmetic.
+            let found = first_ms(time_s) as i64 * i64::from(numerator) / (1000 * i64::from(denominator));
+            prop_assert_eq!(found, frame);
         }
 
         #[test]
