@@ -9,7 +9,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 
 ANNOTATE := target/release/annotate
 
-.PHONY: help setup build demo test lint fmt bench install clean
+.PHONY: help setup build demo test lint fmt bench fuzz install clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -45,6 +45,16 @@ fmt: ## format the code
 
 bench: setup ## measure speed: decoding, detection, classification, the whole pipeline
 	cargo bench --locked
+
+# Seconds for each of the readers.
+SECONDS ?= 60
+
+fuzz: ## feed broken files to every reader of ours, SECONDS=60 each (needs a nightly compiler)
+	@scripts/setup.sh fuzz
+	for reader in $$(cargo fuzz list); do \
+		mkdir -p fuzz/corpus/$$reader && \
+		cargo +nightly fuzz run $$reader fuzz/corpus/$$reader fuzz/seeds/$$reader -- -max_total_time=$(SECONDS) -print_final_stats=1 || exit 1; \
+	done
 
 install: build ## put the binary, man page and completions under PREFIX (/usr/local for root, else ~/.local)
 	install -D -m 755 $(ANNOTATE) $(DESTDIR)$(PREFIX)/bin/annotate

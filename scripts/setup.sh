@@ -4,6 +4,7 @@
 #   scripts/setup.sh         what building and running need
 #   scripts/setup.sh test    and the test runner
 #   scripts/setup.sh lint    and clippy and rustfmt
+#   scripts/setup.sh fuzz    and a nightly compiler and cargo-fuzz
 #
 # Missing native packages are installed with apt-get where that is permitted: as root, or where sudo asks for no
 # password. ANNOTATE_SETUP=check forbids it. Where it is not permitted, says what is missing and how to get it, and fails.
@@ -94,6 +95,16 @@ lint)
     if ! cargo clippy --version >/dev/null 2>&1 || ! cargo fmt --version >/dev/null 2>&1; then
         say "missing: clippy and rustfmt; run: rustup component add clippy rustfmt"
         exit 1
+    fi
+    ;;
+fuzz)
+    if ! rustc +nightly --version >/dev/null 2>&1; then
+        say "missing: a nightly compiler, for its sanitizers; run: rustup toolchain install nightly --profile minimal"
+        exit 1
+    fi
+    if ! command -v cargo-fuzz >/dev/null; then
+        say "installing cargo-fuzz"
+        cargo install cargo-fuzz --locked
     fi
     ;;
 esac

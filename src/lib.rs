@@ -17,6 +17,7 @@ pub mod agree;
 pub mod annotate;
 pub mod cli;
 pub mod eaf;
+mod files;
 pub mod infer;
 pub mod model;
 pub mod overlay;

@@ -35,6 +35,11 @@ pub const fn colour_of(expression: Expression) -> Colour {
 }
 
 impl Colour {
+    /// As HTML and SVG write it: `#rrggbb`.
+    pub fn hex(self) -> String {
+        format!("#{:02x}{:02x}{:02x}", self.red, self.green, self.blue)
+    }
+
     /// The nearest entry of xterm's 6x6x6 colour cube, 16 to 231, for terminals of 256 colours.
     pub fn ansi256(self) -> u8 {
         const LEVELS: [u8; 6] = [0, 95, 135, 175, 215, 255];

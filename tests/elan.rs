@@ -250,3 +250,75 @@ fn python() -> Option<PathBuf> {
     }
     has_it(&python).then_some(python)
 }
+
+/// Runs the recogniser as ELAN does: in its folder, by the script that its description names.
+fn recognise(folder: &Path, request: &str) -> (Vec<String>, Option<i32>) {
+    use std::io::Write as _;
+    let mut child = Command::new("./annotate.sh")
+        .current_dir(folder)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(request.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let lines = String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect();
+    (lines, output.status.code())
+}
+
+#[test]
+fn inside_elan_the_recogniser_reports_progress_and_writes_tiers_and_curves() {
+    let folder = tempfile::tempdir().unwrap();
+    let install = annotate_command(&["elan-recognizer", "--install"], folder.path());
+    assert!(install.status.success(), "{}", String::from_utf8_lossy(&install.stderr));
+    let extension = folder.path().join("annotate");
+    let description = std::fs::read_to_string(extension.join("annotate.cmdi")).unwrap();
+    assert!(description.contains("runLinux=\"./annotate.sh\""), "{description}");
+    let (tiers, curves) = (folder.path().join("a tier's.xml"), folder.path().join("curves.csv"));
+    let param = |name: &str, value: &Path| format!("<param name=\"{name}\">{}</param>", value.display());
+    let video = demo().canonicalize().unwrap();
+    let request = |video: &Path| {
+        let (tiers, curves) = (param("tiers", &tiers), param("curves", &curves));
+        format!(
+            "<?xml version=\"1.0\"?><PARAM>{}{tiers}{curves}<param name=\"tier_names\">dgs</param></PARAM>",
+            param("video", video)
+        )
+    };
+    let (lines, code) = recognise(&extension, &request(&video));
+    assert_eq!((lines.last().map(String::as_str), code), (Some("RESULT: DONE."), Some(0)), "{lines:?}");
+    let progress: Vec<f64> =
+        lines.iter().filter_map(|line| line.strip_prefix("PROGRESS: ")?.split(' ').next()?.parse().ok()).collect();
+    assert!(progress.len() > 20 && progress.windows(2).all(|pair| pair[0] < pair[1]), "{progress:?}");
+
+    // The same segments as the ELAN file has.
+    let eaf = folder.path().join("x.eaf");
+    bundle(&video, &["--tiers", "dgs"], &eaf);
+    let document = eaf::read(&eaf).unwrap();
+    let text = std::fs::read_to_string(&tiers).unwrap();
+    for tier in &document.tiers {
+        let (_, rest) = text.split_once(&format!("<TIER columns=\"{}\"", tier.id)).expect(&tier.id);
+        let spans = rest.split("<TIER ").next().unwrap();
+        let (starts, ends) = (values(spans, "start"), values(spans, "end"));
+        let expected = |pick: fn(&eaf::Annotation) -> u64| -> Vec<String> {
+            tier.annotations.iter().map(|a| pick(a).to_string()).collect()
+        };
+        assert_eq!((starts, ends), (expected(|a| a.start_ms), expected(|a| a.end_ms)), "{}", tier.id);
+    }
+    let table = std::fs::read_to_string(&curves).unwrap();
+    let rows: Vec<&str> = table.lines().collect();
+    assert!(rows[0].starts_with("time_ms;A neutral;A happiness;"), "{}", rows[0]);
+    assert!(rows[1..].iter().all(|row| row.split(';').count() == rows[0].split(';').count()));
+
+    // What fails is said in the way ELAN listens to, and the old result stays.
+    let (lines, code) = recognise(&extension, &request(Path::new("/nowhere.mp4")));
+    assert_eq!((lines.last().map(String::as_str), code), (Some("RESULT: FAILED."), Some(3)), "{lines:?}");
+    assert!(lines.iter().any(|line| line.contains("/nowhere.mp4")), "{lines:?}");
+    assert_eq!(std::fs::read_to_string(&tiers).unwrap(), text);
+    let (lines, code) = recognise(&extension, "PROGRESS");
+    assert_eq!((lines.last().map(String::as_str), code), (Some("RESULT: FAILED."), Some(3)), "{lines:?}");
+}
+
+fn annotate_command(arguments: &[&str], path: &Path) -> Output {
+    Command::cargo_bin("annotate").unwrap().args(arguments).arg(path).stdin(Stdio::null()).output().unwrap()
+}

@@ -1,7 +1,6 @@
 //! `annotate agree A B`: how far two annotations of one video agree.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -10,7 +9,7 @@ use super::Failure;
 use crate::agree::{self, Agreement, Grid, Layer, Options, Vocabulary};
 use crate::eaf;
 use crate::timeline::Timeline;
-use crate::write::Output;
+use crate::write::put;
 
 /// Arguments of `annotate agree`.
 #[derive(Debug, Args)]
@@ -102,11 +101,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     };
     for (path, render) in arguments.outputs.iter().zip(reports) {
         let text = render(&agreement)?;
-        let written = Output::create(path).and_then(|mut output| match output.write_all(text.as_bytes()) {
-            Ok(()) => output.commit(),
-            Err(source) => Err(output.error(source)),
-        });
-        written.map_err(|e| Failure::Output(e.to_string()))?;
+        put(path, |out| out.write_all(text.as_bytes())).map_err(|e| Failure::Output(e.to_string()))?;
     }
     match arguments.json {
         true => super::print(json(&agreement)?.as_bytes()),

@@ -365,7 +365,7 @@ fn overlay_failure(error: OverlayError) -> Failure {
 }
 
 /// Complete, or why not.
-fn ending(timeline: &Timeline, signals: &Signals) -> Result<(), Failure> {
+pub(super) fn ending(timeline: &Timeline, signals: &Signals) -> Result<(), Failure> {
     let why = timeline.summary.incomplete_because.join("; ");
     if let Some(signal) = signals.received() {
         let path = &timeline.media.path;
@@ -394,7 +394,7 @@ fn summary(timeline: &Timeline, files: &[String], seconds: f64) -> Value {
 }
 
 /// The exit code's class of a library error.
-fn failure(error: AnnotateError) -> Failure {
+pub(super) fn failure(error: AnnotateError) -> Failure {
     let text = error.to_string();
     match error {
         AnnotateError::Decode(DecodeError::TooLarge { .. }) => Failure::Limit(text),

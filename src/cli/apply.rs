@@ -6,12 +6,12 @@ use candle_core::Device;
 use clap::Args;
 
 use super::Failure;
-use super::review::{put, video_of};
+use super::review::video_of;
 use crate::model::registry;
 use crate::review::{self, Correction, CropError, Crops};
 use crate::timeline::Timeline;
 use crate::train::manifest;
-use crate::write::Format;
+use crate::write::{Format, put};
 
 /// Arguments of `annotate apply`.
 #[derive(Debug, Args)]

@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 use super::Failure;
 use crate::train::import::fer2013::{self, Labelling};
 use crate::train::manifest;
+use crate::write::put;
 
 /// Arguments of `annotate data`.
 #[derive(Debug, Args)]
@@ -49,9 +50,8 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     let (rows, left_out) = match arguments.format {
         DataSet::Fer2013 => fer2013::import(&folder, arguments.labels).map_err(|e| Failure::Input(e.to_string()))?,
     };
-    let mut bytes = Vec::new();
-    manifest::write(&rows, &mut bytes).map_err(anyhow::Error::from)?;
-    std::fs::write(&arguments.out, bytes).map_err(|e| Failure::Output(format!("{}: {e}", arguments.out.display())))?;
+    put(&arguments.out, |out| manifest::write(&rows, out).map_err(std::io::Error::other))
+        .map_err(|e| Failure::Output(e.to_string()))?;
     eprintln!(
         "{}: {} images; left out {} with no majority for the seven classes and {} training images with an identical \
          picture in another split",

@@ -5,6 +5,7 @@ mod annotate;
 mod apply;
 mod data;
 mod device;
+mod elan_recognizer;
 mod evaluate;
 mod exit;
 mod models;
@@ -58,6 +59,8 @@ enum Subcommands {
     Agree(agree::Arguments),
     /// Make a page to look at an annotation beside its video and correct it
     Review(review::Arguments),
+    /// Do what ELAN asks for on standard input (see --install)
+    ElanRecognizer(elan_recognizer::Arguments),
     /// Take corrections from the review page back
     Apply(apply::Arguments),
     /// Make data sets
@@ -87,6 +90,7 @@ impl Cli {
             Some(Subcommands::Evaluate(arguments)) => evaluate::run(&arguments),
             Some(Subcommands::Agree(arguments)) => agree::run(&arguments),
             Some(Subcommands::Review(arguments)) => review::run(&arguments),
+            Some(Subcommands::ElanRecognizer(arguments)) => elan_recognizer::run(&arguments),
             Some(Subcommands::Apply(arguments)) => apply::run(&arguments),
             Some(Subcommands::Data(arguments)) => data::run(arguments),
             Some(Subcommands::Models(arguments)) => models::run(arguments),

@@ -1,6 +1,5 @@
 //! `annotate review LABELS.json`: a page to look and correct.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -10,7 +9,7 @@ use crate::agree::Vocabulary;
 use crate::eaf;
 use crate::review::{HumanTier, Page};
 use crate::timeline::Timeline;
-use crate::write::{Output, WriteError};
+use crate::write::put;
 
 /// Arguments of `annotate review`.
 #[derive(Debug, Args)]
@@ -55,21 +54,6 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     put(&output, |out| page.write(out)).map_err(|e| Failure::Output(e.to_string()))?;
     anstream::eprintln!("{}", output.display());
     Ok(())
-}
-
-/// Writes one file, whole.
-pub(super) fn put(
-    path: &Path,
-    content: impl FnOnce(&mut dyn std::io::Write) -> std::io::Result<()>,
-) -> Result<(), WriteError> {
-    let mut output = Output::create(path)?;
-    let mut buffered = std::io::BufWriter::new(&mut output);
-    let result = content(&mut buffered).and_then(|()| buffered.flush());
-    drop(buffered);
-    match result {
-        Ok(()) => output.commit(),
-        Err(source) => Err(output.error(source)),
-    }
 }
 
 /// Where the annotated video is: as it was named, else beside the annotation.

@@ -1,6 +1,6 @@
 //! The four files that open in ELAN as one: annotations, curves, and how to show them.
 
-use std::io::{self, BufRead as _, BufReader, BufWriter, Write};
+use std::io::{self, BufRead as _, BufReader, Write};
 use std::path::{Path, PathBuf};
 
 use super::document::{self, Linked};
@@ -108,7 +108,7 @@ impl Bundle {
         let mut written = Vec::new();
         if let Some(Curves { table, configuration, preferences }) = curves {
             let url = &files[0].url;
-            put(table, &mut written, |out| curves::table(timeline, &preset, out))?;
+            put(table, &mut written, |out| curves::table(timeline, &preset, curves::Dialect::Linked, out))?;
             put(configuration, &mut written, |out| curves::configuration(timeline, &preset, url, out))?;
             if let Some(preferences) = preferences {
                 put(preferences, &mut written, |out| curves::preferences(timeline, &preset, &tiers, out))?;
@@ -122,17 +122,11 @@ impl Bundle {
 
 /// Writes one file and puts it in its place.
 fn put(
-    (path, mut output): (PathBuf, Output),
+    (path, output): (PathBuf, Output),
     written: &mut Vec<PathBuf>,
     content: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> Result<(), WriteError> {
-    let mut buffered = BufWriter::new(&mut output);
-    let result = content(&mut buffered).and_then(|()| buffered.flush());
-    drop(buffered);
-    match result {
-        Ok(()) => output.commit()?,
-        Err(source) => return Err(output.error(source)),
-    }
+    output.fill(content)?;
     written.push(path);
     Ok(())
 }

@@ -45,12 +45,33 @@ fn curves(timeline: &Timeline, preset: &Preset) -> Vec<Curve> {
     curves
 }
 
-/// The table: a frame's first millisecond, then every curve's value there. In ELAN's dialect: names in a comment, no
-/// quotes, whole milliseconds throughout, `NaN` where there is no value, no empty cell.
-pub(super) fn table(timeline: &Timeline, preset: &Preset, out: &mut dyn Write) -> io::Result<()> {
-    writeln!(out, "{MARK}")?;
+/// Which of ELAN's two readers a table is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Dialect {
+    /// A file linked to a document: commas, and names in a comment.
+    Linked,
+    /// A recogniser's result: semicolons, and names in the first line.
+    Recognizer,
+}
+
+/// The table: a frame's first millisecond, then every curve's value there. In both dialects: no quotes, whole milliseconds
+/// throughout, `NaN` where there is no value, no empty cell.
+pub(super) fn table(timeline: &Timeline, preset: &Preset, dialect: Dialect, out: &mut dyn Write) -> io::Result<()> {
     let names: Vec<String> = curves(timeline, preset).into_iter().map(|curve| curve.name).collect();
-    writeln!(out, "# time_ms,{}", names.join(","))?;
+    let separator = match dialect {
+        Dialect::Linked => {
+            writeln!(out, "{MARK}\n# time_ms,{}", names.join(","))?;
+            ','
+        }
+        Dialect::Recognizer => {
+            writeln!(out, "time_ms;{}", names.join(";"))?;
+            ';'
+        }
+    };
+    let cell = |value: Option<f64>, out: &mut dyn Write| match value {
+        Some(value) => write!(out, "{separator}{value}"),
+        None => write!(out, "{separator}NaN"),
+    };
     for (frame, time_s) in timeline.frames.time_s.iter().enumerate() {
         write!(out, "{}", first_ms(*time_s))?;
         for track in &timeline.tracks {
@@ -66,13 +87,6 @@ pub(super) fn table(timeline: &Timeline, preset: &Preset, out: &mut dyn Write) -
         out.write_all(b"\n")?;
     }
     Ok(())
-}
-
-fn cell(value: Option<f64>, out: &mut dyn Write) -> io::Result<()> {
-    match value {
-        Some(value) => write!(out, ",{value}"),
-        None => out.write_all(b",NaN"),
-    }
 }
 
 /// Says where in the table at `url` the curves are. Sampled at irregular times, as a continuous rate would be rounded to
@@ -148,7 +162,7 @@ mod tests {
         #[test]
         fn the_table_is_in_elans_dialect(timeline in sample::any_timeline()) {
             let mut bytes = Vec::new();
-            table(&timeline, &Preset::default(), &mut bytes).unwrap();
+            table(&timeline, &Preset::default(), Dialect::Linked, &mut bytes).unwrap();
             let text = String::from_utf8(bytes).unwrap();
             let rows: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
             prop_assert_eq!(rows.len(), timeline.frames.pts.len());

@@ -8,6 +8,7 @@ mod curves;
 mod document;
 pub mod preset;
 mod read;
+pub mod recognizer;
 mod tiers;
 pub(crate) mod vocabulary;
 pub(crate) mod xml;
@@ -17,7 +18,7 @@ use serde::Serialize;
 pub use bundle::{Bundle, BundleError, BundleOptions};
 pub use change::Changed;
 pub(crate) use document::relative_path;
-pub use read::{Fault, ReadError, read};
+pub use read::{Fault, ReadError, parse, read};
 pub use xml::XmlError;
 
 /// What an annotation file holds, as far as we use it.

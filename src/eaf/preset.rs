@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::timeline;
+use crate::{files, timeline};
 
 /// Names of tiers and what goes with them; a preset file sets what it wants to be different from `plain`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,7 +95,8 @@ impl Preset {
         let text = match built_in {
             Some(text) => text,
             None if !Path::new(name).exists() => return Err(PresetError::Unknown { name: name.into() }),
-            None => std::fs::read_to_string(name).map_err(|source| PresetError::Read { name: name.into(), source })?,
+            None => files::read_text(Path::new(name), files::HANDWRITTEN)
+                .map_err(|source| PresetError::Read { name: name.into(), source })?,
         };
         let preset: Self = toml::from_str(&text)
             .map_err(|e| PresetError::Parse { name: name.into(), reason: e.to_string().trim_end().into() })?;

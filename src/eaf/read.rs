@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::xml::{self, Element, XmlError};
 use super::{Annotation, Document, Media, Tier};
+use crate::files;
 
 /// Why an annotation file cannot be used. Each message names the file.
 #[derive(Debug, thiserror::Error)]
@@ -56,10 +57,24 @@ pub fn read(path: &Path) -> Result<Document, ReadError> {
     document(&root).map_err(|fault| ReadError::Content { path: path.into(), fault })
 }
 
+/// Reads the bytes of an annotation file; `path` is what messages call it.
+///
+/// # Errors
+/// As [`read`].
+pub fn parse(bytes: &[u8], path: &Path) -> Result<Document, ReadError> {
+    let root = root_of(bytes, path)?;
+    document(&root).map_err(|fault| ReadError::Content { path: path.into(), fault })
+}
+
 /// The tree of an annotation file.
 pub(super) fn root(path: &Path) -> Result<Element, ReadError> {
-    let bytes = std::fs::read(path).map_err(|source| ReadError::Io { path: path.into(), source })?;
-    let root = xml::parse(&bytes).map_err(|source| ReadError::Xml { path: path.into(), source })?;
+    let most = xml::LARGEST as u64;
+    let bytes = files::read(path, most).map_err(|source| ReadError::Io { path: path.into(), source })?;
+    root_of(&bytes, path)
+}
+
+fn root_of(bytes: &[u8], path: &Path) -> Result<Element, ReadError> {
+    let root = xml::parse(bytes).map_err(|source| ReadError::Xml { path: path.into(), source })?;
     check_kind(&root).map_err(|fault| ReadError::Content { path: path.into(), fault })?;
     Ok(root)
 }

@@ -44,7 +44,7 @@ pub enum XmlError {
 }
 
 /// Real annotation files have a few megabytes.
-const LARGEST: usize = 64 << 20;
+pub(super) const LARGEST: usize = 64 << 20;
 /// EAF is six deep.
 const DEEPEST: usize = 32;
 

@@ -21,6 +21,7 @@ pub use config::{Architecture, Colours, Input, ModelConfig};
 pub use layers::Phase;
 pub use parameters::{Parameters, Purpose, WeightsError};
 
+use crate::files;
 use crate::timeline::{Expression, ModelIdentity};
 
 /// A network of one of the known families.
@@ -229,10 +230,5 @@ fn read_card(directory: &Path) -> Result<String, ModelError> {
 }
 
 fn read_bounded(path: &Path, largest: u64) -> Result<Vec<u8>, ModelError> {
-    let unreadable = |source| ModelError::Unreadable { path: path.into(), source };
-    let size = std::fs::metadata(path).map_err(unreadable)?.len();
-    if size > largest {
-        return Err(unreadable(std::io::Error::other(format!("{size} bytes are more than the {largest} expected"))));
-    }
-    std::fs::read(path).map_err(unreadable)
+    files::read(path, largest).map_err(|source| ModelError::Unreadable { path: path.into(), source })
 }

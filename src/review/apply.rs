@@ -1,13 +1,13 @@
 //! A person's corrections, taken back into the timeline and into an ELAN document.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::eaf;
 use crate::timeline::{Expression, Status, Timeline};
+use crate::{eaf, files};
 
 /// One correction, a line of `corrections.jsonl`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -39,6 +39,9 @@ pub struct Correction {
 
 /// The version of the corrections' schema.
 pub const SCHEMA: &str = "annotate/correction/1";
+
+/// A day's work of corrections has a few megabytes.
+const LARGEST: u64 = 256 << 20;
 
 /// Why corrections cannot be applied. Nothing has been changed then.
 #[derive(Debug, thiserror::Error)]
@@ -72,18 +75,26 @@ pub struct Applied {
 /// # Errors
 /// If the file cannot be read, or a line is no correction; the message names it.
 pub fn read_corrections(path: &Path) -> Result<Vec<(usize, Correction)>, ApplyError> {
-    let text = std::fs::read_to_string(path).map_err(|source| ApplyError::Io { path: path.into(), source })?;
-    let mut corrections: Vec<(usize, Correction)> = Vec::new();
+    let text = files::read_text(path, LARGEST).map_err(|source| ApplyError::Io { path: path.into(), source })?;
+    parse_corrections(&text, path)
+}
+
+/// Reads the text of a file of corrections; `path` is what messages call it.
+///
+/// # Errors
+/// As [`read_corrections`].
+pub fn parse_corrections(text: &str, path: &Path) -> Result<Vec<(usize, Correction)>, ApplyError> {
+    let mut last: BTreeMap<(u32, usize, usize), (usize, Correction)> = BTreeMap::new();
     for (line, content) in (1..).zip(text.lines()).filter(|(_, content)| !content.trim().is_empty()) {
         let fault = |reason: String| ApplyError::Line { path: path.into(), line, reason };
         let correction: Correction = serde_json::from_str(content).map_err(|e| fault(e.to_string()))?;
         if correction.schema != SCHEMA {
             return Err(fault(format!("its schema is '{}', not '{SCHEMA}'", correction.schema)));
         }
-        let key = |c: &Correction| (c.track, c.first_frame, c.last_frame);
-        corrections.retain(|(_, other)| key(other) != key(&correction));
-        corrections.push((line, correction));
+        last.insert((correction.track, correction.first_frame, correction.last_frame), (line, correction));
     }
+    let mut corrections: Vec<(usize, Correction)> = last.into_values().collect();
+    corrections.sort_by_key(|(line, _)| *line);
     Ok(corrections)
 }
 

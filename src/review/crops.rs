@@ -1,6 +1,6 @@
 //! Training pictures from reviewed segments: the face as annotation crops it, labelled by the person.
 
-use std::io::{Cursor, Write as _};
+use std::io::Cursor;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::annotate::decode::{DecodeError, DecodeOptions, Decoder, Source};
 use crate::model::Colours;
 use crate::timeline::{Expression, Timeline};
 use crate::train::manifest::{Row, Split};
-use crate::write::Output;
+use crate::write::put;
 
 /// Side of the pictures, pixels: enough for every network here, and a face in most videos has no more.
 const SIDE: usize = 112;
@@ -101,9 +101,7 @@ impl Crops<'_> {
 fn save(picture: &RgbImage, path: &Path) -> Result<(), CropError> {
     let mut bytes = Cursor::new(Vec::new());
     picture.write_to(&mut bytes, ImageFormat::Png).map_err(|e| write_error(path, &e))?;
-    let mut output = Output::create(path).map_err(|e| write_error(path, &e))?;
-    output.write_all(bytes.get_ref()).map_err(|e| write_error(path, &e))?;
-    output.commit().map_err(|e| write_error(path, &e))
+    put(path, |out| out.write_all(bytes.get_ref())).map_err(|e| write_error(path, &e))
 }
 
 fn write_error(path: &Path, error: &dyn std::fmt::Display) -> CropError {

@@ -4,6 +4,6 @@ mod apply;
 mod crops;
 mod page;
 
-pub use apply::{Applied, ApplyError, Correction, apply, apply_to_document, read_corrections};
+pub use apply::{Applied, ApplyError, Correction, apply, apply_to_document, parse_corrections, read_corrections};
 pub use crops::{CropError, Crops, decode_options};
 pub use page::{HumanTier, Page};

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::palette::{Colour, NO_FACE, colour_of};
+use crate::palette::{NO_FACE, colour_of};
 use crate::timeline::{Expression, Status, Timeline, Track};
 
 const HTML: &str = include_str!("../../assets/review/page.html");
@@ -88,8 +88,8 @@ impl Page<'_> {
             },
             "model": { "name": timeline.model.name, "sha256": timeline.model.sha256 },
             "classes": Expression::ALL,
-            "colours": Expression::ALL.map(|class| css(colour_of(class))),
-            "no_face": css(NO_FACE),
+            "colours": Expression::ALL.map(|class| colour_of(class).hex()),
+            "no_face": NO_FACE.hex(),
             "statuses": STATUSES,
             "frames": frames(timeline),
             "tracks": timeline.tracks.iter().map(track).collect::<Vec<_>>(),
@@ -102,10 +102,6 @@ impl HumanTier {
     fn data(&self) -> Value {
         json!({ "name": self.name, "annotations": self.annotations })
     }
-}
-
-fn css(colour: Colour) -> String {
-    format!("#{:02x}{:02x}{:02x}", colour.red, colour.green, colour.blue)
 }
 
 fn name_of(path: &str) -> String {

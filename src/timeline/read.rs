@@ -48,7 +48,12 @@ impl Timeline {
         if length as u64 > MAX_BYTES {
             return Err(ReadError::TooLarge { path: path.into() });
         }
-        let timeline: Self = serde_json::from_slice(&json).map_err(|error| reason(path, &json, error))?;
+        Self::parse(&json, path)
+    }
+
+    /// Reads and [checks](Timeline::check) the bytes of a timeline's file; `path` is what messages call it.
+    pub fn parse(json: &[u8], path: &Path) -> Result<Self, ReadError> {
+        let timeline: Self = serde_json::from_slice(json).map_err(|error| reason(path, json, error))?;
         if timeline.schema != SCHEMA {
             return Err(ReadError::OtherVersion { path: path.into(), found: timeline.schema });
         }

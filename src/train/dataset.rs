@@ -25,7 +25,7 @@ pub struct Example {
 }
 
 /// An 8-bit luma picture, part of a shared buffer.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Picture {
     samples: Arc<Vec<u8>>,
     offset: usize,

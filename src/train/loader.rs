@@ -6,6 +6,7 @@ use rand::seq::SliceRandom;
 use rayon::prelude::*;
 
 use super::augment::{augmented, plain};
+use super::balance::Balancing;
 use super::dataset::Example;
 use super::recipe::Recipe;
 use crate::model::parameters::seeded;
@@ -32,25 +33,30 @@ pub struct Batch {
 pub fn for_each_training_batch<E: From<candle_core::Error>>(
     examples: &[Example],
     recipe: &Recipe,
+    balancing: &Balancing,
     epoch: usize,
     device: &Device,
     mut use_batch: impl FnMut(Batch) -> std::result::Result<(), E>,
 ) -> std::result::Result<(), E> {
-    let mut order: Vec<&Example> = examples.iter().collect();
-    order.shuffle(&mut seeded(recipe.seed, &format!("order of epoch {epoch}")));
+    let mut random = seeded(recipe.seed, &format!("order of epoch {epoch}"));
+    let mut order = balancing.drawn(examples, &mut random);
+    order.shuffle(&mut random);
     let (sender, receiver) = bounded(AHEAD);
     std::thread::scope(|scope| {
         scope.spawn(move || {
             for examples in order.chunks_exact(recipe.batch) {
                 let pictures = examples
                     .par_iter()
-                    .map(|example| {
-                        let mut random = seeded(recipe.seed, &format!("epoch {epoch}, row {}", example.row));
+                    .enumerate()
+                    .map(|(place, example)| {
+                        // With the place, as a sampler draws some examples more than once.
+                        let row = example.row;
+                        let mut random = seeded(recipe.seed, &format!("epoch {epoch}, row {row}, place {place}"));
                         augmented(&example.picture, recipe.input.side, &recipe.augmentation, &mut random)
                     })
                     .collect();
                 // A closed channel means that training has stopped; that is not this thread's error.
-                if sender.send(batch(examples, pictures, recipe, device)).is_err() {
+                if sender.send(batch(examples, pictures, recipe, balancing, device)).is_err() {
                     return;
                 }
             }
@@ -65,7 +71,13 @@ pub fn plain_pictures(examples: &[Example], side: usize) -> Vec<f32> {
     examples.par_iter().flat_map_iter(|example| plain(&example.picture, side)).collect()
 }
 
-fn batch(examples: &[&Example], pictures: Vec<Vec<f32>>, recipe: &Recipe, device: &Device) -> Result<Batch> {
+fn batch(
+    examples: &[&Example],
+    pictures: Vec<Vec<f32>>,
+    recipe: &Recipe,
+    balancing: &Balancing,
+    device: &Device,
+) -> Result<Batch> {
     let (images, side) = (examples.len(), recipe.input.side);
     let values = recipe.input.normalised(pictures.concat());
     let even = recipe.loss.label_smoothing / Expression::COUNT as f32;
@@ -74,7 +86,7 @@ fn batch(examples: &[&Example], pictures: Vec<Vec<f32>>, recipe: &Recipe, device
         .flat_map(|example| example.target)
         .map(|share| share * (1.0 - recipe.loss.label_smoothing) + even)
         .collect();
-    let weights: Vec<f32> = examples.iter().map(|example| example.weight).collect();
+    let weights: Vec<f32> = examples.iter().map(|example| balancing.weight(example)).collect();
     Ok(Batch {
         pictures: Tensor::from_vec(values, (images, side, side, 1), device)?,
         targets: Tensor::from_vec(targets, (images, Expression::COUNT), device)?,

@@ -145,6 +145,9 @@ pub enum ManifestError {
     Empty { path: PathBuf },
 }
 
+/// Of millions of images; what is behind that is not read, and the line cut in two named.
+const LARGEST: u64 = 4 << 30;
+
 /// Reads a manifest; the rows' paths come back relative to the current folder.
 ///
 /// # Errors
@@ -152,8 +155,16 @@ pub enum ManifestError {
 /// message names the line.
 pub fn read(path: &Path) -> Result<Vec<Row>, ManifestError> {
     let file = std::fs::File::open(path).map_err(|source| ManifestError::Unreadable { path: path.into(), source })?;
+    parse(file, path)
+}
+
+/// Reads the text of a manifest; `path` is where it is said to be.
+///
+/// # Errors
+/// As [`read`].
+pub fn parse(text: impl std::io::Read, path: &Path) -> Result<Vec<Row>, ManifestError> {
     let folder = path.parent().unwrap_or(Path::new(""));
-    let mut reader = csv::Reader::from_reader(file);
+    let mut reader = csv::Reader::from_reader(text.take(LARGEST));
     let fault = |line: u64, reason: String| ManifestError::Row { path: path.into(), line, reason };
     let mut rows = Vec::new();
     for (index, row) in reader.deserialize::<Row>().enumerate() {

@@ -1,6 +1,7 @@
 //! The way of a training image: manifest, data set, augment, load, train, measure, report.
 
 pub mod augment;
+pub mod balance;
 pub mod dataset;
 pub mod import;
 pub mod loader;

@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::balance::Balance;
 use crate::annotate::crop::CropRule;
+use crate::files;
 use crate::model::{Architecture, Input};
 
 /// A training recipe. Unknown keys are refused, so that a misspelt setting is not silently left out.
@@ -34,6 +36,9 @@ pub struct Recipe {
     /// What is minimised.
     #[serde(default)]
     pub loss: Loss,
+    /// How rare classes are made up for.
+    #[serde(default)]
+    pub balance: Balance,
     /// Decay of the exponential moving average of the weights, which is what is evaluated and kept; 0 for none.
     #[serde(default)]
     pub average_decay: f64,
@@ -104,8 +109,8 @@ impl Recipe {
     /// # Errors
     /// If the file is missing, is not TOML of this shape, or a value is out of range.
     pub fn read(path: &Path) -> Result<Self, RecipeError> {
-        let text =
-            std::fs::read_to_string(path).map_err(|source| RecipeError::Unreadable { path: path.into(), source })?;
+        let text = files::read_text(path, files::HANDWRITTEN)
+            .map_err(|source| RecipeError::Unreadable { path: path.into(), source })?;
         let invalid = |reason: String| RecipeError::Invalid { path: path.into(), reason };
         let recipe: Self = toml::from_str(&text).map_err(|e| invalid(e.to_string().trim_end().replace('\n', " ")))?;
         match recipe.fault() {
@@ -125,6 +130,7 @@ impl Recipe {
             (o.warm_up_epochs >= 0.0, "warm_up_epochs must not be negative"),
             ((0.0..1.0).contains(&self.average_decay), "average_decay must be from 0 to below 1"),
             ((0.0..1.0).contains(&self.loss.label_smoothing), "label_smoothing must be from 0 to below 1"),
+            ((0.0..=2.0).contains(&self.balance.strength), "balance.strength must be from 0 to 2"),
             ((0.0..0.5).contains(&a.shift), "shift must be from 0 to below 0.5"),
             ((0.0..1.0).contains(&a.scale), "scale must be from 0 to below 1"),
             ((0.0..1.0).contains(&a.contrast), "contrast must be from 0 to below 1"),

@@ -9,6 +9,7 @@ use std::time::Instant;
 use candle_core::{D, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
+use super::balance::Balancing;
 use super::dataset::Example;
 use super::loader::{self, Batch};
 use super::metrics::{self, Judged, Metrics};
@@ -188,9 +189,11 @@ fn run_epoch(
     let dropout = Mutex::new(seeded(recipe.seed, &format!("dropout of epoch {epoch}")));
     let (mut sum, mut done) = (0.0, 0);
     let device = parameters.device();
-    loader::for_each_training_batch(training, recipe, epoch, device, |batch| -> Result<(), TrainError> {
+    let balancing = Balancing::new(recipe.balance, training);
+    loader::for_each_training_batch(training, recipe, &balancing, epoch, device, |batch| -> Result<(), TrainError> {
         let step = state.optimiser.steps();
-        let loss = cross_entropy(&network.forward(&batch.pictures, Phase::Training(&dropout))?, &batch)?;
+        let logits = network.forward(&batch.pictures, Phase::Training(&dropout))?;
+        let loss = cross_entropy(&balancing.adjusted(&logits, device)?, &batch)?;
         let value = f64::from(loss.to_scalar::<f32>()?);
         if !value.is_finite() {
             return Err(TrainError::LossNotFinite { step: step + 1, epoch });

@@ -4,7 +4,7 @@
 //! then an earlier file of that name stays as it was. Standard output and devices are written directly.
 
 use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, BufWriter, ErrorKind, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -70,6 +70,21 @@ impl Output {
         }
     }
 
+    /// Writes all of `content` and puts the output in its place.
+    ///
+    /// # Errors
+    /// If it cannot be written; nothing has changed then.
+    pub fn fill(mut self, content: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), WriteError> {
+        let mut buffered = BufWriter::new(&mut self);
+        let written = content(&mut buffered).and_then(|()| buffered.flush());
+        // What a failed writer still holds is not tried again.
+        drop(buffered.into_parts());
+        match written {
+            Ok(()) => self.commit(),
+            Err(source) => Err(self.error(source)),
+        }
+    }
+
     /// Puts the output in its place. An existing file of that name is replaced in one step.
     pub fn commit(mut self) -> Result<(), WriteError> {
         self.flush().map_err(|source| self.error(source))?;
@@ -85,6 +100,14 @@ impl Output {
     pub fn error(&self, source: io::Error) -> WriteError {
         WriteError::new(&self.path, source)
     }
+}
+
+/// Writes a file whole: all of `content`, or nothing.
+///
+/// # Errors
+/// If it cannot be written.
+pub fn put(path: &Path, content: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), WriteError> {
+    Output::create(path)?.fill(content)
 }
 
 impl Write for Output {

@@ -13,12 +13,12 @@ mod table;
 mod textgrid;
 mod vtt;
 
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::path::Path;
 use std::str::FromStr;
 
 pub(crate) use ass::overlay_script;
-pub use atomic::{Output, WriteError};
+pub use atomic::{Output, WriteError, put};
 
 use crate::timeline::Timeline;
 
@@ -148,14 +148,8 @@ pub enum UnknownFormat {
 }
 
 /// Writes `timeline` with `writer` to `output` and puts the file in place.
-pub fn write(timeline: &Timeline, writer: &dyn Writer, mut output: Output) -> Result<(), WriteError> {
-    let mut buffered = BufWriter::new(&mut output);
-    let written = writer.write(timeline, &mut buffered).and_then(|()| buffered.flush());
-    drop(buffered);
-    match written {
-        Ok(()) => output.commit(),
-        Err(source) => Err(output.error(source)),
-    }
+pub fn write(timeline: &Timeline, writer: &dyn Writer, output: Output) -> Result<(), WriteError> {
+    output.fill(|out| writer.write(timeline, out))
 }
 
 #[cfg(test)]

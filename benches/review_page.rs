@@ -1,0 +1,110 @@
+//! How long the review page of ten minutes at 50 frames per second with two signers takes to be written and to be painted,
+//! the painting beside that of an empty page in the same browser. Says so where there is no browser.
+
+use std::path::Path;
+use std::time::Instant;
+
+use annotate::annotate::decode::Source;
+use annotate::annotate::{Execution, Settings, annotate};
+use annotate::model::registry;
+use annotate::review::Page;
+use annotate::timeline::{Segment, Timeline};
+use candle_core::Device;
+use headless_chrome::{Browser, LaunchOptions};
+
+const ROUNDS: usize = 7;
+const FRAMES: usize = 10 * 60 * 50;
+const FRAME_RATE: f64 = 50.0;
+
+/// The bundled clip's timeline, repeated up to ten minutes, for two signers.
+fn long_timeline() -> Timeline {
+    let model = registry::open(Path::new(registry::DEFAULT), &Device::Cpu).expect("the default model loads");
+    let source = Source::File("assets/demo/demo.mp4".into());
+    let execution = Execution { threads: 2, batch_size: 16, interrupt: Default::default() };
+    let mut timeline =
+        annotate(&source, &model, &Settings::default(), &execution, &mut |_| Ok(())).expect("the clip is annotated");
+    let track = timeline.tracks.remove(0);
+    let length = track.frames.len();
+    timeline.frames.pts = (0..FRAMES as i64).map(|frame| frame * 256).collect();
+    timeline.frames.time_s = (0..FRAMES).map(|frame| frame as f64 / FRAME_RATE).collect();
+    timeline.media.time_base = [1, 12_800];
+    let time_s = |frame: usize| frame as f64 / FRAME_RATE;
+    timeline.tracks = [1, 2]
+        .map(|id| {
+            let mut track = track.clone();
+            track.id = id;
+            track.first_frame = 0;
+            track.last_frame = FRAMES - 1;
+            track.frames = (0..FRAMES).map(|frame| track.frames[frame % length].clone()).collect();
+            track.segments = (0..FRAMES / length)
+                .flat_map(|round| track.segments.iter().map(move |segment| (round * length, segment)))
+                .map(|(offset, segment)| Segment {
+                    first_frame: segment.first_frame + offset,
+                    last_frame: segment.last_frame + offset,
+                    start_s: time_s(segment.first_frame + offset),
+                    end_s: time_s(segment.last_frame + offset + 1),
+                    ..segment.clone()
+                })
+                .collect();
+            track
+        })
+        .into();
+    timeline
+}
+
+/// Milliseconds from navigation to the first thing painted, and to the page's own word that it is ready.
+fn painted(browser: &Browser, page: &Path) -> (f64, f64) {
+    let tab = browser.new_tab().expect("a tab opens");
+    tab.navigate_to(&format!("file://{}", page.display())).expect("the page opens");
+    tab.wait_until_navigated().expect("the page loads");
+    let milliseconds = |expression: &str| {
+        tab.evaluate(expression, true).expect("the page answers").value.and_then(|v| v.as_f64()).expect("a number")
+    };
+    let paint = "new Promise(done => { const look = () => { \
+                 const [first] = performance.getEntriesByName('first-contentful-paint'); \
+                 first ? done(first.startTime) : setTimeout(look, 5); }; look(); })";
+    let painted = milliseconds(paint);
+    let ready = milliseconds("performance.timing.loadEventEnd - performance.timing.navigationStart");
+    tab.close(true).expect("the tab closes");
+    (painted, ready)
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+fn main() {
+    let timeline = long_timeline();
+    let folder = tempfile::tempdir().expect("there is a place for temporary files");
+    let (page, empty) = (folder.path().join("page.html"), folder.path().join("empty.html"));
+    std::fs::write(&empty, "<!DOCTYPE html><title>empty</title><p>empty").expect("the page is written");
+    let mut writing = Vec::new();
+    for _ in 0..ROUNDS {
+        let started = Instant::now();
+        let mut bytes = Vec::new();
+        let content = Page { timeline: &timeline, video_url: "none.mp4".into(), human: Vec::new(), language: None };
+        content.write(&mut bytes).expect("the page is made");
+        writing.push(started.elapsed().as_secs_f64() * 1000.0);
+        std::fs::write(&page, &bytes).expect("the page is written");
+    }
+    let size = std::fs::metadata(&page).expect("the page is there").len();
+    let segments: usize = timeline.tracks.iter().map(|track| track.segments.len()).sum();
+    println!("review page, {FRAMES} frames, 2 signers, {segments} segments: {:.2} MB", size as f64 / 1e6);
+    println!("  written in          {:7.0} ms", median(writing));
+    // Root, as in containers, has no sandbox.
+    let Ok(browser) = Browser::new(LaunchOptions { sandbox: false, ..LaunchOptions::default() }) else {
+        println!("  painting: skipped (no chromium)");
+        return;
+    };
+    let (mut ours, mut floor) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        floor.push(painted(&browser, &empty));
+        ours.push(painted(&browser, &page));
+    }
+    for (name, pick) in [("first painted after", 0), ("loaded after", 1)] {
+        let of = |figures: &[(f64, f64)]| median(figures.iter().map(|f| if pick == 0 { f.0 } else { f.1 }).collect());
+        let (ours, floor) = (of(&ours), of(&floor));
+        println!("  {name:19} {ours:7.0} ms, an empty page {floor:.0} ms (ratio {:.1})", ours / floor.max(1.0));
+    }
+}

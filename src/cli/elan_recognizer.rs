@@ -1,0 +1,152 @@
+//! `annotate elan-recognizer`: started by ELAN, or putting itself where ELAN finds it.
+
+use std::io::{IsTerminal as _, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::thread::available_parallelism;
+
+use clap::Args;
+use serde_json::json;
+
+use super::Failure;
+use super::annotate::failure;
+use super::settings::Options;
+use super::signals::Signals;
+use crate::annotate::decode::Source;
+use crate::annotate::{Event, Execution, annotate, calibrate};
+use crate::eaf::preset::Preset;
+use crate::eaf::recognizer::{self, Progress, Request};
+use crate::model::registry;
+use crate::timeline::Timeline;
+use crate::write::{Output, WriteError, put};
+
+/// Arguments of `annotate elan-recognizer`.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Write the folder that makes ELAN know this program into ELAN's own folder 'extensions', and end
+    #[arg(long, value_name = "EXTENSIONS")]
+    install: Option<PathBuf>,
+}
+
+/// Far more than ELAN ever asks.
+const LONGEST_REQUEST: u64 = 1 << 20;
+
+pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    match &arguments.install {
+        Some(extensions) => install(extensions),
+        None if std::io::stdin().is_terminal() => Err(Failure::Usage(
+            "ELAN starts this and says on standard input what to do; to make it known to ELAN, run annotate \
+             elan-recognizer --install with ELAN's folder 'extensions'"
+                .into(),
+        )),
+        None => serve(),
+    }
+}
+
+fn install(extensions: &Path) -> Result<(), Failure> {
+    if !extensions.is_dir() {
+        let text = "there is no such folder; it is called 'extensions' and lies in ELAN's own (lib/app/extensions)";
+        return Err(Failure::Output(format!("{}: {text}", extensions.display())));
+    }
+    let binary = std::env::current_exe().map_err(anyhow::Error::from)?;
+    let folder = extensions.join("annotate");
+    let fault = |path: &Path, error: std::io::Error| Failure::Output(format!("{}: {error}", path.display()));
+    std::fs::create_dir_all(&folder).map_err(|e| fault(&folder, e))?;
+    for (name, bytes, is_program) in recognizer::folder(&binary) {
+        let path = folder.join(name);
+        put(&path, |out| out.write_all(&bytes)).map_err(|e| Failure::Output(e.to_string()))?;
+        #[cfg(unix)]
+        if is_program {
+            use std::os::unix::fs::PermissionsExt as _;
+            let mode = std::fs::Permissions::from_mode(0o755);
+            std::fs::set_permissions(&path, mode).map_err(|e| fault(&path, e))?;
+        }
+    }
+    anstream::eprintln!("{}: start ELAN anew; 'annotate' is in its tab 'Video Recognizer'", folder.display());
+    Ok(())
+}
+
+/// One job; the last line says how it ended, since ELAN goes by that and not by the exit code.
+fn serve() -> Result<(), Failure> {
+    let result = job();
+    match &result {
+        Ok(()) => say("RESULT: DONE."),
+        // A partial result is one; what is missing has been said.
+        Err(partial @ Failure::Partial(_)) => {
+            say(&partial.to_string());
+            say("RESULT: DONE.");
+        }
+        Err(other) => {
+            say(&other.to_string());
+            say("RESULT: FAILED.");
+        }
+    }
+    result
+}
+
+/// ELAN reads lines; where it has gone away, the job is of no use, but neither is a complaint.
+fn say(line: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}
+
+fn job() -> Result<(), Failure> {
+    let mut bytes = Vec::new();
+    let stdin = std::io::stdin().lock();
+    stdin.take(LONGEST_REQUEST).read_to_end(&mut bytes).map_err(|e| Failure::Input(format!("standard input: {e}")))?;
+    let request = Request::parse(&bytes).map_err(|e| Failure::Input(e.to_string()))?;
+    let [tier_names, calibration, deinterlace] = request.choices;
+    let mut flags = json!({"annotation": {"deinterlace": deinterlace}});
+    if let Some(max_faces) = request.max_faces {
+        flags["annotation"]["track"] = json!({"max_faces": max_faces});
+    }
+    let options = Options::layered(&flags)?;
+    let preset = Preset::load(tier_names).map_err(|e| Failure::Configuration(e.to_string()))?;
+    let device = options.device.open()?;
+    let model = registry::open(&options.model, &device).map_err(|e| Failure::Configuration(e.to_string()))?;
+    let signals = Signals::listen().map_err(anyhow::Error::from)?;
+    // The files are opened first, so that nobody waits for a result that has no place.
+    let open = |path: &Option<PathBuf>| path.as_deref().map(Output::create).transpose();
+    let tiers = open(&request.tiers).map_err(|e| Failure::Output(e.to_string()))?;
+    let curves = open(&request.curves).map_err(|e| Failure::Output(e.to_string()))?;
+    let threads = if options.threads > 0 { options.threads } else { available_parallelism().map_or(1, usize::from) };
+    let execution = Execution { threads, batch_size: options.batch_size, interrupt: signals.interrupt.clone() };
+    let mut timeline = watch(&request.video, &model, &options, &execution)?;
+    if calibration == "auto" {
+        let measured = calibrate::measure(&timeline);
+        calibrate::apply(&mut timeline, &options.annotation, &measured);
+    }
+    let written = |e: WriteError| Failure::Output(e.to_string());
+    if let Some(output) = tiers {
+        output.fill(|out| recognizer::write_tiers(&timeline, &preset, out)).map_err(written)?;
+    }
+    if let Some(output) = curves {
+        output.fill(|out| recognizer::write_curves(&timeline, &preset, out)).map_err(written)?;
+    }
+    super::annotate::ending(&timeline, &signals)
+}
+
+/// Annotates the video and tells ELAN how far it is.
+fn watch(
+    video: &Path,
+    model: &crate::model::Model,
+    options: &Options,
+    execution: &Execution,
+) -> Result<Timeline, Failure> {
+    let mut progress = Progress::default();
+    let mut expected = None;
+    let timeline =
+        annotate(&Source::File(video.into()), model, &options.annotation, execution, &mut |event| match event {
+            Event::Opened { frames, .. } => {
+                expected = frames;
+                Ok(())
+            }
+            Event::Frame(row) => {
+                let done = row.frame as u64 + 1;
+                if let Some(line) = expected.and_then(|all| progress.line(done, all, &format!("frame {done}"))) {
+                    say(&line);
+                }
+                Ok(())
+            }
+        });
+    timeline.map_err(failure)
+}

@@ -1,0 +1,48 @@
+//! Reading files of strangers: never more than what is sensible for their kind.
+
+use std::fs::File;
+use std::io::{self, ErrorKind, Read as _};
+use std::path::Path;
+
+/// A text that a person writes by hand: a recipe, a preset, a configuration.
+pub(crate) const HANDWRITTEN: u64 = 4 << 20;
+
+/// All bytes of a file.
+///
+/// # Errors
+/// If it cannot be read, or has more than `most` bytes; then it has not been read into memory.
+pub(crate) fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(most + 1).read_to_end(&mut bytes)?;
+    match bytes.len() as u64 > most {
+        true => Err(io::Error::new(ErrorKind::FileTooLarge, format!("it is larger than {} MB", most >> 20))),
+        false => Ok(bytes),
+    }
+}
+
+/// The same for a text.
+///
+/// # Errors
+/// Likewise, and if it is not UTF-8.
+pub(crate) fn read_text(path: &Path, most: u64) -> io::Result<String> {
+    let not_utf8 = |e: std::string::FromUtf8Error| {
+        let at = e.utf8_error().valid_up_to();
+        io::Error::new(ErrorKind::InvalidData, format!("it is not UTF-8 (byte {at})"))
+    };
+    String::from_utf8(read(path, most)?).map_err(not_utf8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endless_files_are_refused_and_broken_text_is_placed() {
+        let error = read(Path::new("/dev/zero"), 1 << 20).unwrap_err();
+        assert_eq!(error.to_string(), "it is larger than 1 MB");
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), b"ab\xff").unwrap();
+        assert_eq!(read_text(file.path(), 3).unwrap_err().to_string(), "it is not UTF-8 (byte 2)");
+        assert_eq!(read(file.path(), 3).unwrap(), b"ab\xff");
+    }
+}
