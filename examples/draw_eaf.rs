@@ -43,23 +43,32 @@ fn main() -> anyhow::Result<()> {
                 LANE - 4.0
             )?;
             // A word is written where there is room for it.
-            if to - from > 7.0 * annotation.value.len() as f64 {
+            if to - from > 5.5 * annotation.value.len() as f64 {
                 let value = escaped(&annotation.value);
                 writeln!(body, r#"<text class="v" x="{:.1}" y="{:.0}">{value}</text>"#, from + 4.0, y + 16.0)?;
             }
-            writeln!(body, "<title>{} {}-{} ms</title></g>", escaped(&annotation.value), annotation.start_ms, annotation.end_ms)?;
+            writeln!(
+                body,
+                "<title>{} {}-{} ms</title></g>",
+                escaped(&annotation.value),
+                annotation.start_ms,
+                annotation.end_ms
+            )?;
         }
     }
     let top = 20.0 + document.tiers.len() as f64 * LANE;
     writeln!(body, r##"<rect x="{LEFT}" y="{top}" width="{WIDTH}" height="{PANEL}" fill="#fff" stroke="#999"/>"##)?;
     writeln!(body, r#"<text x="8" y="{:.0}">probabilities</text>"#, top + PANEL / 2.0)?;
     for class in Expression::ALL {
-        let points: String = rows
-            .iter()
-            .filter(|row| row[1 + class.index()].is_finite())
-            .map(|row| format!("{:.1},{:.1} ", x(row[0]), top + PANEL * (1.0 - row[1 + class.index()])))
-            .collect();
-        writeln!(body, r#"<polyline points="{points}" fill="none" stroke="{}"/>"#, colour_of(class).hex())?;
+        // As in ELAN, a curve breaks where there is no value.
+        for run in rows.chunk_by(|a, b| a[1].is_finite() == b[1].is_finite()).filter(|run| run[0][1].is_finite()) {
+            let points: Vec<String> = run
+                .iter()
+                .map(|row| format!("{:.1},{:.1}", x(row[0]), top + PANEL * (1.0 - row[1 + class.index()])))
+                .collect();
+            let (points, colour) = (points.join(" "), colour_of(class).hex());
+            writeln!(body, r#"<polyline points="{points}" fill="none" stroke="{colour}"/>"#)?;
+        }
     }
     let (width, height) = (LEFT + WIDTH + 10.0, top + PANEL + 10.0);
     let style = "text{font:13px sans-serif;fill:#111}.v{paint-order:stroke;stroke:#fff;stroke-width:3px}";

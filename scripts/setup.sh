@@ -71,6 +71,14 @@ if [ -n "$packages" ]; then
     $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $packages >&2
 fi
 
+# A browser is large, and only two tests want one; they say 'skipped' without.
+if [ "${1:-}" = test ] && ! command -v chromium >/dev/null && ! command -v google-chrome >/dev/null &&
+    command -v apt-get >/dev/null && [ "$(id -u)" = 0 ] && [ "${ANNOTATE_SETUP:-install}" != check ]; then
+    say "installing chromium for the review page's tests"
+    { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends chromium; } >&2 ||
+        say "cannot install chromium; the review page's tests in a browser will be skipped"
+fi
+
 # --- Rust --------------------------------------------------------------------------------------------------------------
 
 wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
