@@ -32,9 +32,11 @@ else
 fi
 # bindgen reads FFmpeg's headers with libclang, which the linker's cache does not always list.
 has_libclang() {
-    for file in "${LIBCLANG_PATH:-/nonexistent}"/libclang*.so* /usr/lib/llvm-*/lib/libclang*.so* \
-        /usr/lib/*/libclang*.so* /usr/lib64/libclang*.so* /usr/lib/libclang*.so* /usr/local/lib/libclang*.so*; do
-        [ -e "$file" ] && return 0
+    # Not libclang-cpp, which lies in the same folders and is another library.
+    for folder in "${LIBCLANG_PATH:-/nonexistent}" /usr/lib/llvm-*/lib /usr/lib/* /usr/lib64 /usr/lib /usr/local/lib; do
+        for file in "$folder"/libclang.so* "$folder"/libclang-[0-9]*.so*; do
+            [ -e "$file" ] && return 0
+        done
     done
     return 1
 }
