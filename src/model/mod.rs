@@ -3,13 +3,17 @@
 //! Tensors are stored channels last: dense convolutions `[kernel * kernel * in, out]`, depthwise ones
 //! `[kernel, kernel, channels]`, 1x1 convolutions and fully connected layers `[in, out]`.
 
+pub mod catalogue;
+pub mod class_order;
 pub mod config;
 pub mod efficientnet;
+pub mod import;
 pub mod layers;
 pub mod mobilenet;
 pub mod normalise;
 pub mod ops;
 pub mod parameters;
+pub mod pull;
 pub mod registry;
 
 use std::collections::{BTreeMap, HashMap};

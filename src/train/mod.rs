@@ -2,8 +2,12 @@
 
 pub mod augment;
 pub mod balance;
+pub mod contact_sheet;
+pub mod crop;
 pub mod dataset;
+pub mod fold;
 pub mod import;
+pub mod leakage;
 pub mod loader;
 pub mod manifest;
 pub mod metrics;
