@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::efficientnet::EfficientNetConfig;
 use super::mobilenet::MobileNetConfig;
+use super::normalise::ColourNormalisation;
 use crate::annotate::crop::CropRule;
 use crate::timeline::Expression;
 
@@ -55,6 +56,9 @@ pub struct Input {
     pub mean: Vec<f32>,
     /// Standard deviation of each channel, in 0..=1.
     pub deviation: Vec<f32>,
+    /// What is done to the colours of each picture before.
+    #[serde(default, skip_serializing_if = "ColourNormalisation::is_none")]
+    pub colour_normalisation: ColourNormalisation,
 }
 
 /// The channels of a picture.

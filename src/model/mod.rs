@@ -7,6 +7,7 @@ pub mod config;
 pub mod efficientnet;
 pub mod layers;
 pub mod mobilenet;
+pub mod normalise;
 pub mod ops;
 pub mod parameters;
 pub mod registry;
@@ -19,6 +20,7 @@ use sha2::{Digest, Sha256};
 
 pub use config::{Architecture, Colours, Input, ModelConfig};
 pub use layers::Phase;
+pub use normalise::ColourNormalisation;
 pub use parameters::{Parameters, Purpose, WeightsError};
 
 use crate::files;
@@ -185,8 +187,14 @@ impl Model {
 }
 
 impl Input {
-    /// Values 0 to 255 as the network wants them.
+    /// Whole pictures, values 0 to 255, as the network wants them.
     pub fn normalised(&self, mut values: Vec<f32>) -> Vec<f32> {
+        let channels = self.colours.count();
+        if !self.colour_normalisation.is_none() {
+            for picture in values.chunks_exact_mut(self.side * self.side * channels) {
+                self.colour_normalisation.apply(picture, channels);
+            }
+        }
         for pixel in values.chunks_exact_mut(self.mean.len()) {
             for (value, (mean, deviation)) in pixel.iter_mut().zip(self.mean.iter().zip(&self.deviation)) {
                 *value = (*value / 255.0 - mean) / deviation;
