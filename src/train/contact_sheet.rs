@@ -5,6 +5,7 @@ use image::{Rgb, RgbImage};
 
 use super::dataset::{self, DatasetError};
 use super::manifest::{Row, Split};
+use crate::model::Colours;
 use crate::palette;
 use crate::timeline::Expression;
 
@@ -33,11 +34,10 @@ pub fn contact_sheet(rows: &[Row], columns: usize) -> Result<RgbImage, DatasetEr
         // All as one split, as the loader gives one at a time.
         let chosen: Vec<Row> =
             (0..shown).map(|place| Row { split: Split::Train, ..rows[place * rows.len() / shown].clone() }).collect();
-        for (column, example) in (0..).zip(dataset::load(&chosen, Split::Train)?) {
-            let picture = example.picture;
+        for (column, example) in (0..).zip(dataset::load(&chosen, Split::Train, Colours::Rgb)?) {
+            let picture = example.picture()?;
             let (width, height) = (picture.width as u32, picture.height as u32);
-            let samples = picture.samples().iter().flat_map(|sample| [*sample; 3]).collect();
-            let Some(image) = RgbImage::from_raw(width, height, samples) else { continue };
+            let Some(image) = RgbImage::from_raw(width, height, picture.samples().to_vec()) else { continue };
             let scale = f64::from(CELL - 4) / f64::from(width.max(height));
             let size = |side: u32| ((f64::from(side) * scale) as u32).max(1);
             let small = resize(&image, size(width), size(height), FilterType::Triangle);
@@ -118,7 +118,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut rows = Vec::new();
         for (index, (class, colour)) in
-            [(Expression::Anger, [9; 3]), (Expression::Fear, [99; 3]), (Expression::Anger, [199; 3])]
+            [(Expression::Anger, [255, 0, 0]), (Expression::Fear, [0, 0, 255]), (Expression::Anger, [0, 255, 0])]
                 .into_iter()
                 .enumerate()
         {
@@ -131,7 +131,7 @@ mod tests {
         let sheet = contact_sheet(&rows, 3).unwrap();
         assert_eq!(sheet.dimensions(), (MARGIN + 3 * CELL, 2 * CELL));
         let at = |column: u32, line: u32| sheet.get_pixel(MARGIN + column * CELL + CELL / 2, line * CELL + CELL / 2).0;
-        assert_eq!([at(0, 0), at(0, 1), at(1, 1)], [[99; 3], [9; 3], [199; 3]]);
+        assert_eq!([at(0, 0), at(0, 1), at(1, 1)], [[0, 0, 255], [255, 0, 0], [0, 255, 0]]);
         assert_eq!(at(1, 0), BACKGROUND.0);
     }
 }

@@ -9,6 +9,7 @@ use super::dataset::{self, DatasetError};
 use super::manifest::{Row, Split};
 use crate::annotate::crop::{Region, resample};
 use crate::annotate::frame::Plane;
+use crate::model::Colours;
 
 /// Differing bits, of [`HASH_BITS`], up to which two pictures count as near-identical. Tuned on FER2013: see
 /// docs/benchmarks.md.
@@ -65,9 +66,9 @@ impl Fingerprint {
 pub fn fingerprints(rows: &[Row]) -> Result<Vec<Fingerprint>, DatasetError> {
     let mut found = Vec::with_capacity(rows.len());
     for split in Split::ALL {
-        let examples = dataset::load(rows, split)?;
+        let examples = dataset::load(rows, split, Colours::Luma)?;
         let of = |example: &dataset::Example| {
-            let picture = &example.picture;
+            let picture = example.picture()?;
             let (samples, width, height) = (picture.samples(), picture.width, picture.height);
             Ok((example.row, Fingerprint::of(&Plane { samples, stride: width, width, height })))
         };

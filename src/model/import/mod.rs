@@ -58,7 +58,14 @@ impl KnownNetwork {
             // ImageNet's.
             _ => (vec![0.485, 0.456, 0.406], vec![0.229, 0.224, 0.225]),
         };
-        Input { side, colours: Colours::Rgb, mean, deviation, colour_normalisation: Default::default() }
+        Input {
+            side,
+            colours: Colours::Rgb,
+            mean,
+            deviation,
+            colour_normalisation: Default::default(),
+            region: Default::default(),
+        }
     }
 }
 
