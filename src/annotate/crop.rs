@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::frame::{Colour, Matrix, Plane, Planes};
+use super::frame::{Colour, Matrix, Plane, Planes, Sighting};
 use crate::model::Colours;
-use crate::timeline::BoundingBox;
+use crate::timeline::{BoundingBox, Status};
 
 /// How a network's square lies about the detector's box; part of a model's `config.json`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -55,6 +55,19 @@ pub fn face_square(face: &BoundingBox, roll_degrees: f32, rule: &CropRule) -> Re
         height: side * rule.scale,
         angle_degrees: roll_degrees,
     }
+}
+
+/// The face that was sighted in `picture` as a network's input, as [`crop`] gives it; `None` where there is nothing to
+/// classify. Annotation and the making of training crops both pass here.
+pub fn face(
+    picture: &dyn Planes,
+    sighting: &Sighting,
+    rule: &CropRule,
+    side: usize,
+    colours: Colours,
+) -> Option<Vec<f32>> {
+    let face = sighting.face.filter(|_| sighting.status == Status::Ok)?;
+    Some(crop(picture, &face_square(&face, sighting.roll_degrees, rule), side, colours))
 }
 
 /// The square of `picture` as a network's input: `[side, side, colours]`, values 0 to 255 in full range.

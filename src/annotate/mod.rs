@@ -230,9 +230,7 @@ fn crop(model: &Model, from: Receiver<(Frame, Vec<Sighting>)>, to: Sender<Croppe
     let config = model.config();
     for (frame, sightings) in from {
         let input = |sighting: &Sighting| {
-            let face = sighting.face.filter(|_| sighting.status == Status::Ok)?;
-            let square = crop::face_square(&face, sighting.roll_degrees, &config.crop);
-            Some(crop::crop(frame.picture.as_ref(), &square, config.input.side, config.input.colours))
+            crop::face(frame.picture.as_ref(), sighting, &config.crop, config.input.side, config.input.colours)
         };
         let readable = sightings.into_iter().map(unreadable_if_small);
         let faces = readable.map(|sighting| (input(&sighting), sighting)).map(|(i, s)| (s, i)).collect();
@@ -244,7 +242,7 @@ fn crop(model: &Model, from: Receiver<(Frame, Vec<Sighting>)>, to: Sender<Croppe
 }
 
 /// A face of a few pixels is seen, but says nothing.
-fn unreadable_if_small(sighting: Sighting) -> Sighting {
+pub(crate) fn unreadable_if_small(sighting: Sighting) -> Sighting {
     match sighting.face {
         Some(face) if sighting.status == Status::Ok && face.w < SMALLEST_READABLE => {
             Sighting { status: Status::LowQuality, ..sighting }

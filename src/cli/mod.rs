@@ -3,6 +3,7 @@
 mod agree;
 mod annotate;
 mod apply;
+mod crossval;
 mod data;
 mod device;
 mod elan_recognizer;
@@ -51,8 +52,10 @@ const EXIT_CODES: &str = "Exit codes: 0 complete, 1 unforeseen, 2 usage, 3 input
 
 #[derive(Debug, Subcommand)]
 enum Subcommands {
-    /// Fit one model
+    /// Fit one model, or a grid of recipes
     Train(train::Arguments),
+    /// Measure a recipe by cross-validation
+    Crossval(crossval::Arguments),
     /// Measure a model on labelled images
     Evaluate(evaluate::Arguments),
     /// Measure how far two annotations of one video agree
@@ -87,6 +90,7 @@ impl Cli {
         match self.command {
             None => annotate::run(self.annotate),
             Some(Subcommands::Train(arguments)) => train::run(&arguments),
+            Some(Subcommands::Crossval(arguments)) => crossval::run(&arguments),
             Some(Subcommands::Evaluate(arguments)) => evaluate::run(&arguments),
             Some(Subcommands::Agree(arguments)) => agree::run(&arguments),
             Some(Subcommands::Review(arguments)) => review::run(&arguments),
