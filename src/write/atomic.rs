@@ -10,6 +10,11 @@ use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
+/// What the names of unfinished files begin with,
+pub(crate) const PREFIX: &str = ".annotate-";
+/// and end in.
+pub(crate) const SUFFIX: &str = ".tmp";
+
 /// Why an output cannot be written.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)]
@@ -155,8 +160,8 @@ impl Target {
         }
         // What a new file gets, less the umask; tempfile alone would let nobody else read it.
         let temporary = tempfile::Builder::new()
-            .prefix(".annotate-")
-            .suffix(".tmp")
+            .prefix(PREFIX)
+            .suffix(SUFFIX)
             .permissions(Permissions::from_mode(0o666))
             .tempfile_in(folder)
             .map_err(fail)?;

@@ -1,6 +1,7 @@
 //! The first stage: from a file or stream to displayed pictures with exact times. FFmpeg is used here and nowhere else.
 #![allow(unsafe_code)] // A few fields of FFmpeg's contexts are not in the binding.
 
+mod entry;
 mod picture;
 mod prepare;
 mod source;
@@ -16,7 +17,10 @@ use ffmpeg_next::{Packet, Rational, ffi};
 use serde::{Deserialize, Serialize};
 
 use super::frame::Frame;
+use super::span::{self, Place};
 use crate::timeline::{Damage, DamageKind, Media};
+use entry::Proof;
+pub(crate) use entry::{Entry, Packets};
 use picture::DecodedPicture;
 use prepare::{Display, Preparer};
 pub use source::Source;
@@ -83,8 +87,19 @@ pub enum DecodeError {
     Conversion { name: String, reason: String },
 }
 
+impl DecodeError {
+    /// The exit code that says what kind it is: 2 usage, 3 input refused, 7 a limit was reached.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::TooLarge { .. } => 7,
+            Self::EmptyRange { .. } => 2,
+            _ => 3,
+        }
+    }
+}
+
 /// What is known once everything is decoded.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Decoded {
     /// The input, with the final counts.
     pub media: Media,
@@ -94,6 +109,55 @@ pub struct Decoded {
     pub damage: Vec<Damage>,
     /// Why the frames are not all there; empty where they are.
     pub incomplete_because: Vec<String>,
+    /// Shortest and longest distance between frames, in time-base units.
+    distances: Option<(i64, i64)>,
+    /// Whether this is what decoding from the beginning gives; else it is void.
+    pub(crate) is_proven: bool,
+}
+
+impl Decoded {
+    /// Of all that was decoded, only the frames of an excerpt, from index `first` on; damage at its end belongs to what
+    /// follows, unless nothing does.
+    pub(super) fn cut(&mut self, first: usize, count: usize, is_last: bool) {
+        self.damage.retain(|damage| damage.frame >= first && (is_last || damage.frame < first + count));
+        self.damage.iter_mut().for_each(|damage| damage.frame -= first);
+        self.media.frames = count;
+    }
+
+    /// The excerpts of one video, in order, as one. The first frame starts at `first_s`, the last one at `last_s`.
+    pub(crate) fn join(excerpts: Vec<Self>, first_s: f64, last_s: f64) -> Option<Self> {
+        let mut excerpts = excerpts.into_iter();
+        let mut joined = excerpts.next()?;
+        for next in excerpts {
+            let frames = joined.media.frames;
+            joined.damage.extend(next.damage.into_iter().map(|d| Damage { frame: d.frame + frames, ..d }));
+            joined.media.frames += next.media.frames;
+            joined.media.interlaced |= next.media.interlaced;
+            joined.distances = match (joined.distances, next.distances) {
+                (Some((a, b)), Some((c, d))) => Some((a.min(c), b.max(d))),
+                (one, other) => one.or(other),
+            };
+            joined.last_frame_duration_s = next.last_frame_duration_s;
+            joined.is_proven &= next.is_proven;
+        }
+        joined.media.variable_frame_rate = is_variable(joined.distances);
+        joined.media.duration_s = last_s - first_s + joined.last_frame_duration_s;
+        joined.incomplete_because = reasons(&joined.damage);
+        Some(joined)
+    }
+}
+
+/// What damage means for the whole, in words.
+fn reasons(damage: &[Damage]) -> Vec<String> {
+    let count = |kind: DamageKind| damage.iter().filter(|d| d.kind == kind).map(|d| d.count).sum::<usize>();
+    let counted = [
+        (DamageKind::Corrupt, "frame(s) were decoded from damaged data"),
+        (DamageKind::Lost, "packet(s) could not be decoded"),
+        (DamageKind::TimeReset, "time(s) the container's clock ran backwards"),
+    ];
+    let counted = counted.map(|(kind, text)| (count(kind), text)).into_iter().filter(|(count, _)| *count > 0);
+    let truncated = damage.iter().filter(|d| d.kind == DamageKind::Truncated).map(|d| d.message.clone());
+    counted.map(|(count, text)| format!("{count} {text}")).chain(truncated).collect()
 }
 
 /// A video being decoded.
@@ -117,6 +181,10 @@ pub struct Decoder {
     /// Whether the frame decoded last lies ahead of the first moment wanted.
     is_before_the_range: bool,
     damage: Vec<Damage>,
+    /// Where decoding did not start at the beginning.
+    proof: Option<Proof>,
+    /// Whether the decoder has given all that the input holds.
+    read_to_the_end: bool,
 }
 
 /// The time of a frame, beside its picture on the way through the filters.
@@ -127,7 +195,12 @@ struct Stamp {
 }
 
 /// FFmpeg speaks of damage through its log; it is asked for what it returns instead, and the log is kept off stderr.
-static QUIET: Once = Once::new();
+fn be_quiet() {
+    static QUIET: Once = Once::new();
+    QUIET.call_once(|| {
+        ffmpeg::log::set_level(ffmpeg::log::Level::Quiet);
+    });
+}
 
 /// A read error after which another one follows this many times in a row ends the input.
 const READ_ERRORS: usize = 64;
@@ -138,9 +211,12 @@ impl Decoder {
     /// # Errors
     /// If there is nothing to decode; each error names the input and the reason.
     pub fn open(source: &Source, options: DecodeOptions) -> Result<Self, DecodeError> {
-        QUIET.call_once(|| {
-            ffmpeg::log::set_level(ffmpeg::log::Level::Quiet);
-        });
+        Self::open_at(source, None, options)
+    }
+
+    /// The same from `entry` on, or from the beginning where it is not found.
+    pub(crate) fn open_at(source: &Source, entry: Option<&Entry>, options: DecodeOptions) -> Result<Self, DecodeError> {
+        be_quiet();
         let name = source.name();
         let mut input = open(source, Arc::clone(&options.interrupt))?;
         let container = input.format().name().to_owned();
@@ -209,6 +285,9 @@ impl Decoder {
                 tracing::debug!("{name}: seeking to {start} s: {error}");
             }
         }
+        if let Some(entry) = entry {
+            entry.seek(&mut input, index);
+        }
         for other in input.streams_mut() {
             if other.index() != index {
                 // SAFETY: setting a plain field that tells the demuxer to leave the stream out.
@@ -237,9 +316,14 @@ impl Decoder {
             span: Span::default(),
             is_before_the_range: false,
             damage: Vec::new(),
+            proof: entry.map(Proof::of),
+            read_to_the_end: false,
         };
-        this.first_frame()?;
-        Ok(this)
+        match (this.first_frame(), &this.proof) {
+            (Err(_), Some(_)) => Self::open(source, this.options),
+            (_, Some(proof)) if proof.is_void() => Self::open(source, this.options),
+            (first, _) => first.map(|()| this),
+        }
     }
 
     /// What is known of the input so far.
@@ -258,6 +342,11 @@ impl Decoder {
                 (rate > 0.0 && span.is_finite()).then(|| (span * rate).max(0.0).round() as u64)
             }
         }
+    }
+
+    /// The frame's place among the video's spans.
+    pub(crate) fn place(&self, frame: &Frame) -> Place {
+        span::place_of(frame, self.media.time_base)
     }
 
     /// The next frame, or `None` at the end.
@@ -297,17 +386,7 @@ impl Decoder {
             self.span.cut_at(stamp.time_s);
         }
         let last_frame_duration_s = self.span.last_frame_duration_s().unwrap_or(self.clock.last_duration_s);
-        let mut incomplete_because = Vec::new();
-        let mut count = |kind: DamageKind, text: &str| {
-            let sum: usize = self.damage.iter().filter(|d| d.kind == kind).map(|d| d.count).sum();
-            if sum > 0 {
-                incomplete_because.push(format!("{sum} {text}"));
-            }
-        };
-        count(DamageKind::Corrupt, "frame(s) were decoded from damaged data");
-        count(DamageKind::Lost, "packet(s) could not be decoded");
-        count(DamageKind::TimeReset, "time(s) the container's clock ran backwards");
-        let read_to_the_end = self.options.end_s.is_none() && !self.options.interrupt.load(Ordering::Relaxed);
+        let read_to_the_end = self.read_to_the_end && self.options.end_s.is_none();
         if read_to_the_end
             && let (Some(stated), Some(end)) = (self.stated_end_s, self.clock.raw_end_s())
             && stated - end > 2.0 * last_frame_duration_s.max(1e-3) + 1e-6
@@ -317,14 +396,20 @@ impl Decoder {
                 frame: self.given,
                 kind: DamageKind::Truncated,
                 count: 1,
-                message: format!("the container announces {stated:.3} s, the last frame ends at {end:.3} s"),
+                message: format!("the pictures end at {end:.3} s of {stated:.3} s announced"),
             });
-            incomplete_because.push(format!("the pictures end at {end:.3} s of {stated:.3} s announced"));
         }
         self.media.frames = self.given;
         self.media.duration_s = self.span.duration_s(last_frame_duration_s);
-        self.media.variable_frame_rate = self.clock.is_variable();
-        Decoded { media: self.media, last_frame_duration_s, damage: self.damage, incomplete_because }
+        self.media.variable_frame_rate = is_variable(self.clock.distances);
+        Decoded {
+            media: self.media,
+            last_frame_duration_s,
+            incomplete_because: reasons(&self.damage),
+            damage: self.damage,
+            distances: self.clock.distances,
+            is_proven: self.proof.is_none_or(Proof::holds),
+        }
     }
 
     /// Decodes up to the first frame, so that an input in which nothing decodes is refused before anything is written.
@@ -353,6 +438,7 @@ impl Decoder {
             Err(ffmpeg::Error::Other { errno }) if errno == ffmpeg::error::EAGAIN => self.feed(),
             Err(ffmpeg::Error::Eof) => {
                 self.ended = true;
+                self.read_to_the_end = true;
                 let last = self.preparer.finish();
                 self.queue(last)
             }
@@ -365,9 +451,16 @@ impl Decoder {
 
     fn accept(&mut self, video: Video) -> Result<(), DecodeError> {
         too_large(&self.name, video.width(), video.height(), self.options.max_pixels)?;
+        if self.proof.as_mut().is_some_and(|proof| !proof.shows(video.timestamp())) {
+            return Ok(());
+        }
         // SAFETY: reading a field of a frame we own.
         let duration = unsafe { (*video.as_ptr()).pkt_duration };
         let (stamp, ran_backwards) = self.clock.stamp(video.timestamp(), duration);
+        if self.proof.as_ref().is_some_and(|proof| !proof.wants(stamp.pts)) {
+            // Pictures may be missing here.
+            self.clock.distances = None;
+        }
         if ran_backwards {
             self.note(DamageKind::TimeReset, format!("time stamp {} follows a later one", stamp.pts));
         }
@@ -394,6 +487,12 @@ impl Decoder {
             let mut packet = Packet::empty();
             match packet.read(&mut self.input) {
                 Ok(()) if packet.stream() != self.stream => continue,
+                Ok(()) if self.proof.as_mut().is_some_and(|proof| !proof.takes(&packet)) => {
+                    if self.proof.as_ref().is_some_and(Proof::is_void) {
+                        self.ended = true;
+                        return Ok(());
+                    }
+                }
                 Ok(()) => {
                     if let Err(error) = self.decoder.send_packet(&packet) {
                         self.note(DamageKind::Lost, error.to_string());
@@ -430,6 +529,9 @@ impl Decoder {
 
     /// Places damage at the frame that is decoded next; repeated damage of one kind at one place is counted.
     fn note(&mut self, kind: DamageKind, message: String) {
+        if let Some(proof) = &mut self.proof {
+            proof.fail();
+        }
         // What comes ahead of the first moment wanted is not the person's concern.
         if self.is_before_the_range {
             return;
@@ -546,9 +648,7 @@ impl Clock {
         };
         let duration = if duration > 0 { duration as f64 } else { self.usual_duration };
         self.last_duration_s = duration * f64::from(self.time_base);
-        // One division, so that the result is the double nearest to the exact fraction.
-        let (numerator, denominator) = (self.time_base.numerator(), self.time_base.denominator());
-        let container_s = (pts as f64 * f64::from(numerator)) / f64::from(denominator);
+        let container_s = seconds(pts, [self.time_base.numerator(), self.time_base.denominator()]);
         let mut ran_backwards = false;
         if let Some((previous_pts, previous_s)) = self.previous {
             ran_backwards = container_s + self.offset_s <= previous_s;
@@ -569,9 +669,15 @@ impl Clock {
     fn raw_end_s(&self) -> Option<f64> {
         self.previous.map(|(_, time_s)| time_s - self.offset_s + self.last_duration_s)
     }
+}
 
-    /// More than one unit of difference is more than rounding explains.
-    fn is_variable(&self) -> bool {
-        self.distances.is_some_and(|(shortest, longest)| longest - shortest > 1)
-    }
+/// A time stamp in seconds.
+pub(super) fn seconds(pts: i64, time_base: [i32; 2]) -> f64 {
+    // One division, so that the result is the double nearest to the exact fraction.
+    (pts as f64 * f64::from(time_base[0])) / f64::from(time_base[1])
+}
+
+/// Whether frames lie at different distances: more than one unit of difference is more than rounding explains.
+fn is_variable(distances: Option<(i64, i64)>) -> bool {
+    distances.is_some_and(|(shortest, longest)| longest - shortest > 1)
 }
