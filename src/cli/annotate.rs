@@ -17,6 +17,7 @@ use super::signals::Signals;
 use super::strip;
 use crate::annotate::calibrate::{self, Calibration};
 use crate::annotate::decode::{DecodeError, Deinterlace, Source};
+use crate::annotate::track::Latency;
 use crate::annotate::{AnnotateError, Event, Execution, annotate, decode_options};
 use crate::eaf::BundleOptions;
 use crate::eaf::preset::Preset;
@@ -84,6 +85,9 @@ pub struct Arguments {
     /// Most faces followed at a time
     #[arg(long, value_name = "N")]
     max_faces: Option<usize>,
+    /// Whether frames wait 0.4 s for later ones, which steadies boxes and bridges gaps; low for live pictures
+    #[arg(long, value_enum)]
+    latency: Option<Latency>,
     /// Largest picture accepted, pixels
     #[arg(long, value_name = "PIXELS")]
     max_pixels: Option<u64>,
@@ -165,6 +169,7 @@ impl Arguments {
         set(&mut annotation, "max_pixels", json!(self.max_pixels));
         set(&mut track, "min_face", json!(self.min_face));
         set(&mut track, "max_faces", json!(self.max_faces));
+        set(&mut track, "latency", json!(self.latency));
         annotation.insert("track".into(), track.into());
         flags.insert("annotation".into(), annotation.into());
         flags.into()
