@@ -116,5 +116,14 @@ impl Stitcher {
 }
 
 fn absent(place: usize, status: Status) -> Sighting {
-    Sighting { track: place as u32 + 1, status, face: None, face_score: None, source: None, roll_degrees: 0.0 }
+    Sighting {
+        track: place as u32 + 1,
+        status,
+        face: None,
+        face_score: None,
+        covered: None,
+        source: None,
+        roll_degrees: 0.0,
+        appearance: None,
+    }
 }

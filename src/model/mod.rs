@@ -14,6 +14,7 @@ pub mod normalise;
 pub mod ops;
 pub mod parameters;
 pub mod pull;
+pub mod refiner;
 pub mod registry;
 
 use std::collections::{BTreeMap, HashMap};
