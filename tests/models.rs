@@ -92,6 +92,24 @@ fn eight_outputs_in_safetensors_lose_contempt_and_nothing_else() {
 }
 
 #[test]
+fn contempt_is_kept_beside_the_model_when_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let arch = fixture("efficientnet.json");
+    let kept = folder.path().join("model/contempt.safetensors");
+    let source = fixture("efficientnet8.safetensors");
+    let (output, stderr) = import(&source, arch.to_str().unwrap(), &["--contempt", "keep"], folder.path());
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
+    let read = |path: &Path| candle_core::safetensors::load(path, &Device::Cpu).unwrap();
+    let (kept, theirs) = (read(&kept), read(&source));
+    let values = |tensor: &candle_core::Tensor| {
+        tensor.to_dtype(candle_core::DType::F32).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap()
+    };
+    // Contempt is the second of the eight.
+    assert_eq!(values(&kept["weight"]), values(&theirs["classifier.weight"].get(1).unwrap()));
+    assert_eq!(values(&kept["bias"]), [values(&theirs["classifier.bias"])[1]]);
+}
+
+#[test]
 fn a_keras_file_gives_keras_logits() {
     check_logits("mobilenet7.h5", "mobilenet.json", "mobilenet7", ClassOrder::Seed);
 }
