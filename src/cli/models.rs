@@ -14,7 +14,7 @@ use crate::model::class_order::ClassOrder;
 use crate::model::import::{self, CONTEMPT_FILE, Contempt, Description, ImportError, KnownNetwork};
 use crate::model::pull::{self, PullError, Wanted};
 use crate::model::registry::{self, EMBEDDED};
-use crate::model::{Architecture, CARD_FILE, CONFIG_FILE, ModelConfig, Parameters, Purpose, WEIGHTS_FILE};
+use crate::model::{Architecture, CARD_FILE, CONFIG_FILE, ModelConfig, ModelError, Parameters, Purpose, WEIGHTS_FILE};
 use crate::write::put;
 
 /// Arguments of `annotate models`.
@@ -140,7 +140,15 @@ fn show(model: &Path) -> Result<(), Failure> {
         );
         return print(text.as_bytes());
     }
-    print(registry::card(model).map_err(configuration)?.as_bytes())
+    match registry::card(model) {
+        Ok(card) => print(card.as_bytes()),
+        Err(ModelError::Unreadable { .. }) => {
+            let loaded = registry::open(model, &Device::Cpu).map_err(configuration)?;
+            let config = serde_json::to_string_pretty(loaded.config()).map_err(|e| Failure::Unforeseen(e.into()))?;
+            print(format!("{config}\n").as_bytes())
+        }
+        Err(error) => Err(configuration(error)),
+    }
 }
 
 fn verify(model: &Path) -> Result<(), Failure> {
@@ -306,6 +314,6 @@ fn pull(arguments: &PullArguments) -> Result<(), Failure> {
     Ok(())
 }
 
-fn configuration(error: crate::model::ModelError) -> Failure {
+fn configuration(error: ModelError) -> Failure {
     Failure::Configuration(error.to_string())
 }
