@@ -78,7 +78,7 @@ fn fephs_stand_in_has_the_published_counts_and_splits_by_video() {
 fn shares_are_kept_and_an_image_by_image_split_is_only_made_by_name_and_is_found_out() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    feph_stand_in::make(&folder.join("feph"), 32, 1).unwrap();
+    feph_stand_in::make(&folder.join("feph"), 16, 1).unwrap();
     succeed("data import feph feph -o feph.csv", folder);
     succeed("data split feph.csv --shares 80/10/10 -o grouped.csv", folder);
     let rows = manifest::read(&folder.join("grouped.csv")).unwrap();
@@ -174,9 +174,15 @@ fn a_training_crop_is_what_annotation_classifies() {
 fn crops_of_still_frames_keep_names_and_labels_and_list_frames_without_a_face() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    feph_stand_in::make(&folder.join("feph"), 128, 2022).unwrap();
-    succeed("data import feph feph -o all.csv", folder);
-    let mut rows: Vec<Row> = manifest::read(&folder.join("all.csv")).unwrap().into_iter().step_by(200).collect();
+    material::ffmpeg("-i assets/demo/demo.mp4 -vf fps=1/3,scale=640:-1", &folder.join("a.avi_pid0_fn%06d-0.png"));
+    let mut rows: Vec<Row> = (1..=8)
+        .map(|frame| {
+            let path = folder.join(format!("a.avi_pid0_fn{frame:06}-0.png"));
+            assert!(path.exists(), "{}", path.display());
+            let label = Some(Expression::ALL[frame % 7]);
+            Row { label, sequence: Some("a".into()), frame: Some(frame as u64), ..Row::new(path, Split::Train) }
+        })
+        .collect();
     RgbImage::from_pixel(128, 128, Rgb([40, 90, 40])).save(folder.join("grass.png")).unwrap();
     let mut grass = rows[0].clone();
     grass.path = folder.join("grass.png");
@@ -186,7 +192,8 @@ fn crops_of_still_frames_keep_names_and_labels_and_list_frames_without_a_face() 
     assert!(stderr.contains("grass.png"), "{stderr}");
     assert!(std::fs::read_to_string(folder.join("crops.without-face.txt")).unwrap().contains("row 2: "));
     let crops = manifest::read(&folder.join("crops.csv")).unwrap();
-    assert!(crops.len() * 10 >= rows.len() * 8, "{} of {}", crops.len(), rows.len());
+    // Once the figure walks out of the picture.
+    assert!(crops.len() >= 6, "{} of {}", crops.len(), rows.len());
     for crop in &crops {
         let frame = rows.iter().find(|row| row.path.file_name() == crop.path.file_name()).unwrap();
         assert_eq!((crop.label, &crop.sequence, crop.frame), (frame.label, &frame.sequence, frame.frame));
