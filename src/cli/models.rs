@@ -11,10 +11,10 @@ use super::{Failure, print};
 use crate::annotate::crop::CropRule;
 use crate::model::catalogue::{self, Published};
 use crate::model::class_order::ClassOrder;
-use crate::model::import::{self, Description, ImportError, KnownNetwork};
+use crate::model::import::{self, CONTEMPT_FILE, Contempt, Description, ImportError, KnownNetwork};
 use crate::model::pull::{self, PullError, Wanted};
 use crate::model::registry::{self, EMBEDDED};
-use crate::model::{Architecture, CARD_FILE, CONFIG_FILE, ModelConfig, Parameters, Purpose, WEIGHTS_FILE};
+use crate::model::{Architecture, CARD_FILE, CONFIG_FILE, ModelConfig, ModelError, Parameters, Purpose, WEIGHTS_FILE};
 use crate::write::put;
 
 /// Arguments of `annotate models`.
@@ -60,6 +60,9 @@ struct ImportArguments {
     /// The order of its outputs; seed where it has 7, emotieff8 where it has 8, emotieff8-va where it has 10
     #[arg(long, value_enum, value_name = "ORDER")]
     classes: Option<ClassOrder>,
+    /// What becomes of an output for contempt
+    #[arg(long, value_enum, default_value = "drop")]
+    contempt: Contempt,
     /// The model's name; that of the directory if not given
     #[arg(long)]
     name: Option<String>,
@@ -137,7 +140,15 @@ fn show(model: &Path) -> Result<(), Failure> {
         );
         return print(text.as_bytes());
     }
-    print(registry::card(model).map_err(configuration)?.as_bytes())
+    match registry::card(model) {
+        Ok(card) => print(card.as_bytes()),
+        Err(ModelError::Unreadable { .. }) => {
+            let loaded = registry::open(model, &Device::Cpu).map_err(configuration)?;
+            let config = serde_json::to_string_pretty(loaded.config()).map_err(|e| Failure::Unforeseen(e.into()))?;
+            print(format!("{config}\n").as_bytes())
+        }
+        Err(error) => Err(configuration(error)),
+    }
 }
 
 fn verify(model: &Path) -> Result<(), Failure> {
@@ -203,6 +214,7 @@ fn import(arguments: &ImportArguments) -> Result<(), Failure> {
         sha256: arguments.sha256.clone(),
         licence: arguments.licence.clone(),
         origin: arguments.origin.clone(),
+        contempt: arguments.contempt,
     };
     let imported = import::import(source, &description).map_err(|error| match error {
         ImportError::Unreadable { .. } => Failure::Input(error.to_string()),
@@ -212,10 +224,10 @@ fn import(arguments: &ImportArguments) -> Result<(), Failure> {
     let failed = |e: &dyn std::fmt::Display| Failure::Output(e.to_string());
     std::fs::create_dir_all(output).map_err(|e| failed(&format!("{}: {e}", output.display())))?;
     let config = serde_json::to_vec_pretty(&imported.config).map_err(|e| Failure::Unforeseen(e.into()))?;
+    let contempt = imported.contempt.iter().map(|content| (CONTEMPT_FILE, content.as_slice()));
     // The config comes last: with it, the directory is a model.
-    for (name, content) in
-        [(WEIGHTS_FILE, &imported.weights), (CARD_FILE, &imported.card.into_bytes()), (CONFIG_FILE, &config)]
-    {
+    let own = [(WEIGHTS_FILE, &imported.weights[..]), (CARD_FILE, imported.card.as_bytes()), (CONFIG_FILE, &config)];
+    for (name, content) in contempt.chain(own) {
         put(&output.join(name), |out| out.write_all(content)).map_err(|e| failed(&e))?;
     }
     anstream::eprintln!("{}: {}", output.display(), facts(&imported.config)?);
@@ -302,6 +314,6 @@ fn pull(arguments: &PullArguments) -> Result<(), Failure> {
     Ok(())
 }
 
-fn configuration(error: crate::model::ModelError) -> Failure {
+fn configuration(error: ModelError) -> Failure {
     Failure::Configuration(error.to_string())
 }

@@ -77,7 +77,12 @@ pub fn pull(wanted: &Wanted, destination: &Path, tell: &mut dyn FnMut(u64, Optio
     let failed = |source| PullError::File { path: part.clone(), source };
     let mut file = OpenOptions::new().create(true).append(true).read(true).open(&part).map_err(failed)?;
     let resumed_from = file.metadata().map_err(failed)?.len();
-    receive(wanted, &part, &mut file, tell)?;
+    if let Err(error) = receive(wanted, &part, &mut file, tell) {
+        if file.metadata().map_err(failed)?.len() == 0 {
+            std::fs::remove_file(&part).map_err(failed)?;
+        }
+        return Err(error);
+    }
     file.sync_all().map_err(failed)?;
     let (sha256, bytes) = digest(&part).map_err(failed)?;
     if let Err(error) = check(wanted, &sha256, bytes) {

@@ -31,6 +31,12 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let Arguments { manifest, contact_sheet: sheet, .. } = arguments;
     let rows = read(manifest)?;
+    let mut missing = rows.iter().enumerate().filter(|(_, row)| !row.path.exists());
+    if let Some((first, row)) = missing.next() {
+        let (manifest, path, others) = (manifest.display(), row.path.display(), missing.count());
+        let others = if others > 0 { format!(", nor those of {others} other rows") } else { String::new() };
+        return Err(Failure::Input(format!("{manifest}, row {}: {path}: no such file{others}", first + 1)));
+    }
     let sides = Sides::of(&rows);
     print(Table::of(&rows, sides).to_string().as_bytes())?;
     if let Some(path) = sheet {

@@ -88,7 +88,23 @@ pub struct Description {
     pub licence: Option<String>,
     /// Where they were published.
     pub origin: Option<String>,
+    /// What becomes of an output for contempt.
+    pub contempt: Contempt,
 }
+
+/// What becomes of an output for contempt, which is none of the seven classes of a timeline.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Contempt {
+    /// It is left out
+    #[default]
+    Drop,
+    /// It is kept beside the model, in contempt.safetensors
+    Keep,
+}
+
+/// The file with the output for contempt: `weight` `[features]` and `bias` `[1]`. With it, the eight logits of the checkpoint
+/// are there again: features times `weight`, plus `bias`, is the eighth.
+pub const CONTEMPT_FILE: &str = "contempt.safetensors";
 
 /// A model directory's contents, not yet written.
 pub struct Imported {
@@ -98,6 +114,8 @@ pub struct Imported {
     pub weights: Vec<u8>,
     /// `README.md`.
     pub card: String,
+    /// [`CONTEMPT_FILE`], where it was to be kept.
+    pub contempt: Option<Vec<u8>>,
     /// Outputs of the checkpoint that are none of the seven expressions and were left out.
     pub left_out: usize,
 }
@@ -140,7 +158,9 @@ pub fn import(path: &Path, description: &Description) -> Result<Imported, Import
     }
     let (format, checkpoint) = read(bytes).map_err(refused)?;
     let mut tensors = layout::convert(checkpoint, &description.architecture).map_err(refused)?;
-    let (order, left_out) = reorder(&mut tensors, description.classes, path)?;
+    let (order, left_out, contempt) = reorder(&mut tensors, description.classes, path)?;
+    let contempt = contempt.filter(|_| description.contempt == Contempt::Keep);
+    let contempt = contempt.map(|tensors| write_tensors(&tensors, false)).transpose()?;
     check(&tensors, description, path)?;
     let weights = write_tensors(&tensors, false)?;
     let file = path.file_name().unwrap_or_default().to_string_lossy();
@@ -163,7 +183,7 @@ pub fn import(path: &Path, description: &Description) -> Result<Imported, Import
         return Err(refused(format!("cannot become a model: {reason}")));
     }
     let card = card(&config, left_out);
-    Ok(Imported { config, weights, card, left_out })
+    Ok(Imported { config, weights, card, contempt, left_out })
 }
 
 /// The format's name and the content.
@@ -189,13 +209,16 @@ fn read(bytes: Vec<u8>) -> Result<(&'static str, Checkpoint), String> {
     }
 }
 
-/// Brings the classifier's outputs into canonical order and leaves out those that are none of the seven. Gives the order
-/// they were in and how many were left out.
+/// The order that outputs were in, how many were left out, and the tensors of [`CONTEMPT_FILE`] where contempt was among
+/// them.
+type Reordered = (ClassOrder, usize, Option<BTreeMap<String, Tensor>>);
+
+/// Brings the classifier's outputs into canonical order and leaves out those that are none of the seven.
 fn reorder(
     tensors: &mut BTreeMap<String, Tensor>,
     order: Option<ClassOrder>,
     path: &Path,
-) -> Result<(ClassOrder, usize), ImportError> {
+) -> Result<Reordered, ImportError> {
     let [weight, bias] = ["classifier.weight", "classifier.bias"].map(|name| tensors.get(name).cloned());
     let (Some(weight), Some(bias)) = (weight, bias) else {
         return Err(ImportError::Refused { path: path.into(), reason: "has no classifier".into() });
@@ -213,12 +236,19 @@ fn reorder(
         let order = order.as_str().unwrap_or_default().to_owned();
         return Err(ImportError::Outputs { path: path.into(), outputs, order, expected });
     }
+    let contempt = match order.meanings().iter().position(|meaning| *meaning == Meaning::Contempt) {
+        Some(place) => {
+            let weight = weight.narrow(1, place, 1)?.flatten_all()?;
+            Some(BTreeMap::from([("weight".to_owned(), weight), ("bias".to_owned(), bias.narrow(0, place, 1)?)]))
+        }
+        None => None,
+    };
     let places: Vec<u32> = Expression::ALL.iter().map(|e| order.place(*e) as u32).collect();
     let places = Tensor::new(places, &Device::Cpu)?;
     tensors.insert("classifier.weight".into(), weight.index_select(&places, 1)?.contiguous()?);
     tensors.insert("classifier.bias".into(), bias.index_select(&places, 0)?);
     let left_out = order.meanings().iter().filter(|m| !matches!(m, Meaning::Seven(_))).count();
-    Ok((order, left_out))
+    Ok((order, left_out, contempt))
 }
 
 /// Whether the tensors are those of the network, in number, shape and being finite.
