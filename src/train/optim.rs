@@ -6,6 +6,8 @@ use candle_core::backprop::GradStore;
 use candle_core::{Device, Result, Tensor, Var};
 
 use super::recipe::Optimiser;
+use crate::infer::kernels::update;
+use crate::model::ops;
 
 /// Decay of the gradients' first moment.
 const BETA1: f64 = 0.9;
@@ -67,18 +69,18 @@ impl AdamW {
         let root = (1.0 / correction2) as f32;
         for variable in &mut self.variables {
             let Some(gradient) = gradients.get(&variable.var) else { continue };
-            let gradient = gradient.flatten_all()?.to_vec1::<f32>()?;
-            let mut values = variable.var.flatten_all()?.to_vec1::<f32>()?;
             let decay = if variable.var.rank() > 1 { learning_rate * self.weight_decay } else { 0.0 };
-            let keep = (1.0 - decay) as f32;
-            let (b1, b2) = (BETA1 as f32, BETA2 as f32);
-            let moments = variable.first.iter_mut().zip(&mut variable.second);
-            for ((value, g), (first, second)) in values.iter_mut().zip(gradient).zip(moments) {
-                *first = b1 * *first + (1.0 - b1) * g;
-                *second = b2 * *second + (1.0 - b2) * g * g;
-                *value = keep * *value - rate * *first / ((*second * root).sqrt() + EPS);
-            }
-            variable.var.set(&Tensor::from_vec(values, variable.var.shape(), variable.var.device())?)?;
+            let step = update::AdamW {
+                betas: [BETA1 as f32, BETA2 as f32],
+                rate,
+                second_correction: root,
+                eps: EPS,
+                keep: (1.0 - decay) as f32,
+            };
+            let Variable { var, first, second, .. } = variable;
+            ops::change(var, gradient, |values, gradient| {
+                step.step(values, gradient, [&mut first[..], &mut second[..]])
+            })?;
         }
         Ok(())
     }
@@ -146,10 +148,7 @@ impl Average {
     pub fn update(&mut self, variables: &BTreeMap<String, Var>, step: u64) -> Result<()> {
         let decay = self.decay.min((1 + step) as f64 / (10 + step) as f64) as f32;
         for (name, average) in &mut self.tensors {
-            let now = variables[name].flatten_all()?.to_vec1::<f32>()?;
-            for (average, now) in average.iter_mut().zip(now) {
-                *average = decay * *average + (1.0 - decay) * now;
-            }
+            ops::read([&variables[name]], |[now]| update::average(average, now, decay))?;
         }
         Ok(())
     }

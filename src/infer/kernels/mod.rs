@@ -8,9 +8,17 @@
 
 pub mod activation;
 pub mod batch_norm;
+pub mod convolution;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 pub mod depthwise;
+pub mod lanes;
+pub mod launch;
+pub mod matrix;
+pub mod normalised;
 pub mod patches;
 pub mod pool;
+pub mod update;
 pub mod window;
 
 pub use activation::Activation;
