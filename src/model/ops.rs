@@ -6,7 +6,7 @@
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use candle_core::{
-    CpuStorage, CustomOp1, CustomOp2, CustomOp3, InplaceOp2, Layout, Result, Shape, Storage, Tensor, bail,
+    CpuStorage, CustomOp1, CustomOp2, CustomOp3, Device, InplaceOp2, Layout, Result, Shape, Storage, Tensor, Var, bail,
 };
 #[cfg(feature = "cuda")]
 use candle_core::{CudaStorage, DType, backend::BackendStorage as _, cuda_backend::cudarc::driver::CudaView};
@@ -606,6 +606,42 @@ impl CustomOp3 for ConvolveNormalise {
     }
 }
 
+/// `values` as a tensor of `shape` on a card, by a copy that runs while the CPU goes on.
+///
+/// # Errors
+/// If the device fails.
+#[cfg(feature = "cuda")]
+pub fn uploaded(values: &[f32], shape: &Shape, device: &Device, uploader: &cuda::Uploader) -> Result<Tensor> {
+    // Candle takes storage from outside only as the result of an operation; what it is applied to does not matter.
+    let anything = Tensor::zeros(1, DType::F32, device)?;
+    let all = anything.apply_op1_no_bwd(&Upload { values, uploader })?;
+    all.narrow(0, 0, shape.elem_count())?.reshape(shape)
+}
+
+#[cfg(feature = "cuda")]
+struct Upload<'a> {
+    values: &'a [f32],
+    uploader: &'a cuda::Uploader,
+}
+
+#[cfg(feature = "cuda")]
+impl CustomOp1 for Upload<'_> {
+    fn name(&self) -> &'static str {
+        "upload"
+    }
+
+    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
+        Ok((CpuStorage::F32(self.values.to_vec()), self.values.len().into()))
+    }
+
+    fn cuda_fwd(&self, anything: &CudaStorage, _: &Layout) -> Result<(CudaStorage, Shape)> {
+        let device = anything.device();
+        let copy = self.uploader.upload(device, self.values)?;
+        let length = copy.len();
+        Ok((CudaStorage::wrap_cuda_slice(copy, device.clone()), length.into()))
+    }
+}
+
 fn last(layout: &Layout) -> usize {
     layout.dims().last().copied().unwrap_or(1)
 }
@@ -632,26 +668,40 @@ fn offsets(layout: &Layout) -> Result<(usize, usize)> {
     }
 }
 
-/// Calls `f` with the values of contiguous tensors on the CPU, without copying them.
+/// Calls `f` with the values of contiguous tensors; those on the CPU are not copied.
 ///
 /// # Errors
-/// If a tensor is not contiguous or lives elsewhere.
+/// If a tensor is not contiguous or not f32, or the device fails.
 pub fn read<const N: usize, R>(tensors: [&Tensor; N], f: impl FnOnce([&[f32]; N]) -> R) -> Result<R> {
-    let guards = tensors.map(Tensor::storage_and_layout);
+    let here = tensors.map(|tensor| tensor.to_device(&Device::Cpu));
+    let mut guards = Vec::with_capacity(N);
+    for tensor in &here {
+        match tensor {
+            Ok(tensor) => guards.push(tensor.storage_and_layout()),
+            Err(e) => bail!("{e}"),
+        }
+    }
     let mut slices: [&[f32]; N] = [&[]; N];
     for (slot, (storage, layout)) in slices.iter_mut().zip(&guards) {
-        let Storage::Cpu(storage) = &**storage else { bail!("this operation runs on the CPU only") };
+        let Storage::Cpu(storage) = &**storage else { bail!("a tensor moved to the CPU is on the CPU") };
         *slot = slice(storage, layout)?;
     }
     Ok(f(slices))
 }
 
-/// Calls `f` with the values of `target`, to change them in place, and of `other`: contiguous tensors on the CPU.
+/// Calls `f` with the values of `target`, to change them, and of `other`, of the same size. On the CPU they are changed in
+/// place; from a card they are fetched and brought back.
 ///
 /// # Errors
 /// As [`read`].
-pub fn change(target: &Tensor, other: &Tensor, f: impl FnMut(&mut [f32], &[f32])) -> Result<()> {
-    target.inplace_op2(&other.contiguous()?, &Change(Mutex::new(f)))
+pub fn change(target: &Var, other: &Tensor, mut f: impl FnMut(&mut [f32], &[f32])) -> Result<()> {
+    let other = other.contiguous()?;
+    if target.device().is_cpu() {
+        return target.inplace_op2(&other, &Change(Mutex::new(f)));
+    }
+    let mut values = target.flatten_all()?.to_vec1::<f32>()?;
+    read([&other], |[other]| f(&mut values, other))?;
+    target.set(&Tensor::from_vec(values, target.shape(), target.device())?)
 }
 
 struct Change<F>(Mutex<F>);
@@ -673,7 +723,6 @@ impl<F: FnMut(&mut [f32], &[f32])> InplaceOp2 for Change<F> {
 
 #[cfg(test)]
 mod tests {
-    use candle_core::{Device, Var};
     use rand::{RngExt, SeedableRng};
     use rand_chacha::ChaCha8Rng;
 

@@ -11,6 +11,9 @@ const PIECE: u32 = 256;
 /// Most pieces a sum is split into.
 const PIECES: u32 = 64;
 
+/// Batches under way on a card: one that it works on, one whose pictures are being copied, one that is being put together.
+pub const UNDER_WAY: usize = 3;
+
 /// Blocks and threads of a launch, in x, y and z.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Grid {

@@ -3,7 +3,11 @@
 //! Tensors are contiguous views on one card, in the layouts of the plain functions in the folder above, and hold fewer than
 //! 2^31 elements. Launches go into the device's stream and do not wait.
 
-use candle_core::cuda_backend::cudarc::driver::{CudaSlice, CudaView, DeviceRepr, LaunchConfig, PushKernelArg as _};
+use std::sync::{Mutex, PoisonError};
+
+use candle_core::cuda_backend::cudarc::driver::{
+    CudaSlice, CudaView, DeviceRepr, LaunchConfig, PinnedHostSlice, PushKernelArg as _,
+};
 use candle_core::cuda_backend::{CudaDType, WrapErr as _};
 use candle_core::{CudaDevice, Result, bail};
 
@@ -296,4 +300,41 @@ pub fn scale_gradient<T: Element>(
     let gradient = uninitialised::<T>(device, size)?;
     launch!(device, &name::<T>("scale_factors"), launch::elements(count), count, pixels, channels, *x, *dy, gradient);
     Ok(gradient)
+}
+
+/// Copies values to the card through page-locked memory, so that the copy runs while the CPU goes on.
+#[derive(Default)]
+pub struct Uploader {
+    /// Buffers whose copy may still be running; taking one to write to waits for that.
+    buffers: Mutex<Vec<PinnedHostSlice<f32>>>,
+}
+
+impl Uploader {
+    /// `values` on the card, and undefined numbers after them: memory is used in powers of two, so that batches of many
+    /// sizes share few buffers.
+    pub fn upload(&self, device: &CudaDevice, values: &[f32]) -> Result<CudaSlice<f32>> {
+        let capacity = values.len().next_power_of_two();
+        let mut buffer = match self.taken(capacity) {
+            Some(buffer) => buffer,
+            // SAFETY: whatever lies there is a number or not a number, and nobody reads beyond what is written below.
+            #[allow(unsafe_code)]
+            None => unsafe { device.cuda_stream().context().alloc_pinned(capacity) }.w()?,
+        };
+        buffer.as_mut_slice().w()?[..values.len()].copy_from_slice(values);
+        let mut copy = uninitialised(device, capacity)?;
+        device.memcpy_htod(&buffer, &mut copy)?;
+        self.buffers.lock().unwrap_or_else(PoisonError::into_inner).push(buffer);
+        Ok(copy)
+    }
+
+    /// The buffer of that size that was used the longest ago, once there are enough for all batches under way.
+    fn taken(&self, capacity: usize) -> Option<PinnedHostSlice<f32>> {
+        let mut buffers = self.buffers.lock().unwrap_or_else(PoisonError::into_inner);
+        let fitting = |buffer: &PinnedHostSlice<f32>| buffer.len() == capacity;
+        if buffers.iter().filter(|b| fitting(b)).count() < launch::UNDER_WAY {
+            return None;
+        }
+        let place = buffers.iter().position(fitting)?;
+        Some(buffers.remove(place))
+    }
 }
