@@ -9,12 +9,12 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 
 ANNOTATE := target/release/annotate
 
-.PHONY: help setup build demo test lint fmt bench fuzz install clean
+.PHONY: help setup build demo test lint fmt bench bench-training check-cuda fuzz install clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name what; do \
-		printf '  make %-8s %s\n' "$$name" "$$what"; done
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name what; do \
+		printf '  make %-14s %s\n' "$$name" "$$what"; done
 
 setup: ## install what is missing (native packages, with apt-get where permitted), or say what is
 	@scripts/setup.sh
@@ -45,6 +45,18 @@ fmt: ## format the code
 
 bench: setup ## measure speed: decoding, detection, classification, the whole pipeline
 	cargo bench --locked
+
+# Network access: PyTorch, into target/pytorch.
+bench-training: ## time training steps beside PyTorch's (downloads PyTorch)
+	@scripts/setup.sh test
+	test -x target/pytorch/bin/python || python3 -m venv target/pytorch
+	target/pytorch/bin/python -c 'import torch' 2>/dev/null || target/pytorch/bin/pip install -q torch==2.15.0 numpy
+	cargo build --release --locked --example train_step
+	target/pytorch/bin/python benches/train_step.py
+
+check-cuda: ## compile all of it for CUDA, without a card (downloads 1.2 GB of toolkit the first time)
+	@scripts/setup.sh lint
+	@scripts/cuda.sh check
 
 # Seconds for each of the readers.
 SECONDS ?= 60

@@ -113,16 +113,24 @@ fn model_with(change: impl Fn(&Path)) -> tempfile::TempDir {
     folder
 }
 
+/// A tensor as it lies in the file: type, shape, bytes.
+type Raw = (safetensors::Dtype, Vec<usize>, Vec<u8>);
+
 /// Rewrites the weights, then the hash in the config, so that only the change itself is wrong.
-fn reweigh(model: &Path, change: impl Fn(&mut std::collections::BTreeMap<String, candle_core::Tensor>)) {
+fn reweigh(model: &Path, change: impl Fn(&mut std::collections::BTreeMap<String, Raw>)) {
     let weights = model.join("model.safetensors");
     let bytes = std::fs::read(&weights).unwrap();
-    let mut tensors = candle_core::safetensors::load_buffer(&bytes, &candle_core::Device::Cpu)
-        .unwrap()
+    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let mut tensors = file
+        .tensors()
         .into_iter()
-        .collect::<std::collections::BTreeMap<_, _>>();
+        .map(|(name, view)| (name, (view.dtype(), view.shape().to_vec(), view.data().to_vec())))
+        .collect();
     change(&mut tensors);
-    let bytes = annotate::model::write_tensors(&tensors, true).unwrap();
+    let views = tensors.iter().map(|(name, (dtype, shape, data))| {
+        (name, safetensors::tensor::TensorView::new(*dtype, shape.clone(), data).unwrap())
+    });
+    let bytes = safetensors::serialize(views, None).unwrap();
     std::fs::write(&weights, &bytes).unwrap();
     let config = std::fs::read_to_string(model.join("config.json")).unwrap();
     let mut config: serde_json::Value = serde_json::from_str(&config).unwrap();
@@ -132,40 +140,66 @@ fn reweigh(model: &Path, change: impl Fn(&mut std::collections::BTreeMap<String,
 
 #[test]
 fn a_model_with_a_fault_is_refused_by_the_tensors_name() {
-    use candle_core::{DType, Device, Tensor};
+    use safetensors::Dtype;
     let name = "classifier.bias";
     let demo = Path::new("assets/demo/demo.mp4");
     let expect = |model: tempfile::TempDir, part: &str| {
         let option = model.path().display().to_string();
         refused(demo, &["--model", &option], 5, &[&option, part]);
     };
+    let with = |raw: Raw, part: &str| {
+        expect(model_with(|m| reweigh(m, |t| drop(t.insert(name.into(), raw.clone())))), part);
+    };
+    let f32s = |values: &[f32]| -> Vec<u8> { values.iter().flat_map(|v| v.to_le_bytes()).collect() };
+    let f16s =
+        |values: &[f32]| -> Vec<u8> { values.iter().flat_map(|v| half::f16::from_f32(*v).to_le_bytes()).collect() };
+    let last = |value: f32| [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, value];
     expect(model_with(|m| reweigh(m, |t| drop(t.remove(name)))), "'classifier.bias' is missing");
+    expect(model_with(|m| reweigh(m, |t| t.clear())), "is missing");
+    with((Dtype::F32, vec![8], f32s(&[0.0; 8])), "'classifier.bias' is of shape [8], the network needs [7]");
+    with((Dtype::F32, vec![1, 7], f32s(&[0.0; 7])), "'classifier.bias' is of shape [1, 7], the network needs [7]");
+    with((Dtype::F32, vec![0], vec![]), "'classifier.bias' is of shape [0], the network needs [7]");
+    with((Dtype::F32, vec![7], f32s(&last(f32::NAN))), "'classifier.bias' holds a value that is not finite (place 6)");
+    with((Dtype::F32, vec![7], f32s(&last(f32::NEG_INFINITY))), "'classifier.bias' holds a value that is not finite");
+    with((Dtype::F16, vec![7], f16s(&last(f32::INFINITY))), "'classifier.bias' holds a value that is not finite");
+    for (dtype, width) in [(Dtype::I64, 8), (Dtype::U8, 1), (Dtype::F64, 8), (Dtype::BOOL, 1), (Dtype::F8_E4M3, 1)] {
+        with((dtype, vec![7], vec![0; 7 * width]), "'classifier.bias' is of type");
+    }
+    let extra = (Dtype::F32, vec![1], f32s(&[0.0]));
     expect(
-        model_with(|m| {
-            reweigh(m, |t| {
-                t.insert(name.into(), Tensor::zeros(8, DType::F32, &Device::Cpu).unwrap());
-            })
-        }),
-        "'classifier.bias' is of shape [8]",
+        model_with(|m| reweigh(m, |t| drop(t.insert("extra".into(), extra.clone())))),
+        "'extra' does not belong to the network",
     );
-    expect(
-        model_with(|m| {
-            reweigh(m, |t| {
-                t.insert(name.into(), Tensor::full(f32::NAN, 7, &Device::Cpu).unwrap());
-            })
-        }),
-        "'classifier.bias' holds a value that is not finite",
-    );
-    expect(
-        model_with(|m| {
-            reweigh(m, |t| {
-                t.insert("extra".into(), Tensor::zeros(1, DType::F32, &Device::Cpu).unwrap());
-            })
-        }),
-        "'extra' does not belong",
-    );
+    let misnamed = model_with(|m| {
+        reweigh(m, |t| {
+            let tensor = t.remove(name).unwrap();
+            t.insert("classifier.offset".into(), tensor);
+        })
+    });
+    expect(misnamed, "'classifier.bias' is missing");
     expect(model_with(|m| std::fs::remove_file(m.join("config.json")).unwrap()), "config.json");
     expect(model_with(|m| std::fs::write(m.join("config.json"), "{").unwrap()), "config.json");
     expect(model_with(|m| std::fs::write(m.join("model.safetensors"), "no weights").unwrap()), "SHA-256");
+    let not_weights = model_with(|m| {
+        std::fs::write(m.join("model.safetensors"), "no weights").unwrap();
+        let config = std::fs::read_to_string(m.join("config.json")).unwrap();
+        let mut config: serde_json::Value = serde_json::from_str(&config).unwrap();
+        config["sha256"] = annotate::model::sha256(b"no weights").into();
+        std::fs::write(m.join("config.json"), config.to_string()).unwrap();
+    });
+    expect(not_weights, "not a safetensors file");
     refused(demo, &["--model", "no-such-model"], 5, &["no-such-model", "default"]);
+}
+
+#[test]
+fn a_card_that_cannot_be_used_is_refused_with_the_way_out() {
+    let demo = Path::new("assets/demo/demo.mp4");
+    for device in ["cuda", "cuda:7"] {
+        let named = format!("--device {}", if device == "cuda" { "cuda:0" } else { device });
+        let reason = match cfg!(feature = "cuda") {
+            true => "no card",
+            false => "built without CUDA",
+        };
+        refused(demo, &["--device", device], 5, &[&named, reason, "--device cpu"]);
+    }
 }

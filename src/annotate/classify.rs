@@ -1,5 +1,7 @@
 //! Probabilities for the faces of several frames at a time.
 
+use std::collections::VecDeque;
+
 use crossbeam_channel::{Receiver, Sender};
 use rayon::ThreadPool;
 use rayon::prelude::*;
@@ -7,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::frame::Sighting;
 use super::span::Lead;
+use crate::infer::kernels::launch::UNDER_WAY;
 use crate::model::Model;
 use crate::timeline::Probabilities;
 
@@ -34,7 +37,8 @@ pub(crate) struct Classified {
 
 /// Classifies frame after frame in order. Frames that have piled up are taken together, up to `batch_size` faces: on the
 /// CPU the faces of a batch are spread over the pool's threads, one network run a face, so that a face's result depends
-/// neither on its neighbours nor on the number of threads; other devices get the batch in one piece.
+/// neither on its neighbours nor on the number of threads; other devices get the batch in one piece, and the next ones
+/// while they work on it.
 pub(super) fn classify(
     model: &Model,
     pool: &ThreadPool,
@@ -42,45 +46,141 @@ pub(super) fn classify(
     from: Receiver<Cropped>,
     to: Sender<Classified>,
 ) -> candle_core::Result<()> {
+    if !model.device().is_cpu() {
+        let start = |inputs: Vec<Vec<f32>>| model.logits(inputs.concat());
+        return classify_ahead(start, |logits| model.calibrated(&logits), batch_size, &from, &to);
+    }
+    let one = |input| model.probabilities(input).map(|all| all[0]);
     while let Ok(first) = from.recv() {
-        let mut frames = vec![first];
-        let faces = |frames: &[Cropped]| -> usize {
-            frames.iter().flat_map(|f| &f.faces).filter(|(_, input)| input.is_some()).count()
-        };
-        while faces(&frames) < batch_size
-            && let Ok(next) = from.try_recv()
-        {
-            frames.push(next);
-        }
-        let mut inputs = Vec::new();
-        let mut sightings = Vec::new();
-        for frame in frames {
-            let mut places = Vec::new();
-            for (sighting, input) in frame.faces {
-                places.push((sighting, input.as_ref().map(|_| inputs.len())));
-                inputs.extend(input);
-            }
-            sightings.push((frame.pts, frame.time_s, frame.begins, places));
-        }
-        let probabilities = probabilities(model, pool, inputs)?;
-        for (pts, time_s, begins, places) in sightings {
-            let faces =
-                places.into_iter().map(|(sighting, place)| (sighting, place.map(|p| probabilities[p]))).collect();
-            if to.send(Classified { pts, time_s, begins, faces }).is_err() {
-                return Ok(());
-            }
+        let (inputs, faces) = batch(first, batch_size, &from);
+        let probabilities: Vec<_> = pool.install(|| inputs.into_par_iter().map(one).collect::<Result<_, _>>())?;
+        if !deliver(faces, &probabilities, &to) {
+            return Ok(());
         }
     }
     Ok(())
 }
 
-fn probabilities(model: &Model, pool: &ThreadPool, inputs: Vec<Vec<f32>>) -> candle_core::Result<Vec<Probabilities>> {
-    if inputs.is_empty() {
-        return Ok(Vec::new());
+/// The faces of some frames, each with its place in the batch of network inputs.
+type Faces = Vec<(i64, f64, Option<Lead>, Vec<(Sighting, Option<usize>)>)>;
+
+/// Puts `first` and the frames that have piled up behind it together, up to `batch_size` faces.
+fn batch(first: Cropped, batch_size: usize, from: &Receiver<Cropped>) -> (Vec<Vec<f32>>, Faces) {
+    let (mut inputs, mut faces) = (Vec::new(), Vec::new());
+    let mut next = Some(first);
+    while let Some(frame) = next {
+        let mut places = Vec::new();
+        for (sighting, input) in frame.faces {
+            places.push((sighting, input.as_ref().map(|_| inputs.len())));
+            inputs.extend(input);
+        }
+        faces.push((frame.pts, frame.time_s, frame.begins, places));
+        next = if inputs.len() < batch_size { from.try_recv().ok() } else { None };
     }
-    if model.device().is_cpu() {
-        let one = |input| model.probabilities(input).map(|all| all[0]);
-        return pool.install(|| inputs.into_par_iter().map(one).collect());
+    (inputs, faces)
+}
+
+/// Hands frames on; `false` where nobody wants them any more.
+fn deliver(faces: Faces, probabilities: &[Probabilities], to: &Sender<Classified>) -> bool {
+    faces.into_iter().all(|(pts, time_s, begins, places)| {
+        let faces = places.into_iter().map(|(sighting, place)| (sighting, place.map(|p| probabilities[p]))).collect();
+        to.send(Classified { pts, time_s, begins, faces }).is_ok()
+    })
+}
+
+/// Starts batches as long as there are frames and fewer than [`UNDER_WAY`] of them are under way, and only then waits for
+/// the oldest: the stages before never wait for the card, and the card finds its next batch ready.
+fn classify_ahead<Started>(
+    start: impl Fn(Vec<Vec<f32>>) -> candle_core::Result<Started>,
+    finish: impl Fn(Started) -> candle_core::Result<Vec<Probabilities>>,
+    batch_size: usize,
+    from: &Receiver<Cropped>,
+    to: &Sender<Classified>,
+) -> candle_core::Result<()> {
+    let mut under_way = VecDeque::new();
+    loop {
+        let next = match under_way.len() {
+            0 => from.recv().ok(),
+            UNDER_WAY.. => None,
+            _ => from.try_recv().ok(),
+        };
+        if let Some(first) = next {
+            let (inputs, faces) = batch(first, batch_size, from);
+            let started = if inputs.is_empty() { None } else { Some(start(inputs)?) };
+            under_way.push_back((started, faces));
+            continue;
+        }
+        let Some((started, faces)) = under_way.pop_front() else { return Ok(()) };
+        let probabilities = started.map(&finish).transpose()?.unwrap_or_default();
+        if !deliver(faces, &probabilities, to) {
+            return Ok(());
+        }
     }
-    model.probabilities(inputs.concat())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use crossbeam_channel::unbounded;
+
+    use super::*;
+    use crate::timeline::Status;
+
+    /// A frame whose faces' inputs are single numbers.
+    fn frame(pts: i64, inputs: &[Option<f32>]) -> Cropped {
+        let sighting = || Sighting {
+            track: 1,
+            status: Status::Ok,
+            face: None,
+            face_score: None,
+            covered: None,
+            source: None,
+            roll_degrees: 0.0,
+            appearance: None,
+        };
+        let faces = inputs.iter().map(|input| (sighting(), input.map(|value| vec![value]))).collect();
+        Cropped { pts, time_s: pts as f64, begins: None, faces }
+    }
+
+    #[test]
+    fn batches_under_way_are_few_and_come_back_in_order() {
+        let (sender, from) = unbounded();
+        let (to, results) = unbounded();
+        for pts in 0..20 {
+            let faces: &[Option<f32>] = match pts % 3 {
+                0 => &[],
+                1 => &[Some(pts as f32)],
+                _ => &[None, Some(pts as f32), Some(-pts as f32)],
+            };
+            sender.send(frame(pts, faces)).unwrap();
+        }
+        drop(sender);
+        let (under_way, most) = (RefCell::new(0), RefCell::new(0));
+        let start = |inputs: Vec<Vec<f32>>| {
+            *under_way.borrow_mut() += 1;
+            let now = *under_way.borrow();
+            most.replace_with(|most| now.max(*most));
+            Ok(inputs)
+        };
+        let finish = |inputs: Vec<Vec<f32>>| {
+            *under_way.borrow_mut() -= 1;
+            Ok(inputs.into_iter().map(|input| [input[0]; 7]).collect())
+        };
+        classify_ahead(start, finish, 2, &from, &to).unwrap();
+        drop(to);
+        assert_eq!(*most.borrow(), UNDER_WAY);
+        let results: Vec<Classified> = results.into_iter().collect();
+        assert_eq!(results.iter().map(|r| r.pts).collect::<Vec<_>>(), (0..20).collect::<Vec<_>>());
+        for result in results {
+            let values: Vec<Option<f32>> = result.faces.iter().map(|(_, p)| p.map(|p| p[0])).collect();
+            let pts = result.pts as f32;
+            let expected = match result.pts % 3 {
+                0 => vec![],
+                1 => vec![Some(pts)],
+                _ => vec![None, Some(pts), Some(-pts)],
+            };
+            assert_eq!(values, expected);
+        }
+    }
 }

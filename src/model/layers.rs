@@ -6,11 +6,11 @@ use candle_core::{Device, Result, Tensor, Var};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-use super::ops;
+use super::ops::{self, Moments, Norm};
 use super::parameters::{Scope, Start};
 use crate::infer::kernels::Activation;
-use crate::infer::kernels::batch_norm::Statistics;
-use crate::infer::{Convolution as PlannedConvolution, Layer, Linear, Reach};
+use crate::infer::kernels::convolution::Reach;
+use crate::infer::{Convolution as PlannedConvolution, Layer, Linear, Reach as PlannedReach};
 
 /// Whether a forward pass belongs to training.
 #[derive(Clone, Copy)]
@@ -68,23 +68,20 @@ impl BatchNorm {
         })
     }
 
-    fn forward(&self, x: &Tensor, phase: Phase) -> Result<Tensor> {
-        match phase {
-            Phase::Inference | Phase::Frozen(_) => {
-                let [mean, variance] = [self.running_mean.to_vec1()?, self.running_variance.to_vec1()?];
-                let statistics = Statistics::new(mean, variance, self.eps);
-                ops::normalise(x, &self.gamma, &self.beta, statistics, self.activation)
-            }
-            Phase::Training(_) | Phase::Again(_) => {
-                let (y, statistics) = ops::normalise_by_batch(x, &self.gamma, &self.beta, self.eps, self.activation)?;
-                if matches!(phase, Phase::Training(_)) {
-                    let rows = (x.elem_count() / self.gamma.elem_count()) as f64;
-                    self.follow(&self.running_mean, &statistics.mean, 1.0)?;
-                    self.follow(&self.running_variance, &statistics.variance, rows / (rows - 1.0).max(1.0))?;
-                }
-                Ok(y)
-            }
-        }
+    /// With the running statistics.
+    fn norm<'a>(&'a self, [mean, variance]: &'a [Tensor; 2]) -> Norm<'a> {
+        Norm { gamma: &self.gamma, beta: &self.beta, mean, variance, eps: self.eps }
+    }
+
+    fn running(&self) -> [Tensor; 2] {
+        [self.running_mean.as_detached_tensor(), self.running_variance.as_detached_tensor()]
+    }
+
+    /// Moves the running statistics towards those of a batch, of `rows` pixels.
+    fn observe(&self, batch: &Moments, rows: usize) -> Result<()> {
+        let rows = rows as f64;
+        self.follow(&self.running_mean, &batch.mean, 1.0)?;
+        self.follow(&self.running_variance, &batch.variance, rows / (rows - 1.0).max(1.0))
     }
 
     /// What each channel is multiplied by and what is added, with the running statistics.
@@ -97,8 +94,7 @@ impl BatchNorm {
     }
 
     /// Moves `running` towards `factor * batch` (the factor makes the variance unbiased, as PyTorch does).
-    fn follow(&self, running: &Var, batch: &[f32], factor: f64) -> Result<()> {
-        let batch = Tensor::new(batch, running.device())?;
+    fn follow(&self, running: &Var, batch: &Tensor, factor: f64) -> Result<()> {
         running.set(&((running.as_detached_tensor() * (1.0 - self.momentum))? + (batch * (factor * self.momentum))?)?)
     }
 }
@@ -172,14 +168,59 @@ impl ConvolutionNorm {
     /// # Errors
     /// If the shapes do not fit.
     pub fn forward(&self, x: &Tensor, phase: Phase) -> Result<Tensor> {
-        let y = match &self.convolution {
-            Convolution::Dense { weights, kernel, stride } => {
-                multiply_pixels(&ops::patches(x, *kernel, *stride)?, weights)?
+        match phase {
+            Phase::Inference => self.infer(x),
+            Phase::Frozen(_) => {
+                let running = self.norm.running();
+                ops::normalise(&self.convolve(x)?, self.norm.norm(&running), self.norm.activation)
             }
-            Convolution::Depthwise { weights, stride } => ops::depthwise(x, weights, *stride)?,
-            Convolution::Pointwise { weights } => multiply_pixels(x, weights)?,
+            Phase::Training(_) | Phase::Again(_) => {
+                let norm = &self.norm;
+                let (y, moments) = match x.device() {
+                    Device::Cpu => self.train_fused(x)?,
+                    _ => {
+                        let z = self.convolve(x)?;
+                        ops::normalise_by_batch(&z, &norm.gamma, &norm.beta, norm.eps, norm.activation)?
+                    }
+                };
+                if matches!(phase, Phase::Training(_)) {
+                    norm.observe(&moments, y.elem_count() / norm.gamma.elem_count())?;
+                }
+                Ok(y)
+            }
+        }
+    }
+
+    fn infer(&self, x: &Tensor) -> Result<Tensor> {
+        let running = self.norm.running();
+        let (norm, activation) = (self.norm.norm(&running), self.norm.activation);
+        match &self.convolution {
+            Convolution::Depthwise { weights, stride } => {
+                ops::depthwise_normalise(x, weights, *stride, norm, activation)
+            }
+            _ => ops::normalise(&self.convolve(x)?, norm, activation),
+        }
+    }
+
+    fn convolve(&self, x: &Tensor) -> Result<Tensor> {
+        match &self.convolution {
+            Convolution::Dense { weights, kernel, stride } => {
+                multiply_pixels(&ops::patches(x, *kernel, *stride)?, weights)
+            }
+            Convolution::Depthwise { weights, stride } => ops::depthwise(x, weights, *stride),
+            Convolution::Pointwise { weights } => multiply_pixels(x, weights),
+        }
+    }
+
+    /// As [`convolve`](Self::convolve) and [`ops::normalise_by_batch`], in one operation.
+    fn train_fused(&self, x: &Tensor) -> Result<(Tensor, Moments)> {
+        let (weights, reach, kernel) = match &self.convolution {
+            Convolution::Dense { weights, kernel, stride } => (weights, Reach::Dense, [*kernel, *stride]),
+            Convolution::Depthwise { weights, stride } => (weights, Reach::Depthwise, [weights.dim(0)?, *stride]),
+            Convolution::Pointwise { weights } => (weights, Reach::Dense, [1, 1]),
         };
-        self.norm.forward(&y, phase)
+        let BatchNorm { gamma, beta, eps, activation, .. } = &self.norm;
+        ops::convolve_normalise(x, weights, [gamma, beta], reach, kernel, *eps, *activation)
     }
 
     /// The same for a plan, with the normalisation folded into the weights.
@@ -189,12 +230,12 @@ impl ConvolutionNorm {
     pub fn planned(&self) -> Result<Layer> {
         let (weights, reach) = match &self.convolution {
             Convolution::Dense { weights, kernel, stride } => {
-                (weights, Reach::Dense { kernel: *kernel, stride: *stride })
+                (weights, PlannedReach::Dense { kernel: *kernel, stride: *stride })
             }
             Convolution::Depthwise { weights, stride } => {
-                (weights, Reach::Depthwise { kernel: weights.dim(0)?, stride: *stride })
+                (weights, PlannedReach::Depthwise { kernel: weights.dim(0)?, stride: *stride })
             }
-            Convolution::Pointwise { weights } => (weights, Reach::Pointwise),
+            Convolution::Pointwise { weights } => (weights, PlannedReach::Pointwise),
         };
         let [scale, bias] = self.norm.folded()?;
         let mut weights = numbers(weights)?;

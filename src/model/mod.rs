@@ -246,7 +246,15 @@ impl Model {
     /// # Errors
     /// As [`logits`](Self::logits).
     pub fn probabilities(&self, pictures: Vec<f32>) -> CandleResult<Vec<crate::timeline::Probabilities>> {
-        let logits = (self.logits(pictures)? / f64::from(self.config.temperature))?;
+        self.calibrated(&self.logits(pictures)?)
+    }
+
+    /// Calibrated probabilities of [`logits`](Self::logits); where a card has not finished them, waits for it.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn calibrated(&self, logits: &Tensor) -> CandleResult<Vec<crate::timeline::Probabilities>> {
+        let logits = (logits / f64::from(self.config.temperature))?;
         let rows: Vec<Vec<f32>> = candle_nn::ops::softmax(&logits, D::Minus1)?.to_vec2()?;
         Ok(rows.into_iter().map(|row| std::array::from_fn(|class| row[class])).collect())
     }

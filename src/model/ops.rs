@@ -1,13 +1,45 @@
 //! Candle operations for what Candle 0.11 has no fast form of, on NHWC tensors, with gradients.
 //!
-//! Candle's grouped convolution loops over channels; these call [`crate::infer::kernels`] instead. On the CPU only.
+//! Candle's grouped convolution loops over channels on every device; these call [`crate::infer::kernels`] instead, on the CPU
+//! and, with the feature `cuda`, on a card, where forward passes also run in half precision.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, Layout, Result, Shape, Storage, Tensor, bail};
+use candle_core::{
+    CpuStorage, CustomOp1, CustomOp2, CustomOp3, Device, InplaceOp2, Layout, Result, Shape, Storage, Tensor, Var, bail,
+};
+#[cfg(feature = "cuda")]
+use candle_core::{CudaStorage, DType, backend::BackendStorage as _, cuda_backend::cudarc::driver::CudaView};
 
 use crate::infer::kernels::batch_norm::{self, Statistics};
+use crate::infer::kernels::convolution::{Convolution, Reach};
+#[cfg(feature = "cuda")]
+use crate::infer::kernels::cuda;
+use crate::infer::kernels::normalised::{Normalised, Saved};
 use crate::infer::kernels::{Activation, Window, depthwise, patches, pool};
+
+/// A kernel's result for the type that `$storage` holds, which is `$T` inside.
+#[cfg(feature = "cuda")]
+macro_rules! by_type {
+    ($storage:expr, $T:ident => $result:expr) => {{
+        let device = $storage.device().clone();
+        match $storage.dtype() {
+            DType::F32 => {
+                type $T = f32;
+                CudaStorage::wrap_cuda_slice($result?, device)
+            }
+            DType::F16 => {
+                type $T = half::f16;
+                CudaStorage::wrap_cuda_slice($result?, device)
+            }
+            DType::BF16 => {
+                type $T = half::bf16;
+                CudaStorage::wrap_cuda_slice($result?, device)
+            }
+            other => bail!("no CUDA kernel for {other:?}"),
+        }
+    }};
+}
 
 /// Depthwise convolution with SAME padding: `x` `[images, height, width, channels]`, `weights`
 /// `[kernel, kernel, channels]`, result `[images, out_height, out_width, channels]`.
@@ -31,17 +63,53 @@ pub fn scale_channels(x: &Tensor, scale: &Tensor) -> Result<Tensor> {
     x.contiguous()?.apply_op2(&scale.contiguous()?, ScaleChannels)
 }
 
-/// Batch normalisation of the last dimension, then `activation`, with known statistics.
-pub fn normalise(
+/// The parts of a batch normalisation, each one number a channel.
+#[derive(Debug, Clone, Copy)]
+pub struct Norm<'a> {
+    /// Factors after the normalisation.
+    pub gamma: &'a Tensor,
+    /// Summands after that.
+    pub beta: &'a Tensor,
+    /// Means.
+    pub mean: &'a Tensor,
+    /// Population variances.
+    pub variance: &'a Tensor,
+    /// Added to the variance.
+    pub eps: f32,
+}
+
+impl Norm<'_> {
+    /// `[4, channels]`.
+    fn stacked(&self) -> Result<Tensor> {
+        Tensor::stack(&[self.gamma, self.beta, &self.mean.detach(), &self.variance.detach()], 0)
+    }
+}
+
+/// Batch normalisation of the last dimension, then `activation`, with known statistics, which have no gradient.
+pub fn normalise(x: &Tensor, norm: Norm<'_>, activation: Activation) -> Result<Tensor> {
+    let op = Normalise { eps: norm.eps, activation, of_batch: false };
+    x.contiguous()?.apply_op2(&norm.stacked()?, op)
+}
+
+/// [`depthwise`] and [`normalise`] in one pass over memory; for inference, without gradients.
+pub fn depthwise_normalise(
     x: &Tensor,
-    gamma: &Tensor,
-    beta: &Tensor,
-    statistics: Statistics,
+    weights: &Tensor,
+    stride: usize,
+    norm: Norm<'_>,
     activation: Activation,
 ) -> Result<Tensor> {
-    let statistics = OnceLock::from(statistics);
-    let op = BatchNorm { eps: 0.0, activation, of_batch: false, statistics: Arc::new(statistics) };
-    x.contiguous()?.apply_op3(gamma, beta, op)
+    let op = DepthwiseNormalise { depthwise: Depthwise { stride }, eps: norm.eps, activation };
+    x.contiguous()?.apply_op3_no_bwd(&weights.contiguous()?, &norm.stacked()?, &op)
+}
+
+/// Means and population variances of a batch, `[channels]` each.
+#[derive(Debug, Clone)]
+pub struct Moments {
+    /// Means.
+    pub mean: Tensor,
+    /// Variances.
+    pub variance: Tensor,
 }
 
 /// As [`normalise`], with the statistics of `x` itself, which are returned beside the result.
@@ -51,12 +119,41 @@ pub fn normalise_by_batch(
     beta: &Tensor,
     eps: f32,
     activation: Activation,
-) -> Result<(Tensor, Statistics)> {
-    let statistics = Arc::new(OnceLock::new());
-    let op = BatchNorm { eps, activation, of_batch: true, statistics: Arc::clone(&statistics) };
-    let y = x.contiguous()?.apply_op3(gamma, beta, op)?;
-    let Some(statistics) = statistics.get() else { bail!("batch statistics are set by the forward pass") };
-    Ok((y, statistics.clone()))
+) -> Result<(Tensor, Moments)> {
+    let x = x.contiguous()?;
+    let moments = x.detach().apply_op1_no_bwd(&ColumnMoments)?;
+    let moments = Moments { mean: moments.get(0)?, variance: moments.get(1)? };
+    let norm = Norm { gamma, beta, mean: &moments.mean, variance: &moments.variance, eps };
+    let y = x.apply_op2(&norm.stacked()?, Normalise { eps, activation, of_batch: true })?;
+    Ok((y, moments))
+}
+
+/// Convolution, [`normalise_by_batch`] and activation in one: `x` `[images, height, width, from]`, `weights` as [`Reach`]
+/// says, `gamma` and `beta` `[to]`; the result is `[images, out_height, out_width, to]`, with the statistics of what the
+/// convolution gave. The same numbers as its three parts one after the other up to rounding, in half the time and memory. On the CPU only.
+#[allow(clippy::too_many_arguments)]
+pub fn convolve_normalise(
+    x: &Tensor,
+    weights: &Tensor,
+    [gamma, beta]: [&Tensor; 2],
+    reach: Reach,
+    [kernel, stride]: [usize; 2],
+    eps: f32,
+    activation: Activation,
+) -> Result<(Tensor, Moments)> {
+    let (_, height, width, from) = x.dims4()?;
+    let convolution = Convolution { reach, window: Window { height, width, kernel, stride }, from, to: gamma.dim(0)? };
+    if weights.elem_count() != convolution.weights() || (reach == Reach::Depthwise && convolution.to != from) {
+        bail!("{:?} convolution of {from} channels to {} met weights of {:?}", reach, convolution.to, weights.dims());
+    }
+    let saved = Arc::new(OnceLock::new());
+    let op = ConvolveNormalise { layer: Normalised { convolution, eps, activation }, saved: Arc::clone(&saved) };
+    // An operation takes three tensors at most.
+    let y = x.contiguous()?.apply_op3(&weights.contiguous()?, &Tensor::stack(&[gamma, beta], 0)?, op)?;
+    let Some(saved) = saved.get() else { bail!("batch statistics are set by the forward pass") };
+    let column = |values: &[f32]| Tensor::new(values, y.device());
+    let moments = Moments { mean: column(&saved.statistics.mean)?, variance: column(&saved.statistics.variance)? };
+    Ok((y, moments))
 }
 
 struct Depthwise {
@@ -64,13 +161,14 @@ struct Depthwise {
 }
 
 impl Depthwise {
-    fn window(&self, x: &Shape, weights: &Shape) -> Result<(usize, usize, Window)> {
+    fn window(&self, x: &Shape, weights: &Shape) -> Result<(Shape, usize, Window)> {
         let (images, height, width, channels) = x.dims4()?;
         let (kernel, _, weight_channels) = weights.dims3()?;
         if weight_channels != channels {
             bail!("depthwise weights for {weight_channels} channels met an input of {channels}");
         }
-        Ok((images, channels, Window { height, width, kernel, stride: self.stride }))
+        let window = Window { height, width, kernel, stride: self.stride };
+        Ok(((images, window.out_height(), window.out_width(), channels).into(), channels, window))
     }
 }
 
@@ -80,17 +178,80 @@ impl CustomOp2 for Depthwise {
     }
 
     fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout, w: &CpuStorage, lw: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (images, channels, window) = self.window(lx.shape(), lw.shape())?;
-        let y = depthwise::forward(slice(x, lx)?, slice(w, lw)?, channels, &window);
-        Ok((CpuStorage::F32(y), (images, window.out_height(), window.out_width(), channels).into()))
+        let (shape, channels, window) = self.window(lx.shape(), lw.shape())?;
+        Ok((CpuStorage::F32(depthwise::forward(slice(x, lx)?, slice(w, lw)?, channels, &window)), shape))
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, x: &CudaStorage, lx: &Layout, w: &CudaStorage, lw: &Layout) -> Result<(CudaStorage, Shape)> {
+        let (shape, channels, window) = self.window(lx.shape(), lw.shape())?;
+        let y =
+            by_type!(x, T => cuda::depthwise::<T>(x.device(), &view(x, lx)?, &view(w, lw)?, None, channels, &window));
+        Ok((y, shape))
     }
 
     fn bwd(&self, x: &Tensor, w: &Tensor, _: &Tensor, dy: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let (_, channels, window) = self.window(x.shape(), w.shape())?;
-        let [dx, dw] = with_slices([x, w, &dy.contiguous()?], |[x, w, dy]| {
-            [depthwise::input_gradient(dy, w, channels, &window), depthwise::weight_gradient(x, dy, channels, &window)]
-        })?;
-        Ok((Some(like(x, dx)?), Some(like(w, dw)?)))
+        let dy = dy.contiguous()?;
+        let dx = dy.apply_op2_no_bwd(w, &DepthwiseInput { window, shape: x.shape().clone() })?;
+        let dw = x.apply_op2_no_bwd(&dy, &DepthwiseWeights { window, channels })?;
+        Ok((Some(dx), Some(dw)))
+    }
+}
+
+/// Gradient of [`Depthwise`] with respect to its input.
+struct DepthwiseInput {
+    window: Window,
+    shape: Shape,
+}
+
+impl CustomOp2 for DepthwiseInput {
+    fn name(&self) -> &'static str {
+        "depthwise-input"
+    }
+
+    fn cpu_fwd(&self, dy: &CpuStorage, ly: &Layout, w: &CpuStorage, lw: &Layout) -> Result<(CpuStorage, Shape)> {
+        let channels = lw.dims()[2];
+        let dx = depthwise::input_gradient(slice(dy, ly)?, slice(w, lw)?, channels, &self.window);
+        Ok((CpuStorage::F32(dx), self.shape.clone()))
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, dy: &CudaStorage, ly: &Layout, w: &CudaStorage, lw: &Layout) -> Result<(CudaStorage, Shape)> {
+        let (channels, window) = (lw.dims()[2], &self.window);
+        let dx =
+            by_type!(dy, T => cuda::depthwise_input::<T>(dy.device(), &view(dy, ly)?, &view(w, lw)?, channels, window));
+        Ok((dx, self.shape.clone()))
+    }
+}
+
+/// Gradient of [`Depthwise`] with respect to its weights.
+struct DepthwiseWeights {
+    window: Window,
+    channels: usize,
+}
+
+impl DepthwiseWeights {
+    fn shape(&self) -> Shape {
+        (self.window.kernel, self.window.kernel, self.channels).into()
+    }
+}
+
+impl CustomOp2 for DepthwiseWeights {
+    fn name(&self) -> &'static str {
+        "depthwise-weights"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout, dy: &CpuStorage, ly: &Layout) -> Result<(CpuStorage, Shape)> {
+        let dw = depthwise::weight_gradient(slice(x, lx)?, slice(dy, ly)?, self.channels, &self.window);
+        Ok((CpuStorage::F32(dw), self.shape()))
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, x: &CudaStorage, lx: &Layout, dy: &CudaStorage, ly: &Layout) -> Result<(CudaStorage, Shape)> {
+        let Self { channels, window } = self;
+        let dw = by_type!(x, T => cuda::depthwise_weights::<T>(x.device(), &view(x, lx)?, &view(dy, ly)?, *channels, window));
+        Ok((dw, self.shape()))
     }
 }
 
@@ -99,17 +260,30 @@ struct Patches {
     stride: usize,
 }
 
+impl Patches {
+    fn window(&self, x: &Shape) -> Result<(Shape, usize, Window)> {
+        let (images, height, width, channels) = x.dims4()?;
+        let window = Window { height, width, kernel: self.kernel, stride: self.stride };
+        let patch = self.kernel * self.kernel * channels;
+        Ok(((images, window.out_height(), window.out_width(), patch).into(), channels, window))
+    }
+}
+
 impl CustomOp1 for Patches {
     fn name(&self) -> &'static str {
         "patches"
     }
 
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (images, height, width, channels) = layout.shape().dims4()?;
-        let window = Window { height, width, kernel: self.kernel, stride: self.stride };
-        let rows = patches::gather(slice(x, layout)?, channels, &window);
-        let patch = self.kernel * self.kernel * channels;
-        Ok((CpuStorage::F32(rows), (images, window.out_height(), window.out_width(), patch).into()))
+        let (shape, channels, window) = self.window(layout.shape())?;
+        Ok((CpuStorage::F32(patches::gather(slice(x, layout)?, channels, &window)), shape))
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, x: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, Shape)> {
+        let (shape, channels, window) = self.window(layout.shape())?;
+        let rows = by_type!(x, T => cuda::patches::<T>(x.device(), &view(x, layout)?, channels, &window));
+        Ok((rows, shape))
     }
 }
 
@@ -126,10 +300,41 @@ impl CustomOp1 for GlobalMean {
         Ok((CpuStorage::F32(means), (images, channels).into()))
     }
 
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, x: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, Shape)> {
+        let (images, height, width, channels) = layout.shape().dims4()?;
+        let (size, values) = ([height * width, channels], x);
+        let means = by_type!(x, T => cuda::pool::<T>(x.device(), cuda::Pooling::Mean, &view(values, layout)?, size));
+        Ok((means, (images, channels).into()))
+    }
+
     fn bwd(&self, x: &Tensor, _: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
-        let (_, height, width, channels) = x.dims4()?;
-        let dx = with_slices([&dy.contiguous()?], |[dy]| pool::mean_gradient(dy, height * width, channels))?;
-        Ok(Some(like(x, dx)?))
+        Ok(Some(dy.contiguous()?.apply_op1_no_bwd(&GlobalMeanInput { shape: x.shape().clone() })?))
+    }
+}
+
+/// Gradient of [`GlobalMean`].
+struct GlobalMeanInput {
+    shape: Shape,
+}
+
+impl CustomOp1 for GlobalMeanInput {
+    fn name(&self) -> &'static str {
+        "global-mean-input"
+    }
+
+    fn cpu_fwd(&self, dy: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let (_, height, width, channels) = self.shape.dims4()?;
+        let dx = pool::mean_gradient(slice(dy, layout)?, height * width, channels);
+        Ok((CpuStorage::F32(dx), self.shape.clone()))
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, dy: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, Shape)> {
+        let (_, height, width, channels) = self.shape.dims4()?;
+        let (size, gradient) = ([height * width, channels], cuda::Pooling::MeanGradient);
+        let dx = by_type!(dy, T => cuda::pool::<T>(dy.device(), gradient, &view(dy, layout)?, size));
+        Ok((dx, self.shape.clone()))
     }
 }
 
@@ -146,58 +351,299 @@ impl CustomOp2 for ScaleChannels {
         Ok((CpuStorage::F32(y), lx.shape().clone()))
     }
 
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, x: &CudaStorage, lx: &Layout, s: &CudaStorage, ls: &Layout) -> Result<(CudaStorage, Shape)> {
+        let (_, height, width, channels) = lx.shape().dims4()?;
+        let size = [height * width, channels];
+        let y = by_type!(x, T => cuda::scale::<T>(x.device(), &view(x, lx)?, &view(s, ls)?, size));
+        Ok((y, lx.shape().clone()))
+    }
+
     fn bwd(&self, x: &Tensor, s: &Tensor, _: &Tensor, dy: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let (_, height, width, channels) = x.dims4()?;
-        let pixels = height * width;
-        let [dx, ds] = with_slices([x, s, &dy.contiguous()?], |[x, s, dy]| {
-            [pool::scale(dy, s, pixels, channels), pool::scale_gradient(x, dy, pixels, channels)]
-        })?;
-        Ok((Some(like(x, dx)?), Some(like(s, ds)?)))
+        let dy = dy.contiguous()?;
+        Ok((Some(dy.apply_op2_no_bwd(s, &Self)?), Some(x.apply_op2_no_bwd(&dy, &ScaleFactors)?)))
     }
 }
 
-struct BatchNorm {
+/// Gradient of [`ScaleChannels`] with respect to the factors.
+struct ScaleFactors;
+
+impl CustomOp2 for ScaleFactors {
+    fn name(&self) -> &'static str {
+        "scale-factors"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout, dy: &CpuStorage, ly: &Layout) -> Result<(CpuStorage, Shape)> {
+        let (images, height, width, channels) = lx.shape().dims4()?;
+        let gradient = pool::scale_gradient(slice(x, lx)?, slice(dy, ly)?, height * width, channels);
+        Ok((CpuStorage::F32(gradient), (images, channels).into()))
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, x: &CudaStorage, lx: &Layout, dy: &CudaStorage, ly: &Layout) -> Result<(CudaStorage, Shape)> {
+        let (images, height, width, channels) = lx.shape().dims4()?;
+        let size = [height * width, channels];
+        let gradient = by_type!(x, T => cuda::scale_gradient::<T>(x.device(), &view(x, lx)?, &view(dy, ly)?, size));
+        Ok((gradient, (images, channels).into()))
+    }
+}
+
+/// Means and population variances of the last dimension: `[2, channels]`, always f32.
+struct ColumnMoments;
+
+impl CustomOp1 for ColumnMoments {
+    fn name(&self) -> &'static str {
+        "column-moments"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let channels = last(layout);
+        let statistics = Statistics::of(slice(x, layout)?, channels, 0.0);
+        Ok((CpuStorage::F32([statistics.mean, statistics.variance].concat()), (2, channels).into()))
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, x: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, Shape)> {
+        let (channels, device) = (last(layout), x.device());
+        let moments = match x.dtype() {
+            DType::F32 => cuda::moments(device, &view::<f32>(x, layout)?, channels)?,
+            DType::F16 => cuda::moments(device, &view::<half::f16>(x, layout)?, channels)?,
+            DType::BF16 => cuda::moments(device, &view::<half::bf16>(x, layout)?, channels)?,
+            other => bail!("no CUDA kernel for {other:?}"),
+        };
+        Ok((CudaStorage::wrap_cuda_slice(moments, device.clone()), (2, channels).into()))
+    }
+}
+
+/// Of `x` and `[4, channels]`: gamma, beta, mean, variance.
+struct Normalise {
+    eps: f32,
+    activation: Activation,
+    /// Whether the statistics are those of `x` and move with it.
+    of_batch: bool,
+}
+
+impl Normalise {
+    fn parts<'a>(&self, norm: &'a [f32]) -> ([&'a [f32]; 2], Statistics) {
+        let (affine, statistics) = norm.split_at(norm.len() / 2);
+        let (mean, variance) = statistics.split_at(norm.len() / 4);
+        (affine.split_at(norm.len() / 4).into(), Statistics::new(mean.into(), variance.into(), self.eps))
+    }
+}
+
+impl CustomOp2 for Normalise {
+    fn name(&self) -> &'static str {
+        "batch-norm-activation"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout, norm: &CpuStorage, ln: &Layout) -> Result<(CpuStorage, Shape)> {
+        let ([gamma, beta], statistics) = self.parts(slice(norm, ln)?);
+        let y = batch_norm::forward(slice(x, lx)?, gamma, beta, &statistics, self.activation);
+        Ok((CpuStorage::F32(y), lx.shape().clone()))
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, x: &CudaStorage, lx: &Layout, norm: &CudaStorage, ln: &Layout) -> Result<(CudaStorage, Shape)> {
+        let norm = view(norm, ln)?;
+        let epilogue = cuda::Epilogue { norm: &norm, eps: self.eps, activation: self.activation };
+        let y = by_type!(x, T => cuda::normalise::<T>(x.device(), &view(x, lx)?, epilogue));
+        Ok((y, lx.shape().clone()))
+    }
+
+    fn bwd(&self, x: &Tensor, norm: &Tensor, _: &Tensor, dy: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let Self { eps, activation, of_batch } = *self;
+        let gradients =
+            x.apply_op3_no_bwd(norm, &dy.contiguous()?, &NormaliseGradients { eps, activation, of_batch })?;
+        let (count, channels) = (x.elem_count(), norm.dim(1)?);
+        let dx = gradients.narrow(0, 0, count)?.reshape(x.shape())?;
+        let affine = gradients.narrow(0, count, 2 * channels)?.reshape((2, channels))?;
+        Ok((Some(dx), Some(Tensor::cat(&[&affine, &affine.zeros_like()?], 0)?)))
+    }
+}
+
+/// Gradients of [`Normalise`] with respect to x, gamma and beta, in one row, since an operation gives one tensor.
+struct NormaliseGradients {
     eps: f32,
     activation: Activation,
     of_batch: bool,
-    /// Given, or set by the forward pass and read by the backward pass.
-    statistics: Arc<OnceLock<Statistics>>,
 }
 
-impl CustomOp3 for BatchNorm {
+impl CustomOp3 for NormaliseGradients {
     fn name(&self) -> &'static str {
-        "batch-norm-activation"
+        "batch-norm-activation-gradients"
     }
 
     fn cpu_fwd(
         &self,
         x: &CpuStorage,
         lx: &Layout,
-        gamma: &CpuStorage,
-        lg: &Layout,
-        beta: &CpuStorage,
-        lb: &Layout,
+        norm: &CpuStorage,
+        ln: &Layout,
+        dy: &CpuStorage,
+        ly: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let (x, gamma, beta) = (slice(x, lx)?, slice(gamma, lg)?, slice(beta, lb)?);
-        let statistics = self.statistics.get_or_init(|| Statistics::of(x, gamma.len(), self.eps));
-        let y = batch_norm::forward(x, gamma, beta, statistics, self.activation);
-        Ok((CpuStorage::F32(y), lx.shape().clone()))
+        let Self { eps, activation, of_batch } = *self;
+        let ([gamma, beta], statistics) = Normalise { eps, activation, of_batch }.parts(slice(norm, ln)?);
+        let (x, dy) = (slice(x, lx)?, slice(dy, ly)?);
+        let gradients = batch_norm::backward(x, dy, gamma, beta, &statistics, activation, of_batch);
+        let row = [gradients.x, gradients.gamma, gradients.beta].concat();
+        let length = row.len();
+        Ok((CpuStorage::F32(row), length.into()))
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        x: &CudaStorage,
+        lx: &Layout,
+        norm: &CudaStorage,
+        ln: &Layout,
+        dy: &CudaStorage,
+        ly: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        let norm = view(norm, ln)?;
+        let epilogue = cuda::Epilogue { norm: &norm, eps: self.eps, activation: self.activation };
+        let row = cuda::normalise_gradients(x.device(), &view(x, lx)?, &view(dy, ly)?, epilogue, self.of_batch)?;
+        let length = row.len();
+        Ok((CudaStorage::wrap_cuda_slice(row, x.device().clone()), length.into()))
+    }
+}
+
+struct DepthwiseNormalise {
+    depthwise: Depthwise,
+    eps: f32,
+    activation: Activation,
+}
+
+impl CustomOp3 for DepthwiseNormalise {
+    fn name(&self) -> &'static str {
+        "depthwise-batch-norm-activation"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        lx: &Layout,
+        weights: &CpuStorage,
+        lw: &Layout,
+        norm: &CpuStorage,
+        ln: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let (z, shape) = self.depthwise.cpu_fwd(x, lx, weights, lw)?;
+        let normalise = Normalise { eps: self.eps, activation: self.activation, of_batch: false };
+        normalise.cpu_fwd(&z, &Layout::contiguous(shape), norm, ln)
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        x: &CudaStorage,
+        lx: &Layout,
+        weights: &CudaStorage,
+        lw: &Layout,
+        norm: &CudaStorage,
+        ln: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        let (shape, channels, window) = self.depthwise.window(lx.shape(), lw.shape())?;
+        let norm = view(norm, ln)?;
+        let epilogue = Some(cuda::Epilogue { norm: &norm, eps: self.eps, activation: self.activation });
+        let y = by_type!(x, T => {
+            cuda::depthwise::<T>(x.device(), &view(x, lx)?, &view(weights, lw)?, epilogue, channels, &window)
+        });
+        Ok((y, shape))
+    }
+}
+
+struct ConvolveNormalise {
+    layer: Normalised,
+    /// Set by the forward pass and read by the backward pass.
+    saved: Arc<OnceLock<Saved>>,
+}
+
+impl CustomOp3 for ConvolveNormalise {
+    fn name(&self) -> &'static str {
+        "convolution-batch-norm-activation"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        lx: &Layout,
+        weights: &CpuStorage,
+        lw: &Layout,
+        affine: &CpuStorage,
+        la: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let Convolution { window, to, .. } = self.layer.convolution;
+        let (gamma, beta) = slice(affine, la)?.split_at(to);
+        let (y, saved) = self.layer.forward(slice(x, lx)?, slice(weights, lw)?, gamma, beta);
+        if self.saved.set(saved).is_err() {
+            bail!("a second forward pass");
+        }
+        Ok((CpuStorage::F32(y), (lx.dims()[0], window.out_height(), window.out_width(), to).into()))
     }
 
     fn bwd(
         &self,
         x: &Tensor,
-        gamma: &Tensor,
-        beta: &Tensor,
+        weights: &Tensor,
+        affine: &Tensor,
         _: &Tensor,
         dy: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let Some(statistics) = self.statistics.get() else { bail!("backward pass before the forward pass") };
-        let gradients = with_slices([x, gamma, beta, &dy.contiguous()?], |[x, gamma, beta, dy]| {
-            batch_norm::backward(x, dy, gamma, beta, statistics, self.activation, self.of_batch)
+        let Some(saved) = self.saved.get() else { bail!("backward pass before the forward pass") };
+        let wanted = [x.track_op(), weights.track_op()];
+        let gradients = read([x, weights, affine, &dy.contiguous()?], |[x, weights, affine, dy]| {
+            let (gamma, beta) = affine.split_at(self.layer.convolution.to);
+            self.layer.backward(x, weights, gamma, beta, saved, dy, wanted)
         })?;
-        Ok((Some(like(x, gradients.x)?), Some(like(gamma, gradients.gamma)?), Some(like(beta, gradients.beta)?)))
+        let d_affine = [gradients.gamma, gradients.beta].concat();
+        Ok((
+            gradients.x.map(|dx| like(x, dx)).transpose()?,
+            gradients.weights.map(|dw| like(weights, dw)).transpose()?,
+            Some(like(affine, d_affine)?),
+        ))
     }
+}
+
+/// `values` as a tensor of `shape` on a card, by a copy that runs while the CPU goes on.
+///
+/// # Errors
+/// If the device fails.
+#[cfg(feature = "cuda")]
+pub fn uploaded(values: &[f32], shape: &Shape, device: &Device, uploader: &cuda::Uploader) -> Result<Tensor> {
+    // Candle takes storage from outside only as the result of an operation; what it is applied to does not matter.
+    let anything = Tensor::zeros(1, DType::F32, device)?;
+    let all = anything.apply_op1_no_bwd(&Upload { values, uploader })?;
+    all.narrow(0, 0, shape.elem_count())?.reshape(shape)
+}
+
+#[cfg(feature = "cuda")]
+struct Upload<'a> {
+    values: &'a [f32],
+    uploader: &'a cuda::Uploader,
+}
+
+#[cfg(feature = "cuda")]
+impl CustomOp1 for Upload<'_> {
+    fn name(&self) -> &'static str {
+        "upload"
+    }
+
+    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
+        Ok((CpuStorage::F32(self.values.to_vec()), self.values.len().into()))
+    }
+
+    fn cuda_fwd(&self, anything: &CudaStorage, _: &Layout) -> Result<(CudaStorage, Shape)> {
+        let device = anything.device();
+        let copy = self.uploader.upload(device, self.values)?;
+        let length = copy.len();
+        Ok((CudaStorage::wrap_cuda_slice(copy, device.clone()), length.into()))
+    }
+}
+
+fn last(layout: &Layout) -> usize {
+    layout.dims().last().copied().unwrap_or(1)
 }
 
 fn like(tensor: &Tensor, values: Vec<f32>) -> Result<Tensor> {
@@ -205,27 +651,78 @@ fn like(tensor: &Tensor, values: Vec<f32>) -> Result<Tensor> {
 }
 
 fn slice<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
-    let values = storage.as_slice::<f32>()?;
+    let (start, end) = offsets(layout)?;
+    Ok(&storage.as_slice::<f32>()?[start..end])
+}
+
+#[cfg(feature = "cuda")]
+fn view<'a, T: cuda::Element>(storage: &'a CudaStorage, layout: &Layout) -> Result<CudaView<'a, T>> {
+    let (start, end) = offsets(layout)?;
+    Ok(storage.as_cuda_slice::<T>()?.slice(start..end))
+}
+
+fn offsets(layout: &Layout) -> Result<(usize, usize)> {
     match layout.contiguous_offsets() {
-        Some((start, end)) => Ok(&values[start..end]),
+        Some(offsets) => Ok(offsets),
         None => bail!("expected a contiguous tensor, got strides {:?}", layout.stride()),
     }
 }
 
-/// Calls `f` with the tensors' values, without copying them.
-fn with_slices<const N: usize, R>(tensors: [&Tensor; N], f: impl FnOnce([&[f32]; N]) -> R) -> Result<R> {
-    let guards = tensors.map(Tensor::storage_and_layout);
+/// Calls `f` with the values of contiguous tensors; those on the CPU are not copied.
+///
+/// # Errors
+/// If a tensor is not contiguous or not f32, or the device fails.
+pub fn read<const N: usize, R>(tensors: [&Tensor; N], f: impl FnOnce([&[f32]; N]) -> R) -> Result<R> {
+    let here = tensors.map(|tensor| tensor.to_device(&Device::Cpu));
+    let mut guards = Vec::with_capacity(N);
+    for tensor in &here {
+        match tensor {
+            Ok(tensor) => guards.push(tensor.storage_and_layout()),
+            Err(e) => bail!("{e}"),
+        }
+    }
     let mut slices: [&[f32]; N] = [&[]; N];
     for (slot, (storage, layout)) in slices.iter_mut().zip(&guards) {
-        let Storage::Cpu(storage) = &**storage else { bail!("this operation runs on the CPU only") };
+        let Storage::Cpu(storage) = &**storage else { bail!("a tensor moved to the CPU is on the CPU") };
         *slot = slice(storage, layout)?;
     }
     Ok(f(slices))
 }
 
+/// Calls `f` with the values of `target`, to change them, and of `other`, of the same size. On the CPU they are changed in
+/// place; from a card they are fetched and brought back.
+///
+/// # Errors
+/// As [`read`].
+pub fn change(target: &Var, other: &Tensor, mut f: impl FnMut(&mut [f32], &[f32])) -> Result<()> {
+    let other = other.contiguous()?;
+    if target.device().is_cpu() {
+        return target.inplace_op2(&other, &Change(Mutex::new(f)));
+    }
+    let mut values = target.flatten_all()?.to_vec1::<f32>()?;
+    read([&other], |[other]| f(&mut values, other))?;
+    target.set(&Tensor::from_vec(values, target.shape(), target.device())?)
+}
+
+struct Change<F>(Mutex<F>);
+
+impl<F: FnMut(&mut [f32], &[f32])> InplaceOp2 for Change<F> {
+    fn name(&self) -> &'static str {
+        "change"
+    }
+
+    fn cpu_fwd(&self, target: &mut CpuStorage, lt: &Layout, other: &CpuStorage, lo: &Layout) -> Result<()> {
+        let (CpuStorage::F32(values), Some((start, end))) = (target, lt.contiguous_offsets()) else {
+            bail!("expected a contiguous f32 tensor");
+        };
+        let mut f = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        f(&mut values[start..end], slice(other, lo)?);
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use candle_core::{Device, Var};
     use rand::{RngExt, SeedableRng};
     use rand_chacha::ChaCha8Rng;
 
@@ -287,8 +784,67 @@ mod tests {
     fn batch_norm_gradients_agree_with_finite_differences() {
         let inputs = [random((2, 3, 3, 2), 1), random(2, 2), random(2, 3)];
         check_gradients(&inputs, |i| normalise_by_batch(&i[0], &i[1], &i[2], 1e-3, Activation::Silu).unwrap().0);
-        let statistics = Statistics::new(vec![0.1, -0.2], vec![0.5, 2.0], 1e-3);
-        check_gradients(&inputs, |i| normalise(&i[0], &i[1], &i[2], statistics.clone(), Activation::Silu).unwrap());
+        let [mean, variance] = [[0.1f32, -0.2], [0.5, 2.0]].map(|values| Tensor::new(&values, &Device::Cpu).unwrap());
+        check_gradients(&inputs, |i| {
+            let norm = Norm { gamma: &i[1], beta: &i[2], mean: &mean, variance: &variance, eps: 1e-3 };
+            normalise(&i[0], norm, Activation::Silu).unwrap()
+        });
+    }
+
+    fn difference(a: &Tensor, b: &Tensor) -> f32 {
+        (a - b).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap()
+    }
+
+    #[test]
+    fn a_fused_layer_is_its_parts_one_after_the_other() {
+        for (inputs, reach, [kernel, stride]) in layers() {
+            let [x, weights, gamma, beta] = &inputs[..] else { unreachable!() };
+            let act = Activation::Relu6;
+            let z = match reach {
+                Reach::Depthwise => depthwise(x, weights, stride).unwrap(),
+                Reach::Dense => {
+                    let rows = patches(x, kernel, stride).unwrap();
+                    let (images, height, width, patch) = rows.dims4().unwrap();
+                    let z = rows.reshape(((), patch)).unwrap().matmul(weights).unwrap();
+                    z.reshape((images, height, width, ())).unwrap()
+                }
+            };
+            let (parts, moments) = normalise_by_batch(&z, gamma, beta, 1e-3, act).unwrap();
+            let (fused, fused_moments) =
+                convolve_normalise(x, weights, [gamma, beta], reach, [kernel, stride], 1e-3, act).unwrap();
+            assert!(difference(&parts, &fused) < 1e-4, "{reach:?} {kernel} {stride}");
+            assert!(difference(&moments.mean, &fused_moments.mean) < 1e-5);
+            assert!(difference(&moments.variance, &fused_moments.variance) < 1e-5);
+            let norm = Norm { gamma, beta, mean: &moments.mean, variance: &moments.variance, eps: 1e-3 };
+            if reach == Reach::Depthwise {
+                let inference = depthwise_normalise(x, weights, stride, norm, act).unwrap();
+                assert!(difference(&parts, &inference) < 1e-5);
+            }
+        }
+    }
+
+    /// Every kind of layer, on pictures of both parities and channels that fill blocks of every width.
+    fn layers() -> impl Iterator<Item = (Vec<Tensor>, Reach, [usize; 2])> {
+        let shapes = [(1, 1), (3, 1), (3, 2), (5, 2)];
+        [(Reach::Dense, 3, 5), (Reach::Depthwise, 3, 3)].into_iter().flat_map(move |(reach, from, to)| {
+            shapes.into_iter().map(move |(kernel, stride)| {
+                let weights = match reach {
+                    Reach::Dense => random((kernel * kernel * from, to), 2),
+                    Reach::Depthwise => random((kernel, kernel, from), 2),
+                };
+                let inputs = vec![random((2, 5, 4, from), 1), weights, random(to, 3), random(to, 4)];
+                (inputs, reach, [kernel, stride])
+            })
+        })
+    }
+
+    #[test]
+    fn fused_layers_gradients_agree_with_finite_differences() {
+        for (inputs, reach, kernel) in layers() {
+            check_gradients(&inputs, |i| {
+                convolve_normalise(&i[0], &i[1], [&i[2], &i[3]], reach, kernel, 1e-1, Activation::Silu).unwrap().0
+            });
+        }
     }
 
     #[test]
@@ -306,8 +862,7 @@ mod tests {
         let x = x.permute((0, 3, 1, 2)).unwrap().contiguous().unwrap();
         let w = w.permute((2, 0, 1)).unwrap().unsqueeze(1).unwrap().contiguous().unwrap();
         let theirs = x.conv2d(&w, 1, 1, 1, 19).unwrap().permute((0, 2, 3, 1)).unwrap();
-        let difference = (ours - theirs).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
-        assert!(difference < 1e-5, "{difference}");
+        assert!(difference(&ours, &theirs) < 1e-5);
     }
 
     #[test]

@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use candle_core::{Result, Tensor, Var};
 
+use crate::infer::kernels::update;
+use crate::model::ops;
+
 /// The exponential moving average of tensors.
 pub struct Average {
     tensors: BTreeMap<String, Vec<f32>>,
@@ -31,10 +34,7 @@ impl Average {
     pub fn update(&mut self, variables: &BTreeMap<String, Var>, step: u64) -> Result<()> {
         let decay = self.decay.min((1 + step) as f64 / (10 + step) as f64) as f32;
         for (name, average) in &mut self.tensors {
-            let now = variables[name].flatten_all()?.to_vec1::<f32>()?;
-            for (average, now) in average.iter_mut().zip(now) {
-                *average = decay * *average + (1.0 - decay) * now;
-            }
+            ops::read([&variables[name]], |[now]| update::average(average, now, decay))?;
         }
         Ok(())
     }

@@ -6,6 +6,7 @@ use candle_core::backprop::GradStore;
 use candle_core::{Device, Result, Tensor, Var};
 
 use super::recipe::{Optimiser as Settings, Rule};
+use crate::infer::kernels::update;
 
 /// Decay of the gradients' first moment.
 const BETA1: f64 = 0.9;
@@ -108,8 +109,6 @@ impl Optimiser {
         let Settings { kind, weight_decay, momentum, nesterov, .. } = self.settings;
         let correction1 = 1.0 - BETA1.powf(self.steps as f64);
         let correction2 = 1.0 - BETA2.powf(self.steps as f64);
-        let (b1, b2) = (BETA1 as f32, BETA2 as f32);
-        let root = (1.0 / correction2) as f32;
         for variable in &mut self.variables {
             let Some(gradient) = gradients.0.get(&variable.name) else { continue };
             let mut values = variable.var.flatten_all()?.to_vec1::<f32>()?;
@@ -128,14 +127,21 @@ impl Optimiser {
                     }
                 }
                 Rule::Adam | Rule::Adamw => {
-                    let rate = (rate / correction1) as f32;
-                    let moments = variable.first.iter_mut().zip(&mut variable.second);
-                    for ((value, g), (first, second)) in values.iter_mut().zip(gradient).zip(moments) {
-                        let g = g + inside * *value;
-                        *first = b1 * *first + (1.0 - b1) * g;
-                        *second = b2 * *second + (1.0 - b2) * g * g;
-                        *value = keep * *value - rate * *first / ((*second * root).sqrt() + EPS);
-                    }
+                    let step = update::AdamW {
+                        betas: [BETA1 as f32, BETA2 as f32],
+                        rate: (rate / correction1) as f32,
+                        second_correction: (1.0 / correction2) as f32,
+                        eps: EPS,
+                        keep,
+                    };
+                    let decayed: Vec<f32>;
+                    let gradient = if inside == 0.0 {
+                        &gradient[..]
+                    } else {
+                        decayed = gradient.iter().zip(&values).map(|(g, value)| g + inside * value).collect();
+                        &decayed[..]
+                    };
+                    step.step(&mut values, gradient, [&mut variable.first[..], &mut variable.second[..]]);
                 }
             }
             variable.var.set(&Tensor::from_vec(values, variable.var.shape(), variable.var.device())?)?;

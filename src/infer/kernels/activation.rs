@@ -17,6 +17,11 @@ pub enum Activation {
 }
 
 impl Activation {
+    /// Its place in the list above, by which the CUDA kernels know it.
+    pub fn number(self) -> u32 {
+        self as u32
+    }
+
     /// The activation of `z`.
     #[inline(always)]
     pub fn apply(self, z: f32) -> f32 {

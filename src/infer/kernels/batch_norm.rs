@@ -38,7 +38,7 @@ impl Statistics {
     }
 
     /// Per channel, the factor and the summand that normalise, then scale by `gamma` and shift by `beta`.
-    fn factor_and_summand(&self, gamma: &[f32], beta: &[f32]) -> (Vec<f32>, Vec<f32>) {
+    pub(super) fn factor_and_summand(&self, gamma: &[f32], beta: &[f32]) -> (Vec<f32>, Vec<f32>) {
         let factor: Vec<f32> = gamma.iter().zip(&self.inverse_deviation).map(|(g, d)| g * d).collect();
         let summand = beta.iter().zip(&self.mean).zip(&factor).map(|((b, m), f)| b - m * f).collect();
         (factor, summand)

@@ -37,6 +37,11 @@ impl Window {
         self.padding_before(self.width, self.out_width())
     }
 
+    /// Pixels outside the picture above the first row and left of the first column.
+    pub fn padding(&self) -> [usize; 2] {
+        [self.top(), self.left()]
+    }
+
     fn padding_before(&self, size: usize, out: usize) -> usize {
         ((out - 1) * self.stride + self.kernel).saturating_sub(size) / 2
     }
@@ -51,6 +56,57 @@ impl Window {
     #[inline(always)]
     pub fn columns(&self, out_column: usize) -> impl Iterator<Item = (usize, usize)> {
         taps(self.width, self.left(), self.kernel, out_column * self.stride)
+    }
+
+    /// [`rows`](Self::rows) of all output rows.
+    pub fn row_taps(&self) -> Taps {
+        Taps((0..self.out_height()).map(|row| self.rows(row).collect()).collect())
+    }
+
+    /// [`columns`](Self::columns) of all output columns.
+    pub fn column_taps(&self) -> Taps {
+        Taps((0..self.out_width()).map(|column| self.columns(column).collect()).collect())
+    }
+}
+
+/// For each place of the output along one side, the pairs (input index, kernel index) that it sums over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Taps(Vec<Vec<(usize, usize)>>);
+
+impl Taps {
+    /// Places of the output.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is no output.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The pairs of output `place`.
+    pub fn of(&self, place: usize) -> &[(usize, usize)] {
+        &self.0[place]
+    }
+
+    /// For each of `size` places of the input, the pairs (output index, kernel index) that it goes into.
+    pub fn reversed(&self, size: usize) -> Self {
+        let mut reversed = vec![Vec::new(); size];
+        for (output, taps) in self.0.iter().enumerate() {
+            for (input, kernel) in taps {
+                reversed[*input].push((output, *kernel));
+            }
+        }
+        Self(reversed)
+    }
+
+    /// The places of the output that kernel index `kernel` takes part in, which follow each other, and the input index
+    /// of the first of them; from one to the next the input moves by the stride.
+    pub fn under(&self, kernel: usize) -> (std::ops::Range<usize>, usize) {
+        let input = |place: usize| self.0[place].iter().find(|(_, k)| *k == kernel).map(|(input, _)| *input);
+        let Some(first) = (0..self.len()).find(|place| input(*place).is_some()) else { return (0..0, 0) };
+        let count = (first..self.len()).take_while(|place| input(*place).is_some()).count();
+        (first..first + count, input(first).unwrap_or(0))
     }
 }
 
@@ -74,6 +130,29 @@ mod tests {
         {
             let window = Window { height: size, width: size, kernel, stride };
             assert_eq!(window.padding_before(size, window.out_height()), before, "{size} {kernel} {stride}");
+        }
+    }
+
+    #[test]
+    fn reversed_taps_name_the_same_products() {
+        for size in 1..9 {
+            for (kernel, stride) in [(1, 1), (3, 1), (3, 2), (5, 1), (5, 2), (7, 3)] {
+                let taps = Window { height: size, width: 1, kernel, stride }.row_taps();
+                let products = |taps: &Taps, swap: bool| -> std::collections::BTreeSet<[usize; 3]> {
+                    (0..taps.len())
+                        .flat_map(|place| taps.of(place).iter().map(move |(other, kernel)| (place, *other, *kernel)))
+                        .map(|(a, b, kernel)| if swap { [b, a, kernel] } else { [a, b, kernel] })
+                        .collect()
+                };
+                assert_eq!(products(&taps, false), products(&taps.reversed(size), true));
+                let by_kernel = (0..kernel)
+                    .flat_map(|k| {
+                        let (places, start) = taps.under(k);
+                        places.enumerate().map(move |(step, place)| [place, start + step * stride, k])
+                    })
+                    .collect();
+                assert_eq!(products(&taps, false), by_kernel);
+            }
         }
     }
 

@@ -1,0 +1,56 @@
+//! Times training steps of the seed's MobileNetV1: forward, loss, backward, AdamW. `benches/train_step.py` sets it beside
+//! PyTorch.
+//!
+//!     cargo run --release --example train_step -- SIDE COLOURS BATCH
+//!
+//! reads a number of steps a line and answers each with the seconds one of them took on average; `RAYON_NUM_THREADS` sets
+//! the threads.
+
+use std::io::BufRead as _;
+use std::sync::Mutex;
+use std::time::Instant;
+
+use annotate::model::mobilenet::MobileNetConfig;
+use annotate::model::parameters::seeded;
+use annotate::model::{Architecture, Colours, Network, Parameters, Phase, Purpose};
+use annotate::train::optim::AdamW;
+use annotate::train::recipe::Optimiser;
+use anyhow::Context as _;
+use candle_core::{D, Device, Tensor};
+use rand::RngExt as _;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> anyhow::Result<()> {
+    let numbers = std::env::args().skip(1).map(|a| a.parse()).collect::<Result<Vec<usize>, _>>()?;
+    let [side, colours, batch] = numbers[..] else { anyhow::bail!("usage: train_step SIDE COLOURS BATCH") };
+    let colours = if colours == 1 { Colours::Luma } else { Colours::Rgb };
+    let device = Device::Cpu;
+    let parameters = Parameters::new(Purpose::Training { seed: 1 }, &device);
+    let network = Network::new(&parameters, &Architecture::MobilenetV1(MobileNetConfig::seed()), colours)?;
+    let settings = Optimiser { learning_rate: 1e-3, weight_decay: 0.01, warm_up_epochs: 0.0 };
+    let mut optimiser = AdamW::new(parameters.variables(), &settings);
+
+    let mut random = seeded(1, "pictures");
+    let count = batch * side * side * colours.count();
+    let pictures: Vec<f32> = (0..count).map(|_| random.random_range(-1.0..1.0)).collect();
+    let pictures = Tensor::from_vec(pictures, (batch, side, side, colours.count()), &device)?;
+    let targets: Vec<f32> = (0..batch * 7).map(|place| f32::from(place % 7 == place / 7 % 7)).collect();
+    let targets = Tensor::from_vec(targets, (batch, 7), &device)?;
+    let dropout = Mutex::new(seeded(1, "dropout"));
+
+    for line in std::io::stdin().lock().lines() {
+        let steps: u32 = line?.trim().parse().context("a number of steps a line")?;
+        let started = Instant::now();
+        for _ in 0..steps {
+            let logits = network.forward(&pictures, Phase::Training(&dropout))?;
+            let log_probabilities = candle_nn::ops::log_softmax(&logits, D::Minus1)?;
+            let loss = (log_probabilities * &targets)?.sum(D::Minus1)?.neg()?.mean_all()?;
+            anyhow::ensure!(loss.to_scalar::<f32>()?.is_finite(), "the loss left the numbers");
+            optimiser.step(&loss.backward()?, settings.learning_rate)?;
+        }
+        println!("{}", started.elapsed().as_secs_f64() / f64::from(steps));
+    }
+    Ok(())
+}
