@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::Instant;
 
@@ -10,6 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::Failure;
 use super::device::DeviceChoice;
+use super::limits::{Watchdog, limit_memory};
 use super::output::{self, Outputs};
 use super::progress::{Progress, ProgressChoice};
 use super::settings::Options;
@@ -87,6 +89,12 @@ pub struct Arguments {
     /// Largest picture accepted, pixels
     #[arg(long, value_name = "PIXELS")]
     max_pixels: Option<u64>,
+    /// Most memory, MiB of address space; 0 for no limit. 8 GiB and 256 MiB a core if not given (none with CUDA)
+    #[arg(long, value_name = "MIB")]
+    max_memory: Option<u64>,
+    /// How long a stream may keep silent: then it counts as lost, and what was seen is written; 0 for ever
+    #[arg(long, value_name = "SECONDS")]
+    stall_timeout: Option<f64>,
     /// Accept network addresses as inputs
     #[arg(long)]
     allow_url: bool,
@@ -159,6 +167,8 @@ impl Arguments {
         set(&mut flags, "threads", json!(self.threads));
         set(&mut flags, "batch_size", json!(self.batch_size));
         set(&mut flags, "progress", json!(self.progress));
+        set(&mut flags, "max_memory", json!(self.max_memory));
+        set(&mut flags, "stall_timeout", json!(self.stall_timeout));
         set(&mut annotation, "start_s", json!(self.start));
         set(&mut annotation, "end_s", json!(self.end));
         set(&mut annotation, "deinterlace", json!(self.deinterlace));
@@ -193,13 +203,13 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     {
         return Err(Failure::Usage(format!("--end {end} s is not after --start {start} s")));
     }
-    if !(settings.track.min_face > 0.0 && settings.track.min_face <= 1.0) {
-        return Err(Failure::Usage(format!("--min-face {} is not above 0 and at most 1", settings.track.min_face)));
-    }
     check_overlay(&arguments)?;
     let targets =
         output::plan(&arguments.inputs, &arguments.outputs, &arguments.formats, arguments.output_dir.as_deref())?;
     let device = options.device.open()?;
+    if device.is_cpu() || options.max_memory.is_some() {
+        limit_memory(options.max_memory)?;
+    }
     let model = registry::open(&options.model, &device).map_err(|e| Failure::Configuration(e.to_string()))?;
     let elan = elan_options(&arguments)?;
     let known = known_calibration(&arguments.calibrate, &model)?;
@@ -210,7 +220,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
         let result = arguments.source(input).and_then(|source| run.one(&source, targets));
         let Err(failure) = result else { continue };
         // One bad file stops nothing, as long as there are others to do.
-        let goes_on = matches!(failure, Failure::Input(_) | Failure::Partial(_) | Failure::Limit(_));
+        let goes_on = matches!(failure, Failure::Input(_) | Failure::Partial(_) | Failure::Limit(_) | Failure::Temporary(_));
         if !goes_on || arguments.inputs.len() == 1 {
             return Err(failure);
         }
@@ -245,8 +255,10 @@ impl Run<'_> {
         let execution = Execution {
             threads,
             batch_size: options.batch_size,
-            interrupt: std::sync::Arc::clone(&self.signals.interrupt),
+            interrupt: Arc::clone(&self.signals.interrupt),
+            patience: options.patience(),
         };
+        let _watchdog = Watchdog::watch(source.name(), Arc::clone(&execution.patience)).map_err(anyhow::Error::from)?;
         let calibrates = !matches!(arguments.calibrate, Calibrate::Off);
         let mut outputs = Outputs::open(targets, !calibrates, &self.elan)?;
         let choice = if arguments.quiet { ProgressChoice::None } else { options.progress };
@@ -295,7 +307,7 @@ impl Run<'_> {
         if arguments.json {
             super::print(format!("{}\n", summary(&timeline, &files, seconds)).as_bytes())?;
         }
-        ending(&timeline, &self.signals)
+        ending(&timeline, &self.signals, execution.patience.was_lost())
     }
 }
 
@@ -365,7 +377,7 @@ fn overlay_failure(error: OverlayError) -> Failure {
 }
 
 /// Complete, or why not.
-pub(super) fn ending(timeline: &Timeline, signals: &Signals) -> Result<(), Failure> {
+pub(super) fn ending(timeline: &Timeline, signals: &Signals, was_lost: bool) -> Result<(), Failure> {
     let why = timeline.summary.incomplete_because.join("; ");
     if let Some(signal) = signals.received() {
         let path = &timeline.media.path;
@@ -374,6 +386,7 @@ pub(super) fn ending(timeline: &Timeline, signals: &Signals) -> Result<(), Failu
     }
     match timeline.complete {
         true => Ok(()),
+        false if was_lost => Err(Failure::Temporary(format!("{}: {why}; what was seen is written", timeline.media.path))),
         false => Err(Failure::Partial(format!("{}: the result is partial: {why}", timeline.media.path))),
     }
 }
@@ -397,12 +410,15 @@ fn summary(timeline: &Timeline, files: &[String], seconds: f64) -> Value {
 pub(super) fn failure(error: AnnotateError) -> Failure {
     let text = error.to_string();
     match error {
-        AnnotateError::Decode(DecodeError::TooLarge { .. }) => Failure::Limit(text),
+        AnnotateError::Decode(DecodeError::TooLarge { .. } | DecodeError::OutOfMemory { .. }) => Failure::Limit(text),
+        AnnotateError::Decode(DecodeError::Lost { .. }) => Failure::Temporary(text),
         AnnotateError::Decode(DecodeError::EmptyRange { .. }) => Failure::Usage(text),
         AnnotateError::Decode(_) => Failure::Input(text),
         AnnotateError::Setting(_) | AnnotateError::Classify { .. } => Failure::Configuration(text),
         AnnotateError::Output(_) => Failure::Output(text),
-        AnnotateError::Detector(_) | AnnotateError::Thread { .. } | AnnotateError::Panicked { .. } => {
+        // What a small limit of memory or of processes leads to.
+        AnnotateError::Thread { .. } => Failure::Limit(text),
+        AnnotateError::Detector(_) | AnnotateError::Panicked { .. } => {
             Failure::Unforeseen(error.into())
         }
     }

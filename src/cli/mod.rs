@@ -8,6 +8,7 @@ mod device;
 mod elan_recognizer;
 mod evaluate;
 mod exit;
+mod limits;
 mod models;
 mod output;
 mod progress;
@@ -47,7 +48,7 @@ pub struct Cli {
 
 const EXIT_CODES: &str = "Exit codes: 0 complete, 1 unforeseen, 2 usage, 3 input refused, 4 result written but partial, \
                           5 model or configuration refused, 6 output cannot be written, 7 a limit was reached, \
-                          130/143 interrupted";
+                          8 several inputs of which some are 3, 4 or 7, 75 temporary (try again), 130/143 interrupted";
 
 #[derive(Debug, Subcommand)]
 enum Subcommands {
