@@ -1,4 +1,5 @@
-//! The last stage: smoothed labels join their frames again, and everything becomes one timeline.
+//! The last stage: the spans' tracks become the video's, smoothed labels join their frames again, and everything becomes
+//! one timeline. All that has a long memory is here.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -8,6 +9,7 @@ use super::decode::Decoded;
 use super::frame::Sighting;
 use super::segment::segments;
 use super::smooth::{Observation, Smoothed, Smoother};
+use super::stitch::Stitcher;
 use crate::timeline::{
     FrameRecord, FrameTimes, ModelIdentity, Probabilities, SCHEMA, Status, Summary, Timeline, Tool, Track,
 };
@@ -28,8 +30,9 @@ pub struct Row {
 }
 
 /// Puts the timeline together.
-pub(super) struct Assembler<'a> {
+pub(crate) struct Assembler<'a> {
     settings: &'a Settings,
+    stitcher: Stitcher,
     smoothers: BTreeMap<u32, Smoother>,
     /// Rows that wait for later frames to settle their labels; the first one is frame `settled`.
     waiting: VecDeque<(Row, usize)>,
@@ -39,9 +42,10 @@ pub(super) struct Assembler<'a> {
 }
 
 impl<'a> Assembler<'a> {
-    pub(super) fn new(settings: &'a Settings) -> Self {
+    pub(crate) fn new(settings: &'a Settings) -> Self {
         Self {
             settings,
+            stitcher: Stitcher::default(),
             smoothers: BTreeMap::new(),
             waiting: VecDeque::new(),
             settled: 0,
@@ -51,9 +55,10 @@ impl<'a> Assembler<'a> {
     }
 
     /// Takes the next frame; gives the rows whose labels are settled, in order.
-    pub(super) fn push(&mut self, classified: Classified) -> Vec<Row> {
+    pub(crate) fn push(&mut self, classified: Classified) -> Vec<Row> {
         let frame = self.settled + self.waiting.len();
-        let Classified { pts, time_s, faces } = classified;
+        let Classified { pts, time_s, begins, faces } = classified;
+        let faces = self.stitcher.push(time_s, begins.as_ref(), faces);
         let unsettled = faces.len();
         let faces: Vec<_> =
             faces.into_iter().map(|(sighting, p)| (sighting.track, record(frame, sighting, p))).collect();
@@ -73,7 +78,7 @@ impl<'a> Assembler<'a> {
     }
 
     /// Gives the rows that still wait, as no more frames come.
-    pub(super) fn drain(&mut self) -> Vec<Row> {
+    pub(crate) fn drain(&mut self) -> Vec<Row> {
         for (track, mut smoother) in std::mem::take(&mut self.smoothers) {
             for smoothed in smoother.finish() {
                 self.settle(track, smoothed);
@@ -109,7 +114,7 @@ impl<'a> Assembler<'a> {
     }
 
     /// The timeline, after [`drain`](Self::drain).
-    pub(super) fn finish(self, decoded: Decoded, model: ModelIdentity, was_interrupted: bool) -> Timeline {
+    pub(crate) fn finish(self, decoded: Decoded, model: ModelIdentity, was_interrupted: bool) -> Timeline {
         let times = self.times;
         let video_end_s = times.time_s.last().map_or(0.0, |start| start + decoded.last_frame_duration_s);
         let tracks: Vec<Track> = self

@@ -3,8 +3,10 @@
 use crossbeam_channel::{Receiver, Sender};
 use rayon::ThreadPool;
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use super::frame::Sighting;
+use super::span::Lead;
 use crate::model::Model;
 use crate::timeline::Probabilities;
 
@@ -12,15 +14,22 @@ use crate::timeline::Probabilities;
 pub(super) struct Cropped {
     pub(super) pts: i64,
     pub(super) time_s: f64,
+    pub(super) begins: Option<Lead>,
     /// Each face with its network input; none where there is nothing to classify.
     pub(super) faces: Vec<(Sighting, Option<Vec<f32>>)>,
 }
 
-/// The faces of a frame with their probabilities.
-pub(super) struct Classified {
-    pub(super) pts: i64,
-    pub(super) time_s: f64,
-    pub(super) faces: Vec<(Sighting, Option<Probabilities>)>,
+/// The faces of a frame with their probabilities; all that is known of a frame by itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Classified {
+    /// Presentation time stamp in units of the time base.
+    pub(crate) pts: i64,
+    /// Start of the frame, seconds.
+    pub(crate) time_s: f64,
+    /// On the first frame of a span: what its tracker saw just before.
+    pub(crate) begins: Option<Lead>,
+    /// The tracks are those of the span.
+    pub(crate) faces: Vec<(Sighting, Option<Probabilities>)>,
 }
 
 /// Classifies frame after frame in order. Frames that have piled up are taken together, up to `batch_size` faces: on the
@@ -51,13 +60,13 @@ pub(super) fn classify(
                 places.push((sighting, input.as_ref().map(|_| inputs.len())));
                 inputs.extend(input);
             }
-            sightings.push((frame.pts, frame.time_s, places));
+            sightings.push((frame.pts, frame.time_s, frame.begins, places));
         }
         let probabilities = probabilities(model, pool, inputs)?;
-        for (pts, time_s, places) in sightings {
+        for (pts, time_s, begins, places) in sightings {
             let faces =
                 places.into_iter().map(|(sighting, place)| (sighting, place.map(|p| probabilities[p]))).collect();
-            if to.send(Classified { pts, time_s, faces }).is_err() {
+            if to.send(Classified { pts, time_s, begins, faces }).is_err() {
                 return Ok(());
             }
         }

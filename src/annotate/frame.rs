@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::timeline::{BoundingBox, BoxSource, Status};
 
 /// One 8-bit plane of a picture: `height` rows of `width` samples, `stride` samples apart.
@@ -90,7 +92,7 @@ impl Planes for GreyPicture {
 }
 
 /// What the tracker says of one face in one frame.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Sighting {
     /// The track's stable id, from 1.
     pub track: u32,

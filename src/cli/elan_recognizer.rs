@@ -8,8 +8,8 @@ use clap::Args;
 use serde_json::json;
 
 use super::Failure;
-use super::annotate::failure;
 use super::settings::Options;
+use super::shared::failure;
 use super::signals::Signals;
 use crate::annotate::decode::Source;
 use crate::annotate::{Event, Execution, annotate, calibrate};

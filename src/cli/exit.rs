@@ -21,7 +21,7 @@ pub enum Failure {
     Limit(String),
     /// 8: several inputs, and some are refused, partial or over a limit; each has been named already.
     SomeFailed(String),
-    /// 75: trying again may help; what was seen is kept.
+    /// 75: it could not be done now; trying again may help.
     Temporary(String),
     /// 130 or 143: ended by a signal.
     Interrupted {
@@ -43,7 +43,7 @@ pub fn exit_code(failure: &Failure) -> u8 {
         Failure::Output(_) => 6,
         Failure::Limit(_) => 7,
         Failure::SomeFailed(_) => 8,
-        // EX_TEMPFAIL of sysexits.h.
+        // EX_TEMPFAIL of sysexits.h, which engines take for a reason to try again.
         Failure::Temporary(_) => 75,
         Failure::Interrupted { signal, .. } => 128 + *signal as u8,
     }

@@ -15,6 +15,11 @@ use std::sync::{Mutex, PoisonError};
 
 use tempfile::NamedTempFile;
 
+/// What the names of unfinished files begin with,
+pub(crate) const PREFIX: &str = ".annotate-";
+/// and end in.
+pub(crate) const SUFFIX: &str = ".tmp";
+
 /// Why an output cannot be written.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)]
@@ -166,9 +171,6 @@ impl Target {
         Ok(Self::File { temporary, destination })
     }
 }
-
-const PREFIX: &str = ".annotate-";
-const SUFFIX: &str = ".tmp";
 
 /// A temporary file under a lock of ours.
 fn temporary_in(folder: &Path) -> io::Result<NamedTempFile> {

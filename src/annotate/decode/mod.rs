@@ -2,6 +2,7 @@
 #![allow(unsafe_code)] // A few fields of FFmpeg's contexts are not in the binding.
 
 mod ending;
+mod entry;
 mod patience;
 mod picture;
 mod prepare;
@@ -20,7 +21,10 @@ use ffmpeg_next::{Packet, Rational, ffi};
 use serde::{Deserialize, Serialize};
 
 use super::frame::Frame;
+use super::span::{self, Place};
 use crate::timeline::{Damage, DamageKind, Media};
+use entry::Proof;
+pub(crate) use entry::{Entry, Packets};
 pub use patience::Patience;
 use picture::DecodedPicture;
 use prepare::{Display, Preparer};
@@ -94,8 +98,20 @@ pub enum DecodeError {
     Conversion { name: String, reason: String },
 }
 
+impl DecodeError {
+    /// The exit code that says what kind it is: 2 usage, 3 input refused, 7 a limit was reached, 75 try again.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::TooLarge { .. } | Self::OutOfMemory { .. } => 7,
+            Self::Lost { .. } => 75,
+            Self::EmptyRange { .. } => 2,
+            _ => 3,
+        }
+    }
+}
+
 /// What is known once everything is decoded.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Decoded {
     /// The input, with the final counts.
     pub media: Media,
@@ -105,6 +121,56 @@ pub struct Decoded {
     pub damage: Vec<Damage>,
     /// Why the frames are not all there; empty where they are.
     pub incomplete_because: Vec<String>,
+    /// Shortest and longest distance between frames, in time-base units.
+    distances: Option<(i64, i64)>,
+    /// Whether this is what decoding from the beginning gives; else it is void.
+    pub(crate) is_proven: bool,
+}
+
+impl Decoded {
+    /// Of all that was decoded, only the frames of an excerpt, from index `first` on; damage at its end belongs to what
+    /// follows, unless nothing does.
+    pub(super) fn cut(&mut self, first: usize, count: usize, is_last: bool) {
+        self.damage.retain(|damage| damage.frame >= first && (is_last || damage.frame < first + count));
+        self.damage.iter_mut().for_each(|damage| damage.frame -= first);
+        self.media.frames = count;
+    }
+
+    /// The excerpts of one video, in order, as one. The first frame starts at `first_s`, the last one at `last_s`.
+    pub(crate) fn join(excerpts: Vec<Self>, first_s: f64, last_s: f64) -> Option<Self> {
+        let mut excerpts = excerpts.into_iter();
+        let mut joined = excerpts.next()?;
+        for next in excerpts {
+            let frames = joined.media.frames;
+            joined.damage.extend(next.damage.into_iter().map(|d| Damage { frame: d.frame + frames, ..d }));
+            joined.media.frames += next.media.frames;
+            joined.media.interlaced |= next.media.interlaced;
+            joined.distances = match (joined.distances, next.distances) {
+                (Some((a, b)), Some((c, d))) => Some((a.min(c), b.max(d))),
+                (one, other) => one.or(other),
+            };
+            joined.last_frame_duration_s = next.last_frame_duration_s;
+            joined.is_proven &= next.is_proven;
+        }
+        joined.media.variable_frame_rate = is_variable(joined.distances);
+        joined.media.duration_s = last_s - first_s + joined.last_frame_duration_s;
+        joined.incomplete_because = reasons(&joined.damage);
+        Some(joined)
+    }
+}
+
+/// What damage means for the whole, in words.
+fn reasons(damage: &[Damage]) -> Vec<String> {
+    let count = |kind: DamageKind| damage.iter().filter(|d| d.kind == kind).map(|d| d.count).sum::<usize>();
+    let counted = [
+        (DamageKind::Corrupt, "frame(s) were decoded from damaged data"),
+        (DamageKind::Lost, "packet(s) could not be decoded"),
+        (DamageKind::TimeReset, "time(s) the container's clock ran backwards"),
+        (DamageKind::Reported, "error(s) were reported by the decoder"),
+    ];
+    let counted = counted.map(|(kind, text)| (count(kind), text)).into_iter().filter(|(count, _)| *count > 0);
+    let truncated = damage.iter().filter(|d| d.kind == DamageKind::Truncated).map(|d| d.message.clone());
+    counted.map(|(count, text)| format!("{count} {text}")).chain(truncated).collect()
 }
 
 /// A video being decoded.
@@ -134,8 +200,10 @@ pub struct Decoder {
     packets: (u64, Option<u64>),
     /// Why a stream ended before its end.
     lost: Option<String>,
-    /// Whether the input was read up to its end.
-    is_read_out: bool,
+    /// Where decoding did not start at the beginning.
+    proof: Option<Proof>,
+    /// Whether the decoder has given all that the input holds.
+    read_to_the_end: bool,
 }
 
 /// The time of a frame, beside its picture on the way through the filters.
@@ -154,10 +222,15 @@ impl Decoder {
     /// # Errors
     /// If there is nothing to decode; each error names the input and the reason.
     pub fn open(source: &Source, options: DecodeOptions) -> Result<Self, DecodeError> {
+        Self::open_at(source, None, options)
+    }
+
+    /// The same from `entry` on, or from the beginning where it is not found.
+    pub(crate) fn open_at(source: &Source, entry: Option<&Entry>, options: DecodeOptions) -> Result<Self, DecodeError> {
         let name = source.name();
         reports::take();
         let state = source::state(source);
-        let mut opened = open(source, &options)?;
+        let mut opened = open(source, &options.interrupt, &options.patience)?;
         let input = &mut opened.input;
         let container = input.format().name().to_owned();
         let duration_s = (input.duration() > 0).then(|| input.duration() as f64 / f64::from(ffi::AV_TIME_BASE));
@@ -225,6 +298,9 @@ impl Decoder {
                 tracing::debug!("{name}: seeking to {start} s: {error}");
             }
         }
+        if let Some(entry) = entry {
+            entry.seek(input, index);
+        }
         for other in input.streams_mut() {
             if other.index() != index {
                 // SAFETY: setting a plain field that tells the demuxer to leave the stream out.
@@ -253,15 +329,19 @@ impl Decoder {
             // What FFmpeg says while it opens a file concerns its beginning.
             is_before_the_range: options.start_s.is_some(),
             damage: Vec::new(),
+            proof: entry.map(Proof::of),
+            read_to_the_end: false,
             source: (source.clone(), state),
             packets: (0, None),
             lost: None,
-            is_read_out: false,
             options,
         };
         this.hear();
-        this.first_frame()?;
-        Ok(this)
+        match (this.first_frame(), &this.proof) {
+            (Err(_), Some(_)) => Self::open(source, this.options),
+            (_, Some(proof)) if proof.is_void() => Self::open(source, this.options),
+            (first, _) => first.map(|()| this),
+        }
     }
 
     /// What is known of the input so far.
@@ -280,6 +360,11 @@ impl Decoder {
                 (rate > 0.0 && span.is_finite()).then(|| (span * rate).max(0.0).round() as u64)
             }
         }
+    }
+
+    /// The frame's place among the video's spans.
+    pub(crate) fn place(&self, frame: &Frame) -> Place {
+        span::place_of(frame, self.media.time_base)
     }
 
     /// The next frame, or `None` at the end.
@@ -319,62 +404,56 @@ impl Decoder {
             self.span.cut_at(stamp.time_s);
         }
         let last_frame_duration_s = self.span.last_frame_duration_s().unwrap_or(self.clock.last_duration_s);
-        let mut incomplete_because = Vec::new();
-        let mut count = |kind: DamageKind, text: &str| {
-            let sum: usize = self.damage.iter().filter(|d| d.kind == kind).map(|d| d.count).sum();
-            if sum > 0 {
-                incomplete_because.push(format!("{sum} {text}"));
-            }
-        };
-        count(DamageKind::Corrupt, "frame(s) were decoded from damaged data");
-        count(DamageKind::Lost, "packet(s) could not be decoded");
-        count(DamageKind::TimeReset, "time(s) the container's clock ran backwards");
-        count(DamageKind::Reported, "error(s) were reported by the decoder");
         if let Some(reason) = &self.lost {
-            incomplete_because.push(format!("the stream was lost: {reason}"));
+            self.end_early(format!("the stream was lost: {reason}"));
         }
-        for (reason, message) in self.missing_at_the_end(last_frame_duration_s) {
-            self.damage.push(Damage { frame: self.given, kind: DamageKind::Truncated, count: 1, message });
-            incomplete_because.push(reason);
+        for reason in self.missing_at_the_end(last_frame_duration_s) {
+            self.end_early(reason);
         }
         if self.source.1.is_some() && source::state(&self.source.0) != self.source.1 {
-            incomplete_because.push("the file was changed while it was read".into());
+            self.end_early("the file was changed while it was read".into());
         }
         self.media.frames = self.given;
         self.media.duration_s = self.span.duration_s(last_frame_duration_s);
-        self.media.variable_frame_rate = self.clock.is_variable();
-        Decoded { media: self.media, last_frame_duration_s, damage: self.damage, incomplete_because }
+        self.media.variable_frame_rate = is_variable(self.clock.distances);
+        Decoded {
+            media: self.media,
+            last_frame_duration_s,
+            incomplete_because: reasons(&self.damage),
+            damage: self.damage,
+            distances: self.clock.distances,
+            is_proven: self.proof.is_none_or(Proof::holds),
+        }
     }
 
-    /// What the container promised and the end did not bring, in short and at length.
-    fn missing_at_the_end(&self, last_frame_duration_s: f64) -> Vec<(String, String)> {
+    /// Notes that more was to come after the last frame.
+    fn end_early(&mut self, message: String) {
+        self.damage.push(Damage { frame: self.given, kind: DamageKind::Truncated, count: 1, message });
+    }
+
+    /// What the container promised and its end did not bring.
+    fn missing_at_the_end(&self, last_frame_duration_s: f64) -> Vec<String> {
         let mut missing = Vec::new();
-        let is_range = self.options.start_s.is_some() || self.options.end_s.is_some();
-        if !self.is_read_out || self.options.end_s.is_some() {
+        if !self.read_to_the_end || self.options.end_s.is_some() {
             return missing;
         }
         if let (Some(stated), Some(end)) = (self.stated_end_s, self.clock.raw_end_s())
             && stated - end > 2.0 * last_frame_duration_s.max(1e-3) + 1e-6
             && !self.media.container.contains("mpegts")
         {
-            missing.push((
-                format!("the pictures end at {end:.3} s of {stated:.3} s announced"),
-                format!("the container announces {stated:.3} s, the last frame ends at {end:.3} s"),
-            ));
+            missing.push(format!("the pictures end at {end:.3} s of {stated:.3} s announced"));
         }
         let (packets, packets_end) = self.packets;
-        let listed = self.listed_packets();
+        let is_whole = self.options.start_s.is_none() && self.proof.is_none();
+        let listed = if is_whole { self.listed_packets() } else { 0 };
         // Two packets may make one picture, and one packet several.
-        if !is_range && packets < listed && (self.decoded as u64) < listed {
-            missing.push((
-                format!("{} of {listed} packets are not there", listed - packets),
-                format!("the index lists {listed} packets of the video, {packets} were found"),
-            ));
+        if packets < listed && (self.decoded as u64) < listed {
+            missing.push(format!("of {listed} packets in the index {} are not there", listed - packets));
         }
         if let (Source::File(path), Some(_)) = &self.source
             && let Ok(Some(reason)) = ending::cut_off(path, &self.media.container, packets_end)
         {
-            missing.push(("the file is cut off".into(), format!("the file is cut off: {reason}")));
+            missing.push(format!("the file is cut off: {reason}"));
         }
         missing
     }
@@ -427,6 +506,7 @@ impl Decoder {
             Err(ffmpeg::Error::Eof) => {
                 self.ended = true;
                 self.hear();
+                self.read_to_the_end = self.lost.is_none();
                 let last = self.preparer.finish();
                 self.queue(last)
             }
@@ -436,9 +516,16 @@ impl Decoder {
 
     fn accept(&mut self, video: Video) -> Result<(), DecodeError> {
         too_large(&self.name, video.width(), video.height(), self.options.max_pixels)?;
+        if self.proof.as_mut().is_some_and(|proof| !proof.shows(video.timestamp())) {
+            return Ok(());
+        }
         // SAFETY: reading a field of a frame we own.
         let duration = unsafe { (*video.as_ptr()).pkt_duration };
         let (stamp, ran_backwards) = self.clock.stamp(video.timestamp(), duration);
+        if self.proof.as_ref().is_some_and(|proof| !proof.wants(stamp.pts)) {
+            // Pictures may be missing here.
+            self.clock.distances = None;
+        }
         if ran_backwards {
             self.note(DamageKind::TimeReset, format!("time stamp {} follows a later one", stamp.pts));
         }
@@ -465,6 +552,12 @@ impl Decoder {
             let mut packet = Packet::empty();
             match self.options.patience.reading(|| packet.read(&mut self.opened.input)) {
                 Ok(()) if packet.stream() != self.stream => continue,
+                Ok(()) if self.proof.as_mut().is_some_and(|proof| !proof.takes(&packet)) => {
+                    if self.proof.as_ref().is_some_and(Proof::is_void) {
+                        self.ended = true;
+                        return Ok(());
+                    }
+                }
                 Ok(()) => {
                     self.hear();
                     let end = packet.position().try_into().ok().map(|position: u64| position + packet.size() as u64);
@@ -494,7 +587,6 @@ impl Decoder {
                     }
                     self.hear();
                     if self.lost.is_some() || error == ffmpeg::Error::Eof || errors >= READ_ERRORS {
-                        self.is_read_out = self.lost.is_none();
                         // After this the decoder only gives what it holds.
                         if let Err(error) = self.decoder.send_eof() {
                             self.lose(error)?;
@@ -540,6 +632,9 @@ impl Decoder {
     }
 
     fn note_several(&mut self, kind: DamageKind, count: usize, message: String) {
+        if let Some(proof) = &mut self.proof {
+            proof.fail();
+        }
         // What comes ahead of the first moment wanted is not the person's concern.
         if self.is_before_the_range {
             return;
@@ -656,9 +751,7 @@ impl Clock {
         };
         let duration = if duration > 0 { duration as f64 } else { self.usual_duration };
         self.last_duration_s = duration * f64::from(self.time_base);
-        // One division, so that the result is the double nearest to the exact fraction.
-        let (numerator, denominator) = (self.time_base.numerator(), self.time_base.denominator());
-        let container_s = (pts as f64 * f64::from(numerator)) / f64::from(denominator);
+        let container_s = seconds(pts, [self.time_base.numerator(), self.time_base.denominator()]);
         let mut ran_backwards = false;
         if let Some((previous_pts, previous_s)) = self.previous {
             ran_backwards = container_s + self.offset_s <= previous_s;
@@ -679,9 +772,15 @@ impl Clock {
     fn raw_end_s(&self) -> Option<f64> {
         self.previous.map(|(_, time_s)| time_s - self.offset_s + self.last_duration_s)
     }
+}
 
-    /// More than one unit of difference is more than rounding explains.
-    fn is_variable(&self) -> bool {
-        self.distances.is_some_and(|(shortest, longest)| longest - shortest > 1)
-    }
+/// A time stamp in seconds.
+pub(super) fn seconds(pts: i64, time_base: [i32; 2]) -> f64 {
+    // One division, so that the result is the double nearest to the exact fraction.
+    (pts as f64 * f64::from(time_base[0])) / f64::from(time_base[1])
+}
+
+/// Whether frames lie at different distances: more than one unit of difference is more than rounding explains.
+fn is_variable(distances: Option<(i64, i64)>) -> bool {
+    distances.is_some_and(|(shortest, longest)| longest - shortest > 1)
 }

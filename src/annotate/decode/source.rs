@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 use ffmpeg_next as ffmpeg;
@@ -18,7 +18,7 @@ use ffmpeg_next::format::context::Input;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::OFlags;
 
-use super::{DecodeError, DecodeOptions};
+use super::{DecodeError, Patience};
 
 /// Where the video comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,15 +69,19 @@ pub(crate) struct Opened {
 }
 
 /// Opens the container and finds its streams.
-pub(crate) fn open(source: &Source, options: &DecodeOptions) -> Result<Opened, DecodeError> {
+pub(crate) fn open(
+    source: &Source,
+    interrupt: &Arc<AtomicBool>,
+    patience: &Arc<Patience>,
+) -> Result<Opened, DecodeError> {
     super::reports::listen();
     let name = source.name();
     let (url, protocols, pipe) = match source {
         Source::File(path) => match check_file(path, &name)?.file_type().is_fifo() {
-            true => pipe(open_pipe(path, &name, options)?),
+            true => pipe(open_pipe(path, &name, interrupt, patience)?),
             false => file(path),
         },
-        Source::Stdin => stdin(&name, options)?,
+        Source::Stdin => stdin(&name, interrupt, patience)?,
         Source::Url(url) => (url.clone().into_bytes(), NETWORK, None),
     };
     let url = CString::new(url)
@@ -88,14 +92,13 @@ pub(crate) fn open(source: &Source, options: &DecodeOptions) -> Result<Opened, D
         Source::Url(_) => dictionary.set("format_whitelist", &format!("{FORMATS},{LIVE_FORMATS}")),
         _ => dictionary.set("format_whitelist", FORMATS),
     }
-    let (interrupt, patience) = (Arc::clone(&options.interrupt), Arc::clone(&options.patience));
     let is_stream = source.is_stream();
     let lost = |reason: String| {
-        options.patience.lose();
+        patience.lose();
         DecodeError::Lost { name: name.clone(), reason }
     };
     let refused = |error: ffmpeg::Error| match error {
-        _ if is_stream && options.patience.overdue().is_some() => lost(options.patience.reason()),
+        _ if is_stream && patience.overdue().is_some() => lost(patience.reason()),
         ffmpeg::Error::InvalidData => DecodeError::NotVideo { name: name.clone() },
         ffmpeg::Error::Exit => DecodeError::Interrupted { name: name.clone() },
         // What a format outside the whitelist gives.
@@ -109,13 +112,14 @@ pub(crate) fn open(source: &Source, options: &DecodeOptions) -> Result<Opened, D
         }
         error => DecodeError::NotOpened { name: name.clone(), reason: error.to_string() },
     };
+    let (flag, limit) = (Arc::clone(interrupt), Arc::clone(patience));
     let callback = ffmpeg::util::interrupt::new(Box::new(move || {
-        interrupt.load(Ordering::Relaxed) || is_stream && patience.overdue().is_some()
+        flag.load(Ordering::Relaxed) || is_stream && limit.overdue().is_some()
     }));
     // SAFETY: the context is allocated here and given to the wrapper, which frees it, together with the guard that keeps
     // the callback's data alive. `avformat_open_input` frees the context itself when it fails. The dictionary is taken
     // back after the call, as FFmpeg may have replaced it.
-    options.patience.opening(|| unsafe {
+    patience.opening(|| unsafe {
         let mut context = ffi::avformat_alloc_context();
         if context.is_null() {
             return Err(DecodeError::OutOfMemory { name: name.clone() });
@@ -151,7 +155,7 @@ fn pipe(pipe: File) -> Address {
     (format!("pipe:{}", pipe.as_raw_fd()).into_bytes(), "pipe", Some(pipe))
 }
 
-fn stdin(name: &str, options: &DecodeOptions) -> Result<Address, DecodeError> {
+fn stdin(name: &str, interrupt: &AtomicBool, patience: &Patience) -> Result<Address, DecodeError> {
     let stdin = std::io::stdin();
     if stdin.is_terminal() {
         let reason = "standard input is a terminal; send a video into it".into();
@@ -160,7 +164,7 @@ fn stdin(name: &str, options: &DecodeOptions) -> Result<Address, DecodeError> {
     let path = Path::new("/proc/self/fd/0");
     let kind = std::fs::metadata(path).map(|metadata| metadata.file_type());
     Ok(match kind {
-        Ok(kind) if kind.is_fifo() => pipe(open_pipe(path, name, options)?),
+        Ok(kind) if kind.is_fifo() => pipe(open_pipe(path, name, interrupt, patience)?),
         // A file at its beginning may be read in any order, as containers with their index at the end want it.
         Ok(kind) if kind.is_file() && rustix::fs::tell(&stdin) == Ok(0) => file(path),
         _ => (b"pipe:0".to_vec(), "pipe", None),
@@ -168,24 +172,29 @@ fn stdin(name: &str, options: &DecodeOptions) -> Result<Address, DecodeError> {
 }
 
 /// Opens a named pipe and waits for somebody to write into it.
-fn open_pipe(path: &Path, name: &str, options: &DecodeOptions) -> Result<File, DecodeError> {
+fn open_pipe(
+    path: &Path,
+    name: &str,
+    interrupt: &AtomicBool,
+    patience: &Patience,
+) -> Result<File, DecodeError> {
     let failed = |reason: String| DecodeError::NotOpened { name: name.into(), reason };
     let flags = OFlags::NONBLOCK.bits() as i32;
     let opened = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(|e| failed(e.to_string()))?;
     let a_moment = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
-    options.patience.reading(|| {
+    patience.reading(|| {
         loop {
             match poll(&mut [PollFd::new(&opened, PollFlags::IN)], Some(&a_moment)) {
                 Ok(0) | Err(rustix::io::Errno::INTR) => {}
                 Ok(_) => return Ok(()),
                 Err(error) => return Err(failed(error.to_string())),
             }
-            if options.interrupt.load(Ordering::Relaxed) {
+            if interrupt.load(Ordering::Relaxed) {
                 return Err(DecodeError::Interrupted { name: name.into() });
             }
-            if options.patience.overdue().is_some() {
-                options.patience.lose();
-                return Err(DecodeError::Lost { name: name.into(), reason: options.patience.reason() });
+            if patience.overdue().is_some() {
+                patience.lose();
+                return Err(DecodeError::Lost { name: name.into(), reason: patience.reason() });
             }
         }
     })?;
