@@ -13,8 +13,10 @@
 //! - [`infer`]: running a network over crops; `infer::kernels` holds the arithmetic under the networks
 //! - [`train`]: the way of a training image: manifest, augment, load, train, measure, report
 //! - [`cli`]: one file a subcommand
+//! - [`allocator`]: memory, and what happens without
 
 pub mod agree;
+pub mod allocator;
 pub mod annotate;
 pub mod cli;
 pub mod corpus;

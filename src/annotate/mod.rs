@@ -30,7 +30,7 @@ use crate::write::WriteError;
 pub(crate) use assemble::Assembler;
 pub(crate) use classify::Classified;
 use classify::{Cropped, classify};
-use decode::{DecodeError, DecodeOptions, Decoded, Decoder, Deinterlace, Entry, Source};
+use decode::{DecodeError, DecodeOptions, Decoded, Decoder, Deinterlace, Entry, Patience, Source};
 use frame::{Frame, Sighting};
 use segment::SegmentSettings;
 use smooth::SmoothSettings;
@@ -85,6 +85,8 @@ pub struct Execution {
     pub batch_size: usize,
     /// Set (by Ctrl-C, say) to end early with what is done.
     pub interrupt: Arc<AtomicBool>,
+    /// How long the source may keep silent, and whether it did longer.
+    pub patience: Arc<Patience>,
 }
 
 /// What is told while a video is annotated.
@@ -245,6 +247,7 @@ pub fn decode_options(settings: &Settings, execution: &Execution) -> DecodeOptio
         // A second one costs 20 % more work, and the cores are wanted by the other stages.
         threads: 1,
         interrupt: Arc::clone(&execution.interrupt),
+        patience: Arc::clone(&execution.patience),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::Instant;
 
@@ -9,6 +10,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::Failure;
+use super::limits::{Watchdog, limit_memory};
 use super::output::{self, Outputs};
 use super::progress::Progress;
 use super::settings::Options;
@@ -139,6 +141,9 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     let targets =
         output::plan(&arguments.inputs, &arguments.outputs, &arguments.formats, arguments.output_dir.as_deref())?;
     let device = options.device.open()?;
+    if device.is_cpu() || options.max_memory.is_some() {
+        limit_memory(options.max_memory)?;
+    }
     let model = registry::open(&options.model, &device).map_err(|e| Failure::Configuration(e.to_string()))?;
     let elan = elan_options(&arguments)?;
     let known = known_calibration(&arguments.calibrate, &model)?;
@@ -149,7 +154,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
         let result = arguments.source(input).and_then(|source| run.one(&source, targets));
         let Err(failure) = result else { continue };
         // One bad file stops nothing, as long as there are others to do.
-        let goes_on = matches!(failure, Failure::Input(_) | Failure::Partial(_) | Failure::Limit(_));
+        let goes_on = matches!(failure, Failure::Input(_) | Failure::Partial(_) | Failure::Limit(_) | Failure::Temporary(_));
         if !goes_on || arguments.inputs.len() == 1 {
             return Err(failure);
         }
@@ -184,8 +189,10 @@ impl Run<'_> {
         let execution = Execution {
             threads,
             batch_size: options.batch_size,
-            interrupt: std::sync::Arc::clone(&self.signals.interrupt),
+            interrupt: Arc::clone(&self.signals.interrupt),
+            patience: options.patience(),
         };
+        let _watchdog = Watchdog::watch(source.name(), Arc::clone(&execution.patience)).map_err(anyhow::Error::from)?;
         let calibrates = !matches!(arguments.calibrate, Calibrate::Off);
         let mut outputs = Outputs::open(targets, !calibrates, &self.elan)?;
         let choice = arguments.execution.progress(options);
@@ -234,7 +241,7 @@ impl Run<'_> {
         if arguments.json {
             super::print(format!("{}\n", summary(&timeline, &files, seconds)).as_bytes())?;
         }
-        ending(&timeline, &self.signals)
+        ending(&timeline, &self.signals, execution.patience.was_lost())
     }
 }
 
@@ -302,7 +309,7 @@ fn overlay_failure(error: OverlayError) -> Failure {
 }
 
 /// Complete, or why not.
-pub(super) fn ending(timeline: &Timeline, signals: &Signals) -> Result<(), Failure> {
+pub(super) fn ending(timeline: &Timeline, signals: &Signals, was_lost: bool) -> Result<(), Failure> {
     let why = timeline.summary.incomplete_because.join("; ");
     if let Some(signal) = signals.received() {
         let path = &timeline.media.path;
@@ -311,6 +318,7 @@ pub(super) fn ending(timeline: &Timeline, signals: &Signals) -> Result<(), Failu
     }
     match timeline.complete {
         true => Ok(()),
+        false if was_lost => Err(Failure::Temporary(format!("{}: {why}; what was seen is written", timeline.media.path))),
         false => Err(Failure::Partial(format!("{}: the result is partial: {why}", timeline.media.path))),
     }
 }

@@ -11,6 +11,7 @@ mod device;
 mod elan_recognizer;
 mod evaluate;
 mod exit;
+mod limits;
 mod models;
 mod output;
 mod plan;

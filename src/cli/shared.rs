@@ -26,8 +26,8 @@ pub(super) struct AnnotationArguments {
     #[arg(long, value_enum)]
     deinterlace: Option<Deinterlace>,
     /// Smallest face looked for, as a share of the picture's shorter side
-    #[arg(long, value_name = "SHARE")]
-    min_face: Option<f32>,
+    #[arg(long, value_name = "SHARE", value_parser = finite)]
+    min_face: Option<f64>,
     /// Most faces followed at a time
     #[arg(long, value_name = "N")]
     max_faces: Option<usize>,
@@ -37,6 +37,12 @@ pub(super) struct AnnotationArguments {
     /// Largest picture accepted, pixels
     #[arg(long, value_name = "PIXELS")]
     max_pixels: Option<u64>,
+    /// Most memory, MiB of address space; 0 for no limit. 8 GiB and 256 MiB a core if not given (none with CUDA)
+    #[arg(long, value_name = "MIB")]
+    max_memory: Option<u64>,
+    /// How long a stream may keep silent: then it counts as lost, and what was seen is written; 0 for ever
+    #[arg(long, value_name = "SECONDS", value_parser = finite)]
+    stall_timeout: Option<f64>,
 }
 
 /// How the work is done.
@@ -78,6 +84,8 @@ impl AnnotationArguments {
     fn add_to(&self, flags: &mut Map<String, Value>, annotation: &mut Map<String, Value>) {
         let mut track = Map::new();
         set(flags, "model", json!(self.model));
+        set(flags, "max_memory", json!(self.max_memory));
+        set(flags, "stall_timeout", json!(self.stall_timeout));
         set(annotation, "deinterlace", json!(self.deinterlace));
         set(annotation, "max_pixels", json!(self.max_pixels));
         set(&mut track, "min_face", json!(self.min_face));
@@ -123,6 +131,11 @@ impl TierArguments {
     }
 }
 
+/// A number that JSON has too.
+fn finite(text: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|number: &f64| number.is_finite()).ok_or_else(|| format!("'{text}' is not a number"))
+}
+
 fn set(tree: &mut Map<String, Value>, name: &str, value: Value) {
     if !value.is_null() {
         tree.insert(name.into(), value);
@@ -146,12 +159,7 @@ pub(super) fn options(
         arguments.add_to(&mut flags);
     }
     flags.insert("annotation".into(), settings.into());
-    let options = Options::layered(&flags.into())?;
-    let min_face = options.annotation.track.min_face;
-    if !(min_face > 0.0 && min_face <= 1.0) {
-        return Err(Failure::Usage(format!("--min-face {min_face} is not above 0 and at most 1")));
-    }
-    Ok(options)
+    Options::layered(&flags.into())
 }
 
 /// The exit code's class of a library error.
@@ -161,11 +169,14 @@ pub(super) fn failure(error: AnnotateError) -> Failure {
         AnnotateError::Decode(error) => match error.exit_code() {
             2 => Failure::Usage(text),
             7 => Failure::Limit(text),
+            75 => Failure::Temporary(text),
             _ => Failure::Input(text),
         },
         AnnotateError::Setting(_) | AnnotateError::Classify { .. } => Failure::Configuration(text),
         AnnotateError::Output(_) => Failure::Output(text),
-        AnnotateError::Detector(_) | AnnotateError::Thread { .. } | AnnotateError::Panicked { .. } => {
+        // What a small limit of memory or of processes leads to.
+        AnnotateError::Thread { .. } => Failure::Limit(text),
+        AnnotateError::Detector(_) | AnnotateError::Panicked { .. } => {
             Failure::Unforeseen(error.into())
         }
     }

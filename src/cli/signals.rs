@@ -17,6 +17,7 @@ pub(super) struct Signals {
 impl Signals {
     /// Listens from now on.
     pub(super) fn listen() -> std::io::Result<Self> {
+        super::limits::survive_full_quota()?;
         let this = Self { interrupt: Arc::default(), signal: Arc::default() };
         for signal in [SIGINT, SIGTERM] {
             // In this order: a signal that finds the flag set by an earlier one ends the program at once.

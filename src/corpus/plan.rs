@@ -274,7 +274,7 @@ fn video(item: &Item, terms: &Terms, spans: i64, interrupt: &Arc<AtomicBool>) ->
         Ok(vec![Line::Refused { output: item.output.clone(), outcome: refusal(&item.path, code, reason) }])
     };
     let source = Source::File(item.path.clone());
-    let execution = Execution { threads: 1, batch_size: 1, interrupt: Arc::clone(interrupt) };
+    let execution = Execution { threads: 1, batch_size: 1, interrupt: Arc::clone(interrupt), patience: Arc::default() };
     // Decodes the first frame, so that whatever is refused is refused now.
     let opened = Decoder::open(&source, decode_options(&terms.settings, &execution));
     let packets = opened.and_then(|_| Packets::read(&source, interrupt));

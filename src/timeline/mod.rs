@@ -255,6 +255,8 @@ pub enum DamageKind {
     Truncated,
     /// The container's time ran backwards here; `time_s` goes on rising, `pts` is what the container says.
     TimeReset,
+    /// FFmpeg reported an error at this place; what it cost is not known.
+    Reported,
 }
 
 /// Per-frame times, index = decoded frame.

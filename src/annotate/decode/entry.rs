@@ -94,9 +94,8 @@ impl Packets {
     /// # Errors
     /// If it cannot be opened, or on interruption.
     pub(crate) fn read(source: &Source, interrupt: &Arc<AtomicBool>) -> Result<Self, DecodeError> {
-        super::be_quiet();
         let name = source.name();
-        let mut input = open(source, Arc::clone(interrupt))?;
+        let mut input = open(source, interrupt, &Arc::default())?.input;
         let best = input.streams().best(ffmpeg::media::Type::Video);
         let Some(stream) = best.filter(|s| !is_attached_picture(s)) else {
             return Err(DecodeError::NoVideo { name });

@@ -1,14 +1,18 @@
 //! The first stage: from a file or stream to displayed pictures with exact times. FFmpeg is used here and nowhere else.
 #![allow(unsafe_code)] // A few fields of FFmpeg's contexts are not in the binding.
 
+mod ending;
 mod entry;
+mod patience;
 mod picture;
 mod prepare;
+mod reports;
 mod source;
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Once};
+use std::sync::Arc;
+use std::time::SystemTime;
 
 use ffmpeg_next as ffmpeg;
 use ffmpeg_next::codec::packet::side_data::Type as SideData;
@@ -21,6 +25,7 @@ use super::span::{self, Place};
 use crate::timeline::{Damage, DamageKind, Media};
 use entry::Proof;
 pub(crate) use entry::{Entry, Packets};
+pub use patience::Patience;
 use picture::DecodedPicture;
 use prepare::{Display, Preparer};
 pub use source::Source;
@@ -51,8 +56,10 @@ pub struct DecodeOptions {
     pub max_pixels: u64,
     /// Decoding threads; one is best where other stages keep the cores busy (docs/benchmarks.md).
     pub threads: usize,
-    /// Set to stop, also in the middle of a blocked read.
+    /// Set to stop, also while a stream is waited for.
     pub interrupt: Arc<AtomicBool>,
+    /// How long a stream may keep silent.
+    pub patience: Arc<Patience>,
 }
 
 /// Why nothing can be decoded.
@@ -81,6 +88,10 @@ pub enum DecodeError {
     TooLarge { name: String, width: u32, height: u32, limit: u64 },
     #[error("{name}: no frame lies between --start and --end")]
     EmptyRange { name: String },
+    #[error("{name}: the stream is lost: {reason}")]
+    Lost { name: String, reason: String },
+    #[error("{name}: the memory does not suffice (see --max-memory)")]
+    OutOfMemory { name: String },
     #[error("{name}: interrupted")]
     Interrupted { name: String },
     #[error("{name}: the pictures cannot be converted: {reason}")]
@@ -88,10 +99,11 @@ pub enum DecodeError {
 }
 
 impl DecodeError {
-    /// The exit code that says what kind it is: 2 usage, 3 input refused, 7 a limit was reached.
+    /// The exit code that says what kind it is: 2 usage, 3 input refused, 7 a limit was reached, 75 try again.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::TooLarge { .. } => 7,
+            Self::TooLarge { .. } | Self::OutOfMemory { .. } => 7,
+            Self::Lost { .. } => 75,
             Self::EmptyRange { .. } => 2,
             _ => 3,
         }
@@ -154,6 +166,7 @@ fn reasons(damage: &[Damage]) -> Vec<String> {
         (DamageKind::Corrupt, "frame(s) were decoded from damaged data"),
         (DamageKind::Lost, "packet(s) could not be decoded"),
         (DamageKind::TimeReset, "time(s) the container's clock ran backwards"),
+        (DamageKind::Reported, "error(s) were reported by the decoder"),
     ];
     let counted = counted.map(|(kind, text)| (count(kind), text)).into_iter().filter(|(count, _)| *count > 0);
     let truncated = damage.iter().filter(|d| d.kind == DamageKind::Truncated).map(|d| d.message.clone());
@@ -163,7 +176,7 @@ fn reasons(damage: &[Damage]) -> Vec<String> {
 /// A video being decoded.
 pub struct Decoder {
     name: String,
-    input: ffmpeg::format::context::Input,
+    opened: source::Opened,
     decoder: ffmpeg::decoder::Video,
     stream: usize,
     options: DecodeOptions,
@@ -181,6 +194,12 @@ pub struct Decoder {
     /// Whether the frame decoded last lies ahead of the first moment wanted.
     is_before_the_range: bool,
     damage: Vec<Damage>,
+    /// The source, and its file as it was in the beginning.
+    source: (Source, Option<(u64, SystemTime)>),
+    /// Packets of the video read, and where the last one ends in the file.
+    packets: (u64, Option<u64>),
+    /// Why a stream ended before its end.
+    lost: Option<String>,
     /// Where decoding did not start at the beginning.
     proof: Option<Proof>,
     /// Whether the decoder has given all that the input holds.
@@ -192,14 +211,6 @@ pub struct Decoder {
 struct Stamp {
     pts: i64,
     time_s: f64,
-}
-
-/// FFmpeg speaks of damage through its log; it is asked for what it returns instead, and the log is kept off stderr.
-fn be_quiet() {
-    static QUIET: Once = Once::new();
-    QUIET.call_once(|| {
-        ffmpeg::log::set_level(ffmpeg::log::Level::Quiet);
-    });
 }
 
 /// A read error after which another one follows this many times in a row ends the input.
@@ -216,9 +227,11 @@ impl Decoder {
 
     /// The same from `entry` on, or from the beginning where it is not found.
     pub(crate) fn open_at(source: &Source, entry: Option<&Entry>, options: DecodeOptions) -> Result<Self, DecodeError> {
-        be_quiet();
         let name = source.name();
-        let mut input = open(source, Arc::clone(&options.interrupt))?;
+        reports::take();
+        let state = source::state(source);
+        let mut opened = open(source, &options.interrupt, &options.patience)?;
+        let input = &mut opened.input;
         let container = input.format().name().to_owned();
         let duration_s = (input.duration() > 0).then(|| input.duration() as f64 / f64::from(ffi::AV_TIME_BASE));
         let best = input.streams().best(ffmpeg::media::Type::Video);
@@ -286,7 +299,7 @@ impl Decoder {
             }
         }
         if let Some(entry) = entry {
-            entry.seek(&mut input, index);
+            entry.seek(input, index);
         }
         for other in input.streams_mut() {
             if other.index() != index {
@@ -305,20 +318,25 @@ impl Decoder {
             ended: false,
             stream: index,
             name,
-            input,
+            opened,
             decoder,
-            options,
             media,
             stated_frames,
             stated_end_s,
             decoded: 0,
             given: 0,
             span: Span::default(),
-            is_before_the_range: false,
+            // What FFmpeg says while it opens a file concerns its beginning.
+            is_before_the_range: options.start_s.is_some(),
             damage: Vec::new(),
             proof: entry.map(Proof::of),
             read_to_the_end: false,
+            source: (source.clone(), state),
+            packets: (0, None),
+            lost: None,
+            options,
         };
+        this.hear();
         match (this.first_frame(), &this.proof) {
             (Err(_), Some(_)) => Self::open(source, this.options),
             (_, Some(proof)) if proof.is_void() => Self::open(source, this.options),
@@ -386,18 +404,14 @@ impl Decoder {
             self.span.cut_at(stamp.time_s);
         }
         let last_frame_duration_s = self.span.last_frame_duration_s().unwrap_or(self.clock.last_duration_s);
-        let read_to_the_end = self.read_to_the_end && self.options.end_s.is_none();
-        if read_to_the_end
-            && let (Some(stated), Some(end)) = (self.stated_end_s, self.clock.raw_end_s())
-            && stated - end > 2.0 * last_frame_duration_s.max(1e-3) + 1e-6
-            && !self.media.container.contains("mpegts")
-        {
-            self.damage.push(Damage {
-                frame: self.given,
-                kind: DamageKind::Truncated,
-                count: 1,
-                message: format!("the pictures end at {end:.3} s of {stated:.3} s announced"),
-            });
+        if let Some(reason) = &self.lost {
+            self.end_early(format!("the stream was lost: {reason}"));
+        }
+        for reason in self.missing_at_the_end(last_frame_duration_s) {
+            self.end_early(reason);
+        }
+        if self.source.1.is_some() && source::state(&self.source.0) != self.source.1 {
+            self.end_early("the file was changed while it was read".into());
         }
         self.media.frames = self.given;
         self.media.duration_s = self.span.duration_s(last_frame_duration_s);
@@ -412,6 +426,53 @@ impl Decoder {
         }
     }
 
+    /// Notes that more was to come after the last frame.
+    fn end_early(&mut self, message: String) {
+        self.damage.push(Damage { frame: self.given, kind: DamageKind::Truncated, count: 1, message });
+    }
+
+    /// What the container promised and its end did not bring.
+    fn missing_at_the_end(&self, last_frame_duration_s: f64) -> Vec<String> {
+        let mut missing = Vec::new();
+        if !self.read_to_the_end || self.options.end_s.is_some() {
+            return missing;
+        }
+        if let (Some(stated), Some(end)) = (self.stated_end_s, self.clock.raw_end_s())
+            && stated - end > 2.0 * last_frame_duration_s.max(1e-3) + 1e-6
+            && !self.media.container.contains("mpegts")
+        {
+            missing.push(format!("the pictures end at {end:.3} s of {stated:.3} s announced"));
+        }
+        let (packets, packets_end) = self.packets;
+        let is_whole = self.options.start_s.is_none() && self.proof.is_none();
+        let listed = if is_whole { self.listed_packets() } else { 0 };
+        // Two packets may make one picture, and one packet several.
+        if packets < listed && (self.decoded as u64) < listed {
+            missing.push(format!("of {listed} packets in the index {} are not there", listed - packets));
+        }
+        if let (Source::File(path), Some(_)) = &self.source
+            && let Ok(Some(reason)) = ending::cut_off(path, &self.media.container, packets_end)
+        {
+            missing.push(format!("the file is cut off: {reason}"));
+        }
+        missing
+    }
+
+    /// How many packets of the video the container's index lists; zero without one that lists all.
+    fn listed_packets(&self) -> u64 {
+        if !self.media.container.starts_with("mov") && self.media.container != "avi" {
+            return 0;
+        }
+        // SAFETY: reading the index of a stream that lives as long as the input.
+        unsafe {
+            let stream = (&*self.opened.input.as_ptr()).streams.add(self.stream).read();
+            let entry = |index| ffi::avformat_index_get_entry(stream, index).as_ref();
+            // AVI writes an empty entry where a frame is shown for longer.
+            let listed = (0..ffi::avformat_index_get_entries_count(stream)).filter_map(entry).filter(|e| e.size() > 0);
+            listed.count() as u64
+        }
+    }
+
     /// Decodes up to the first frame, so that an input in which nothing decodes is refused before anything is written.
     fn first_frame(&mut self) -> Result<(), DecodeError> {
         while self.ready.is_empty() && !self.ended {
@@ -419,6 +480,9 @@ impl Decoder {
         }
         let first = self.ready.front().filter(|(_, stamp)| !self.is_past_the_range(*stamp));
         let Some((video, _)) = first else {
+            if let Some(reason) = self.lost.take() {
+                return Err(DecodeError::Lost { name: self.name.clone(), reason });
+            }
             let is_range = self.options.start_s.is_some() || self.options.end_s.is_some();
             let reason = self.damage.first().map_or("it holds no pictures".into(), |d| d.message.clone());
             return Err(match is_range && self.damage.is_empty() {
@@ -434,18 +498,19 @@ impl Decoder {
     fn decode_more(&mut self) -> Result<(), DecodeError> {
         let mut video = Video::empty();
         match self.decoder.receive_frame(&mut video) {
-            Ok(()) => self.accept(video),
+            Ok(()) => {
+                self.hear();
+                self.accept(video)
+            }
             Err(ffmpeg::Error::Other { errno }) if errno == ffmpeg::error::EAGAIN => self.feed(),
             Err(ffmpeg::Error::Eof) => {
                 self.ended = true;
-                self.read_to_the_end = true;
+                self.hear();
+                self.read_to_the_end = self.lost.is_none();
                 let last = self.preparer.finish();
                 self.queue(last)
             }
-            Err(error) => {
-                self.note(DamageKind::Lost, error.to_string());
-                Ok(())
-            }
+            Err(error) => self.lose(error),
         }
     }
 
@@ -485,7 +550,7 @@ impl Decoder {
                 return Err(DecodeError::Interrupted { name: self.name.clone() });
             }
             let mut packet = Packet::empty();
-            match packet.read(&mut self.input) {
+            match self.options.patience.reading(|| packet.read(&mut self.opened.input)) {
                 Ok(()) if packet.stream() != self.stream => continue,
                 Ok(()) if self.proof.as_mut().is_some_and(|proof| !proof.takes(&packet)) => {
                     if self.proof.as_ref().is_some_and(Proof::is_void) {
@@ -494,27 +559,61 @@ impl Decoder {
                     }
                 }
                 Ok(()) => {
-                    if let Err(error) = self.decoder.send_packet(&packet) {
-                        self.note(DamageKind::Lost, error.to_string());
+                    self.hear();
+                    let end = packet.position().try_into().ok().map(|position: u64| position + packet.size() as u64);
+                    self.packets = (self.packets.0 + 1, end);
+                    if packet.is_corrupt() {
+                        self.note(DamageKind::Corrupt, "a packet is cut or damaged".into());
+                    }
+                    match self.decoder.send_packet(&packet) {
+                        Ok(()) => self.hear(),
+                        Err(error) => self.lose(error)?,
                     }
                     return Ok(());
                 }
-                Err(ffmpeg::Error::Exit) => return Err(DecodeError::Interrupted { name: self.name.clone() }),
+                Err(_) if self.options.interrupt.load(Ordering::Relaxed) => {
+                    return Err(DecodeError::Interrupted { name: self.name.clone() });
+                }
                 Err(error) => {
                     errors += 1;
-                    if error != ffmpeg::Error::Eof {
-                        self.note(DamageKind::Lost, error.to_string());
+                    let is_silent = self.source.0.is_stream() && self.options.patience.has_run_out();
+                    let is_broken = matches!(self.source.0, Source::Url(_)) && error != ffmpeg::Error::Eof;
+                    if is_silent || is_broken {
+                        let reason = if is_silent { self.options.patience.reason() } else { error.to_string() };
+                        self.lost = Some(reason);
+                        self.options.patience.lose();
+                    } else if error != ffmpeg::Error::Eof {
+                        self.lose(error)?;
                     }
-                    if error == ffmpeg::Error::Eof || errors >= READ_ERRORS {
+                    self.hear();
+                    if self.lost.is_some() || error == ffmpeg::Error::Eof || errors >= READ_ERRORS {
                         // After this the decoder only gives what it holds.
                         if let Err(error) = self.decoder.send_eof() {
-                            self.note(DamageKind::Lost, error.to_string());
+                            self.lose(error)?;
                             self.ended = true;
                         }
                         return Ok(());
                     }
                 }
             }
+        }
+    }
+
+    /// Notes that something could not be decoded.
+    fn lose(&mut self, error: ffmpeg::Error) -> Result<(), DecodeError> {
+        if error == (ffmpeg::Error::Other { errno: ffmpeg::error::ENOMEM }) {
+            return Err(DecodeError::OutOfMemory { name: self.name.clone() });
+        }
+        let message = reports::take().map_or_else(|| error.to_string(), |report| report.message);
+        self.note(DamageKind::Lost, message);
+        Ok(())
+    }
+
+    /// Notes what FFmpeg has logged since the last time.
+    fn hear(&mut self) {
+        if let Some(report) = reports::take() {
+            let kind = DamageKind::Reported;
+            self.note_several(kind, report.count, report.message);
         }
     }
 
@@ -529,6 +628,10 @@ impl Decoder {
 
     /// Places damage at the frame that is decoded next; repeated damage of one kind at one place is counted.
     fn note(&mut self, kind: DamageKind, message: String) {
+        self.note_several(kind, 1, message);
+    }
+
+    fn note_several(&mut self, kind: DamageKind, count: usize, message: String) {
         if let Some(proof) = &mut self.proof {
             proof.fail();
         }
@@ -538,8 +641,8 @@ impl Decoder {
         }
         let frame = self.decoded;
         match self.damage.last_mut() {
-            Some(last) if last.frame == frame && last.kind == kind => last.count += 1,
-            _ => self.damage.push(Damage { frame, kind, count: 1, message }),
+            Some(last) if last.frame == frame && last.kind == kind => last.count += count,
+            _ => self.damage.push(Damage { frame, kind, count, message }),
         }
     }
 }
