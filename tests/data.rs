@@ -42,7 +42,7 @@ fn counts(rows: &[Row]) -> Vec<usize> {
 fn fephs_stand_in_has_the_published_counts_and_splits_by_video() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    assert_eq!(feph_stand_in::make(&folder.join("feph"), 48, 2022).unwrap(), 2_601);
+    assert_eq!(feph_stand_in::make(&folder.join("feph"), 24, 2022).unwrap(), 2_601);
     let (_, stderr) = succeed("data import feph feph -o feph.csv", folder);
     for part in ["2531 images", "40 with several labels", "20 with the label 'none'", "10 without a label"] {
         assert!(stderr.contains(part), "{stderr}");
@@ -118,7 +118,7 @@ fn the_same_picture_on_two_sides_is_found() {
 fn copies_in_fer2013_are_near_and_other_pictures_are_not() {
     let Some(data) = material::data("copies_in_fer2013_are_near_and_other_pictures_are_not") else { return };
     let folder = tempfile::tempdir().unwrap();
-    let source = data.join("fer2013").display().to_string();
+    let source = data.join("fer2013").canonicalize().unwrap().display().to_string();
     succeed(&format!("data import fer2013 {source} --labels fer2013 -o fer.csv"), folder.path());
     let rows: Vec<Row> = manifest::read(&folder.path().join("fer.csv")).unwrap();
     assert!(rows.iter().all(|row| row.label.is_some()));

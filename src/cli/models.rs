@@ -310,7 +310,6 @@ fn pull(arguments: &PullArguments) -> Result<(), Failure> {
     if let Some(published) = &published {
         anstream::eprintln!("next: {}", next_step(published, &destination));
     }
-    std::io::stderr().flush().ok();
     Ok(())
 }
 

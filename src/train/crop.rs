@@ -199,18 +199,23 @@ fn crop_video(
     let mut decoder = Decoder::open(&Source::File(path.into()), decoding.clone())?;
     let mut tracker = tracker(settings)?;
     let mut done = Vec::new();
-    let mut take = |(frame, sightings): (Frame, Vec<Sighting>)| -> Result<(), CropError> {
-        let Some(indices) = by_frame.remove(&(frame.index as u64)) else { return Ok(()) };
-        let pixels = largest(&frame, sightings, settings);
-        for index in indices {
-            done.push(save(index, pixels.clone())?);
+    let mut take = |tracked: Vec<(Frame, Vec<Sighting>)>, by_frame: &mut BTreeMap<u64, Vec<usize>>| {
+        for (frame, sightings) in tracked {
+            let Some(indices) = by_frame.remove(&(frame.index as u64)) else { continue };
+            let pixels = largest(&frame, sightings, settings);
+            for index in indices {
+                done.push(save(index, pixels.clone())?);
+            }
         }
-        Ok(())
+        Ok::<(), CropError>(())
     };
-    while let Some(frame) = decoder.next_frame()? {
-        tracker.push(frame).into_iter().try_for_each(&mut take)?;
+    // Frames after the last one wanted are not looked at.
+    while !by_frame.is_empty()
+        && let Some(frame) = decoder.next_frame()?
+    {
+        take(tracker.push(frame), &mut by_frame)?;
     }
-    tracker.finish().into_iter().try_for_each(&mut take)?;
+    take(tracker.finish(), &mut by_frame)?;
     match by_frame.iter().next() {
         Some((frame, indices)) => Err(CropError::NoSuchFrame { row: indices[0] + 1, path: path.into(), frame: *frame }),
         None => Ok(done),

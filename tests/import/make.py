@@ -2,7 +2,7 @@
 
     pip install torch timm==0.9.16 safetensors        # torch 1.13 was used
     python tests/import/make.py torch
-    pip install tensorflow-cpu==2.16.2 tf_keras==2.16.0
+    pip install tensorflow-cpu==2.16.2 tf_keras==2.16.0 tf2onnx==1.17.0
     python tests/import/make.py keras
 
 Both networks are much narrower and shorter than the published ones, so that the files are small; their code, names,
@@ -110,9 +110,18 @@ def make_keras():
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.set_weights([random.uniform(low, low + 1, w.shape) for low, w in zip([0.5, -0.5, -0.5, 0.5], layer.get_weights())])
+        if isinstance(layer, keras.layers.Dense):
+            kernel, bias = layer.get_weights()
+            layer.set_weights([kernel, random.uniform(-0.5, 0.5, bias.shape)])
     # The logits' differences are those of the logarithms of what the softmax gives.
     record("mobilenet7", numpy.log(model.predict(pictures(), verbose=0)))
     model.save(FOLDER / "mobilenet7.h5", include_optimizer=False)
+
+    import tensorflow
+    import tf2onnx
+
+    signature = [tensorflow.TensorSpec((None, SIDE, SIDE, 3), tensorflow.float32, name="input")]
+    tf2onnx.convert.from_keras(model, signature, opset=13, output_path=FOLDER / "mobilenet7.onnx")
 
 
 {"torch": make_torch, "keras": make_keras}[sys.argv[1]]()
