@@ -266,12 +266,12 @@ fn decode(
             Ok(None) | Err(DecodeError::Interrupted { .. }) => break,
             Err(error) => return Err(error.into()),
         };
-        let span = decoder.place(&frame).span;
-        // One frame too many has been decoded, so that whatever befell those ahead of it is known.
-        if span >= excerpt.spans.end {
+        let place = decoder.place(&frame);
+        // More frames than wanted have been decoded, so that whatever befell those is known.
+        if place.tail_of >= excerpt.spans.end {
             break;
         }
-        if span >= excerpt.spans.start {
+        if excerpt.spans.contains(&place.span) {
             first.get_or_insert(frame.index);
             count += 1;
         }
