@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 
-use candle_core::{Result, Tensor, Var};
+use candle_core::{Device, Result, Tensor, Var};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
@@ -10,6 +10,7 @@ use super::ops;
 use super::parameters::{Scope, Start};
 use crate::infer::kernels::Activation;
 use crate::infer::kernels::batch_norm::Statistics;
+use crate::infer::{Convolution as PlannedConvolution, Layer, Linear, Reach};
 
 /// Whether a forward pass belongs to training.
 #[derive(Clone, Copy)]
@@ -68,6 +69,15 @@ impl BatchNorm {
                 Ok(y)
             }
         }
+    }
+
+    /// What each channel is multiplied by and what is added, with the running statistics.
+    fn folded(&self) -> Result<[Vec<f32>; 2]> {
+        let [gamma, beta] = [numbers(&self.gamma)?, numbers(&self.beta)?];
+        let [mean, variance] = [numbers(&self.running_mean)?, numbers(&self.running_variance)?];
+        let scale: Vec<f32> = gamma.iter().zip(&variance).map(|(g, v)| g / (v + self.eps).sqrt()).collect();
+        let shift = beta.iter().zip(&mean).zip(&scale).map(|((b, m), s)| b - m * s).collect();
+        Ok([scale, shift])
     }
 
     /// Moves `running` towards `factor * batch` (the factor makes the variance unbiased, as PyTorch does).
@@ -155,6 +165,35 @@ impl ConvolutionNorm {
         };
         self.norm.forward(&y, phase)
     }
+
+    /// The same for a plan, with the normalisation folded into the weights.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn planned(&self) -> Result<Layer> {
+        let (weights, reach) = match &self.convolution {
+            Convolution::Dense { weights, kernel, stride } => {
+                (weights, Reach::Dense { kernel: *kernel, stride: *stride })
+            }
+            Convolution::Depthwise { weights, stride } => {
+                (weights, Reach::Depthwise { kernel: weights.dim(0)?, stride: *stride })
+            }
+            Convolution::Pointwise { weights } => (weights, Reach::Pointwise),
+        };
+        let [scale, bias] = self.norm.folded()?;
+        let mut weights = numbers(weights)?;
+        for row in weights.chunks_exact_mut(scale.len()) {
+            for (weight, scale) in row.iter_mut().zip(&scale) {
+                *weight *= scale;
+            }
+        }
+        Ok(Layer::Convolution(PlannedConvolution { reach, weights, bias, activation: self.norm.activation }))
+    }
+}
+
+/// A tensor's values, row by row.
+fn numbers(tensor: &Tensor) -> Result<Vec<f32>> {
+    tensor.flatten_all()?.to_device(&Device::Cpu)?.to_vec1()
 }
 
 /// The 1x1 convolution: one matrix product over the pixels of all images.
@@ -187,6 +226,14 @@ impl Dense {
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         x.matmul(&self.weights)?.broadcast_add(&self.bias)
     }
+
+    /// The same for a plan, with the activation that follows it.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn planned(&self, activation: Activation) -> Result<Linear> {
+        Ok(Linear { weights: numbers(&self.weights)?, bias: numbers(&self.bias)?, activation })
+    }
 }
 
 /// Squeeze-and-excitation (Hu et al. 2018): channels are weighted by what the whole picture shows.
@@ -215,6 +262,15 @@ impl SqueezeExcite {
         let squeezed = self.reduce.forward(&ops::global_mean(x)?)?.silu()?;
         let gate = candle_nn::ops::sigmoid(&self.expand.forward(&squeezed)?)?;
         ops::scale_channels(x, &gate)
+    }
+
+    /// The same for a plan.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn planned(&self) -> Result<Layer> {
+        let reduce = self.reduce.planned(Activation::Silu)?;
+        Ok(Layer::SqueezeExcite { reduce, expand: self.expand.planned(Activation::Identity)? })
     }
 }
 

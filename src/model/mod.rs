@@ -23,6 +23,7 @@ pub use layers::Phase;
 pub use parameters::{Parameters, Purpose, WeightsError};
 
 use crate::files;
+use crate::infer::{Instructions, Plan, Shape};
 use crate::timeline::{Expression, ModelIdentity};
 
 /// A network of one of the known families.
@@ -60,6 +61,19 @@ impl Network {
             Self::EfficientNet(network) => network.forward(x, phase),
         }
     }
+
+    /// The network as inference on the CPU runs it, for pictures of `side` x `side` pixels.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn plan(&self, side: usize, colours: Colours, instructions: Instructions) -> CandleResult<Plan> {
+        let layers = match self {
+            Self::MobileNet(network) => network.planned()?,
+            Self::EfficientNet(network) => network.planned()?,
+        };
+        let shape = Shape { height: side, width: side, channels: colours.count() };
+        Plan::compile_for(&layers, shape, instructions).map_err(candle_core::Error::wrap)
+    }
 }
 
 /// Why a model cannot be used. Each message names the file.
@@ -85,8 +99,16 @@ pub enum ModelError {
 /// A loaded network with everything needed to use it.
 pub struct Model {
     config: ModelConfig,
-    network: Network,
     device: Device,
+    runner: Runner,
+}
+
+/// What inference runs.
+enum Runner {
+    /// On the CPU.
+    Plan(Box<Plan>),
+    /// On other devices.
+    Network(Network),
 }
 
 /// The file names in a model directory.
@@ -140,7 +162,14 @@ impl Model {
             parameters::SetError::Weights(source) => ModelError::Weights { path: weights_path, source },
             parameters::SetError::Device(e) => ModelError::Device(e),
         })?;
-        Ok(Self { config, network, device: device.clone() })
+        let runner = match device {
+            Device::Cpu => {
+                let Input { side, colours, .. } = config.input;
+                Runner::Plan(Box::new(network.plan(side, colours, Instructions::best())?))
+            }
+            _ => Runner::Network(network),
+        };
+        Ok(Self { config, device: device.clone(), runner })
     }
 
     /// What outputs say about the model.
@@ -168,10 +197,23 @@ impl Model {
     /// If the length does not fit or the device fails.
     pub fn logits(&self, pictures: Vec<f32>) -> CandleResult<Tensor> {
         let input = &self.config.input;
-        let picture = input.side * input.side * input.colours.count();
-        let shape = (pictures.len() / picture, input.side, input.side, input.colours.count());
-        let x = Tensor::from_vec(input.normalised(pictures), shape, &Device::Cpu)?.to_device(&self.device)?;
-        self.network.forward(&x, Phase::Inference)
+        let images = pictures.len() / (input.side * input.side * input.colours.count());
+        let shape = (images, input.side, input.side, input.colours.count());
+        if pictures.len() != images * input.side * input.side * input.colours.count() {
+            candle_core::bail!("{} values are not whole pictures of {shape:?}", pictures.len());
+        }
+        let pictures = input.normalised(pictures);
+        match &self.runner {
+            Runner::Plan(plan) => {
+                let mut logits = vec![0.0; images * plan.output().len()];
+                plan.run(&pictures, &mut logits);
+                Tensor::from_vec(logits, (images, plan.output().len()), &Device::Cpu)
+            }
+            Runner::Network(network) => {
+                let x = Tensor::from_vec(pictures, shape, &Device::Cpu)?.to_device(&self.device)?;
+                network.forward(&x, Phase::Inference)
+            }
+        }
     }
 
     /// Calibrated probabilities of `pictures`, as for [`logits`](Self::logits).

@@ -8,9 +8,15 @@
 
 pub mod activation;
 pub mod batch_norm;
+pub mod blocks;
 pub mod depthwise;
+pub mod elementwise;
+pub mod filter;
 pub mod patches;
 pub mod pool;
+pub mod product;
+pub mod rows;
+pub mod simd;
 pub mod window;
 
 pub use activation::Activation;

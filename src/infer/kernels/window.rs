@@ -27,6 +27,16 @@ impl Window {
         self.width.div_ceil(self.stride)
     }
 
+    /// Rows of padding above the picture.
+    pub fn top(&self) -> usize {
+        self.padding_before(self.height, self.out_height())
+    }
+
+    /// Columns of padding to the left of the picture.
+    pub fn left(&self) -> usize {
+        self.padding_before(self.width, self.out_width())
+    }
+
     fn padding_before(&self, size: usize, out: usize) -> usize {
         ((out - 1) * self.stride + self.kernel).saturating_sub(size) / 2
     }
@@ -34,13 +44,13 @@ impl Window {
     /// Calls `visit(input_row, kernel_row)` for the rows under output row `out_row` that lie inside the input.
     #[inline(always)]
     pub fn rows(&self, out_row: usize) -> impl Iterator<Item = (usize, usize)> {
-        taps(self.height, self.padding_before(self.height, self.out_height()), self.kernel, out_row * self.stride)
+        taps(self.height, self.top(), self.kernel, out_row * self.stride)
     }
 
     /// As [`rows`](Self::rows), for columns.
     #[inline(always)]
     pub fn columns(&self, out_column: usize) -> impl Iterator<Item = (usize, usize)> {
-        taps(self.width, self.padding_before(self.width, self.out_width()), self.kernel, out_column * self.stride)
+        taps(self.width, self.left(), self.kernel, out_column * self.stride)
     }
 }
 
