@@ -101,8 +101,8 @@ fn main() -> anyhow::Result<()> {
         let gradients = losses.sum_all()?.backward()?;
         optimiser.step(&gradients, learning_rate(recipe.learning_rate, step as u64, steps as u64, warm_up))?;
         average.update(&variables, step as u64)?;
-        if (step + 1) % 200 == 0 {
-            let means = sums.map(|sum| format!("{:.4}", sum / 200.0)).join(" ");
+        if (step + 1) % 50 == 0 {
+            let means = sums.map(|sum| format!("{:.4}", sum / 50.0)).join(" ");
             eprintln!("step {} of {steps}: {means}  {:.0} s", step + 1, started.elapsed().as_secs_f64());
             sums = [0.0; OUTPUTS];
         }

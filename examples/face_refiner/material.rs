@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use annotate::annotate::crop::{Region, resample};
 use annotate::annotate::decode::{DecodeOptions, Decoder, Deinterlace, Source};
 use annotate::annotate::detect::{FaceDetector, SearchWindow, Seeta};
-use annotate::annotate::frame::{Plane, Planes as _};
+use annotate::annotate::frame::Plane;
 use annotate::timeline::BoundingBox;
 
 /// Side of FER2013's pictures.
@@ -220,9 +220,11 @@ pub fn photos(folder: &Path) -> anyhow::Result<Vec<Scene>> {
     for row in boxes(&folder.join("face_boxes.csv"))? {
         let entry = known.entry(row["image"].clone()).or_default();
         entry.0 |= row["image_fully_boxed"] == "1";
-        entry.1.push(bounding_box(&row)?);
+        // A picture without a face has a row without a box.
+        if !row["x"].is_empty() {
+            entry.1.push(bounding_box(&row)?);
+        }
     }
-    known.entry("dlib_dogs.jpg".into()).or_insert((true, Vec::new()));
     let mut known: Vec<_> = known.into_iter().filter(|(_, (complete, _))| *complete).collect();
     known.sort_by(|a, b| a.0.cmp(&b.0));
     let mut scenes = Vec::new();

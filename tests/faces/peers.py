@@ -74,8 +74,7 @@ for name, make in [("mediapipe", MediaPipe), ("yunet", YuNet)]:
         with open(out / f"{name}-{kind}.csv", "w", newline="") as file:
             table = csv.writer(file)
             table.writerow(["name", "frame", "x", "y", "w", "h", "ms"])
-            extra = ["dlib_dogs.jpg"] if kind == "photos" else []
-            for entry in names(data / kind / "face_boxes.csv", column) + extra:
+            for entry in names(data / kind / "face_boxes.csv", column):
                 detect = make()
                 path = data / kind / entry
                 pictures = frames(path) if kind == "videos" else [cv2.imread(str(path))]
