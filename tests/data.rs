@@ -108,6 +108,9 @@ fn the_same_picture_on_two_sides_is_found() {
     for (test, part) in [("copy", "1 identical pictures"), ("brighter", "1 near-identical pairs")] {
         manifest(test);
         refused("data inspect m.csv --leakage", folder, 3, part);
+        let (_, stderr) = succeed("data split m.csv --as-it-is --drop-copies -o clean.csv", folder);
+        assert!(stderr.contains("1 training images") && stderr.contains("no leakage"), "{stderr}");
+        assert_eq!(manifest::read(&folder.join("clean.csv")).unwrap()[0].split, Split::Test);
     }
     manifest("other");
     let (table, stderr) = succeed("data inspect m.csv --leakage", folder);
