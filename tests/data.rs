@@ -127,11 +127,12 @@ fn copies_in_fer2013_are_near_and_other_pictures_are_not() {
     assert!(rows.iter().all(|row| row.label.is_some()));
     let rows: Vec<Row> = rows.into_iter().filter(|row| row.split == Split::Test).take(800).collect();
     let prints = fingerprints(&rows).unwrap();
+    let pictures: Vec<_> = rows.iter().zip(&prints).collect();
     let (mut same, mut near, mut far) = (0, 0, 0);
-    for a in 0..rows.len() {
-        for b in a + 1..rows.len() {
-            let is_copy = rows[a].sequence.is_some() && rows[a].sequence == rows[b].sequence;
-            match prints[a].distance(&prints[b]) {
+    for (place, (row, print)) in pictures.iter().enumerate() {
+        for (other, other_print) in &pictures[place + 1..] {
+            let is_copy = row.sequence.is_some() && row.sequence == other.sequence;
+            match print.distance(other_print) {
                 Some(0) if is_copy => same += 1,
                 Some(distance) if distance <= NEAR => near += 1,
                 Some(_) => far += 1,
