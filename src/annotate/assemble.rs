@@ -68,6 +68,7 @@ impl<'a> Assembler<'a> {
             .collect();
         let status = Status::best(faces.iter().map(|(_, r)| r.status));
         self.waiting.push_back((Row { frame, pts, time_s, status, faces }, unsettled));
+        self.settle_ended(&observations);
         for (track, observation) in observations {
             let smoother = self.smoothers.entry(track).or_insert_with(|| Smoother::new(&self.settings.smooth));
             for smoothed in smoother.push(observation) {
@@ -75,6 +76,17 @@ impl<'a> Assembler<'a> {
             }
         }
         self.release()
+    }
+
+    /// A track without a record in a frame has ended: its labels wait for nothing more.
+    fn settle_ended(&mut self, observations: &[(u32, Observation)]) {
+        let goes_on = |track: &u32| observations.iter().any(|(other, _)| other == track);
+        let ended: Vec<u32> = self.smoothers.keys().copied().filter(|track| !goes_on(track)).collect();
+        for track in ended {
+            for smoothed in self.smoothers.remove(&track).map(|mut s| s.finish()).unwrap_or_default() {
+                self.settle(track, smoothed);
+            }
+        }
     }
 
     /// Gives the rows that still wait, as no more frames come.
@@ -157,6 +169,7 @@ fn record(frame: usize, sighting: Sighting, probabilities: Option<Probabilities>
         status: sighting.status,
         face: sighting.face,
         face_score: sighting.face_score,
+        covered: sighting.covered,
         source: sighting.source,
         probabilities,
         label: None,

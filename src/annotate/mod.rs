@@ -15,7 +15,6 @@ mod stage;
 mod stitch;
 pub mod track;
 
-use std::io::Read as _;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,8 +22,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use rayon::ThreadPoolBuilder;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
+use crate::files::file_sha256;
 use crate::model::Model;
 use crate::timeline::{Media, Status, Timeline};
 use crate::write::WriteError;
@@ -147,10 +146,19 @@ pub fn annotate(
     tell: &mut dyn FnMut(Event) -> Result<(), WriteError>,
 ) -> Result<Timeline, AnnotateError> {
     let mut assembler = Assembler::new(settings);
-    let decoded = look(source, &Excerpt::whole(), model, settings, execution, &mut |look| match look {
+    let mut see = |look: Look| match look {
         Look::Opened { media, frames } => tell(Event::Opened { media, frames }),
         Look::Frame(classified) => assembler.push(classified).iter().try_for_each(|row| tell(Event::Frame(row))),
-    })?;
+    };
+    let failed = AtomicBool::new(false);
+    let (decoded, digest) = std::thread::scope(|scope| {
+        let digest = scope.spawn(|| sha256(source, &[&failed, &execution.interrupt]));
+        let decoded = look(source, &Excerpt::whole(), model, settings, execution, &mut see);
+        failed.store(decoded.is_err(), Ordering::Relaxed);
+        (decoded, digest.join())
+    });
+    let mut decoded = decoded?;
+    decoded.media.sha256 = digest.map_err(|_| AnnotateError::Panicked { stage: "hash" })?;
     assembler.drain().iter().try_for_each(|row| tell(Event::Frame(row)))?;
     let was_interrupted = execution.interrupt.load(Ordering::Relaxed);
     Ok(assembler.finish(decoded, model.identity(), was_interrupted))
@@ -212,9 +220,9 @@ pub(crate) fn look(
     let (to_take, classified_frames) = bounded(CLASSIFIED_AHEAD);
     let stop = Arc::new(AtomicBool::new(false));
     let stages = Stages::new(Arc::clone(&stop));
-    let (mut decoded, mut digest) = (None, None);
+    let mut decoded = None;
     std::thread::scope(|scope| {
-        let (decoded, digest, stop, pool) = (&mut decoded, &mut digest, &*stop, &pool);
+        let (decoded, stop, pool) = (&mut decoded, &*stop, &pool);
         stages.spawn(scope, "decode", move || decode(decoder, excerpt, stop, to_track, decoded));
         stages.spawn(scope, "track", move || track(time_base, excerpt, settings, decoded_frames, to_crop));
         stages.spawn(scope, "crop", move || crop(model, tracked_frames, to_classify));
@@ -222,16 +230,11 @@ pub(crate) fn look(
             classify(model, pool, execution.batch_size, cropped_frames, to_take)
                 .map_err(|error| AnnotateError::Classify { name: source.name(), source: error })
         });
-        if *excerpt == Excerpt::whole() {
-            stages.spawn(scope, "hash", move || hash(source, &[stop, &execution.interrupt], digest));
-        }
         let mut frames = classified_frames.into_iter();
         stages.run("take", || Ok(frames.try_for_each(|classified| take(Look::Frame(classified)))?));
     });
     stages.finish()?;
-    let Some(mut decoded): Option<Decoded> = decoded else { return Err(AnnotateError::Panicked { stage: "decode" }) };
-    decoded.media.sha256 = digest;
-    Ok(decoded)
+    decoded.ok_or(AnnotateError::Panicked { stage: "decode" })
 }
 
 /// How a video is decoded under `settings`.
@@ -263,12 +266,12 @@ fn decode(
             Ok(None) | Err(DecodeError::Interrupted { .. }) => break,
             Err(error) => return Err(error.into()),
         };
-        let span = decoder.place(&frame).span;
-        // One frame too many has been decoded, so that whatever befell those ahead of it is known.
-        if span >= excerpt.spans.end {
+        let place = decoder.place(&frame);
+        // More frames than wanted have been decoded, so that whatever befell those is known.
+        if place.tail_of >= excerpt.spans.end {
             break;
         }
-        if span >= excerpt.spans.start {
+        if excerpt.spans.contains(&place.span) {
             first.get_or_insert(frame.index);
             count += 1;
         }
@@ -335,25 +338,9 @@ fn unreadable_if_small(sighting: Sighting) -> Sighting {
 }
 
 /// SHA-256 of a regular file, so that outputs can be matched to inputs; nothing for streams.
-fn hash(source: &Source, stop: &[&AtomicBool], digest: &mut Option<String>) -> Result<(), AnnotateError> {
-    let Source::File(path) = source else { return Ok(()) };
-    if !path.is_file() {
-        return Ok(());
-    }
+fn sha256(source: &Source, stop: &[&AtomicBool]) -> Option<String> {
+    let Source::File(path) = source else { return None };
     // A file that decodes but cannot be read twice has no hash; that is no reason to fail.
-    let Ok(mut file) = std::fs::File::open(path) else { return Ok(()) };
-    let mut sha256 = Sha256::new();
-    let mut chunk = vec![0; 1 << 20];
-    loop {
-        if stop.iter().any(|flag| flag.load(Ordering::Relaxed)) {
-            return Ok(());
-        }
-        match file.read(&mut chunk) {
-            Ok(0) => break,
-            Ok(count) => sha256.update(&chunk[..count]),
-            Err(_) => return Ok(()),
-        }
-    }
-    *digest = Some(sha256.finalize().iter().map(|byte| format!("{byte:02x}")).collect());
-    Ok(())
+    path.is_file()
+        .then(|| file_sha256(path, &|| stop.iter().any(|flag| flag.load(Ordering::Relaxed))).ok().flatten())?
 }

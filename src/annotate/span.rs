@@ -2,11 +2,13 @@
 //!
 //! A tracker remembers everything it has seen, so a tracker that runs through a whole video cannot be cut: what it says
 //! of the tenth minute depends on the first. Container time is therefore divided into spans of [`SPAN_S`] on an absolute
-//! grid, and each gets a tracker of its own, which is shown the [`LEAD_S`] before its span to find the faces in it. What it
-//! says depends on these frames alone, whoever decoded them, so that machines can share a video and still write the
-//! bytes that one would have written. Who is who from span to span is settled afterwards, in order (see
-//! [`super::stitch`]).
+//! grid, and each gets a tracker of its own, which is also shown the [`LEAD_S`] before its span, to find the faces in it,
+//! and the [`TAIL_S`] after it, to look ahead. What it says depends on these frames alone, whoever decoded them, so that
+//! machines can share a video and still write the bytes that one would have written. Who is who from span to span is
+//! settled afterwards, in order (see [`super::stitch`]).
 
+use std::cmp::Ordering;
+use std::collections::VecDeque;
 use std::ops::Range;
 
 use super::AnnotateError;
@@ -20,28 +22,41 @@ pub(crate) const SPAN_S: i64 = 10;
 /// How long a tracker looks before its span begins, seconds: enough to find a face anew, turned ones included
 /// (docs/benchmarks.md).
 pub(crate) const LEAD_S: i64 = 1;
+/// How long it may look beyond its span, seconds: a little more than a tracker waits for later frames. It stops when it
+/// has said all about its span.
+const TAIL_S: f64 = 0.5;
 
 /// All spans of a video.
 pub(crate) const ALL: Range<i64> = i64::MIN..i64::MAX;
+
+/// The last span on either side; nobody's clock goes so far, but a file may say anything.
+const FARTHEST: i64 = i64::MAX / 2;
 
 /// Where a frame lies on the grid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Place {
     /// The frame's span; span 0 starts at time 0.
     pub(crate) span: i64,
-    /// The span whose tracker sees the frame as well, or the frame's own one.
+    /// The span in whose lead the frame lies as well, or its own one.
     pub(crate) lead_of: i64,
+    /// The span in whose tail the frame lies as well, or its own one.
+    pub(crate) tail_of: i64,
 }
 
 /// The place of a moment, `pts` times `time_base` seconds, in whole numbers: the same for everybody who asks.
 pub(crate) fn place(pts: i64, time_base: [i32; 2]) -> Place {
-    let (pts, numerator) = (i128::from(pts), i128::from(time_base[0]));
-    let denominator = i128::from(time_base[1]).max(1);
-    let length = denominator * i128::from(SPAN_S);
-    // With 32 bits of time base and 64 of pts both fit.
-    let span = |ticks: i128| ticks.div_euclid(length).clamp(i64::MIN.into(), i64::MAX.into()) as i64;
-    let ticks = pts * numerator;
-    Place { span: span(ticks), lead_of: span(ticks + denominator * i128::from(LEAD_S)) }
+    // 64 bits of pts, 32 of time base and what is added here fit. In thousandths, for the tail's sake.
+    let ticks = i128::from(pts) * i128::from(time_base[0]) * 1000;
+    let second = i128::from(time_base[1]).max(1) * 1000;
+    let length = second * i128::from(SPAN_S);
+    let span = |ticks: i128| ticks.div_euclid(length).clamp((-FARTHEST).into(), FARTHEST.into()) as i64;
+    let tail = second * (TAIL_S * 1000.0) as i128 / 1000;
+    Place {
+        span: span(ticks),
+        lead_of: span(ticks + second * i128::from(LEAD_S)),
+        // The tail ends with its last moment, as the lead begins with its first.
+        tail_of: span(ticks - tail),
+    }
 }
 
 /// The place of a frame. One whose time has left its pts, because the container's clock ran backwards before it, goes by
@@ -50,8 +65,9 @@ pub(super) fn place_of(frame: &Frame, time_base: [i32; 2]) -> Place {
     if frame.time_s == super::decode::seconds(frame.pts, time_base) {
         return place(frame.pts, time_base);
     }
-    let span = |time_s: f64| (time_s / SPAN_S as f64).floor() as i64;
-    Place { span: span(frame.time_s), lead_of: span(frame.time_s + LEAD_S as f64) }
+    let span = |time_s: f64| ((time_s / SPAN_S as f64).floor() as i64).clamp(-FARTHEST, FARTHEST);
+    let time_s = frame.time_s;
+    Place { span: span(time_s), lead_of: span(time_s + LEAD_S as f64), tail_of: span(time_s - TAIL_S) }
 }
 
 /// What a span's tracker saw in the frames just before its span, in order; the last one is the frame before the span's
@@ -75,24 +91,29 @@ pub(super) struct SpanTracker<'a> {
     wanted: Range<i64>,
     settings: &'a TrackSettings,
     detectors: Box<Detectors<'a>>,
-    current: Option<Span>,
-    /// The one that follows, from its lead on.
-    next: Option<Span>,
+    /// In order; more than one where the tail of one and the lead of the next are.
+    open: VecDeque<Span>,
 }
 
 /// One span being tracked.
 struct Span {
     index: i64,
-    tracker: FaceTracker,
-    answers: Answers,
+    /// None once it has said all about the span.
+    tracker: Option<FaceTracker>,
+    /// Where the frames lie that the tracker has not answered yet.
+    unanswered: VecDeque<Part>,
+    /// What it said of the lead, until the span's first frame takes it along.
+    lead: Option<Lead>,
+    /// Frames that wait for those of the span before.
+    ready: Vec<Tracked>,
 }
 
-/// Tells a tracker's answers on the lead from those on the span.
-struct Answers {
-    /// Frames of the lead that the tracker has not answered yet.
-    unanswered: usize,
-    /// What it said of the others, until the span's first frame takes it along.
-    lead: Option<Lead>,
+/// Where a frame lies, seen from a span.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Lead,
+    Own,
+    Tail,
 }
 
 impl<'a> SpanTracker<'a> {
@@ -102,76 +123,81 @@ impl<'a> SpanTracker<'a> {
         settings: &'a TrackSettings,
         detectors: Box<Detectors<'a>>,
     ) -> Self {
-        Self { time_base, wanted, settings, detectors, current: None, next: None }
+        Self { time_base, wanted, settings, detectors, open: VecDeque::new() }
     }
 
-    /// Takes the next frame; gives the frames about which everything is known, in order, at most a few late. Frames of
+    /// Takes the next frame; gives the frames about which everything is known, in order, at most a moment late. Frames of
     /// spans that are not wanted are left out.
     pub(super) fn push(&mut self, frame: Frame) -> Result<Vec<Tracked>, AnnotateError> {
         let place = place_of(&frame, self.time_base);
-        let mut tracked = Vec::new();
-        if self.current.as_ref().is_none_or(|current| current.index < place.span) {
-            tracked = self.current.take().map_or_else(Vec::new, Span::finish);
-            self.current = self.next.take().filter(|next| next.index == place.span);
-            if self.current.is_none() && self.wanted.contains(&place.span) {
-                self.current = Some(self.begin(place.span)?);
+        self.open.iter_mut().filter(|span| span.index < place.tail_of).for_each(Span::finish);
+        for index in [place.span, place.lead_of] {
+            let is_open = self.open.iter().any(|span| span.index == index);
+            if !is_open && self.wanted.contains(&index) {
+                let tracker = FaceTracker::new((self.detectors)()?, self.settings.clone());
+                self.open.push_back(Span::new(index, tracker));
             }
         }
-        if place.lead_of > place.span && self.wanted.contains(&place.lead_of) {
-            let next = match self.next.take() {
-                Some(next) if next.index == place.lead_of => next,
-                _ => self.begin(place.lead_of)?,
+        for span in &mut self.open {
+            let part = match span.index.cmp(&place.span) {
+                Ordering::Less => Part::Tail,
+                Ordering::Equal => Part::Own,
+                Ordering::Greater => Part::Lead,
             };
-            self.next.insert(next).look_ahead(frame.clone());
+            span.push(&frame, part);
         }
-        if let Some(current) = &mut self.current {
-            tracked.extend(current.push(frame));
-        }
-        Ok(tracked)
+        Ok(self.ready())
     }
 
     /// Gives the frames still held.
-    pub(super) fn finish(self) -> Vec<Tracked> {
-        self.current.map_or_else(Vec::new, Span::finish)
+    pub(super) fn finish(mut self) -> Vec<Tracked> {
+        self.open.iter_mut().for_each(Span::finish);
+        self.ready()
     }
 
-    fn begin(&mut self, index: i64) -> Result<Span, AnnotateError> {
-        let tracker = FaceTracker::new((self.detectors)()?, self.settings.clone());
-        Ok(Span { index, tracker, answers: Answers { unanswered: 0, lead: Some(Lead::new()) } })
+    /// The frames that no earlier one is waited for.
+    fn ready(&mut self) -> Vec<Tracked> {
+        let mut ready = Vec::new();
+        while let Some(first) = self.open.front_mut() {
+            ready.append(&mut first.ready);
+            if first.tracker.is_some() {
+                break;
+            }
+            self.open.pop_front();
+        }
+        ready
     }
 }
 
 impl Span {
-    /// A frame of the lead. The span's own frames come later, so that nothing is known about them yet.
-    fn look_ahead(&mut self, frame: Frame) {
-        self.answers.unanswered += 1;
-        let answers = self.tracker.push(frame);
-        self.answers.sort(answers);
+    fn new(index: i64, tracker: FaceTracker) -> Self {
+        let lead = Some(Lead::new());
+        Self { index, tracker: Some(tracker), unanswered: VecDeque::new(), lead, ready: Vec::new() }
     }
 
-    fn push(&mut self, frame: Frame) -> Vec<Tracked> {
-        let answers = self.tracker.push(frame);
-        self.answers.sort(answers)
+    fn push(&mut self, frame: &Frame, part: Part) {
+        let Some(tracker) = &mut self.tracker else { return };
+        self.unanswered.push_back(part);
+        let answers = tracker.push(frame.clone());
+        self.sort(answers);
+        if part == Part::Tail && !self.unanswered.contains(&Part::Own) {
+            self.tracker = None;
+        }
     }
 
-    fn finish(mut self) -> Vec<Tracked> {
-        self.answers.sort(self.tracker.finish())
+    fn finish(&mut self) {
+        let answers = self.tracker.take().map(FaceTracker::finish).unwrap_or_default();
+        self.sort(answers);
     }
-}
 
-impl Answers {
-    /// Puts answers on the lead aside and gives those on the span.
-    fn sort(&mut self, answers: Vec<(Frame, Vec<Sighting>)>) -> Vec<Tracked> {
-        let mut own = Vec::new();
+    fn sort(&mut self, answers: Vec<(Frame, Vec<Sighting>)>) {
         for (frame, sightings) in answers {
-            if self.unanswered > 0 {
-                self.unanswered -= 1;
-                self.lead.get_or_insert_default().push(sightings);
-            } else {
-                own.push(Tracked { frame, sightings, begins: self.lead.take() });
+            match self.unanswered.pop_front() {
+                Some(Part::Lead) => self.lead.get_or_insert_default().push(sightings),
+                Some(Part::Own) => self.ready.push(Tracked { frame, sightings, begins: self.lead.take() }),
+                Some(Part::Tail) | None => {}
             }
         }
-        own
     }
 }
 
@@ -184,12 +210,18 @@ mod tests {
     #[test]
     fn a_moment_on_the_grid_belongs_to_the_span_that_starts_there() {
         // 1/30 s has no exact double: 300 frames are 10 s all the same.
-        assert_eq!(place(299, [1, 30]), Place { span: 0, lead_of: 1 });
-        assert_eq!(place(300, [1, 30]), Place { span: 1, lead_of: 1 });
-        assert_eq!(place(-1, [1, 30]), Place { span: -1, lead_of: 0 });
-        assert_eq!(place(269, [1, 30]), Place { span: 0, lead_of: 0 });
-        assert_eq!(place(270, [1, 30]), Place { span: 0, lead_of: 1 });
-        assert_eq!(place(i64::MAX, [i32::MAX, 1]).span, i64::MAX);
+        let at = |pts| {
+            let Place { span, lead_of, tail_of } = place(pts, [1, 30]);
+            (tail_of, span, lead_of)
+        };
+        assert_eq!(at(269), (0, 0, 0));
+        assert_eq!(at(270), (0, 0, 1));
+        assert_eq!(at(299), (0, 0, 1));
+        assert_eq!(at(300), (0, 1, 1));
+        assert_eq!(at(314), (0, 1, 1));
+        assert_eq!(at(315), (1, 1, 1));
+        assert_eq!(at(-1), (-1, -1, 0));
+        assert_eq!(place(i64::MAX, [i32::MAX, 1]).span, FARTHEST);
     }
 
     proptest! {
@@ -199,6 +231,7 @@ mod tests {
             let (early, late) = (place(pts, base), place(pts + more, base));
             prop_assert!(early.span <= late.span && early.lead_of <= late.lead_of);
             prop_assert!((early.span..=early.span + 1).contains(&early.lead_of));
+            prop_assert!((early.span - 1..=early.span).contains(&early.tail_of));
         }
     }
 }

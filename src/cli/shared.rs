@@ -11,6 +11,7 @@ use super::progress::ProgressChoice;
 use super::settings::Options;
 use crate::annotate::AnnotateError;
 use crate::annotate::decode::Deinterlace;
+use crate::annotate::track::Latency;
 use crate::corpus::CorpusError;
 use crate::eaf::BundleOptions;
 use crate::eaf::preset::Preset;
@@ -30,6 +31,9 @@ pub(super) struct AnnotationArguments {
     /// Most faces followed at a time
     #[arg(long, value_name = "N")]
     max_faces: Option<usize>,
+    /// Whether frames wait 0.4 s for later ones, which steadies boxes and bridges gaps; low for live pictures
+    #[arg(long, value_enum)]
+    latency: Option<Latency>,
     /// Largest picture accepted, pixels
     #[arg(long, value_name = "PIXELS")]
     max_pixels: Option<u64>,
@@ -86,6 +90,7 @@ impl AnnotationArguments {
         set(annotation, "max_pixels", json!(self.max_pixels));
         set(&mut track, "min_face", json!(self.min_face));
         set(&mut track, "max_faces", json!(self.max_faces));
+        set(&mut track, "latency", json!(self.latency));
         annotation.insert("track".into(), track.into());
     }
 }

@@ -13,9 +13,9 @@ use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use sha2::{Digest as _, Sha256};
 
 use super::Outcome;
+use crate::files::file_sha256;
 use crate::timeline::{ModelIdentity, Tool};
 use crate::write::WriteError;
 
@@ -48,9 +48,9 @@ pub struct Stamp {
     /// Bytes.
     pub size: u64,
     /// Nanoseconds since 1970 of the last change of its content.
-    pub modified: i128,
+    pub modified: i64,
     /// The same of it or of what is known about it, which nobody can set.
-    pub changed: i128,
+    pub changed: i64,
     /// Number on its file system.
     pub inode: u64,
 }
@@ -62,7 +62,7 @@ impl Stamp {
     /// If there is none.
     pub fn of(path: &Path) -> std::io::Result<Self> {
         let metadata = std::fs::metadata(path)?;
-        let nanoseconds = |seconds: i64, rest: i64| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
+        let nanoseconds = |seconds: i64, rest: i64| seconds.saturating_mul(1_000_000_000).saturating_add(rest);
         Ok(Self {
             size: metadata.len(),
             modified: nanoseconds(metadata.mtime(), metadata.mtime_nsec()),
@@ -221,22 +221,4 @@ impl Journal {
 pub fn now() -> String {
     chrono::DateTime::<chrono::Utc>::from(std::time::SystemTime::now())
         .to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
-}
-
-/// SHA-256 of a file, hexadecimal; none where `stop` asked to leave off.
-///
-/// # Errors
-/// If it cannot be read.
-pub fn file_sha256(path: &Path, stop: &dyn Fn() -> bool) -> std::io::Result<Option<String>> {
-    use std::io::Read as _;
-    let mut file = File::open(path)?;
-    let mut sha256 = Sha256::new();
-    let mut chunk = vec![0; 1 << 18];
-    while !stop() {
-        match file.read(&mut chunk)? {
-            0 => return Ok(Some(sha256.finalize().iter().map(|byte| format!("{byte:02x}")).collect())),
-            count => sha256.update(&chunk[..count]),
-        }
-    }
-    Ok(None)
 }

@@ -11,12 +11,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde::{Deserialize, Serialize};
 
 use super::inputs::{Inputs, Item};
-use super::journal::{Stamp, file_sha256};
+use super::journal::Stamp;
 use super::path::printable;
 use super::{CorpusError, Outcome, workers};
 use crate::annotate::decode::{DecodeError, Decoder, Entry, Packets, Source};
 use crate::annotate::span::{self, LEAD_S, SPAN_S};
 use crate::annotate::{Excerpt, Execution, Settings, decode_options};
+use crate::files::file_sha256;
 use crate::timeline::{ModelIdentity, Tool};
 
 /// The version of the plan's form.

@@ -9,6 +9,7 @@ pub mod layers;
 pub mod mobilenet;
 pub mod ops;
 pub mod parameters;
+pub mod refiner;
 pub mod registry;
 
 use std::collections::{BTreeMap, HashMap};

@@ -132,6 +132,7 @@ fn columns(timeline: &Timeline, cells: &[Cells]) -> Vec<Column> {
         numbers("w", &side(2)),
         numbers("h", &side(3)),
         numbers("face_score", &|c| c.record?.face_score.map(score_in_file)),
+        numbers("covered", &|c| c.record?.covered.map(score_in_file)),
         texts("source", true, &|c| c.record?.source.map(|source: BoxSource| source.name().into())),
     ];
     for class in Expression::ALL {

@@ -159,7 +159,7 @@ impl Packets {
         }
         let wanted = |seen: &&Seen| {
             let place = place(seen.mark.pts, self.time_base);
-            seen.is_shown && place.lead_of >= spans.start && place.span < spans.end
+            seen.is_shown && place.lead_of >= spans.start && place.tail_of < spans.end
         };
         let times = || seen.iter().filter(wanted).map(|seen| seen.mark.pts);
         let (wanted_from, wanted_to) = (times().min()?, times().max()?);
