@@ -275,8 +275,7 @@ fn model(change: impl Fn(&Path) + Send + Sync + 'static, reason: &'static str) -
 
 pub fn faulty_models() -> Vec<Case> {
     let weights = |bytes: Vec<u8>| move |model: &Path| std::fs::write(model.join("model.safetensors"), &bytes).unwrap();
-    let config =
-        |text: &'static str| move |model: &Path| std::fs::write(model.join("config.json"), text).unwrap();
+    let config = |text: &'static str| move |model: &Path| std::fs::write(model.join("config.json"), text).unwrap();
     let edited = |from: &'static str, to: &'static str| {
         move |model: &Path| {
             let text = std::fs::read_to_string(model.join("config.json")).unwrap();

@@ -141,7 +141,11 @@ fn run(case: &Case) -> Result<(), String> {
     let before = files_in(&inputs);
     let mut command = program();
     command.current_dir(&inputs).arg("-q").args(["--max-memory", MEMORY]).args(&case.options);
-    command.arg("-o").arg(outputs.join("labels.json")).arg("--").arg(case.video.as_deref().unwrap_or(Path::new(&case.name)));
+    command
+        .arg("-o")
+        .arg(outputs.join("labels.json"))
+        .arg("--")
+        .arg(case.video.as_deref().unwrap_or(Path::new(&case.name)));
     let output = run_within(&mut command, LONGEST)?;
     let message = orderly(&output)?;
     if files_in(&inputs) != before {
