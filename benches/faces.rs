@@ -104,6 +104,7 @@ fn follow(path: &Path) -> Boxes {
         max_pixels: 1 << 26,
         threads: 1,
         interrupt: Arc::default(),
+        patience: Default::default(),
     };
     let mut decoder = Decoder::open(&Source::File(path.into()), options).expect("the clip opens");
     let detector = Seeta::new().expect("the built-in detector reads");

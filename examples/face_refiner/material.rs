@@ -203,6 +203,7 @@ pub fn clips(folder: &Path) -> anyhow::Result<Vec<Scene>> {
             max_pixels: 1 << 26,
             threads: 1,
             interrupt: Arc::default(),
+            patience: Default::default(),
         };
         let mut decoder = Decoder::open(&Source::File(folder.join(name)), options)?;
         while let Some(frame) = decoder.next_frame()? {

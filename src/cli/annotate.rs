@@ -141,20 +141,21 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     let targets =
         output::plan(&arguments.inputs, &arguments.outputs, &arguments.formats, arguments.output_dir.as_deref())?;
     let device = options.device.open()?;
+    let signals = Signals::listen().map_err(anyhow::Error::from)?;
     if device.is_cpu() || options.max_memory.is_some() {
         limit_memory(options.max_memory)?;
     }
     let model = registry::open(&options.model, &device).map_err(|e| Failure::Configuration(e.to_string()))?;
     let elan = elan_options(&arguments)?;
     let known = known_calibration(&arguments.calibrate, &model)?;
-    let signals = Signals::listen().map_err(anyhow::Error::from)?;
     let run = Run { arguments: &arguments, options: &options, model: &model, known, elan, signals };
     let mut worst: Option<Failure> = None;
     for (input, targets) in arguments.inputs.iter().zip(targets) {
         let result = arguments.source(input).and_then(|source| run.one(&source, targets));
         let Err(failure) = result else { continue };
         // One bad file stops nothing, as long as there are others to do.
-        let goes_on = matches!(failure, Failure::Input(_) | Failure::Partial(_) | Failure::Limit(_) | Failure::Temporary(_));
+        let goes_on =
+            matches!(failure, Failure::Input(_) | Failure::Partial(_) | Failure::Limit(_) | Failure::Temporary(_));
         if !goes_on || arguments.inputs.len() == 1 {
             return Err(failure);
         }
@@ -192,7 +193,7 @@ impl Run<'_> {
             interrupt: Arc::clone(&self.signals.interrupt),
             patience: options.patience(),
         };
-        let _watchdog = Watchdog::watch(source.name(), Arc::clone(&execution.patience)).map_err(anyhow::Error::from)?;
+        let _watchdog = Watchdog::watch(source.name(), Arc::clone(&execution.patience))?;
         let calibrates = !matches!(arguments.calibrate, Calibrate::Off);
         let mut outputs = Outputs::open(targets, !calibrates, &self.elan)?;
         let choice = arguments.execution.progress(options);
@@ -318,7 +319,9 @@ pub(super) fn ending(timeline: &Timeline, signals: &Signals, was_lost: bool) -> 
     }
     match timeline.complete {
         true => Ok(()),
-        false if was_lost => Err(Failure::Temporary(format!("{}: {why}; what was seen is written", timeline.media.path))),
+        false if was_lost => {
+            Err(Failure::Temporary(format!("{}: {why}; what was seen is written", timeline.media.path)))
+        }
         false => Err(Failure::Partial(format!("{}: the result is partial: {why}", timeline.media.path))),
     }
 }

@@ -179,7 +179,12 @@ impl Batch<'_> {
         };
         let mut outputs = Outputs::open(targets, false, &self.bundle)?;
         let interrupt = Arc::clone(&self.signals.interrupt);
-        let execution = Execution { threads: self.threads, batch_size: self.options.batch_size, interrupt, patience: self.options.patience() };
+        let execution = Execution {
+            threads: self.threads,
+            batch_size: self.options.batch_size,
+            interrupt,
+            patience: self.options.patience(),
+        };
         let source = Source::File(item.path.clone());
         let result = annotate(&source, self.model, &self.options.annotation, &execution, &mut |event| match event {
             Event::Opened { media, frames } => {

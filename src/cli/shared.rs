@@ -176,9 +176,7 @@ pub(super) fn failure(error: AnnotateError) -> Failure {
         AnnotateError::Output(_) => Failure::Output(text),
         // What a small limit of memory or of processes leads to.
         AnnotateError::Thread { .. } => Failure::Limit(text),
-        AnnotateError::Detector(_) | AnnotateError::Panicked { .. } => {
-            Failure::Unforeseen(error.into())
-        }
+        AnnotateError::Detector(_) | AnnotateError::Panicked { .. } => Failure::Unforeseen(error.into()),
     }
 }
 

@@ -45,7 +45,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let cores = available_parallelism().map_or(1, usize::from);
     let jobs = arguments.jobs.map_or(if model.device().is_cpu() { cores } else { 1 }, usize::from);
     let threads = if options.threads > 0 { options.threads } else { cores.div_ceil(jobs) };
-    let execution = Execution { threads, batch_size: options.batch_size, interrupt: Arc::clone(&signals.interrupt), patience: options.patience() };
+    let execution = Execution {
+        threads,
+        batch_size: options.batch_size,
+        interrupt: Arc::clone(&signals.interrupt),
+        patience: options.patience(),
+    };
     let drain = || signals.is_draining();
     let place = Workplace { parts: &arguments.out, model: &model, execution, jobs, drain: &drain };
     let units = plan.lines.len().saturating_sub(arguments.shard.index).div_ceil(arguments.shard.of);

@@ -31,9 +31,7 @@ pub(super) fn cut_off(path: &Path, container: &str, packets_end: Option<u64>) ->
             let is_whole = [188, 192, 204].iter().any(|size| length.is_multiple_of(*size));
             (!is_whole).then_some("the last transport packet is cut")
         }
-        "yuv4mpegpipe" | "dv" => {
-            packets_end.is_some_and(|end| end != length).then_some("the last frame is cut")
-        }
+        "yuv4mpegpipe" | "dv" => packets_end.is_some_and(|end| end != length).then_some("the last frame is cut"),
         _ => None,
     })
 }

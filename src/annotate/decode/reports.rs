@@ -52,15 +52,8 @@ unsafe extern "C" fn hear(context: *mut c_void, level: c_int, format: *const c_c
     }
     let mut line = [0; LONGEST_MESSAGE];
     let mut with_prefix = 0;
-    type FormatLine = unsafe extern "C" fn(
-        *mut c_void,
-        c_int,
-        *const c_char,
-        *mut c_void,
-        *mut c_char,
-        c_int,
-        *mut c_int,
-    ) -> c_int;
+    type FormatLine =
+        unsafe extern "C" fn(*mut c_void, c_int, *const c_char, *mut c_void, *mut c_char, c_int, *mut c_int) -> c_int;
     // SAFETY: as in `listen`; the line is written into a buffer of the length given, with a zero at its end.
     let message = unsafe {
         let format_line = transmute::<*const (), FormatLine>(ffi::av_log_format_line2 as *const ());
