@@ -262,18 +262,25 @@ impl<const ROWS: usize, const VECTORS: usize, const STEP: usize> WithSimd for Ti
         let lanes = lanes::<S>();
         let step = if STEP == 0 { self.step } else { STEP };
         let per_block = BLOCK / lanes;
+        let plane = self.out.plane / lanes;
+        let place = |row: usize, vector: usize| vector / per_block * plane + row * per_block + vector % per_block;
+        let out = S::as_mut_simd_f32s(self.out.values).0;
+        assert!(out.len() > place(ROWS - 1, VECTORS - 1));
+        // Plain loops over constant ranges: whatever else sends the sums through memory.
         let mut sums = [[simd.splat_f32s(0.0); VECTORS]; ROWS];
         match self.bias {
             Some(bias) => {
-                for row in &mut sums {
-                    row.copy_from_slice(&S::as_simd_f32s(bias).0[..VECTORS]);
+                let bias = &S::as_simd_f32s(bias).0[..VECTORS];
+                for row in 0..ROWS {
+                    for vector in 0..VECTORS {
+                        sums[row][vector] = bias[vector];
+                    }
                 }
             }
             None => {
-                for block in 0..VECTORS / per_block {
-                    let so_far = S::as_simd_f32s(&self.out.values[block * self.out.plane..][..ROWS * BLOCK]).0;
-                    for (sums, so_far) in sums.iter_mut().zip(so_far.chunks_exact(per_block)) {
-                        sums[block * per_block..][..per_block].copy_from_slice(so_far);
+                for row in 0..ROWS {
+                    for vector in 0..VECTORS {
+                        sums[row][vector] = out[place(row, vector)];
                     }
                 }
             }
@@ -284,20 +291,21 @@ impl<const ROWS: usize, const VECTORS: usize, const STEP: usize> WithSimd for Ti
             let rows: [&[f32]; ROWS] = std::array::from_fn(|row| &x[row * step..][..length]);
             let lines = S::as_simd_f32s(weights).0.chunks_exact(PANEL / lanes);
             for (input, line) in lines.enumerate() {
-                for (row, sums) in rows.iter().zip(&mut sums) {
-                    let value = simd.splat_f32s(row[input]);
-                    for (sum, weight) in sums.iter_mut().zip(line) {
-                        *sum = multiply_add(simd, value, *weight, *sum);
+                for row in 0..ROWS {
+                    let value = simd.splat_f32s(rows[row][input]);
+                    for vector in 0..VECTORS {
+                        sums[row][vector] = multiply_add(simd, value, line[vector], sums[row][vector]);
                     }
                 }
             }
         }
-        for block in 0..VECTORS / per_block {
-            let out = &mut self.out.values[block * self.out.plane..][..ROWS * BLOCK];
-            let out = S::as_mut_simd_f32s(out).0;
-            for (out, sums) in out.chunks_exact_mut(per_block).zip(&sums) {
-                out.copy_from_slice(&sums[block * per_block..][..per_block]);
+        for row in 0..ROWS {
+            for vector in 0..VECTORS {
+                out[place(row, vector)] = sums[row][vector];
             }
+        }
+        for block in 0..VECTORS / per_block {
+            let out = &mut out[block * plane..][..ROWS * per_block];
             if self.activation != Activation::Identity {
                 for value in out.iter_mut() {
                     *value = activate(simd, self.activation, *value);
@@ -372,7 +380,6 @@ impl WithSimd for RunProduct<'_> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use rand::RngExt as _;
 
     use super::super::blocks::{pack, unpack};
     use super::*;

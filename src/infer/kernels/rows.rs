@@ -275,7 +275,6 @@ impl WithSimd for RunDense<'_> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use rand::RngExt as _;
 
     use super::super::Activation;
     use super::super::blocks::{Buffer, pack, unpack};
