@@ -49,6 +49,11 @@ impl Instructions {
         all.into_iter().map(Self).collect()
     }
 
+    /// Whether these are the widest there are.
+    pub fn is_best(self) -> bool {
+        std::mem::discriminant(&self.0) == std::mem::discriminant(&Self::best().0)
+    }
+
     /// `avx512`, `avx2`, `neon` or `portable`.
     pub fn name(self) -> &'static str {
         match self.0 {
