@@ -9,12 +9,12 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 
 ANNOTATE := target/release/annotate
 
-.PHONY: help setup build demo test lint fmt bench fuzz install clean
+.PHONY: help setup build demo test lint fmt bench bench-faces fuzz install clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name what; do \
-		printf '  make %-8s %s\n' "$$name" "$$what"; done
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name what; do \
+		printf '  make %-11s %s\n' "$$name" "$$what"; done
 
 setup: ## install what is missing (native packages, with apt-get where permitted), or say what is
 	@scripts/setup.sh
@@ -45,6 +45,12 @@ fmt: ## format the code
 
 bench: setup ## measure speed: decoding, detection, classification, the whole pipeline
 	cargo bench --locked
+
+bench-faces: setup ## measure how faces are found and followed, beside MediaPipe and YuNet in a virtual environment
+	test -x target/peers/bin/python || python3 -m venv target/peers
+	target/peers/bin/pip install --quiet 'mediapipe==0.10.14' opencv-python-headless
+	target/peers/bin/python tests/faces/peers.py $(ANNOTATE_DATA) target/faces
+	cargo bench --locked --bench faces -- $(CURDIR)/target/faces
 
 # Seconds for each of the readers.
 SECONDS ?= 60

@@ -155,27 +155,26 @@ fn no_face_is_invented_in_noise_patterns_black_or_white() {
 #[test]
 fn of_fifty_faces_as_many_are_followed_as_asked_for() {
     let (_folder, path) = from_demo("-vf crop=720:720,scale=160:160,tile=10x5,loop=8:1:0 -frames:v 8");
-    let followed = follow(&path);
-    assert!(followed.iter().all(|s| s.len() <= 8), "{:?}", followed.iter().map(Vec::len).collect::<Vec<_>>());
-    assert_eq!(boxes(&followed[4]).len(), 8);
-    let many = follow_with(&path, TrackSettings { max_faces: 60, ..TrackSettings::default() });
-    assert!(boxes(&many[4]).len() >= 35, "{}", boxes(&many[4]).len());
+    let small = TrackSettings { min_face: 0.04, ..TrackSettings::default() };
+    let followed = follow_with(&path, small.clone());
+    assert!(followed.iter().all(|s| boxes(s).len() == 8), "{:?}", followed.iter().map(Vec::len).collect::<Vec<_>>());
+    let many = follow_with(&path, TrackSettings { max_faces: 60, ..small });
+    assert!((35..=50).contains(&boxes(&many[4]).len()), "{}", boxes(&many[4]).len());
 }
 
 #[test]
-fn a_tiny_face_a_huge_face_and_one_cut_by_the_edge_are_followed() {
-    // The bundled clip's face is about 260 pixels wide and in the middle.
-    for (what, filter) in
-        [("tiny", "scale=-2:64"), ("huge", "crop=420:360:430:140,scale=840:720"), ("at the edge", "crop=640:720:0:0")]
-    {
+fn a_tiny_face_a_huge_face_and_one_cut_by_the_edge_are_followed_once() {
+    // The bundled clip's face is about 190 pixels wide, its centre near (700, 280).
+    for (what, filter, least) in [
+        ("tiny", "scale=-2:64", 0.5),
+        ("huge", "crop=240:240:580:160,scale=720:720", 0.9),
+        ("at the edge", "crop=720:720:0:0", 0.0),
+    ] {
         let (_folder, path) = from_demo(&format!("-t 2 -vf {filter}"));
         let followed = follow(&path);
         let seen = followed.iter().filter(|s| !boxes(s).is_empty()).count();
-        println!("{what}: {seen} of {}", followed.len());
+        assert!(seen as f64 >= least * followed.len() as f64, "{what}: {seen} of {}", followed.len());
         assert!(followed.iter().all(|s| s.len() <= 1), "{what}");
-        if what != "at the edge" {
-            assert!(seen * 10 >= followed.len() * 9, "{what}: {seen} of {}", followed.len());
-        }
     }
 }
 
@@ -183,7 +182,7 @@ fn a_tiny_face_a_huge_face_and_one_cut_by_the_edge_are_followed() {
 fn cuts_every_second_end_tracks_where_they_are_and_leave_no_face_behind() {
     // A second of the face, a second of a pattern, and so on.
     let (_folder, path) = from_demo(
-        "-f lavfi -i testsrc2=s=1280x720:r=25 -t 8 -filter_complex [0:v][1:v]overlay=enable='mod(floor(t)\\,2)'",
+        "-f lavfi -i testsrc2=s=1280x720:r=25 -t 8 -filter_complex [0:v][1:v]overlay=enable=mod(floor(t)\\,2)",
     );
     let followed = follow(&path);
     for (index, sightings) in followed.iter().enumerate() {
