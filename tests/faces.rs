@@ -51,20 +51,14 @@ fn from_demo(options: &str) -> (tempfile::TempDir, std::path::PathBuf) {
     (folder, path)
 }
 
-fn truth(path: &Path, name: &str) -> HashMap<String, BTreeMap<usize, Vec<BoundingBox>>> {
+/// The reviewed boxes of each clip, by frame.
+fn truth(path: &Path) -> HashMap<String, BTreeMap<usize, Vec<BoundingBox>>> {
     let mut truth: HashMap<String, BTreeMap<usize, Vec<BoundingBox>>> = HashMap::new();
     for row in csv::Reader::from_path(path).unwrap().deserialize::<HashMap<String, String>>() {
         let row = row.unwrap();
-        let Ok([x, y, w, h]) = ["x", "y", "w", "h"]
-            .map(|c| row[c].parse::<f32>())
-            .into_iter()
-            .collect::<Result<Vec<_>, _>>()
-            .map(|v| [v[0], v[1], v[2], v[3]])
-        else {
-            continue;
-        };
-        let frame = row.get("frame").map_or(0, |frame| frame.parse().unwrap());
-        truth.entry(row[name].clone()).or_default().entry(frame).or_default().push(BoundingBox { x, y, w, h });
+        let [x, y, w, h] = ["x", "y", "w", "h"].map(|column| row[column].parse().unwrap());
+        let frames = truth.entry(row["video"].clone()).or_default();
+        frames.entry(row["frame"].parse().unwrap()).or_default().push(BoundingBox { x, y, w, h });
     }
     truth
 }
@@ -73,7 +67,7 @@ fn truth(path: &Path, name: &str) -> HashMap<String, BTreeMap<usize, Vec<Boundin
 fn every_signer_is_followed_through_every_real_clip_under_one_id_and_hands_before_faces_are_told() {
     let test = "every_signer_is_followed_through_every_real_clip_under_one_id_and_hands_before_faces_are_told";
     let Some(data) = material::data(test) else { return };
-    let truth = truth(&data.join("videos/face_boxes.csv"), "video");
+    let truth = truth(&data.join("videos/face_boxes.csv"));
     let judged = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/faces/occlusion.csv");
     let judged: Vec<(String, usize, usize, String)> = csv::ReaderBuilder::new()
         .comment(Some(b'#'))
