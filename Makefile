@@ -9,7 +9,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 
 ANNOTATE := target/release/annotate
 
-.PHONY: help setup build demo test test-cluster lint fmt bench bench-training check-cuda fuzz soak install clean
+.PHONY: help setup build demo test test-cluster lint fmt bench bench-training bench-faces check-cuda fuzz soak install clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -69,6 +69,12 @@ bench-training: ## time training steps beside PyTorch's (downloads PyTorch)
 check-cuda: ## compile all of it for CUDA, without a card (downloads 1.2 GB of toolkit the first time)
 	@scripts/setup.sh lint
 	@scripts/cuda.sh check
+
+bench-faces: setup ## measure how faces are found and followed, beside MediaPipe and YuNet in a virtual environment
+	test -x target/peers/bin/python || python3 -m venv target/peers
+	target/peers/bin/pip install --quiet 'mediapipe==0.10.14' opencv-python-headless
+	target/peers/bin/python tests/faces/peers.py $(ANNOTATE_DATA) target/faces
+	cargo bench --locked --bench faces -- $(CURDIR)/target/faces
 
 # Seconds for each of the readers.
 SECONDS ?= 60

@@ -157,7 +157,7 @@ impl Track {
             self.state = State::OutOfFrame;
             return self.unseen();
         }
-        let refined = eyes.refiner.as_ref().and_then(|r| refine(r, &luma, &expected, self.roll_degrees));
+        let refined = eyes.refiner.as_ref().map(|r| refine(r, &luma, &expected, self.roll_degrees));
         let found = self.see(refined, &expected).or_else(|| self.search(eyes, &luma, &expected, now));
         if let Some(found) = found {
             return self.take(found, frame);
@@ -201,7 +201,7 @@ impl Track {
             if let Some(detection) = near {
                 self.searches_in_vain = 0;
                 let roll = detection.roll_degrees;
-                let refined = eyes.refiner.as_ref().and_then(|r| refine(r, luma, &detection.face, roll));
+                let refined = eyes.refiner.as_ref().map(|r| refine(r, luma, &detection.face, roll));
                 let seen = refined.filter(|r| r.probability >= SEEN && is_near(&r.face, expected));
                 return Some(Found {
                     is_sure: true,

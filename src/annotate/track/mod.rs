@@ -236,7 +236,9 @@ impl FaceTracker {
             }
             let Held { frame, looks, .. } = &mut held[first - 1];
             let refined = refine(refiner, &frame.picture.luma(), &face, track.roll_degrees);
-            let Some(refined) = refined.filter(|r| r.probability >= SEEN && is_near(&r.face, &face)) else { return };
+            if refined.probability < SEEN || !is_near(&refined.face, &face) {
+                return;
+            }
             let is_taken = |look: &Look| look.sighting.face.is_some_and(|other| other.iou(&refined.face) > SAME_FACE);
             if looks.iter().any(|look| look.sighting.track != id && is_taken(look)) {
                 return;
@@ -291,7 +293,7 @@ impl FaceTracker {
         }
         let luma = frame.picture.luma();
         let refiner = self.eyes.refiner.as_ref();
-        let refined = refiner.and_then(|r| refine(r, &luma, &detection.face, detection.roll_degrees));
+        let refined = refiner.map(|r| refine(r, &luma, &detection.face, detection.roll_degrees));
         let probability = refined.map_or(1.0, |r| r.probability);
         if probability < DENIED {
             return;
