@@ -27,6 +27,8 @@ const PARTLY: f32 = 0.45;
 /// A face that neither the detector nor the network is sure of for so long is lost even if the content seems the same,
 /// seconds: correlation drifts.
 const UNSURE_AT_MOST_S: f64 = 2.0;
+/// After so long without being sure of it, a face seen elsewhere may be this one, seconds.
+const DOUBTED_AFTER_S: f64 = 0.3;
 /// A face of which nothing at all is seen for so long is lost, seconds. Shorter than frames wait, so that what was said
 /// meanwhile can be taken back.
 const UNSEEN_AT_MOST_S: f64 = 0.3;
@@ -144,6 +146,11 @@ impl Track {
         self.state == State::InView
     }
 
+    /// In view, and not only by its looks, which may have been taken from what is behind a face that moved on.
+    pub(super) fn is_surely_in_view(&self, now: f64) -> bool {
+        self.is_in_view() && now - self.sure_s <= DOUBTED_AFTER_S
+    }
+
     /// Looks for the face in the next frame, `dt` seconds later.
     pub(super) fn follow(&mut self, eyes: &mut Eyes, frame: &Frame, dt: f64) -> Look {
         if !self.is_in_view() {
@@ -173,7 +180,8 @@ impl Track {
 
     /// By the detector, in a window about the expected place: upright or as last turned first, then two of the other turns.
     fn search(&mut self, eyes: &mut Eyes, luma: &Plane, expected: &BoundingBox, now: f64) -> Option<Found> {
-        if self.searches_in_vain >= EAGER_SEARCHES && now - self.searched_s < SEARCH_EVERY_S {
+        let is_eager = eyes.refiner.is_none() || self.searches_in_vain < EAGER_SEARCHES;
+        if !is_eager && now - self.searched_s < SEARCH_EVERY_S {
             return None;
         }
         self.searched_s = now;

@@ -254,7 +254,7 @@ impl FaceTracker {
 
     fn wants_search(&mut self, now: f64) -> bool {
         let mut believed = self.tracks.iter().filter(|t| t.is_believed()).peekable();
-        let is_missing = believed.peek().is_none() || believed.any(|t| !t.is_in_view());
+        let is_missing = believed.peek().is_none() || believed.any(|t| !t.is_surely_in_view(now));
         if !is_missing {
             self.missing_since_s = None;
             return now - self.searched_s >= SEARCH_EVERY_S;
@@ -314,10 +314,11 @@ impl FaceTracker {
         }
     }
 
-    /// The lost track that the face just found continues: the one whose signer looks most like it, if enough so.
+    /// The lost or doubtful track that the face just found continues: the one whose signer looks most like it, if enough so.
     fn lost_track_for(&self, found: &Track, now: f64) -> Option<usize> {
-        let lost = || self.tracks.iter().enumerate().filter(|(_, t)| t.is_believed() && !t.is_in_view());
-        let is_only_one = lost().count() == 1 && !self.tracks.iter().any(Track::is_in_view);
+        let is_doubtful = move |track: &Track| track.is_believed() && !track.is_surely_in_view(now);
+        let lost = || self.tracks.iter().enumerate().filter(move |(_, track)| is_doubtful(track));
+        let is_only_one = lost().count() == 1 && !self.tracks.iter().any(|track| track.is_surely_in_view(now));
         let enough = |track: &Track| match track.state {
             State::Cut { .. } => SAME_PERSON,
             _ if is_nearby(&track.motion.face(), &found.motion.face()) && now - track.seen_s < MOMENT_S => {
