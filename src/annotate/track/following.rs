@@ -5,7 +5,7 @@ use super::descriptor::Descriptor;
 use super::held::{Look, OCCLUDED};
 use super::motion::{Measured, Motion};
 use super::refine::{Refined, refine};
-use super::{Eyes, PROVISIONAL, same_face};
+use super::{Eyes, LIKELY, PROVISIONAL, same_face};
 use crate::annotate::crop::Region;
 use crate::annotate::detect::{Detection, SearchWindow};
 use crate::annotate::frame::{Frame, Plane, Sighting};
@@ -216,7 +216,7 @@ impl Track {
                     doubt: 2.0,
                     face: seen.map_or(detection.face, |r| r.face),
                     roll_degrees: seen.map_or(roll, |r| r.roll_degrees),
-                    score: refined.map(|r| r.probability),
+                    score: Some(refined.map_or(certainty(detection.score), |r| r.probability)),
                     covered: seen.map(|r| r.covered),
                     source: BoxSource::Detected,
                 });
@@ -294,18 +294,19 @@ impl Track {
     }
 
     /// A look at a face just found.
-    pub(super) fn first_look(&self, refined: Option<Refined>) -> Look {
+    pub(super) fn first_look(&self, refined: Option<Refined>, detector_score: f32) -> Look {
         let covered = refined.filter(|r| r.probability >= SEEN).map(|r| r.covered);
         let is_occluded = covered.is_some_and(|covered| covered >= OCCLUDED);
         let status = if is_occluded { Status::Occluded } else { Status::Ok };
-        let mut look = self.look(status, refined.map(|r| r.probability), BoxSource::Detected);
+        let score = refined.map_or(certainty(detector_score), |r| r.probability);
+        let mut look = self.look(status, Some(score), BoxSource::Detected);
         look.sighting.covered = covered;
         look
     }
 
     /// A look at the face in an earlier frame, found from what came after.
     pub(super) fn earlier_look(&self, refined: &Refined) -> Look {
-        let mut look = self.first_look(Some(*refined));
+        let mut look = self.first_look(Some(*refined), 0.0);
         look.sighting.face = Some(refined.face);
         look.sighting.roll_degrees = refined.roll_degrees;
         look.measured = Some(Measured { face: refined.face, doubt: Found::from(*refined).doubt });
@@ -345,6 +346,12 @@ impl Track {
             measured: None,
         }
     }
+}
+
+/// The detector's score as a number from 0 to 1: a half where a new face is considered at all.
+fn certainty(detector_score: f32) -> f32 {
+    let score = detector_score.max(0.0);
+    score / (score + LIKELY)
 }
 
 /// Whether a face can have moved from `expected` to `face` between two frames.
