@@ -9,12 +9,12 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 
 ANNOTATE := target/release/annotate
 
-.PHONY: help setup build demo test lint fmt bench fuzz install clean
+.PHONY: help setup build demo test lint fmt bench bench-peers fuzz install clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name what; do \
-		printf '  make %-8s %s\n' "$$name" "$$what"; done
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name what; do \
+		printf '  make %-12s %s\n' "$$name" "$$what"; done
 
 setup: ## install what is missing (native packages, with apt-get where permitted), or say what is
 	@scripts/setup.sh
@@ -45,6 +45,14 @@ fmt: ## format the code
 
 bench: setup ## measure speed: decoding, detection, classification, the whole pipeline
 	cargo bench --locked
+
+# Engines the classifier is compared with, about 6 GB of them. TIMING passes options on, say "--networks b0 --batches 8".
+PEERS := onnxruntime openvino torch onnx numpy safetensors
+
+bench-peers: build ## time the classifier beside ONNX Runtime, OpenVINO and PyTorch (downloads them)
+	test -x target/peers/bin/python || python3 -m venv target/peers
+	target/peers/bin/python -m pip install --quiet $(PEERS)
+	target/peers/bin/python benches/peers.py $(ANNOTATE) $(TIMING)
 
 # Seconds for each of the readers.
 SECONDS ?= 60

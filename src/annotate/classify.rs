@@ -2,7 +2,6 @@
 
 use crossbeam_channel::{Receiver, Sender};
 use rayon::ThreadPool;
-use rayon::prelude::*;
 
 use super::frame::Sighting;
 use crate::model::Model;
@@ -23,9 +22,8 @@ pub(super) struct Classified {
     pub(super) faces: Vec<(Sighting, Option<Probabilities>)>,
 }
 
-/// Classifies frame after frame in order. Frames that have piled up are taken together, up to `batch_size` faces: on the
-/// CPU the faces of a batch are spread over the pool's threads, one network run a face, so that a face's result depends
-/// neither on its neighbours nor on the number of threads; other devices get the batch in one piece.
+/// Classifies frame after frame in order. Frames that have piled up are taken together, up to `batch_size` faces; on the
+/// CPU these are spread over the pool's threads.
 pub(super) fn classify(
     model: &Model,
     pool: &ThreadPool,
@@ -69,9 +67,5 @@ fn probabilities(model: &Model, pool: &ThreadPool, inputs: Vec<Vec<f32>>) -> can
     if inputs.is_empty() {
         return Ok(Vec::new());
     }
-    if model.device().is_cpu() {
-        let one = |input| model.probabilities(input).map(|all| all[0]);
-        return pool.install(|| inputs.into_par_iter().map(one).collect());
-    }
-    model.probabilities(inputs.concat())
+    pool.install(|| model.probabilities(inputs.concat()))
 }

@@ -7,6 +7,7 @@ pub mod crop;
 pub mod decode;
 pub mod detect;
 pub mod frame;
+pub mod measure;
 pub mod segment;
 mod setting;
 pub mod smooth;
@@ -22,6 +23,7 @@ use rayon::ThreadPoolBuilder;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::infer::Precision;
 use crate::model::Model;
 use crate::timeline::{Media, Status, Timeline};
 use crate::write::WriteError;
@@ -49,6 +51,8 @@ pub struct Settings {
     pub end_s: Option<f64>,
     /// Largest picture accepted, pixels.
     pub max_pixels: u64,
+    /// What the network is computed with.
+    pub precision: Precision,
     /// How faces are followed.
     pub track: TrackSettings,
     /// How labels are smoothed.
@@ -65,6 +69,7 @@ impl Default for Settings {
             end_s: None,
             // 8K, both ways round.
             max_pixels: 7680 * 4320,
+            precision: Precision::default(),
             track: TrackSettings::default(),
             smooth: SmoothSettings::default(),
             segment: SegmentSettings::default(),
@@ -209,8 +214,7 @@ fn decode(
 
 fn track(settings: &Settings, from: Receiver<Frame>, to: Sender<(Frame, Vec<Sighting>)>) -> Result<(), AnnotateError> {
     // Made here, because SeetaFace cannot move between threads.
-    let detector = detect::Seeta::new().map_err(AnnotateError::Detector)?;
-    let mut tracker = FaceTracker::new(Box::new(detector), settings.track.clone());
+    let mut tracker = tracker(settings)?;
     for frame in from {
         for tracked in tracker.push(frame) {
             if to.send(tracked).is_err() {
@@ -226,21 +230,31 @@ fn track(settings: &Settings, from: Receiver<Frame>, to: Sender<(Frame, Vec<Sigh
     Ok(())
 }
 
+fn tracker(settings: &Settings) -> Result<FaceTracker, AnnotateError> {
+    let detector = detect::Seeta::new().map_err(AnnotateError::Detector)?;
+    Ok(FaceTracker::new(Box::new(detector), settings.track.clone()))
+}
+
 fn crop(model: &Model, from: Receiver<(Frame, Vec<Sighting>)>, to: Sender<Cropped>) -> Result<(), AnnotateError> {
-    let config = model.config();
     for (frame, sightings) in from {
-        let input = |sighting: &Sighting| {
-            let face = sighting.face.filter(|_| sighting.status == Status::Ok)?;
-            let square = crop::face_square(&face, sighting.roll_degrees, &config.crop);
-            Some(crop::crop(frame.picture.as_ref(), &square, config.input.side, config.input.colours))
-        };
-        let readable = sightings.into_iter().map(unreadable_if_small);
-        let faces = readable.map(|sighting| (input(&sighting), sighting)).map(|(i, s)| (s, i)).collect();
-        if to.send(Cropped { pts: frame.pts, time_s: frame.time_s, faces }).is_err() {
+        if to.send(cropped(model, &frame, sightings)).is_err() {
             break;
         }
     }
     Ok(())
+}
+
+/// A frame's faces with the network's inputs.
+fn cropped(model: &Model, frame: &Frame, sightings: Vec<Sighting>) -> Cropped {
+    let config = model.config();
+    let input = |sighting: &Sighting| {
+        let face = sighting.face.filter(|_| sighting.status == Status::Ok)?;
+        let square = crop::face_square(&face, sighting.roll_degrees, &config.crop);
+        Some(crop::crop(frame.picture.as_ref(), &square, config.input.side, config.input.colours))
+    };
+    let readable = sightings.into_iter().map(unreadable_if_small);
+    let faces = readable.map(|sighting| (input(&sighting), sighting)).map(|(i, s)| (s, i)).collect();
+    Cropped { pts: frame.pts, time_s: frame.time_s, faces }
 }
 
 /// A face of a few pixels is seen, but says nothing.

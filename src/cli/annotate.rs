@@ -20,6 +20,7 @@ use crate::annotate::decode::{DecodeError, Deinterlace, Source};
 use crate::annotate::{AnnotateError, Event, Execution, annotate, decode_options};
 use crate::eaf::BundleOptions;
 use crate::eaf::preset::Preset;
+use crate::infer::Precision;
 use crate::model::{Model, registry};
 use crate::overlay::{OverlayError, overlay};
 use crate::timeline::{Expression, Timeline};
@@ -65,6 +66,9 @@ pub struct Arguments {
     /// Most faces classified together. Changes nothing in the result
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     batch_size: Option<u16>,
+    /// Numbers the network is computed with: bf16 is faster where the CPU has it, and changes a label in some thousands
+    #[arg(long, value_enum)]
+    precision: Option<Precision>,
     /// First moment wanted: seconds or [HH:]MM:SS[.fff] of the video's own time
     #[arg(long, value_name = "TIME", value_parser = moment)]
     start: Option<f64>,
@@ -159,6 +163,7 @@ impl Arguments {
         set(&mut flags, "threads", json!(self.threads));
         set(&mut flags, "batch_size", json!(self.batch_size));
         set(&mut flags, "progress", json!(self.progress));
+        set(&mut annotation, "precision", json!(self.precision));
         set(&mut annotation, "start_s", json!(self.start));
         set(&mut annotation, "end_s", json!(self.end));
         set(&mut annotation, "deinterlace", json!(self.deinterlace));
@@ -186,7 +191,7 @@ impl Arguments {
 
 pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     talk(&arguments);
-    let options = Options::layered(&arguments.flags())?;
+    let mut options = Options::layered(&arguments.flags())?;
     let settings = &options.annotation;
     if let (Some(start), Some(end)) = (settings.start_s, settings.end_s)
         && end <= start
@@ -200,7 +205,10 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     let targets =
         output::plan(&arguments.inputs, &arguments.outputs, &arguments.formats, arguments.output_dir.as_deref())?;
     let device = options.device.open()?;
-    let model = registry::open(&options.model, &device).map_err(|e| Failure::Configuration(e.to_string()))?;
+    let model = registry::open(&options.model, &device)
+        .and_then(|model| model.with_precision(options.annotation.precision))
+        .map_err(|e| Failure::Configuration(e.to_string()))?;
+    options.annotation.precision = model.precision();
     let elan = elan_options(&arguments)?;
     let known = known_calibration(&arguments.calibrate, &model)?;
     let signals = Signals::listen().map_err(anyhow::Error::from)?;

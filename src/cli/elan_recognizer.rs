@@ -99,10 +99,13 @@ fn job() -> Result<(), Failure> {
     if let Some(max_faces) = request.max_faces {
         flags["annotation"]["track"] = json!({"max_faces": max_faces});
     }
-    let options = Options::layered(&flags)?;
+    let mut options = Options::layered(&flags)?;
     let preset = Preset::load(tier_names).map_err(|e| Failure::Configuration(e.to_string()))?;
     let device = options.device.open()?;
-    let model = registry::open(&options.model, &device).map_err(|e| Failure::Configuration(e.to_string()))?;
+    let model = registry::open(&options.model, &device)
+        .and_then(|model| model.with_precision(options.annotation.precision))
+        .map_err(|e| Failure::Configuration(e.to_string()))?;
+    options.annotation.precision = model.precision();
     let signals = Signals::listen().map_err(anyhow::Error::from)?;
     // The files are opened first, so that nobody waits for a result that has no place.
     let open = |path: &Option<PathBuf>| path.as_deref().map(Output::create).transpose();

@@ -7,6 +7,7 @@ use clap::Args;
 
 use super::Failure;
 use super::train::{load, use_threads};
+use crate::infer::Precision;
 use crate::model::registry;
 use crate::train::manifest::{self, Split};
 use crate::train::report;
@@ -26,6 +27,9 @@ pub struct Arguments {
     /// Folder for report.json, report.md and predictions.csv
     #[arg(long, value_name = "REPORT")]
     out: PathBuf,
+    /// Numbers the network is computed with
+    #[arg(long, value_enum, default_value = "auto")]
+    precision: Precision,
     /// Worker threads; all cores if not given
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
@@ -33,7 +37,9 @@ pub struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     use_threads(arguments.threads)?;
-    let model = registry::open(&arguments.model, &Device::Cpu).map_err(|e| Failure::Configuration(e.to_string()))?;
+    let model = registry::open(&arguments.model, &Device::Cpu)
+        .and_then(|model| model.with_precision(arguments.precision))
+        .map_err(|e| Failure::Configuration(e.to_string()))?;
     let rows = manifest::read(&arguments.data).map_err(|e| Failure::Input(e.to_string()))?;
     let examples = load(&rows, arguments.split)?;
     let evaluation = report::evaluate(&model, &rows, &examples)?;

@@ -3,6 +3,7 @@
 mod agree;
 mod annotate;
 mod apply;
+mod bench;
 mod data;
 mod device;
 mod elan_recognizer;
@@ -55,6 +56,8 @@ enum Subcommands {
     Train(train::Arguments),
     /// Measure a model on labelled images
     Evaluate(evaluate::Arguments),
+    /// Measure how fast this machine classifies faces and, given a video, every stage
+    Bench(bench::Arguments),
     /// Measure how far two annotations of one video agree
     Agree(agree::Arguments),
     /// Make a page to look at an annotation beside its video and correct it
@@ -88,6 +91,7 @@ impl Cli {
             None => annotate::run(self.annotate),
             Some(Subcommands::Train(arguments)) => train::run(&arguments),
             Some(Subcommands::Evaluate(arguments)) => evaluate::run(&arguments),
+            Some(Subcommands::Bench(arguments)) => bench::run(&arguments),
             Some(Subcommands::Agree(arguments)) => agree::run(&arguments),
             Some(Subcommands::Review(arguments)) => review::run(&arguments),
             Some(Subcommands::ElanRecognizer(arguments)) => elan_recognizer::run(&arguments),
