@@ -66,7 +66,7 @@ pub struct Arguments {
     /// Most faces classified together. Changes nothing in the result
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     batch_size: Option<u16>,
-    /// Numbers the network is computed with: bf16 is faster where the CPU has it, and changes a label in some thousands
+    /// Numbers the network is computed with; bf16 is faster, and coarser, where the CPU has AVX512-BF16. auto is f32
     #[arg(long, value_enum)]
     precision: Option<Precision>,
     /// First moment wanted: seconds or [HH:]MM:SS[.fff] of the video's own time
