@@ -334,8 +334,8 @@ mod tests {
         let mut y = Vec::new();
         for out_row in 0..window.out_height() {
             for out_column in 0..window.out_width() {
-                for output in 0..to {
-                    let mut sum = bias[output];
+                for (output, bias) in bias.iter().enumerate().take(to) {
+                    let mut sum = *bias;
                     for (row, kernel_row) in window.rows(out_row) {
                         for (column, kernel_column) in window.columns(out_column) {
                             for input in 0..from {
