@@ -9,7 +9,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 
 ANNOTATE := target/release/annotate
 
-.PHONY: help setup build demo test test-cluster lint fmt bench bench-training bench-faces check-cuda fuzz soak install clean
+.PHONY: help setup build demo test test-cluster lint fmt bench bench-peers bench-training bench-faces check-cuda fuzz soak install clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -75,6 +75,14 @@ bench-faces: setup ## measure how faces are found and followed, beside MediaPipe
 	target/peers/bin/pip install --quiet 'mediapipe==0.10.14' opencv-python-headless
 	target/peers/bin/python tests/faces/peers.py $(ANNOTATE_DATA) target/faces
 	cargo bench --locked --bench faces -- $(CURDIR)/target/faces
+
+# Engines the classifier is compared with, about 6 GB of them. TIMING passes options on, say "--networks b0 --batches 8".
+PEERS := onnxruntime openvino torch onnx numpy safetensors
+
+bench-peers: build ## time the classifier beside ONNX Runtime, OpenVINO and PyTorch (downloads them)
+	test -x target/peers/bin/python || python3 -m venv target/peers
+	target/peers/bin/python -m pip install --quiet $(PEERS)
+	target/peers/bin/python benches/peers.py $(ANNOTATE) $(TIMING)
 
 # Seconds for each of the readers.
 SECONDS ?= 60

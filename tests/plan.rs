@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use annotate::infer::{Instructions, Layer, Plan, Shape};
+use annotate::infer::{Instructions, Layer, Plan, Precision, Shape};
 use annotate::model::efficientnet::{EfficientNetConfig, Stage};
 use annotate::model::mobilenet::{Block, MobileNet, MobileNetConfig};
 use annotate::model::parameters::seeded;
@@ -160,4 +160,38 @@ fn layers_that_do_not_fit_are_refused() {
     assert_eq!(refusal, "layer 0: 864 weights do not fit 9 channels in and 32 out");
     assert!(Plan::compile(&layers[1..], Shape { height: 32, width: 32, channels: 3 }).is_err());
     assert!(Plan::compile(&layers, Shape { height: 0, width: 32, channels: 3 }).is_err());
+}
+
+#[test]
+fn bfloat16_is_near_and_says_so() {
+    let parameters = Parameters::new(Purpose::Inference, &Device::Cpu);
+    let architecture = Architecture::Efficientnet(EfficientNetConfig::b0());
+    let network = Network::new(&parameters, &architecture, Colours::Rgb).unwrap();
+    randomise(&parameters, 9);
+    let plan = || network.plan(96, Colours::Rgb, Instructions::best()).unwrap();
+    assert_eq!(plan().precision(), Precision::F32);
+    let Some(narrow) = plan().in_bf16() else {
+        println!("skipped: bfloat16_is_near_and_says_so (this CPU has no AVX512-BF16)");
+        return;
+    };
+    assert_eq!(narrow.precision(), Precision::Bf16);
+    let pixels = pictures(3, 96, 3, 9);
+    let [mut wide_logits, mut narrow_logits] = [vec![f32::NAN; 21], vec![f32::NAN; 21]];
+    plan().run(&pixels, &mut wide_logits);
+    narrow.run(&pixels, &mut narrow_logits);
+    let largest = wide_logits.iter().fold(1f32, |largest, value| largest.max(value.abs()));
+    for (wide, narrow) in wide_logits.iter().zip(&narrow_logits) {
+        assert!((wide - narrow).abs() < 0.03 * largest, "{wide_logits:?} {narrow_logits:?}");
+    }
+    assert_ne!(wide_logits, narrow_logits);
+}
+
+#[test]
+fn instructions_other_than_the_best_have_no_bfloat16() {
+    let parameters = Parameters::new(Purpose::Inference, &Device::Cpu);
+    let architecture = Architecture::MobilenetV1(MobileNetConfig::seed());
+    let network = Network::new(&parameters, &architecture, Colours::Rgb).unwrap();
+    for instructions in Instructions::all().into_iter().skip(1) {
+        assert!(network.plan(32, Colours::Rgb, instructions).unwrap().in_bf16().is_none(), "{}", instructions.name());
+    }
 }

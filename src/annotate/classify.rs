@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 
 use crossbeam_channel::{Receiver, Sender};
 use rayon::ThreadPool;
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::frame::Sighting;
@@ -36,9 +35,8 @@ pub(crate) struct Classified {
 }
 
 /// Classifies frame after frame in order. Frames that have piled up are taken together, up to `batch_size` faces: on the
-/// CPU the faces of a batch are spread over the pool's threads, one network run a face, so that a face's result depends
-/// neither on its neighbours nor on the number of threads; other devices get the batch in one piece, and the next ones
-/// while they work on it.
+/// CPU these are spread over the pool's threads, and a face's result depends neither on its neighbours nor on the number of
+/// threads; other devices get the batch in one piece, and the next ones while they work on it.
 pub(super) fn classify(
     model: &Model,
     pool: &ThreadPool,
@@ -50,10 +48,10 @@ pub(super) fn classify(
         let start = |inputs: Vec<Vec<f32>>| model.logits(inputs.concat());
         return classify_ahead(start, |logits| model.calibrated(&logits), batch_size, &from, &to);
     }
-    let one = |input| model.probabilities(input).map(|all| all[0]);
     while let Ok(first) = from.recv() {
         let (inputs, faces) = batch(first, batch_size, &from);
-        let probabilities: Vec<_> = pool.install(|| inputs.into_par_iter().map(one).collect::<Result<_, _>>())?;
+        let probabilities =
+            if inputs.is_empty() { Vec::new() } else { pool.install(|| model.probabilities(inputs.concat()))? };
         if !deliver(faces, &probabilities, &to) {
             return Ok(());
         }

@@ -7,6 +7,7 @@ pub mod crop;
 pub mod decode;
 pub mod detect;
 pub mod frame;
+pub mod measure;
 pub mod segment;
 mod setting;
 pub mod smooth;
@@ -24,6 +25,7 @@ use rayon::ThreadPoolBuilder;
 use serde::{Deserialize, Serialize};
 
 use crate::files::file_sha256;
+use crate::infer::Precision;
 use crate::model::Model;
 use crate::timeline::{Media, Status, Timeline};
 use crate::write::WriteError;
@@ -53,6 +55,8 @@ pub struct Settings {
     pub end_s: Option<f64>,
     /// Largest picture accepted, pixels.
     pub max_pixels: u64,
+    /// What the network is computed with.
+    pub precision: Precision,
     /// How faces are followed.
     pub track: TrackSettings,
     /// How labels are smoothed.
@@ -69,6 +73,7 @@ impl Default for Settings {
             end_s: None,
             // 8K, both ways round.
             max_pixels: 7680 * 4320,
+            precision: Precision::default(),
             track: TrackSettings::default(),
             smooth: SmoothSettings::default(),
             segment: SegmentSettings::default(),
@@ -293,8 +298,7 @@ fn track(
     to: Sender<Tracked>,
 ) -> Result<(), AnnotateError> {
     // Made here, because SeetaFace cannot move between threads.
-    let detector = || Ok(Box::new(detect::Seeta::new().map_err(AnnotateError::Detector)?) as _);
-    let mut tracker = SpanTracker::new(time_base, excerpt.spans.clone(), &settings.track, Box::new(detector));
+    let mut tracker = tracker(time_base, excerpt, settings);
     for frame in from {
         for tracked in tracker.push(frame)? {
             if to.send(tracked).is_err() {
@@ -310,19 +314,29 @@ fn track(
     Ok(())
 }
 
+fn tracker<'a>(time_base: [i32; 2], excerpt: &Excerpt, settings: &'a Settings) -> SpanTracker<'a> {
+    let detector = || Ok(Box::new(detect::Seeta::new().map_err(AnnotateError::Detector)?) as _);
+    SpanTracker::new(time_base, excerpt.spans.clone(), &settings.track, Box::new(detector))
+}
+
 fn crop(model: &Model, from: Receiver<Tracked>, to: Sender<Cropped>) -> Result<(), AnnotateError> {
-    let config = model.config();
-    for Tracked { frame, sightings, begins } in from {
-        let input = |sighting: &Sighting| {
-            crop::face(frame.picture.as_ref(), sighting, &config.crop, config.input.side, config.input.colours)
-        };
-        let readable = sightings.into_iter().map(unreadable_if_small);
-        let faces = readable.map(|sighting| (input(&sighting), sighting)).map(|(i, s)| (s, i)).collect();
-        if to.send(Cropped { pts: frame.pts, time_s: frame.time_s, begins, faces }).is_err() {
+    for tracked in from {
+        if to.send(cropped(model, tracked)).is_err() {
             break;
         }
     }
     Ok(())
+}
+
+/// A frame's faces with the network's inputs.
+fn cropped(model: &Model, Tracked { frame, sightings, begins }: Tracked) -> Cropped {
+    let config = model.config();
+    let input = |sighting: &Sighting| {
+        crop::face(frame.picture.as_ref(), sighting, &config.crop, config.input.side, config.input.colours)
+    };
+    let readable = sightings.into_iter().map(unreadable_if_small);
+    let faces = readable.map(|sighting| (input(&sighting), sighting)).map(|(i, s)| (s, i)).collect();
+    Cropped { pts: frame.pts, time_s: frame.time_s, begins, faces }
 }
 
 /// A face of a few pixels is seen, but says nothing.

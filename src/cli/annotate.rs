@@ -21,7 +21,7 @@ use crate::annotate::calibrate::{self, Calibration};
 use crate::annotate::decode::Source;
 use crate::annotate::{Event, Execution, annotate, decode_options};
 use crate::eaf::BundleOptions;
-use crate::model::{Model, registry};
+use crate::model::Model;
 use crate::overlay::{OverlayError, overlay};
 use crate::timeline::{Expression, Timeline};
 use crate::write::Format;
@@ -130,7 +130,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     arguments.execution.talk();
     let range = [("start_s", arguments.start), ("end_s", arguments.end)];
     let range = range.into_iter().filter_map(|(name, moment)| Some((name.into(), moment?.into()))).collect();
-    let options = shared::options(Some(&arguments.annotation), Some(&arguments.execution), range)?;
+    let mut options = shared::options(Some(&arguments.annotation), Some(&arguments.execution), range)?;
     let settings = &options.annotation;
     if let (Some(start), Some(end)) = (settings.start_s, settings.end_s)
         && end <= start
@@ -145,7 +145,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     if device.is_cpu() || options.max_memory.is_some() {
         limit_memory(options.max_memory)?;
     }
-    let model = registry::open(&options.model, &device).map_err(|e| Failure::Configuration(e.to_string()))?;
+    let model = shared::open_model(&mut options, &device)?;
     let elan = elan_options(&arguments)?;
     let known = known_calibration(&arguments.calibrate, &model)?;
     let run = Run { arguments: &arguments, options: &options, model: &model, known, elan, signals };

@@ -22,7 +22,7 @@ use crate::corpus::lock::Lock;
 use crate::corpus::path::printable;
 use crate::corpus::{CorpusError, InShort, Outcome, inputs, report, workers};
 use crate::eaf::BundleOptions;
-use crate::model::{Model, registry};
+use crate::model::Model;
 use crate::timeline::Tool;
 use crate::write::{Format, WriteError};
 
@@ -58,10 +58,10 @@ pub struct Arguments {
 
 pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     arguments.execution.talk();
-    let options = shared::options(Some(&arguments.annotation), Some(&arguments.execution), Default::default())?;
+    let mut options = shared::options(Some(&arguments.annotation), Some(&arguments.execution), Default::default())?;
     let bundle = arguments.tiers.bundle()?;
     let device = options.device.open()?;
-    let model = registry::open(&options.model, &device).map_err(|e| Failure::Configuration(e.to_string()))?;
+    let model = shared::open_model(&mut options, &device)?;
     let signals = Steps::listen().map_err(anyhow::Error::from)?;
     let found = inputs::find(&arguments.inputs, &arguments.output_dir).map_err(corpus_failure)?;
     check(&found, &arguments.formats)?;

@@ -9,13 +9,12 @@ use serde_json::json;
 
 use super::Failure;
 use super::settings::Options;
-use super::shared::failure;
+use super::shared::{self, failure};
 use super::signals::Signals;
 use crate::annotate::decode::Source;
 use crate::annotate::{Event, Execution, annotate, calibrate};
 use crate::eaf::preset::Preset;
 use crate::eaf::recognizer::{self, Progress, Request};
-use crate::model::registry;
 use crate::timeline::Timeline;
 use crate::write::{Output, WriteError, put};
 
@@ -99,10 +98,10 @@ fn job() -> Result<(), Failure> {
     if let Some(max_faces) = request.max_faces {
         flags["annotation"]["track"] = json!({"max_faces": max_faces});
     }
-    let options = Options::layered(&flags)?;
+    let mut options = Options::layered(&flags)?;
     let preset = Preset::load(tier_names).map_err(|e| Failure::Configuration(e.to_string()))?;
     let device = options.device.open()?;
-    let model = registry::open(&options.model, &device).map_err(|e| Failure::Configuration(e.to_string()))?;
+    let model = shared::open_model(&mut options, &device)?;
     let signals = Signals::listen().map_err(anyhow::Error::from)?;
     // The files are opened first, so that nobody waits for a result that has no place.
     let open = |path: &Option<PathBuf>| path.as_deref().map(Output::create).transpose();

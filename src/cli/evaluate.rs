@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::Failure;
 use super::device::DeviceChoice;
 use super::train::use_threads;
+use crate::infer::Precision;
 use crate::model::registry;
 use crate::timeline::Expression;
 use crate::train::dataset;
@@ -47,6 +48,9 @@ pub struct Arguments {
     /// Where the network runs: auto, cpu or cuda[:N]
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     device: DeviceChoice,
+    /// Numbers the network is computed with
+    #[arg(long, value_enum, default_value = "auto")]
+    precision: Precision,
     /// Worker threads; all cores if not given
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
@@ -73,7 +77,9 @@ struct Against {
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     use_threads(arguments.threads)?;
     let device = arguments.device.open()?;
-    let model = registry::open(&arguments.model, &device).map_err(|e| Failure::Configuration(e.to_string()))?;
+    let model = registry::open(&arguments.model, &device)
+        .and_then(|model| model.with_precision(arguments.precision))
+        .map_err(|e| Failure::Configuration(e.to_string()))?;
     let data = Data::read(&arguments.data).map_err(|e| Failure::Input(e.to_string()))?;
     let examples = dataset::load(&data.rows, arguments.split, model.config().input.colours)
         .map_err(|e| Failure::Input(e.to_string()))?;

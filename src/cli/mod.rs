@@ -3,9 +3,10 @@
 mod agree;
 mod annotate;
 mod apply;
-mod crossval;
 mod batch;
+mod bench;
 mod collect;
+mod crossval;
 mod data;
 mod device;
 mod elan_recognizer;
@@ -72,6 +73,8 @@ enum Subcommands {
     Work(work::Arguments),
     /// Put the parts of a plan together
     Collect(collect::Arguments),
+    /// Measure how fast this machine classifies faces and, given a video, every stage
+    Bench(bench::Arguments),
     /// Measure how far two annotations of one video agree
     Agree(agree::Arguments),
     /// Make a page to look at an annotation beside its video and correct it
@@ -110,6 +113,7 @@ impl Cli {
             Some(Subcommands::Plan(arguments)) => plan::run(&arguments),
             Some(Subcommands::Work(arguments)) => work::run(&arguments),
             Some(Subcommands::Collect(arguments)) => collect::run(&arguments),
+            Some(Subcommands::Bench(arguments)) => bench::run(&arguments),
             Some(Subcommands::Agree(arguments)) => agree::run(&arguments),
             Some(Subcommands::Review(arguments)) => review::run(&arguments),
             Some(Subcommands::ElanRecognizer(arguments)) => elan_recognizer::run(&arguments),

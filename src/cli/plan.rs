@@ -12,7 +12,6 @@ use super::shared::{self, AnnotationArguments, ExecutionArguments, corpus_failur
 use super::signals::Steps;
 use crate::corpus::inputs;
 use crate::corpus::plan::{Line, Plan, SCHEMA, Terms};
-use crate::model::registry;
 use crate::timeline::Tool;
 use crate::write::put;
 
@@ -55,11 +54,11 @@ fn duration(text: &str) -> Result<f64, String> {
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     arguments.execution.talk();
-    let options = shared::options(Some(&arguments.annotation), Some(&arguments.execution), Default::default())?;
+    let mut options = shared::options(Some(&arguments.annotation), Some(&arguments.execution), Default::default())?;
     if options.annotation.start_s.is_some() || options.annotation.end_s.is_some() {
         return Err(Failure::Usage("a plan is for whole videos; leave out start_s and end_s".into()));
     }
-    let model = registry::open(&options.model, &Device::Cpu).map_err(|e| Failure::Configuration(e.to_string()))?;
+    let model = shared::open_model(&mut options, &Device::Cpu)?;
     let signals = Steps::listen().map_err(anyhow::Error::from)?;
     let found = inputs::find(&arguments.inputs, &arguments.output).map_err(corpus_failure)?;
     super::batch::check(&found, &[])?;

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use candle_core::Device;
 use clap::Args;
 use serde_json::{Map, Value, json};
 
@@ -15,6 +16,8 @@ use crate::annotate::track::Latency;
 use crate::corpus::CorpusError;
 use crate::eaf::BundleOptions;
 use crate::eaf::preset::Preset;
+use crate::infer::Precision;
+use crate::model::{Model, registry};
 
 /// What changes the result.
 #[derive(Debug, Args)]
@@ -22,6 +25,9 @@ pub(super) struct AnnotationArguments {
     /// A built-in model's name or a model directory
     #[arg(long, value_name = "NAME|DIR")]
     model: Option<PathBuf>,
+    /// Numbers the network is computed with; bf16 is faster, and coarser, where the CPU has AVX512-BF16. auto is f32
+    #[arg(long, value_enum)]
+    precision: Option<Precision>,
     /// When interlaced pictures are deinterlaced
     #[arg(long, value_enum)]
     deinterlace: Option<Deinterlace>,
@@ -66,6 +72,15 @@ pub(super) struct ExecutionArguments {
     /// Say more; twice for everything
     #[arg(short, long, action = clap::ArgAction::Count)]
     pub(super) verbose: u8,
+}
+
+/// The model that was asked for, on `device`; the options then say what it is computed with.
+pub(super) fn open_model(options: &mut Options, device: &Device) -> Result<Model, Failure> {
+    let model = registry::open(&options.model, device)
+        .and_then(|model| model.with_precision(options.annotation.precision))
+        .map_err(|e| Failure::Configuration(e.to_string()))?;
+    options.annotation.precision = model.precision();
+    Ok(model)
 }
 
 /// How ELAN's files are written.

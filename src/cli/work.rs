@@ -40,7 +40,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let options = shared::options(None, Some(&arguments.execution), Default::default())?;
     let plan = Plan::read(&arguments.plan).map_err(corpus_failure)?;
     let device = options.device.open()?;
-    let model = registry::open(&plan.terms.model_name, &device).map_err(|e| Failure::Configuration(e.to_string()))?;
+    let model = registry::open(&plan.terms.model_name, &device)
+        .and_then(|model| model.with_precision(plan.terms.settings.precision))
+        .map_err(|e| Failure::Configuration(e.to_string()))?;
     let signals = Steps::listen().map_err(anyhow::Error::from)?;
     let cores = available_parallelism().map_or(1, usize::from);
     let jobs = arguments.jobs.map_or(if model.device().is_cpu() { cores } else { 1 }, usize::from);

@@ -5,7 +5,9 @@
 pub mod kernels;
 mod layer;
 mod plan;
+mod precision;
 
 pub use kernels::simd::Instructions;
 pub use layer::{Convolution, Layer, Linear, Reach};
 pub use plan::{Plan, PlanError, Shape};
+pub use precision::Precision;

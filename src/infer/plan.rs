@@ -16,6 +16,7 @@ use super::kernels::rows::{Dense, Ring, RunDense, RunRows, Source};
 use super::kernels::simd::{Instructions, Sigmoid};
 use super::kernels::{Activation, Window, elementwise};
 use super::layer::{Convolution, Layer, Linear, Reach};
+use super::precision::Precision;
 
 /// A compiled network.
 #[derive(Debug)]
@@ -248,6 +249,17 @@ impl Plan {
         Some(self)
     }
 
+    /// What its 1x1 convolutions are computed with.
+    pub fn precision(&self) -> Precision {
+        let is_narrow = |step: &Step| match step {
+            Step::Product { product, .. } | Step::Rows { first: First::Pointwise(product), .. } => {
+                product.bf16().is_some()
+            }
+            _ => false,
+        };
+        if self.steps.iter().any(is_narrow) { Precision::Bf16 } else { Precision::F32 }
+    }
+
     /// The shape of a picture.
     pub fn input(&self) -> Shape {
         self.input
@@ -370,7 +382,7 @@ impl Step {
                         shortcut: None,
                         out,
                     }
-                        .run(instructions);
+                    .run(instructions);
                 };
                 apply(reduce, sums, hidden);
                 apply(expand, hidden, gate);

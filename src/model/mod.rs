@@ -29,7 +29,7 @@ pub use normalise::ColourNormalisation;
 pub use parameters::{Parameters, Purpose, WeightsError};
 
 use crate::files;
-use crate::infer::{Instructions, Plan, Shape};
+use crate::infer::{Instructions, Plan, Precision, Shape};
 use crate::timeline::{Expression, ModelIdentity};
 
 /// A network of one of the known families.
@@ -117,6 +117,8 @@ pub enum ModelError {
     Weights { path: PathBuf, source: WeightsError },
     #[error("{}: SHA-256 is {found}, config.json says {expected}", path.display())]
     Changed { path: PathBuf, expected: String, found: String },
+    #[error("--precision bf16: {0}; use --precision f32")]
+    Precision(&'static str),
     #[error("the device failed: {0}")]
     Device(#[from] candle_core::Error),
 }
@@ -126,6 +128,7 @@ pub struct Model {
     config: ModelConfig,
     device: Device,
     runner: Runner,
+    operations: usize,
 }
 
 /// What inference runs.
@@ -187,14 +190,76 @@ impl Model {
             parameters::SetError::Weights(source) => ModelError::Weights { path: weights_path, source },
             parameters::SetError::Device(e) => ModelError::Device(e),
         })?;
-        let runner = match device {
-            Device::Cpu => {
-                let Input { side, colours, .. } = config.input;
-                Runner::Plan(Box::new(network.plan(side, colours, Instructions::best())?))
-            }
-            _ => Runner::Network(network),
+        Ok(Self::of(config, network, device)?)
+    }
+
+    /// A model of `architecture` for pictures of `side` x `side` pixels with weights drawn from `seed`, which nobody has
+    /// trained: to measure speed.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn untrained(architecture: Architecture, input: Input, seed: u64, device: &Device) -> CandleResult<Self> {
+        let parameters = Parameters::new(Purpose::Training { seed }, device);
+        let network = Network::new(&parameters, &architecture, input.colours)?;
+        let config = ModelConfig {
+            name: "untrained".into(),
+            architecture,
+            input,
+            crop: crate::annotate::crop::CropRule::default(),
+            classes: Expression::ALL.to_vec(),
+            temperature: 1.0,
+            training: serde_json::Value::Null,
+            metrics: serde_json::Value::Null,
+            sha256: String::new(),
         };
-        Ok(Self { config, device: device.clone(), runner })
+        Self::of(config, network, device)
+    }
+
+    fn of(config: ModelConfig, network: Network, device: &Device) -> CandleResult<Self> {
+        let Input { side, colours, .. } = config.input;
+        let plan = network.plan(side, colours, Instructions::best())?;
+        let operations = plan.operations();
+        let runner = if device.is_cpu() { Runner::Plan(Box::new(plan)) } else { Runner::Network(network) };
+        Ok(Self { config, device: device.clone(), runner, operations })
+    }
+
+    /// The model computed with `precision`.
+    ///
+    /// # Errors
+    /// If the device or the CPU cannot.
+    pub fn with_precision(self, precision: Precision) -> Result<Self, ModelError> {
+        let runner = match (precision, self.runner) {
+            (Precision::Auto | Precision::F32, runner) => runner,
+            (Precision::Bf16, Runner::Plan(plan)) => {
+                let plan = plan.in_bf16().ok_or(ModelError::Precision("this CPU has no AVX512-BF16"))?;
+                Runner::Plan(Box::new(plan))
+            }
+            (Precision::Bf16, Runner::Network(_)) => {
+                return Err(ModelError::Precision("it is for the CPU only"));
+            }
+        };
+        Ok(Self { runner, ..self })
+    }
+
+    /// What the model is computed with: f32 or bf16.
+    pub fn precision(&self) -> Precision {
+        match &self.runner {
+            Runner::Plan(plan) => plan.precision(),
+            Runner::Network(_) => Precision::F32,
+        }
+    }
+
+    /// The vector instructions the model is computed with; none where a card does it.
+    pub fn instructions(&self) -> Option<Instructions> {
+        match &self.runner {
+            Runner::Plan(plan) => Some(plan.instructions()),
+            Runner::Network(_) => None,
+        }
+    }
+
+    /// Multiplications and additions for a face.
+    pub fn operations(&self) -> usize {
+        self.operations
     }
 
     /// What outputs say about the model.
@@ -268,11 +333,14 @@ impl Input {
         let row = self.side * channels;
         let seen = self.region.rows(self.side);
         let (first, end) = (seen.start * row, seen.end * row);
+        let scale: Vec<f32> = self.deviation.iter().map(|deviation| 1.0 / (255.0 * deviation)).collect();
+        let shift: Vec<f32> =
+            self.mean.iter().zip(&self.deviation).map(|(mean, deviation)| -mean / deviation).collect();
         for picture in values.chunks_exact_mut(self.side * row) {
             self.colour_normalisation.apply(&mut picture[first..end], channels);
             for pixel in picture[first..end].chunks_exact_mut(channels) {
-                for (value, (mean, deviation)) in pixel.iter_mut().zip(self.mean.iter().zip(&self.deviation)) {
-                    *value = (*value / 255.0 - mean) / deviation;
+                for (value, (scale, shift)) in pixel.iter_mut().zip(scale.iter().zip(&shift)) {
+                    *value = *value * scale + shift;
                 }
             }
             picture[..first].fill(0.0);

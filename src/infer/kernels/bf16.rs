@@ -7,7 +7,7 @@
 
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::{
-    __m512, __m512bh, _mm512_cvtneps_pbh, _mm512_dpbf16_ps, _mm512_mul_ps, _mm512_set1_epi32, _mm512_set1_ps,
+    __m256bh, __m512, __m512bh, _mm512_cvtneps_pbh, _mm512_dpbf16_ps, _mm512_mul_ps, _mm512_set1_epi32, _mm512_set1_ps,
 };
 #[cfg(target_arch = "x86_64")]
 use std::mem::transmute;
@@ -75,7 +75,7 @@ fn narrow(x: &[[f32; BLOCK]], scale: &[f32; BLOCK], out: &mut [[u32; PAIRS]]) {
     let scale: __m512 = unsafe { transmute(*scale) };
     for (x, out) in x.iter().zip(out) {
         let x: __m512 = unsafe { transmute(*x) };
-        *out = unsafe { transmute(_mm512_cvtneps_pbh(_mm512_mul_ps(x, scale))) };
+        *out = unsafe { transmute::<__m256bh, [u32; PAIRS]>(_mm512_cvtneps_pbh(_mm512_mul_ps(x, scale))) };
     }
 }
 

@@ -82,7 +82,6 @@ impl Product {
         self.narrow.as_ref().map(|narrow| narrow.bf16)
     }
 
-
     /// Channels that go in.
     pub fn from(&self) -> usize {
         self.from
@@ -239,8 +238,7 @@ impl Panel<'_> {
         let Place { line, first, inputs } = place;
         let from = self.product.from;
         let ends = inputs.end == from;
-        let weights =
-            || &self.weights[(self.panel * from + inputs.start) * PANEL..][..inputs.len() * PANEL];
+        let weights = || &self.weights[(self.panel * from + inputs.start) * PANEL..][..inputs.len() * PANEL];
         let bias = (inputs.start == 0).then(|| &self.product.bias[self.panel * PANEL..][..PANEL]);
         let shortcut = self
             .shortcut
@@ -361,6 +359,8 @@ impl WithSimd for Finish<'_> {
 impl<const ROWS: usize, const VECTORS: usize, const STEP: usize> WithSimd for Tile<'_, ROWS, VECTORS, STEP> {
     type Output = ();
 
+    // Plain loops over constant ranges: whatever else sends the sums through memory.
+    #[allow(clippy::needless_range_loop, clippy::manual_memcpy)]
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
         let lanes = lanes::<S>();
@@ -370,7 +370,6 @@ impl<const ROWS: usize, const VECTORS: usize, const STEP: usize> WithSimd for Ti
         let place = |row: usize, vector: usize| vector / per_block * plane + row * per_block + vector % per_block;
         let out = S::as_mut_simd_f32s(&mut *self.out.values).0;
         assert!(out.len() > place(ROWS - 1, VECTORS - 1));
-        // Plain loops over constant ranges: whatever else sends the sums through memory.
         let mut sums = [[simd.splat_f32s(0.0); VECTORS]; ROWS];
         match self.bias {
             Some(bias) => {

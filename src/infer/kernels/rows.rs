@@ -85,10 +85,9 @@ impl Source<'_> {
         let (product, x, from_step) = match self {
             Self::Pointwise { product, x } => {
                 let x = match words {
-                    Some(Words { words, first, rows }) => Operand::Pairs {
-                        words: &words[(row - first) * pixels * PAIRS..],
-                        plane: rows * pixels * PAIRS,
-                    },
+                    Some(Words { words, first, rows }) => {
+                        Operand::Pairs { words: &words[(row - first) * pixels * PAIRS..], plane: rows * pixels * PAIRS }
+                    }
                     None => Operand::Blocks(Planes { values: &x.values[row * pixels * BLOCK..], plane: x.plane }),
                 };
                 (product, x, pixels * BLOCK)
@@ -335,8 +334,8 @@ mod tests {
         let mut y = Vec::new();
         for out_row in 0..window.out_height() {
             for out_column in 0..window.out_width() {
-                for output in 0..to {
-                    let mut sum = bias[output];
+                for (output, bias) in bias.iter().enumerate().take(to) {
+                    let mut sum = *bias;
                     for (row, kernel_row) in window.rows(out_row) {
                         for (column, kernel_column) in window.columns(out_column) {
                             for input in 0..from {

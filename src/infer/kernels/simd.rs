@@ -83,7 +83,7 @@ impl Instructions {
 }
 
 /// Minimax polynomial of 2^x on [-0.5, 0.5], highest power first; relative error below 3e-6.
-const AROUND_ZERO: [f32; 5] = [9.570_102e-3, 5.591_786e-2, 2.402_474_5e-1, 6.931_218e-1, 9.999_992_6e-1];
+const AROUND_ZERO: [f32; 5] = [9.570_102e-3, 5.591_786e-2, 2.402_474_5e-1, 6.931_218e-1, 9.999_993e-1];
 
 /// Numbers in a vector; 16, 8 or 4.
 pub(super) const fn lanes<S: Simd>() -> usize {

@@ -1,0 +1,29 @@
+//! `--precision`: how many digits a network is computed with.
+
+use std::fmt;
+
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+
+/// How many digits a network is computed with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// f32: the same numbers on every machine that has the same instructions, with or without those of bf16.
+    #[default]
+    Auto,
+    /// 32 bits throughout.
+    F32,
+    /// 1x1 convolutions on inputs and weights of 16 bits, summed in 32; everything else in 32.
+    Bf16,
+}
+
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Auto => "auto",
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+        })
+    }
+}
