@@ -94,13 +94,19 @@ pub enum RunError {
     #[error(transparent)]
     Train(#[from] TrainError),
     #[error("the model cannot be used after training: {0}")]
-    Model(#[from] ModelError),
+    Model(Box<ModelError>),
     #[error(transparent)]
     Output(#[from] WriteError),
     #[error("the device failed: {0}")]
     Device(#[from] candle_core::Error),
     #[error("{0}")]
     Data(String),
+}
+
+impl From<ModelError> for RunError {
+    fn from(error: ModelError) -> Self {
+        Self::Model(Box::new(error))
+    }
 }
 
 impl From<EvaluationError> for RunError {

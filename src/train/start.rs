@@ -35,7 +35,7 @@ pub struct Prepared {
 #[allow(missing_docs)]
 pub enum StartError {
     #[error("{what} of recipe '{recipe}': {source}")]
-    Model { recipe: String, what: &'static str, source: ModelError },
+    Model { recipe: String, what: &'static str, source: Box<ModelError> },
     #[error("recipe '{recipe}': {reason}")]
     Input { recipe: String, reason: String },
 }
@@ -49,7 +49,7 @@ impl Prepared {
         let fault = |reason: String| StartError::Input { recipe: recipe.name.clone(), reason };
         let model = |what: &'static str| {
             let recipe = recipe.name.clone();
-            move |source| StartError::Model { recipe, what, source }
+            move |source| StartError::Model { recipe, what, source: Box::new(source) }
         };
         let (mut origin, mut weights) = (None, BTreeMap::new());
         let mut base = None;

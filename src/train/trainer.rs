@@ -165,7 +165,8 @@ pub fn fit(
         trainer.run_stage(index + 1, stage, &mut saved, progress)?;
     }
     trainer.parameters.set(&trainer.best).map_err(anyhow::Error::from)?;
-    let (_, logits, truths) = trainer.evaluate()?;
+    let (judged, logits) = trainer.evaluate()?;
+    let truths: Vec<Expression> = judged.iter().map(|j| j.truth).collect();
     Ok(Fitted {
         tensors: trainer.best,
         epoch: trainer.best_epoch,
@@ -397,7 +398,7 @@ impl Trainer<'_> {
         Ok((sum, gradients))
     }
 
-    fn evaluate(&self) -> Result<(Vec<Judged>, Vec<Probabilities>, Vec<Expression>), TrainError> {
+    fn evaluate(&self) -> Result<(Vec<Judged>, Vec<Probabilities>), TrainError> {
         evaluate(&self.network, &self.prepared.input, self.validation, self.device)
     }
 
@@ -430,13 +431,13 @@ fn cross_entropy(logits: &Tensor, targets: &Tensor) -> candle_core::Result<Tenso
     (log_probabilities * targets)?.sum(D::Minus1)?.neg()
 }
 
-/// What `network` says about the labelled ones of `examples`: judged, as logits, and the truths.
+/// What `network` says about the labelled ones of `examples`: judged, and as logits.
 fn evaluate(
     network: &Network,
     input: &Input,
     examples: &[Example],
     device: &Device,
-) -> Result<(Vec<Judged>, Vec<Probabilities>, Vec<Expression>), TrainError> {
+) -> Result<(Vec<Judged>, Vec<Probabilities>), TrainError> {
     let labelled: Vec<(&Example, Expression)> = examples.iter().filter_map(|e| Some((e, e.label?))).collect();
     let (mut judged, mut all_logits) = (Vec::new(), Vec::new());
     for chunk in labelled.chunks(EVALUATION_BATCH) {
@@ -451,5 +452,5 @@ fn evaluate(
             all_logits.push(std::array::from_fn(|class| l[class]));
         }
     }
-    Ok((judged, all_logits, labelled.into_iter().map(|(_, truth)| truth).collect()))
+    Ok((judged, all_logits))
 }
