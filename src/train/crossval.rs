@@ -372,7 +372,7 @@ fn notes(of: &CrossValidation, assigned: &Assigned, reports: &[FoldReport]) -> V
 
 fn document(pooled: &Pooled, reports: &[FoldReport]) -> Document {
     let percent = |value: f64| format!("{:.2}", 100.0 * value);
-    let is_share = |m: &MeanSd| m.measure != "negative log-likelihood";
+    let is_share = |m: &MeanSd| !matches!(m.measure.as_str(), "negative log-likelihood" | "Cohen's kappa");
     let shown = |m: &MeanSd, value: f64| if is_share(m) { percent(value) } else { format!("{value:.3}") };
     let heads: Vec<String> = ["measure (shares in %)".to_owned(), "mean ± sd".to_owned()]
         .into_iter()

@@ -76,14 +76,12 @@ impl Picture {
         let samples = match (self.colours, colours) {
             (from, to) if from == to => return self.clone(),
             (Colours::Luma, _) => self.samples().iter().flat_map(|v| [*v; 3]).collect(),
-            // The same weights as a file gets that is decoded as luma.
-            (Colours::Rgb, _) => self
-                .samples()
-                .as_chunks::<3>()
-                .0
-                .iter()
-                .map(|rgb| image::Pixel::to_luma(&image::Rgb(*rgb)).0[0])
-                .collect(),
+            // The conversion that a file gets that is decoded as luma.
+            (Colours::Rgb, _) => {
+                let size = (self.width as u32, self.height as u32);
+                let picture = image::RgbImage::from_raw(size.0, size.1, self.samples().to_vec()).unwrap_or_default();
+                DynamicImage::ImageRgb8(picture).into_luma8().into_raw()
+            }
         };
         Self::new(samples, colours, self.width, self.height)
     }

@@ -310,7 +310,8 @@ impl Trainer<'_> {
         let weights = self.parameters.tensors()?;
         // What is judged and kept is the average; the optimiser goes on from the weights themselves.
         let averaged = average.tensors(&self.variables)?;
-        self.parameters.set(&averaged).map_err(anyhow::Error::from)?;
+        let (what, step) = ("weight", self.steps);
+        self.parameters.set(&averaged).map_err(|_| TrainError::NotFinite { what, step, epoch })?;
         let (judged, ..) = self.evaluate()?;
         let measured = metrics::measure(&judged).ok_or(TrainError::NoValidation)?;
         let record = EpochRecord {

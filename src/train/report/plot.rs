@@ -111,15 +111,14 @@ pub fn curves(runs: &[(String, &[EpochRecord])]) -> String {
 
 /// The confusion, each row in shares of the truth.
 pub fn matrix(confusion: &Confusion) -> String {
-    const CELL: f64 = 56.0;
+    const CELL: f64 = 62.0;
     let mut content = "<text x=\"100\" y=\"16\" font-weight=\"bold\">Confusion (shares of each row)</text>".to_owned();
     for (row, counts) in confusion.iter().enumerate() {
         let name = Expression::ALL[row].name();
         let y = 46.0 + CELL * row as f64;
         let _ = write!(content, "<text x=\"94\" y=\"{}\" text-anchor=\"end\">{name}</text>", y + CELL / 2.0 + 4.0);
         let x = 100.0 + CELL * (row as f64 + 0.5);
-        let _ =
-            write!(content, "<text x=\"{x}\" y=\"38\" text-anchor=\"middle\">{}</text>", &name[..name.len().min(8)]);
+        let _ = write!(content, "<text x=\"{x}\" y=\"38\" text-anchor=\"middle\">{name}</text>");
         let sum = counts.iter().sum::<u64>().max(1) as f64;
         for (column, count) in counts.iter().enumerate() {
             let share = *count as f64 / sum;
