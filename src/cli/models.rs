@@ -1,6 +1,5 @@
 //! `annotate models`: what models there are, what one is, whether its files are sound, and where others come from.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use candle_core::Device;
