@@ -50,7 +50,9 @@ fn main() {
     std::fs::create_dir(at("in")).unwrap();
     ffmpeg(&format!("-stream_loop 9 -i {} -t {LENGTH_S} -c copy -an", clip.display()), &at("clip.mp4"));
     let names: Vec<String> = (0..VIDEOS).map(|number| format!("in/{number:02}.mp4")).collect();
-    names.iter().for_each(|name| drop(std::fs::copy(at("clip.mp4"), at(name)).unwrap()));
+    for name in &names {
+        std::fs::copy(at("clip.mp4"), at(name)).unwrap();
+    }
     println!("{VIDEOS} videos of {LENGTH_S} s, {}:", clip.file_name().unwrap().display());
 
     let batch =
@@ -76,7 +78,7 @@ fn main() {
     small_files(&at, folder.path());
 }
 
-/// One video of two minutes, whole and in units.
+/// One video of a minute, whole and in units.
 fn cutting(at: &dyn Fn(&str) -> PathBuf, folder: &Path) {
     ffmpeg(&format!("-stream_loop 9 -i {} -t 60 -c copy", at("clip.mp4").display()), &at("long.mp4"));
     let (whole, _) = annotate(&["long.mp4", "-o", "long.json", "--threads", "1"], folder);
