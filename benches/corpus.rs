@@ -24,7 +24,8 @@ fn annotate(arguments: &[&str], folder: &Path) -> (Duration, u64) {
     let status = loop {
         // The kernel's own high-water mark, read until the process is gone.
         let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
-        let mark = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix("kB")?.trim().parse().ok());
+        let mark =
+            status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix("kB")?.trim().parse().ok());
         peak_kib = peak_kib.max(mark.unwrap_or(0));
         if let Some(status) = child.try_wait().unwrap() {
             break status;
@@ -36,7 +37,8 @@ fn annotate(arguments: &[&str], folder: &Path) -> (Duration, u64) {
 }
 
 fn ffmpeg(arguments: &str, to: &Path) {
-    let status = Command::new("ffmpeg").args(["-nostdin", "-v", "error", "-y"]).args(arguments.split(' ')).arg(to).status();
+    let status =
+        Command::new("ffmpeg").args(["-nostdin", "-v", "error", "-y"]).args(arguments.split(' ')).arg(to).status();
     assert!(status.unwrap().success(), "ffmpeg {arguments}");
 }
 
@@ -51,9 +53,8 @@ fn main() {
     names.iter().for_each(|name| drop(std::fs::copy(at("clip.mp4"), at(name)).unwrap()));
     println!("{VIDEOS} videos of {LENGTH_S} s, {}:", clip.file_name().unwrap().display());
 
-    let batch = |out: &str, more: &[&str]| {
-        annotate(&[&["batch", "in", "--output-dir", out], more].concat(), folder.path())
-    };
+    let batch =
+        |out: &str, more: &[&str]| annotate(&[&["batch", "in", "--output-dir", out], more].concat(), folder.path());
     let (one, one_mib) = batch("one", &["--jobs", "1", "--threads", "1"]);
     let (two, two_mib) = batch("two", &["--jobs", "2", "--threads", "1"]);
     let plain: Vec<&str> = names.iter().map(String::as_str).chain(["-f", "json", "--output-dir", "plain"]).collect();
@@ -66,7 +67,10 @@ fn main() {
     println!("  default:              {:.1} s, {:.2} times as fast", same.as_secs_f64(), ratio(one, same));
     println!("  plain command:        {:.1} s, {plain_mib} MiB", plain.as_secs_f64());
     let extra_ms = 1e3 * (alone.as_secs_f64() - plain.as_secs_f64()) / VIDEOS as f64;
-    println!("  batch --jobs 1:       {:.1} s, {extra_ms:.0} ms a file more than the plain command", alone.as_secs_f64());
+    println!(
+        "  batch --jobs 1:       {:.1} s, {extra_ms:.0} ms a file more than the plain command",
+        alone.as_secs_f64()
+    );
 
     cutting(&at, folder.path());
     small_files(&at, folder.path());
@@ -81,9 +85,14 @@ fn cutting(at: &dyn Fn(&str) -> PathBuf, folder: &Path) {
     let (collect, _) = annotate(&["collect", "plan.jsonl", "parts", "--output-dir", "labels"], folder);
     let same = std::fs::read(at("long.json")).unwrap() == std::fs::read(at("labels/long.mp4.json")).unwrap();
     let [whole, plan, work, collect] = [whole, plan, work, collect].map(|time| time.as_secs_f64());
-    let parts: u64 = std::fs::read_dir(at("parts")).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len()).sum();
+    let parts: u64 =
+        std::fs::read_dir(at("parts")).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len()).sum();
     println!("a minute in 3 units: plan {plan:.2} s, work {work:.1} s, collect {collect:.2} s; whole {whole:.1} s; ");
-    println!("  work takes {:.2} times the whole; parts {:.1} MB; same bytes: {same}", work / whole, parts as f64 / 1e6);
+    println!(
+        "  work takes {:.2} times the whole; parts {:.1} MB; same bytes: {same}",
+        work / whole,
+        parts as f64 / 1e6
+    );
 }
 
 /// Thousands of files of a second: whether the last ones take longer than the first.
@@ -107,7 +116,11 @@ fn small_files(at: &dyn Fn(&str) -> PathBuf, folder: &Path) {
     let quarter = times.len() / 4;
     let speed = |from: usize| quarter as f64 / (times[from + quarter - 1] - times[from]).max(1e-3);
     let speeds: Vec<String> = (0..4).map(|part| format!("{:.0}", speed(part * quarter))).collect();
-    println!("{SMALL} files of a second: {:.1} s, {mib} MiB; files/s by quarter: {}", first.as_secs_f64(), speeds.join(", "));
+    println!(
+        "{SMALL} files of a second: {:.1} s, {mib} MiB; files/s by quarter: {}",
+        first.as_secs_f64(),
+        speeds.join(", ")
+    );
     let (again, _) = annotate(&["batch", "small", "--output-dir", "many"], folder);
     println!("  again, all skipped: {:.2} s", again.as_secs_f64());
     for number in SMALL..10_000 {
