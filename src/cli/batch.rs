@@ -245,7 +245,8 @@ impl Batch<'_> {
             .note(&Entry::End { time: now(), code, complete, failed })
             .map_err(|e| Failure::Output(e.to_string()))?;
         if !self.arguments.execution.quiet {
-            let seconds: f64 = outcomes.iter().filter_map(|o| Some(o.result.as_ref()?.duration_s)).sum();
+            let seconds =
+                outcomes.iter().filter_map(|o| Some(o.result.as_ref()?.duration_s)).fold(0.0, |sum, s| sum + s);
             anstream::eprintln!(
                 "{complete} of {all} videos complete ({skipped} were before), {failed} not, {} files no videos; {:.2} h of \
                  video, {:.1} s -> {folder}/index.html",

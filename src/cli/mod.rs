@@ -5,6 +5,7 @@ mod annotate;
 mod apply;
 mod batch;
 mod collect;
+mod crossval;
 mod data;
 mod device;
 mod elan_recognizer;
@@ -57,8 +58,10 @@ const EXIT_CODES: &str = "Exit codes: 0 complete, 1 unforeseen, 2 usage, 3 input
 
 #[derive(Debug, Subcommand)]
 enum Subcommands {
-    /// Fit one model
+    /// Fit one model, or a grid of recipes
     Train(train::Arguments),
+    /// Measure a recipe by cross-validation
+    Crossval(crossval::Arguments),
     /// Measure a model on labelled images
     Evaluate(evaluate::Arguments),
     /// Annotate a corpus on this machine; the same command again goes on where it was left
@@ -101,6 +104,7 @@ impl Cli {
         match self.command {
             None => annotate::run(self.annotate),
             Some(Subcommands::Train(arguments)) => train::run(&arguments),
+            Some(Subcommands::Crossval(arguments)) => crossval::run(&arguments),
             Some(Subcommands::Evaluate(arguments)) => evaluate::run(&arguments),
             Some(Subcommands::Batch(arguments)) => batch::run(arguments),
             Some(Subcommands::Plan(arguments)) => plan::run(&arguments),

@@ -102,7 +102,7 @@ margin:0 .3em 0 1em;vertical-align:-.15em}code{font-size:90%}";
 /// One page without anything from outside.
 fn page(terms: &Terms, outcomes: &[Outcome], out: &mut dyn Write) -> io::Result<()> {
     let complete = outcomes.iter().filter(|outcome| outcome.code == 0).count();
-    let duration_s: f64 = outcomes.iter().filter_map(|o| Some(o.result.as_ref()?.duration_s)).sum();
+    let duration_s = outcomes.iter().filter_map(|o| Some(o.result.as_ref()?.duration_s)).fold(0.0, |sum, s| sum + s);
     let colour = |class: Expression| palette::colour_of(class).hex();
     write!(
         out,

@@ -18,6 +18,20 @@ pub enum Phase<'a> {
     Inference,
     /// Statistics of the batch are used and the running ones moved towards them; dropout draws from the generator.
     Training(&'a Mutex<ChaCha8Rng>),
+    /// As `Training`, but the running statistics are left as they are: a second pass over the same pictures.
+    Again(&'a Mutex<ChaCha8Rng>),
+    /// As `Training`, but with the running statistics, which are left as they are: layers that do not learn.
+    Frozen(&'a Mutex<ChaCha8Rng>),
+}
+
+impl<'a> Phase<'a> {
+    /// Where dropout draws from, in training.
+    fn random(self) -> Option<&'a Mutex<ChaCha8Rng>> {
+        match self {
+            Self::Inference => None,
+            Self::Training(random) | Self::Again(random) | Self::Frozen(random) => Some(random),
+        }
+    }
 }
 
 /// Batch normalisation and the activation after it.
@@ -55,16 +69,18 @@ impl BatchNorm {
 
     fn forward(&self, x: &Tensor, phase: Phase) -> Result<Tensor> {
         match phase {
-            Phase::Inference => {
+            Phase::Inference | Phase::Frozen(_) => {
                 let [mean, variance] = [self.running_mean.to_vec1()?, self.running_variance.to_vec1()?];
                 let statistics = Statistics::new(mean, variance, self.eps);
                 ops::normalise(x, &self.gamma, &self.beta, statistics, self.activation)
             }
-            Phase::Training(_) => {
+            Phase::Training(_) | Phase::Again(_) => {
                 let (y, statistics) = ops::normalise_by_batch(x, &self.gamma, &self.beta, self.eps, self.activation)?;
-                let rows = (x.elem_count() / self.gamma.elem_count()) as f64;
-                self.follow(&self.running_mean, &statistics.mean, 1.0)?;
-                self.follow(&self.running_variance, &statistics.variance, rows / (rows - 1.0).max(1.0))?;
+                if matches!(phase, Phase::Training(_)) {
+                    let rows = (x.elem_count() / self.gamma.elem_count()) as f64;
+                    self.follow(&self.running_mean, &statistics.mean, 1.0)?;
+                    self.follow(&self.running_variance, &statistics.variance, rows / (rows - 1.0).max(1.0))?;
+                }
                 Ok(y)
             }
         }
@@ -223,7 +239,7 @@ impl SqueezeExcite {
 /// # Errors
 /// If the device fails.
 pub fn dropout(x: &Tensor, share: f32, phase: Phase) -> Result<Tensor> {
-    let Phase::Training(random) = phase else { return Ok(x.clone()) };
+    let Some(random) = phase.random() else { return Ok(x.clone()) };
     if share <= 0.0 {
         return Ok(x.clone());
     }

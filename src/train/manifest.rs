@@ -52,6 +52,9 @@ pub struct Row {
     pub frame: Option<u64>,
     /// Training, validation or test.
     pub split: Split,
+    /// In cross-validation, the fold whose test part the image belongs to, from 1.
+    #[serde(default)]
+    pub fold: Option<usize>,
     /// Factor on the image's loss.
     #[serde(default = "one")]
     pub weight: f32,
@@ -93,6 +96,7 @@ impl Row {
             sequence: None,
             frame: None,
             split,
+            fold: None,
             weight: one(),
             soft_neutral: None,
             soft_happiness: None,
@@ -123,6 +127,12 @@ impl Row {
             target[label.index()] = 1.0;
             target
         })
+    }
+
+    /// The image by name: its path, with `#n` for the cell of a strip.
+    pub fn image(&self) -> String {
+        let cell = self.cell.map(|cell| format!("#{cell}")).unwrap_or_default();
+        format!("{}{cell}", self.path.display())
     }
 
     /// Sets the votes' shares.

@@ -216,7 +216,8 @@ fn folder_of(path: &Path) -> &Path {
 }
 
 impl WriteError {
-    fn new(path: &Path, source: io::Error) -> Self {
+    /// What `source`, met while writing `path`, means for a person.
+    pub fn new(path: &Path, source: io::Error) -> Self {
         let folder = folder_of(path).to_path_buf();
         let path = path.to_path_buf();
         match source.kind() {
