@@ -15,7 +15,7 @@ fuzz_target!(|bytes: &[u8]| {
     let name = path.to_str().unwrap();
     match kind % 3 {
         0 => drop(Plan::read(Path::new(name))),
-        1 => drop(Recipe::read(Path::new(name))),
+        1 => drop(Recipe::read(Path::new(name), &[])),
         _ => drop(Preset::load(name)),
     }
     std::fs::remove_file(&path).unwrap();

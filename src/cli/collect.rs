@@ -69,6 +69,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         Line::Refused { outcome, .. } => Some(outcome.clone()),
         _ => None,
     }));
+    outcomes.extend(plan.crossvalidations().iter().map(|folds| collect::folds(folds, &arguments.parts, folder)));
     report::write(folder, &terms, &outcomes).map_err(output)?;
     let failed = outcomes.iter().filter(|outcome| outcome.code != 0).count();
     let complete = outcomes.len() - failed;

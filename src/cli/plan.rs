@@ -13,14 +13,32 @@ use super::signals::Steps;
 use crate::corpus::inputs;
 use crate::corpus::plan::{Line, Plan, SCHEMA, Terms};
 use crate::timeline::Tool;
+use crate::train::crossval::CrossValidation;
+use crate::train::fold::Grouping;
+use crate::train::recipe::Recipe;
 use crate::write::put;
 
 /// Arguments of `annotate plan`.
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// Folders (with all below them), patterns, lists of names (.txt, .lst, .list; '-' for standard input) and videos
-    #[arg(required = true, value_name = "CORPUS")]
+    #[arg(required_unless_present = "data", value_name = "CORPUS")]
     inputs: Vec<PathBuf>,
+    /// Plan the folds of a cross-validation over these images instead
+    #[arg(long, value_name = "MANIFEST", conflicts_with = "inputs", requires = "recipe")]
+    data: Option<PathBuf>,
+    /// What each fold's model is trained by
+    #[arg(long, value_name = "R.toml", requires = "data")]
+    recipe: Option<PathBuf>,
+    /// Number of folds; the manifest's own if not given
+    #[arg(long, value_name = "K", requires = "data")]
+    folds: Option<usize>,
+    /// What stays on one side of a fold
+    #[arg(long, value_enum, default_value = "subject", requires = "data")]
+    group: Grouping,
+    /// Where models that the recipe names are looked for
+    #[arg(long, value_name = "DIR", default_value = ".", requires = "data")]
+    models: PathBuf,
     /// Length of the ranges that long videos are cut into: 5min, 90s, 1h; rounded to whole spans of the tracker
     #[arg(long, value_name = "TIME", default_value = "5min", value_parser = duration)]
     segment: f64,
@@ -59,9 +77,6 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         return Err(Failure::Usage("a plan is for whole videos; leave out start_s and end_s".into()));
     }
     let model = shared::open_model(&mut options, &Device::Cpu)?;
-    let signals = Steps::listen().map_err(anyhow::Error::from)?;
-    let found = inputs::find(&arguments.inputs, &arguments.output).map_err(corpus_failure)?;
-    super::batch::check(&found, &[])?;
     let terms = Terms {
         schema: SCHEMA.into(),
         tool: Tool::default(),
@@ -69,6 +84,26 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         model: model.identity(),
         settings: options.annotation.clone(),
     };
+    if let (Some(manifest), Some(recipe)) = (&arguments.data, &arguments.recipe) {
+        let of = CrossValidation {
+            manifest: manifest.clone(),
+            splits: None,
+            recipe: Recipe::read(recipe, &[]).map_err(|e| Failure::Configuration(e.to_string()))?,
+            models: arguments.models.clone(),
+            folds: arguments.folds,
+            grouping: arguments.group,
+            out: PathBuf::new(),
+        };
+        let plan = Plan::of_folds(&of, terms).map_err(corpus_failure)?;
+        put(&arguments.output, |out| plan.write(out)).map_err(|e| Failure::Output(e.to_string()))?;
+        if !arguments.execution.quiet {
+            anstream::eprintln!("{} folds of {}", plan.lines.len(), of.recipe.name);
+        }
+        return Ok(());
+    }
+    let signals = Steps::listen().map_err(anyhow::Error::from)?;
+    let found = inputs::find(&arguments.inputs, &arguments.output).map_err(corpus_failure)?;
+    super::batch::check(&found, &[])?;
     let progress = CorpusProgress::new(arguments.execution.progress(&options), found.items.len(), 0);
     let jobs = arguments.jobs.map_or_else(|| available_parallelism().map_or(1, usize::from), usize::from);
     let plan = Plan::of_videos(&found, terms, arguments.segment, jobs, &signals.interrupt, &|| {

@@ -11,9 +11,10 @@ use super::Failure;
 use super::progress::CorpusProgress;
 use super::shared::{self, ExecutionArguments, corpus_failure};
 use super::signals::Steps;
+use super::train::Bar;
 use crate::annotate::Execution;
 use crate::corpus::plan::Plan;
-use crate::corpus::work::{Shard, UnitState, Workplace, work};
+use crate::corpus::work::{Shard, UnitState, Workplace, train, work};
 use crate::model::registry;
 
 /// Arguments of `annotate work`.
@@ -75,7 +76,20 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         }
     });
     progress.finish();
-    result.map_err(corpus_failure)?;
+    let mut bar = Bar::new(Arc::clone(&signals.interrupt));
+    let folds = result.and_then(|()| {
+        train(&plan, arguments.shard, &place, &mut bar, &|fold, state| {
+            match state {
+                UnitState::Done | UnitState::Skipped => done.fetch_add(1, Ordering::Relaxed),
+                UnitState::Failed(_) => failed.fetch_add(1, Ordering::Relaxed),
+                UnitState::Temporary { .. } => temporary.fetch_add(1, Ordering::Relaxed),
+                UnitState::Interrupted => 0,
+            };
+            anstream::eprintln!("fold {} of {}: {state:?}", fold.fold, fold.folds);
+        })
+    });
+    bar.bar.finish_and_clear();
+    folds.map_err(corpus_failure)?;
     let [done, skipped, failed, temporary] = [done, skipped, failed, temporary].map(AtomicUsize::into_inner);
     if !arguments.execution.quiet {
         anstream::eprintln!("{done} units done, {skipped} were before, {failed} failed, {temporary} to be tried again");

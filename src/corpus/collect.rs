@@ -4,12 +4,14 @@ use std::path::Path;
 
 use super::part::{self, Part};
 use super::path::printable;
-use super::plan::{Plan, Unit};
+use super::plan::{Fold, Plan, Unit};
 use super::work::{failure_place, head};
 use super::{CorpusError, Outcome};
 use crate::annotate::Assembler;
 use crate::annotate::decode::Decoded;
 use crate::timeline::Timeline;
+use crate::train::crossval::pool;
+use crate::write::put;
 
 /// Puts the parts of one video together: stitch, smooth, segment.
 ///
@@ -69,4 +71,25 @@ pub fn video(plan: &Plan, units: &[&Unit], parts: &Path) -> Result<Result<Timeli
     decoded.media.path = path.display().to_string();
     decoded.media.sha256 = Some(units[0].sha256.clone());
     Ok(Ok(assembler.finish(decoded, plan.terms.model.clone(), false)))
+}
+
+/// Pools the folds of one cross-validation; its report goes into a folder of its own below `folder`.
+pub fn folds(folds: &[&Fold], parts: &Path, folder: &Path) -> Outcome {
+    let outcome = |code, reason| Outcome { path: folds[0].data.clone(), code, reason, result: None };
+    let of = folds[0].of(parts);
+    if let Err(error) = pool(&of) {
+        return outcome(3, error.to_string());
+    }
+    let place = folder.join(format!("crossval-{}", folds[0].task));
+    let copied = std::fs::create_dir_all(&place).and_then(|()| {
+        for name in ["report.json", "report.md", "report.html", "predictions.csv"] {
+            let bytes = std::fs::read(of.out.join(name))?;
+            put(&place.join(name), |out| out.write_all(&bytes)).map_err(std::io::Error::other)?;
+        }
+        Ok(())
+    });
+    match copied {
+        Ok(()) => outcome(0, String::new()),
+        Err(error) => outcome(6, format!("{}: {error}", printable(&place))),
+    }
 }

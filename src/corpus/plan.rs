@@ -19,6 +19,9 @@ use crate::annotate::span::{self, LEAD_S, SPAN_S};
 use crate::annotate::{Excerpt, Execution, Settings, decode_options};
 use crate::files::file_sha256;
 use crate::timeline::{ModelIdentity, Tool};
+use crate::train::crossval::CrossValidation;
+use crate::train::fold::Grouping;
+use crate::train::recipe::Recipe;
 
 /// The version of the plan's form.
 pub const SCHEMA: &str = "annotate/plan/1";
@@ -122,8 +125,10 @@ impl Unit {
 /// A fold of a cross-validation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Fold {
-    /// Hash of the manifest, the recipe, the number of folds, this fold and the version.
+    /// Hash of the manifest, the recipe, the grouping, the folds and the version.
     pub unit: String,
+    /// The same for all folds of one cross-validation.
+    pub task: String,
     /// Which one, from 1.
     pub fold: usize,
     /// How many there are.
@@ -131,9 +136,35 @@ pub struct Fold {
     /// The images.
     #[serde(with = "super::path")]
     pub data: PathBuf,
-    /// What to do with them.
+    /// SHA-256 of the manifest.
+    pub data_sha256: String,
+    /// What each fold's model is trained by.
+    pub recipe: Recipe,
+    /// Where models that the recipe names are looked for.
     #[serde(with = "super::path")]
-    pub recipe: PathBuf,
+    pub models: PathBuf,
+    /// What stays on one side of a fold.
+    pub grouping: Grouping,
+}
+
+impl Fold {
+    /// The cross-validation it is of, whose folder is below that of the parts.
+    pub fn of(&self, parts: &Path) -> CrossValidation {
+        CrossValidation {
+            manifest: self.data.clone(),
+            splits: None,
+            recipe: self.recipe.clone(),
+            models: self.models.clone(),
+            folds: Some(self.folds),
+            grouping: self.grouping,
+            out: parts.join(format!("crossval-{}", self.task)),
+        }
+    }
+
+    /// Whether the manifest is still what was planned.
+    pub(crate) fn is_unchanged(&self) -> io::Result<bool> {
+        Ok(file_sha256(&self.data, &|| false)?.is_none_or(|sha256| sha256 == self.data_sha256))
+    }
 }
 
 /// A line after the first.
@@ -190,6 +221,47 @@ impl Plan {
             .map(|(path, reason)| Line::Refused { output: path.clone(), outcome: refusal(path, 3, reason.clone()) });
         let lines = refused.chain(planned.into_iter().flatten().flatten()).collect();
         Ok(Self { terms, lines })
+    }
+
+    /// Plans the folds of a cross-validation; its own folder is of no importance.
+    ///
+    /// # Errors
+    /// If the manifest cannot be read or does not make folds.
+    pub fn of_folds(of: &CrossValidation, terms: Terms) -> Result<Self, CorpusError> {
+        let refused = |reason: String| CorpusError::Input { path: printable(&of.manifest), reason };
+        let folds = of.count().map_err(|e| refused(e.to_string()))?;
+        let sha256 = file_sha256(&of.manifest, &|| false).map_err(|e| refused(e.to_string()))?.unwrap_or_default();
+        let id = |text: String| crate::model::sha256(text.as_bytes())[..32].to_owned();
+        let what = (&sha256, &of.recipe, &of.grouping, folds, &terms.tool.version);
+        let task = id(serde_json::to_string(&what).unwrap_or_default());
+        let line = |fold| {
+            Line::Fold(Fold {
+                unit: id(format!("{task} {fold}")),
+                task: task.clone(),
+                fold,
+                folds,
+                data: of.manifest.clone(),
+                data_sha256: sha256.clone(),
+                recipe: of.recipe.clone(),
+                models: of.models.clone(),
+                grouping: of.grouping,
+            })
+        };
+        let lines = (1..=folds).map(line).collect();
+        Ok(Self { terms, lines })
+    }
+
+    /// The folds of each cross-validation.
+    pub fn crossvalidations(&self) -> Vec<Vec<&Fold>> {
+        let mut all: Vec<Vec<&Fold>> = Vec::new();
+        for line in &self.lines {
+            let Line::Fold(fold) = line else { continue };
+            match all.iter_mut().find(|folds| folds[0].task == fold.task) {
+                Some(folds) => folds.push(fold),
+                None => all.push(vec![fold]),
+            }
+        }
+        all
     }
 
     /// Reads and checks a plan.

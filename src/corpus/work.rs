@@ -9,11 +9,14 @@ use serde::{Deserialize, Serialize};
 
 use super::part::{self, Head, Part, PartWriter};
 use super::path::printable;
-use super::plan::{Line, Plan, Unit};
+use super::plan::{Fold, Line, Plan, Unit};
 use super::{CorpusError, Outcome, workers};
 use crate::annotate::decode::{DecodeError, Source};
 use crate::annotate::{AnnotateError, Excerpt, Execution, Look, look};
 use crate::model::Model;
+use crate::train::crossval::{CrossvalError, run_fold};
+use crate::train::run::RunError;
+use crate::train::trainer::Progress;
 use crate::write::{WriteError, put};
 
 /// Which share of a plan: every `of`th line, from the `index`th on, counted from 0.
@@ -96,6 +99,57 @@ pub fn work(
     Ok(())
 }
 
+/// Works on the folds of `shard`, one after the other, as training takes all cores.
+///
+/// # Errors
+/// As [`work`].
+pub fn train(
+    plan: &Plan,
+    shard: Shard,
+    place: &Workplace,
+    progress: &mut dyn Progress,
+    tell: &dyn Fn(&Fold, &UnitState),
+) -> Result<(), CorpusError> {
+    let lines = plan.lines.iter().enumerate().filter(|(index, _)| index % shard.of == shard.index);
+    for (_, line) in lines {
+        let Line::Fold(fold) = line else { continue };
+        if (place.drain)() {
+            break;
+        }
+        let state = one_fold(fold, place, progress)?;
+        tell(fold, &state);
+    }
+    Ok(())
+}
+
+fn one_fold(fold: &Fold, place: &Workplace, progress: &mut dyn Progress) -> Result<UnitState, CorpusError> {
+    let name = printable(&fold.data);
+    let failed = |reason| UnitState::Failed(Outcome { path: fold.data.clone(), code: 3, reason, result: None });
+    let state = match fold.is_unchanged() {
+        Err(error) if is_temporary(&error) => UnitState::Temporary { reason: format!("{name}: {error}") },
+        Err(error) => failed(format!("{name}: {error}")),
+        Ok(false) => failed(format!("{name}: the manifest is not what it was when it was planned; plan again")),
+        Ok(true) => match run_fold(&fold.of(place.parts), fold.fold, place.model.device(), progress) {
+            Ok(_) => UnitState::Done,
+            Err(_) if place.execution.interrupt.load(Ordering::Relaxed) => UnitState::Interrupted,
+            Err(CrossvalError::Run(RunError::Output(error))) => return Err(error.into()),
+            Err(error) => failed(error.to_string()),
+        },
+    };
+    note(place, &fold.unit, &state)?;
+    Ok(state)
+}
+
+/// Leaves a note where a unit failed, and none where it did not.
+fn note(place: &Workplace, unit: &str, state: &UnitState) -> Result<(), WriteError> {
+    let path = failure_place(place.parts, unit);
+    if let UnitState::Failed(outcome) = state {
+        return put(&path, |out| Ok(serde_json::to_writer(out, outcome)?));
+    }
+    let _ = std::fs::remove_file(&path);
+    Ok(())
+}
+
 /// Whether the plan was made by this program for this model.
 fn check(plan: &Plan, model: &Model) -> Result<(), CorpusError> {
     let (tool, identity) = (crate::timeline::Tool::default(), model.identity());
@@ -151,13 +205,7 @@ fn one(plan: &Plan, unit: &Unit, place: &Workplace) -> Result<UnitState, CorpusE
             Err(error) => return Err(error),
         },
     };
-    let note = failure_place(place.parts, &unit.unit);
-    match &state {
-        UnitState::Failed(outcome) => put(&note, |out| Ok(serde_json::to_writer(out, outcome)?))?,
-        _ => {
-            let _ = std::fs::remove_file(&note);
-        }
-    }
+    note(place, &unit.unit, &state)?;
     Ok(state)
 }
 
