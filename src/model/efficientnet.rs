@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::layers::{BatchNormConstants, ConvolutionNorm, Dense, Phase, SqueezeExcite, dropout};
 use super::ops;
 use super::parameters::Scope;
+use crate::infer::Layer;
 use crate::infer::kernels::Activation;
 
 /// The shape of an EfficientNet. [`EfficientNetConfig::b0`] and [`b2`](EfficientNetConfig::b2) are the published ones.
@@ -132,6 +133,12 @@ impl InvertedResidual {
         let y = self.project.forward(&y, phase)?;
         if self.has_shortcut { y + x } else { Ok(y) }
     }
+
+    fn planned(&self) -> Result<Vec<Layer>> {
+        let mut layers = self.expand.iter().map(ConvolutionNorm::planned).collect::<Result<Vec<_>>>()?;
+        layers.extend([self.depthwise.planned()?, self.squeeze_excite.planned()?, self.project.planned()?]);
+        Ok(if self.has_shortcut { vec![Layer::Residual(layers)] } else { layers })
+    }
 }
 
 /// The network.
@@ -179,5 +186,28 @@ impl EfficientNet {
         }
         let x = ops::global_mean(&self.head.forward(&x, phase)?)?;
         self.classifier.forward(&dropout(&x, self.dropout, phase)?)
+    }
+
+    /// The same for a plan, up to the mean over the last map: for networks with other heads.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn planned_trunk(&self) -> Result<Vec<Layer>> {
+        let mut layers = vec![self.stem.planned()?];
+        for block in &self.blocks {
+            layers.extend(block.planned()?);
+        }
+        layers.extend([self.head.planned()?, Layer::Mean]);
+        Ok(layers)
+    }
+
+    /// The same for a plan.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn planned(&self) -> Result<Vec<Layer>> {
+        let mut layers = self.planned_trunk()?;
+        layers.push(Layer::Linear(self.classifier.planned(Activation::Identity)?));
+        Ok(layers)
     }
 }

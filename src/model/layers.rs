@@ -9,7 +9,7 @@ use rand_chacha::ChaCha8Rng;
 use super::ops::{self, Moments, Norm};
 use super::parameters::{Scope, Start};
 use crate::infer::kernels::Activation;
-use crate::infer::kernels::convolution::Reach;
+use crate::infer::{Convolution as PlannedConvolution, Layer, Linear, Reach};
 
 /// Whether a forward pass belongs to training.
 #[derive(Clone, Copy)]
@@ -67,6 +67,15 @@ impl BatchNorm {
         let rows = rows as f64;
         self.follow(&self.running_mean, &batch.mean, 1.0)?;
         self.follow(&self.running_variance, &batch.variance, rows / (rows - 1.0).max(1.0))
+    }
+
+    /// What each channel is multiplied by and what is added, with the running statistics.
+    fn folded(&self) -> Result<[Vec<f32>; 2]> {
+        let [gamma, beta] = [numbers(&self.gamma)?, numbers(&self.beta)?];
+        let [mean, variance] = [numbers(&self.running_mean)?, numbers(&self.running_variance)?];
+        let scale: Vec<f32> = gamma.iter().zip(&variance).map(|(g, v)| g / (v + self.eps).sqrt()).collect();
+        let shift = beta.iter().zip(&mean).zip(&scale).map(|((b, m), s)| b - m * s).collect();
+        Ok([scale, shift])
     }
 
     /// Moves `running` towards `factor * batch` (the factor makes the variance unbiased, as PyTorch does).
@@ -182,16 +191,45 @@ impl ConvolutionNorm {
         }
     }
 
+    fn weights(&self) -> Result<(&Tensor, Reach)> {
+        Ok(match &self.convolution {
+            Convolution::Dense { weights, kernel, stride } => {
+                (weights, Reach::Dense { kernel: *kernel, stride: *stride })
+            }
+            Convolution::Depthwise { weights, stride } => {
+                (weights, Reach::Depthwise { kernel: weights.dim(0)?, stride: *stride })
+            }
+            Convolution::Pointwise { weights } => (weights, Reach::Pointwise),
+        })
+    }
+
     /// As [`convolve`](Self::convolve) and [`ops::normalise_by_batch`], in one operation.
     fn train_fused(&self, x: &Tensor) -> Result<(Tensor, Moments)> {
-        let (weights, reach, kernel) = match &self.convolution {
-            Convolution::Dense { weights, kernel, stride } => (weights, Reach::Dense, [*kernel, *stride]),
-            Convolution::Depthwise { weights, stride } => (weights, Reach::Depthwise, [weights.dim(0)?, *stride]),
-            Convolution::Pointwise { weights } => (weights, Reach::Dense, [1, 1]),
-        };
+        let (weights, reach) = self.weights()?;
         let BatchNorm { gamma, beta, eps, activation, .. } = &self.norm;
-        ops::convolve_normalise(x, weights, [gamma, beta], reach, kernel, *eps, *activation)
+        ops::convolve_normalise(x, weights, [gamma, beta], reach, *eps, *activation)
     }
+
+    /// The same for a plan, with the normalisation folded into the weights.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn planned(&self) -> Result<Layer> {
+        let (weights, reach) = self.weights()?;
+        let [scale, bias] = self.norm.folded()?;
+        let mut weights = numbers(weights)?;
+        for row in weights.chunks_exact_mut(scale.len()) {
+            for (weight, scale) in row.iter_mut().zip(&scale) {
+                *weight *= scale;
+            }
+        }
+        Ok(Layer::Convolution(PlannedConvolution { reach, weights, bias, activation: self.norm.activation }))
+    }
+}
+
+/// A tensor's values, row by row.
+fn numbers(tensor: &Tensor) -> Result<Vec<f32>> {
+    tensor.flatten_all()?.to_device(&Device::Cpu)?.to_vec1()
 }
 
 /// The 1x1 convolution: one matrix product over the pixels of all images.
@@ -222,7 +260,15 @@ impl Dense {
     /// # Errors
     /// If the shapes do not fit.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        x.matmul(&self.weights)?.broadcast_add(&self.bias)
+        x.matmul(&self.weights)?.broadcast_add(&self.bias.to_dtype(x.dtype())?)
+    }
+
+    /// The same for a plan, with the activation that follows it.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn planned(&self, activation: Activation) -> Result<Linear> {
+        Ok(Linear { weights: numbers(&self.weights)?, bias: numbers(&self.bias)?, activation })
     }
 }
 
@@ -252,6 +298,15 @@ impl SqueezeExcite {
         let squeezed = self.reduce.forward(&ops::global_mean(x)?)?.silu()?;
         let gate = candle_nn::ops::sigmoid(&self.expand.forward(&squeezed)?)?;
         ops::scale_channels(x, &gate)
+    }
+
+    /// The same for a plan.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn planned(&self) -> Result<Layer> {
+        let reduce = self.reduce.planned(Activation::Silu)?;
+        Ok(Layer::SqueezeExcite { reduce, expand: self.expand.planned(Activation::Identity)? })
     }
 }
 

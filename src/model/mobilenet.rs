@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::layers::{BatchNormConstants, ConvolutionNorm, Dense, Phase, dropout};
 use super::ops;
 use super::parameters::Scope;
+use crate::infer::Layer;
 use crate::infer::kernels::Activation;
 
 /// The shape of a MobileNetV1. [`MobileNetConfig::seed`] is the one of SLTAT 2022.
@@ -107,5 +108,28 @@ impl MobileNet {
             x = features.forward(&x)?.relu()?;
         }
         self.classifier.forward(&x)
+    }
+
+    /// The same for a plan, up to the mean over the last map: for networks with other heads.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn planned_trunk(&self) -> Result<Vec<Layer>> {
+        let convolutions = std::iter::once(&self.stem).chain(self.blocks.iter().flatten());
+        let layers = convolutions.map(ConvolutionNorm::planned);
+        layers.chain([Ok(Layer::Mean)]).collect()
+    }
+
+    /// The same for a plan.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn planned(&self) -> Result<Vec<Layer>> {
+        let mut layers = self.planned_trunk()?;
+        if let Some(features) = &self.features {
+            layers.push(Layer::Linear(features.planned(Activation::Relu)?));
+        }
+        layers.push(Layer::Linear(self.classifier.planned(Activation::Identity)?));
+        Ok(layers)
     }
 }

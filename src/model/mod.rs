@@ -22,6 +22,7 @@ pub use layers::Phase;
 pub use parameters::{Parameters, Purpose, WeightsError};
 
 use crate::files;
+use crate::infer::{Instructions, Plan, Shape};
 use crate::timeline::{Expression, ModelIdentity};
 
 /// A network of one of the known families.
@@ -59,6 +60,19 @@ impl Network {
             Self::EfficientNet(network) => network.forward(x, phase),
         }
     }
+
+    /// The network as inference on the CPU runs it, for pictures of `side` x `side` pixels.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn plan(&self, side: usize, colours: Colours, instructions: Instructions) -> CandleResult<Plan> {
+        let layers = match self {
+            Self::MobileNet(network) => network.planned()?,
+            Self::EfficientNet(network) => network.planned()?,
+        };
+        let shape = Shape { height: side, width: side, channels: colours.count() };
+        Plan::compile_for(&layers, shape, instructions).map_err(candle_core::Error::wrap)
+    }
 }
 
 /// Why a model cannot be used. Each message names the file.
@@ -84,8 +98,18 @@ pub enum ModelError {
 /// A loaded network with everything needed to use it.
 pub struct Model {
     config: ModelConfig,
-    network: Network,
     device: Device,
+    runner: Runner,
+    #[cfg(feature = "cuda")]
+    uploader: crate::infer::kernels::cuda::Uploader,
+}
+
+/// What inference runs.
+enum Runner {
+    /// On the CPU.
+    Plan(Box<Plan>),
+    /// On other devices.
+    Network(Network),
 }
 
 /// The file names in a model directory.
@@ -131,15 +155,30 @@ impl Model {
         if found != config.sha256 {
             return Err(ModelError::Changed { path: weights_path, expected: config.sha256, found });
         }
-        let tensors = read_tensors(weights)
-            .map_err(|reason| ModelError::NotSafetensors { path: weights_path.clone(), reason })?;
+        let tensors = read_tensors(weights).map_err(|e| match e {
+            ReadError::NotSafetensors(reason) => ModelError::NotSafetensors { path: weights_path.clone(), reason },
+            ReadError::Weights(source) => ModelError::Weights { path: weights_path.clone(), source },
+        })?;
         let parameters = Parameters::new(Purpose::Inference, device);
         let network = Network::new(&parameters, &config.architecture, config.input.colours)?;
         parameters.set(&tensors).map_err(|e| match e {
             parameters::SetError::Weights(source) => ModelError::Weights { path: weights_path, source },
             parameters::SetError::Device(e) => ModelError::Device(e),
         })?;
-        Ok(Self { config, network, device: device.clone() })
+        let runner = match device {
+            Device::Cpu => {
+                let Input { side, colours, .. } = config.input;
+                Runner::Plan(Box::new(network.plan(side, colours, Instructions::best())?))
+            }
+            _ => Runner::Network(network),
+        };
+        Ok(Self {
+            config,
+            device: device.clone(),
+            runner,
+            #[cfg(feature = "cuda")]
+            uploader: Default::default(),
+        })
     }
 
     /// What outputs say about the model.
@@ -161,16 +200,37 @@ impl Model {
         &self.device
     }
 
-    /// Logits `[images, 7]` of `pictures`, `[images, side, side, colours]` with values 0 to 255, row by row.
+    /// Logits `[images, 7]` of `pictures`, `[images, side, side, colours]` with values 0 to 255, row by row. On a card they
+    /// are still being computed when this returns.
     ///
     /// # Errors
     /// If the length does not fit or the device fails.
     pub fn logits(&self, pictures: Vec<f32>) -> CandleResult<Tensor> {
         let input = &self.config.input;
-        let picture = input.side * input.side * input.colours.count();
-        let shape = (pictures.len() / picture, input.side, input.side, input.colours.count());
-        let x = Tensor::from_vec(input.normalised(pictures), shape, &Device::Cpu)?.to_device(&self.device)?;
-        self.network.forward(&x, Phase::Inference)
+        let images = pictures.len() / (input.side * input.side * input.colours.count());
+        let shape = (images, input.side, input.side, input.colours.count());
+        if pictures.len() != images * input.side * input.side * input.colours.count() {
+            candle_core::bail!("{} values are not whole pictures of {shape:?}", pictures.len());
+        }
+        let pictures = input.normalised(pictures);
+        match &self.runner {
+            Runner::Plan(plan) => {
+                let mut logits = vec![0.0; images * plan.output().len()];
+                plan.run(&pictures, &mut logits);
+                Tensor::from_vec(logits, (images, plan.output().len()), &Device::Cpu)
+            }
+            Runner::Network(network) => network.forward(&self.uploaded(&pictures, shape.into())?, Phase::Inference),
+        }
+    }
+
+    #[cfg(feature = "cuda")]
+    fn uploaded(&self, pictures: &[f32], shape: candle_core::Shape) -> CandleResult<Tensor> {
+        ops::uploaded(pictures, &shape, &self.device, &self.uploader)
+    }
+
+    #[cfg(not(feature = "cuda"))]
+    fn uploaded(&self, pictures: &[f32], shape: candle_core::Shape) -> CandleResult<Tensor> {
+        Tensor::from_slice(pictures, shape, &self.device)
     }
 
     /// Calibrated probabilities of `pictures`, as for [`logits`](Self::logits).
@@ -178,7 +238,15 @@ impl Model {
     /// # Errors
     /// As [`logits`](Self::logits).
     pub fn probabilities(&self, pictures: Vec<f32>) -> CandleResult<Vec<crate::timeline::Probabilities>> {
-        let logits = (self.logits(pictures)? / f64::from(self.config.temperature))?;
+        self.calibrated(&self.logits(pictures)?)
+    }
+
+    /// Calibrated probabilities of [`logits`](Self::logits); where a card has not finished them, waits for it.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn calibrated(&self, logits: &Tensor) -> CandleResult<Vec<crate::timeline::Probabilities>> {
+        let logits = (logits / f64::from(self.config.temperature))?;
         let rows: Vec<Vec<f32>> = candle_nn::ops::softmax(&logits, D::Minus1)?.to_vec2()?;
         Ok(rows.into_iter().map(|row| std::array::from_fn(|class| row[class])).collect())
     }
@@ -210,9 +278,26 @@ pub fn write_tensors(tensors: &BTreeMap<String, Tensor>, half: bool) -> anyhow::
 }
 
 /// Reads a safetensors file's tensors, or says why not.
-pub(crate) fn read_tensors(bytes: &[u8]) -> Result<BTreeMap<String, Tensor>, String> {
-    let tensors = candle_core::safetensors::load_buffer(bytes, &Device::Cpu).map_err(|e| e.to_string())?;
-    Ok(tensors.into_iter().collect())
+pub(crate) fn read_tensors(bytes: &[u8]) -> Result<BTreeMap<String, Tensor>, ReadError> {
+    use candle_core::safetensors::Load as _;
+    let file = safetensors::SafeTensors::deserialize(bytes).map_err(|e| ReadError::NotSafetensors(e.to_string()))?;
+    let tensors = file.tensors().into_iter();
+    tensors
+        .map(|(name, view)| match view.load(&Device::Cpu) {
+            Ok(tensor) => Ok((name, tensor)),
+            // A type that candle has no tensors of.
+            Err(_) => Err(WeightsError::Type { name, found: format!("{:?}", view.dtype()) }.into()),
+        })
+        .collect()
+}
+
+/// Why a file has no tensors to read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReadError {
+    #[error("not a safetensors file: {0}")]
+    NotSafetensors(String),
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
 }
 
 /// SHA-256 of `bytes`, lower-case hexadecimal.

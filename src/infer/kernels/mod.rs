@@ -8,16 +8,22 @@
 
 pub mod activation;
 pub mod batch_norm;
+pub mod blocks;
 pub mod convolution;
 #[cfg(feature = "cuda")]
 pub mod cuda;
 pub mod depthwise;
+pub mod elementwise;
+pub mod filter;
 pub mod lanes;
 pub mod launch;
 pub mod matrix;
 pub mod normalised;
 pub mod patches;
 pub mod pool;
+pub mod product;
+pub mod rows;
+pub mod simd;
 pub mod update;
 pub mod window;
 

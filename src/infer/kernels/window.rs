@@ -27,9 +27,14 @@ impl Window {
         self.width.div_ceil(self.stride)
     }
 
-    /// Pixels outside the picture above the first row and left of the first column.
-    pub fn padding(&self) -> [usize; 2] {
-        [self.padding_before(self.height, self.out_height()), self.padding_before(self.width, self.out_width())]
+    /// Rows of padding above the picture.
+    pub fn top(&self) -> usize {
+        self.padding_before(self.height, self.out_height())
+    }
+
+    /// Columns of padding to the left of the picture.
+    pub fn left(&self) -> usize {
+        self.padding_before(self.width, self.out_width())
     }
 
     fn padding_before(&self, size: usize, out: usize) -> usize {
@@ -39,13 +44,13 @@ impl Window {
     /// Calls `visit(input_row, kernel_row)` for the rows under output row `out_row` that lie inside the input.
     #[inline(always)]
     pub fn rows(&self, out_row: usize) -> impl Iterator<Item = (usize, usize)> {
-        taps(self.height, self.padding_before(self.height, self.out_height()), self.kernel, out_row * self.stride)
+        taps(self.height, self.top(), self.kernel, out_row * self.stride)
     }
 
     /// As [`rows`](Self::rows), for columns.
     #[inline(always)]
     pub fn columns(&self, out_column: usize) -> impl Iterator<Item = (usize, usize)> {
-        taps(self.width, self.padding_before(self.width, self.out_width()), self.kernel, out_column * self.stride)
+        taps(self.width, self.left(), self.kernel, out_column * self.stride)
     }
 
     /// [`rows`](Self::rows) of all output rows.

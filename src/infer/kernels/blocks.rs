@@ -1,0 +1,126 @@
+//! How activations lie in memory during inference: `[blocks][pixels][BLOCK]`, channels in blocks of 16, a block's pixels
+//! one after the other ("nChw16c" in oneDNN's notation).
+//!
+//! A pixel's block is one cache line and one AVX-512 register. The rows of a matrix product's tile are neighbours in
+//! memory at fixed distances, and a depthwise filter reads its whole window of a block without gaps. Channels that fill
+//! up the last block are 0.
+
+use std::ops::{Deref, DerefMut};
+
+/// Channels of a pixel that lie together.
+pub const BLOCK: usize = 16;
+/// Output channels a matrix product computes at a time.
+pub const PANEL: usize = 2 * BLOCK;
+/// Bytes of a cache line.
+const LINE: usize = 64;
+
+/// Blocks that hold `channels`.
+pub const fn blocks(channels: usize) -> usize {
+    channels.div_ceil(BLOCK)
+}
+
+/// Numbers that begin at a cache line, so that no vector straddles two.
+#[derive(Debug, Default)]
+pub struct Buffer {
+    values: Vec<f32>,
+    first: usize,
+    len: usize,
+}
+
+impl Buffer {
+    /// `len` zeros.
+    pub fn zeros(len: usize) -> Self {
+        let values = vec![0.0; len + LINE / size_of::<f32>()];
+        // Where the address is not known (under Miri), any place does.
+        let first = values.as_ptr().align_offset(LINE).min(LINE / size_of::<f32>());
+        Self { values, first, len }
+    }
+}
+
+impl Clone for Buffer {
+    fn clone(&self) -> Self {
+        let mut copy = Self::zeros(self.len);
+        copy.copy_from_slice(self);
+        copy
+    }
+}
+
+impl Deref for Buffer {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        &self.values[self.first..self.first + self.len]
+    }
+}
+
+impl DerefMut for Buffer {
+    fn deref_mut(&mut self) -> &mut [f32] {
+        &mut self.values[self.first..self.first + self.len]
+    }
+}
+
+/// Blocks of pixels to read, from the first pixel wanted on.
+#[derive(Debug, Clone, Copy)]
+pub struct Planes<'a> {
+    /// From the first wanted pixel of the first wanted block on.
+    pub values: &'a [f32],
+    /// From a block to the next.
+    pub plane: usize,
+}
+
+/// Blocks of pixels to write, from the first pixel wanted on.
+#[derive(Debug)]
+pub struct PlanesMut<'a> {
+    /// From the first wanted pixel of the first wanted block on.
+    pub values: &'a mut [f32],
+    /// From a block to the next.
+    pub plane: usize,
+}
+
+/// `[pixels][channels]` to `[blocks][pixels][BLOCK]`; what fills up the last block is left as it is.
+pub fn pack(pixels: &[f32], channels: usize, out: &mut [f32]) {
+    let plane = pixels.len() / channels * BLOCK;
+    for (index, pixel) in pixels.chunks_exact(channels).enumerate() {
+        for (block, values) in pixel.chunks(BLOCK).enumerate() {
+            out[block * plane + index * BLOCK..][..values.len()].copy_from_slice(values);
+        }
+    }
+}
+
+/// The way back of [`pack`].
+pub fn unpack(blocked: &[f32], channels: usize, out: &mut [f32]) {
+    let plane = out.len() / channels * BLOCK;
+    for (index, pixel) in out.chunks_exact_mut(channels).enumerate() {
+        for (block, values) in pixel.chunks_mut(BLOCK).enumerate() {
+            values.copy_from_slice(&blocked[block * plane + index * BLOCK..][..values.len()]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unpacking_undoes_packing_and_fillers_stay_zero() {
+        for channels in [1, 15, 16, 17, 40] {
+            let pixels: Vec<f32> = (1..=3 * channels).map(|v| v as f32).collect();
+            let mut blocked = Buffer::zeros(blocks(channels) * 3 * BLOCK);
+            pack(&pixels, channels, &mut blocked);
+            let zeros = blocked.iter().filter(|v| **v == 0.0).count();
+            assert_eq!(zeros, blocked.len() - pixels.len());
+            let mut back = vec![0.0; pixels.len()];
+            unpack(&blocked, channels, &mut back);
+            assert_eq!(back, pixels);
+        }
+    }
+
+    #[test]
+    fn a_buffer_begins_at_a_cache_line() {
+        for len in [0, 1, 100, 100_000] {
+            let buffer = Buffer::zeros(len);
+            assert_eq!((buffer.len(), buffer.as_ptr().addr() % LINE), (len, 0));
+            assert_eq!(buffer.clone().as_ptr().addr() % LINE, 0);
+        }
+    }
+}
