@@ -27,6 +27,7 @@ fn decode(path: &Path, mut take: impl FnMut(Frame)) -> usize {
         max_pixels: 1 << 26,
         threads: 1,
         interrupt: Arc::default(),
+        patience: Arc::default(),
     };
     let mut decoder = Decoder::open(&Source::File(path.into()), options).expect("the clip opens");
     let mut frames = 0;
@@ -64,7 +65,7 @@ fn classify(inputs: &[Vec<f32>], model: &Model) -> usize {
 
 fn whole(path: &Path, model: &Model) -> usize {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let execution = Execution { threads, batch_size: 16, interrupt: Arc::default() };
+    let execution = Execution { threads, batch_size: 16, interrupt: Arc::default(), patience: Arc::default() };
     let source = Source::File(path.into());
     let timeline = annotate(&source, model, &Settings::default(), &execution, &mut |_| Ok(()));
     timeline.expect("the clip is annotated").media.frames

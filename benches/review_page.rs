@@ -20,7 +20,8 @@ const FRAME_RATE: f64 = 50.0;
 fn long_timeline() -> Timeline {
     let model = registry::open(Path::new(registry::DEFAULT), &Device::Cpu).expect("the default model loads");
     let source = Source::File("assets/demo/demo.mp4".into());
-    let execution = Execution { threads: 2, batch_size: 16, interrupt: Default::default() };
+    let execution =
+        Execution { threads: 2, batch_size: 16, interrupt: Default::default(), patience: Default::default() };
     let mut timeline =
         annotate(&source, &model, &Settings::default(), &execution, &mut |_| Ok(())).expect("the clip is annotated");
     let track = timeline.tracks.remove(0);

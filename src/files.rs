@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::{self, ErrorKind, Read as _};
 use std::path::Path;
 
+use sha2::{Digest as _, Sha256};
+
 /// A text that a person writes by hand: a recipe, a preset, a configuration.
 pub(crate) const HANDWRITTEN: u64 = 4 << 20;
 
@@ -30,6 +32,23 @@ pub(crate) fn read_text(path: &Path, most: u64) -> io::Result<String> {
         io::Error::new(ErrorKind::InvalidData, format!("it is not UTF-8 (byte {at})"))
     };
     String::from_utf8(read(path, most)?).map_err(not_utf8)
+}
+
+/// SHA-256 of a file, in lower-case hexadecimal; none where `stop` asked to leave off.
+///
+/// # Errors
+/// If it cannot be read.
+pub(crate) fn file_sha256(path: &Path, stop: &dyn Fn() -> bool) -> std::io::Result<Option<String>> {
+    let mut file = File::open(path)?;
+    let mut sha256 = Sha256::new();
+    let mut chunk = vec![0; 1 << 18];
+    while !stop() {
+        match file.read(&mut chunk)? {
+            0 => return Ok(Some(sha256.finalize().iter().map(|byte| format!("{byte:02x}")).collect())),
+            count => sha256.update(&chunk[..count]),
+        }
+    }
+    Ok(None)
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //!
 //! - [`timeline`]: the words everybody uses: expressions, frames, tracks, segments, the whole timeline
 //! - [`annotate`]: the way of a frame, in its order: decode, detect, track, crop, classify, smooth, segment
+//! - [`corpus`]: many videos: batch, plan, work, collect
 //! - [`palette`]: one colour a class, the same everywhere
 //! - [`agree`]: how far two annotations of one video agree
 //! - [`eaf`]: ELAN annotation files, read and written
@@ -12,10 +13,13 @@
 //! - [`infer`]: running a network over crops; `infer::kernels` holds the arithmetic under the networks
 //! - [`train`]: the way of a training image: manifest, augment, load, train, measure, report
 //! - [`cli`]: one file a subcommand
+//! - [`allocator`]: memory, and what happens without
 
 pub mod agree;
+pub mod allocator;
 pub mod annotate;
 pub mod cli;
+pub mod corpus;
 pub mod eaf;
 mod files;
 pub mod infer;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: annotate::allocator::Allocator = annotate::allocator::Allocator;
 
 fn main() -> ExitCode {
     match annotate::cli::Cli::parse_from(annotate::cli::with_dashes(std::env::args_os())).run() {

@@ -310,7 +310,7 @@ struct Sound {
 
 impl Sound {
     fn open(source: &Source, options: &DecodeOptions) -> Result<Self, DecodeError> {
-        let input = decode::open(source, std::sync::Arc::clone(&options.interrupt))?;
+        let input = decode::open(source, &options.interrupt, &options.patience)?.input;
         let (start_s, end_s) = (options.start_s.unwrap_or(f64::NEG_INFINITY), options.end_s);
         Ok(Self { input: Some(input), places: Vec::new(), next: None, start_s, end_s })
     }

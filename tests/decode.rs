@@ -17,6 +17,7 @@ fn options() -> DecodeOptions {
         max_pixels: 1 << 26,
         threads: 1,
         interrupt: Arc::default(),
+        patience: Arc::default(),
     }
 }
 

@@ -1,4 +1,5 @@
-//! The last stage: smoothed labels join their frames again, and everything becomes one timeline.
+//! The last stage: the spans' tracks become the video's, smoothed labels join their frames again, and everything becomes
+//! one timeline. All that has a long memory is here.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -8,6 +9,7 @@ use super::decode::Decoded;
 use super::frame::Sighting;
 use super::segment::segments;
 use super::smooth::{Observation, Smoothed, Smoother};
+use super::stitch::Stitcher;
 use crate::timeline::{
     FrameRecord, FrameTimes, ModelIdentity, Probabilities, SCHEMA, Status, Summary, Timeline, Tool, Track,
 };
@@ -28,8 +30,9 @@ pub struct Row {
 }
 
 /// Puts the timeline together.
-pub(super) struct Assembler<'a> {
+pub(crate) struct Assembler<'a> {
     settings: &'a Settings,
+    stitcher: Stitcher,
     smoothers: BTreeMap<u32, Smoother>,
     /// Rows that wait for later frames to settle their labels; the first one is frame `settled`.
     waiting: VecDeque<(Row, usize)>,
@@ -39,9 +42,10 @@ pub(super) struct Assembler<'a> {
 }
 
 impl<'a> Assembler<'a> {
-    pub(super) fn new(settings: &'a Settings) -> Self {
+    pub(crate) fn new(settings: &'a Settings) -> Self {
         Self {
             settings,
+            stitcher: Stitcher::default(),
             smoothers: BTreeMap::new(),
             waiting: VecDeque::new(),
             settled: 0,
@@ -51,9 +55,10 @@ impl<'a> Assembler<'a> {
     }
 
     /// Takes the next frame; gives the rows whose labels are settled, in order.
-    pub(super) fn push(&mut self, classified: Classified) -> Vec<Row> {
+    pub(crate) fn push(&mut self, classified: Classified) -> Vec<Row> {
         let frame = self.settled + self.waiting.len();
-        let Classified { pts, time_s, faces } = classified;
+        let Classified { pts, time_s, begins, faces } = classified;
+        let faces = self.stitcher.push(time_s, begins.as_ref(), faces);
         let unsettled = faces.len();
         let faces: Vec<_> =
             faces.into_iter().map(|(sighting, p)| (sighting.track, record(frame, sighting, p))).collect();
@@ -63,6 +68,7 @@ impl<'a> Assembler<'a> {
             .collect();
         let status = Status::best(faces.iter().map(|(_, r)| r.status));
         self.waiting.push_back((Row { frame, pts, time_s, status, faces }, unsettled));
+        self.settle_ended(&observations);
         for (track, observation) in observations {
             let smoother = self.smoothers.entry(track).or_insert_with(|| Smoother::new(&self.settings.smooth));
             for smoothed in smoother.push(observation) {
@@ -72,8 +78,19 @@ impl<'a> Assembler<'a> {
         self.release()
     }
 
+    /// A track without a record in a frame has ended: its labels wait for nothing more.
+    fn settle_ended(&mut self, observations: &[(u32, Observation)]) {
+        let goes_on = |track: &u32| observations.iter().any(|(other, _)| other == track);
+        let ended: Vec<u32> = self.smoothers.keys().copied().filter(|track| !goes_on(track)).collect();
+        for track in ended {
+            for smoothed in self.smoothers.remove(&track).map(|mut s| s.finish()).unwrap_or_default() {
+                self.settle(track, smoothed);
+            }
+        }
+    }
+
     /// Gives the rows that still wait, as no more frames come.
-    pub(super) fn drain(&mut self) -> Vec<Row> {
+    pub(crate) fn drain(&mut self) -> Vec<Row> {
         for (track, mut smoother) in std::mem::take(&mut self.smoothers) {
             for smoothed in smoother.finish() {
                 self.settle(track, smoothed);
@@ -109,7 +126,7 @@ impl<'a> Assembler<'a> {
     }
 
     /// The timeline, after [`drain`](Self::drain).
-    pub(super) fn finish(self, decoded: Decoded, model: ModelIdentity, was_interrupted: bool) -> Timeline {
+    pub(crate) fn finish(self, decoded: Decoded, model: ModelIdentity, was_interrupted: bool) -> Timeline {
         let times = self.times;
         let video_end_s = times.time_s.last().map_or(0.0, |start| start + decoded.last_frame_duration_s);
         let tracks: Vec<Track> = self
@@ -152,6 +169,7 @@ fn record(frame: usize, sighting: Sighting, probabilities: Option<Probabilities>
         status: sighting.status,
         face: sighting.face,
         face_score: sighting.face_score,
+        covered: sighting.covered,
         source: sighting.source,
         probabilities,
         label: None,

@@ -5,8 +5,10 @@ use std::collections::VecDeque;
 use crossbeam_channel::{Receiver, Sender};
 use rayon::ThreadPool;
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use super::frame::Sighting;
+use super::span::Lead;
 use crate::infer::kernels::launch::UNDER_WAY;
 use crate::model::Model;
 use crate::timeline::Probabilities;
@@ -15,15 +17,22 @@ use crate::timeline::Probabilities;
 pub(super) struct Cropped {
     pub(super) pts: i64,
     pub(super) time_s: f64,
+    pub(super) begins: Option<Lead>,
     /// Each face with its network input; none where there is nothing to classify.
     pub(super) faces: Vec<(Sighting, Option<Vec<f32>>)>,
 }
 
-/// The faces of a frame with their probabilities.
-pub(super) struct Classified {
-    pub(super) pts: i64,
-    pub(super) time_s: f64,
-    pub(super) faces: Vec<(Sighting, Option<Probabilities>)>,
+/// The faces of a frame with their probabilities; all that is known of a frame by itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Classified {
+    /// Presentation time stamp in units of the time base.
+    pub(crate) pts: i64,
+    /// Start of the frame, seconds.
+    pub(crate) time_s: f64,
+    /// On the first frame of a span: what its tracker saw just before.
+    pub(crate) begins: Option<Lead>,
+    /// The tracks are those of the span.
+    pub(crate) faces: Vec<(Sighting, Option<Probabilities>)>,
 }
 
 /// Classifies frame after frame in order. Frames that have piled up are taken together, up to `batch_size` faces: on the
@@ -53,7 +62,7 @@ pub(super) fn classify(
 }
 
 /// The faces of some frames, each with its place in the batch of network inputs.
-type Faces = Vec<(i64, f64, Vec<(Sighting, Option<usize>)>)>;
+type Faces = Vec<(i64, f64, Option<Lead>, Vec<(Sighting, Option<usize>)>)>;
 
 /// Puts `first` and the frames that have piled up behind it together, up to `batch_size` faces.
 fn batch(first: Cropped, batch_size: usize, from: &Receiver<Cropped>) -> (Vec<Vec<f32>>, Faces) {
@@ -65,7 +74,7 @@ fn batch(first: Cropped, batch_size: usize, from: &Receiver<Cropped>) -> (Vec<Ve
             places.push((sighting, input.as_ref().map(|_| inputs.len())));
             inputs.extend(input);
         }
-        faces.push((frame.pts, frame.time_s, places));
+        faces.push((frame.pts, frame.time_s, frame.begins, places));
         next = if inputs.len() < batch_size { from.try_recv().ok() } else { None };
     }
     (inputs, faces)
@@ -73,9 +82,9 @@ fn batch(first: Cropped, batch_size: usize, from: &Receiver<Cropped>) -> (Vec<Ve
 
 /// Hands frames on; `false` where nobody wants them any more.
 fn deliver(faces: Faces, probabilities: &[Probabilities], to: &Sender<Classified>) -> bool {
-    faces.into_iter().all(|(pts, time_s, places)| {
+    faces.into_iter().all(|(pts, time_s, begins, places)| {
         let faces = places.into_iter().map(|(sighting, place)| (sighting, place.map(|p| probabilities[p]))).collect();
-        to.send(Classified { pts, time_s, faces }).is_ok()
+        to.send(Classified { pts, time_s, begins, faces }).is_ok()
     })
 }
 
@@ -120,10 +129,18 @@ mod tests {
 
     /// A frame whose faces' inputs are single numbers.
     fn frame(pts: i64, inputs: &[Option<f32>]) -> Cropped {
-        let sighting =
-            || Sighting { track: 1, status: Status::Ok, face: None, face_score: None, source: None, roll_degrees: 0.0 };
+        let sighting = || Sighting {
+            track: 1,
+            status: Status::Ok,
+            face: None,
+            face_score: None,
+            covered: None,
+            source: None,
+            roll_degrees: 0.0,
+            appearance: None,
+        };
         let faces = inputs.iter().map(|input| (sighting(), input.map(|value| vec![value]))).collect();
-        Cropped { pts, time_s: pts as f64, faces }
+        Cropped { pts, time_s: pts as f64, begins: None, faces }
     }
 
     #[test]

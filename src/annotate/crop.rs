@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::frame::{Colour, Matrix, Plane, Planes};
+use super::frame::{Colour, Matrix, Plane, Planes, Sighting};
 use crate::model::Colours;
-use crate::timeline::BoundingBox;
+use crate::timeline::{BoundingBox, Status};
 
 /// How a network's square lies about the detector's box; part of a model's `config.json`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -55,6 +55,19 @@ pub fn face_square(face: &BoundingBox, roll_degrees: f32, rule: &CropRule) -> Re
         height: side * rule.scale,
         angle_degrees: roll_degrees,
     }
+}
+
+/// The face that was sighted in `picture` as a network's input, as [`crop`] gives it; `None` where there is nothing to
+/// classify. Annotation and the making of training crops both pass here.
+pub fn face(
+    picture: &dyn Planes,
+    sighting: &Sighting,
+    rule: &CropRule,
+    side: usize,
+    colours: Colours,
+) -> Option<Vec<f32>> {
+    let face = sighting.face.filter(|_| sighting.status == Status::Ok)?;
+    Some(crop(picture, &face_square(&face, sighting.roll_degrees, rule), side, colours))
 }
 
 /// The square of `picture` as a network's input: `[side, side, colours]`, values 0 to 255 in full range.
@@ -174,33 +187,70 @@ fn upright(plane: &Plane, region: &Region, width: usize, height: usize) -> Vec<f
     out
 }
 
-/// Bilinear at several points an output pixel where the region is finer than the output.
+/// Bilinear at a few points an output pixel. Where that would miss samples, the upright rectangle about the region is first
+/// made smaller, to two samples an output pixel.
 fn turned(plane: &Plane, region: &Region, width: usize, height: usize) -> Vec<f32> {
-    let (step_x, step_y) = (region.width / width as f32, region.height / height as f32);
-    let points = (step_x.max(step_y).ceil() as usize).clamp(1, 8);
+    let step = (region.width / width as f32).max(region.height / height as f32);
     let (sin, cos) = region.angle_degrees.to_radians().sin_cos();
-    let (last_x, last_y) = (plane.width - 1, plane.height - 1);
-    let mut out = Vec::with_capacity(width * height);
-    for row in 0..height {
-        for column in 0..width {
-            let mut sum = 0.0;
-            for point in 0..points * points {
-                let inner = |index: usize| (index as f32 + 0.5) / points as f32;
-                let u = (column as f32 + inner(point % points)) * step_x - region.width / 2.0;
-                let v = (row as f32 + inner(point / points)) * step_y - region.height / 2.0;
-                let x = (region.x + u * cos - v * sin - 0.5).clamp(0.0, last_x as f32);
-                let y = (region.y + u * sin + v * cos - 0.5).clamp(0.0, last_y as f32);
-                let (left, top) = (x as usize, y as usize);
-                let (fx, fy) = (x - left as f32, y - top as f32);
-                let at = |x: usize, y: usize| f32::from(plane.samples[y.min(last_y) * plane.stride + x.min(last_x)]);
-                let upper = at(left, top) * (1.0 - fx) + at(left + 1, top) * fx;
-                let lower = at(left, top + 1) * (1.0 - fx) + at(left + 1, top + 1) * fx;
-                sum += upper * (1.0 - fy) + lower * fy;
-            }
-            out.push(sum / (points * points) as f32);
-        }
+    if step <= LARGEST_STEP {
+        let samples =
+            Samples { at: |x, y| f32::from(plane.samples[y * plane.stride + x]), size: (plane.width, plane.height) };
+        return samples.turned(region, width, height);
     }
-    out
+    let finer = step / 2.0;
+    let reduced = |along: f32, across: f32| ((along * cos.abs() + across * sin.abs()) / finer).ceil() as usize + 4;
+    let (columns, rows) = (reduced(region.width, region.height), reduced(region.height, region.width));
+    let (about_width, about_height) = (columns as f32 * finer, rows as f32 * finer);
+    let about = Region { width: about_width, height: about_height, angle_degrees: 0.0, ..*region };
+    let smaller = upright(plane, &about, columns, rows);
+    let inside = Region {
+        x: columns as f32 / 2.0,
+        y: rows as f32 / 2.0,
+        width: region.width / finer,
+        height: region.height / finer,
+        ..*region
+    };
+    let samples = Samples { at: |x, y| smaller[y * columns + x], size: (columns, rows) };
+    samples.turned(&inside, width, height)
+}
+
+/// Samples of the plane per output pixel up to which bilinear points miss none.
+const LARGEST_STEP: f32 = 3.0;
+
+/// Something that has a value at every place of a grid.
+struct Samples<F> {
+    at: F,
+    size: (usize, usize),
+}
+
+impl<F: Fn(usize, usize) -> f32> Samples<F> {
+    fn turned(&self, region: &Region, width: usize, height: usize) -> Vec<f32> {
+        let (step_x, step_y) = (region.width / width as f32, region.height / height as f32);
+        let points = (step_x.max(step_y).ceil() as usize).clamp(1, LARGEST_STEP as usize);
+        let (sin, cos) = region.angle_degrees.to_radians().sin_cos();
+        let (last_x, last_y) = (self.size.0 - 1, self.size.1 - 1);
+        let mut out = Vec::with_capacity(width * height);
+        for row in 0..height {
+            for column in 0..width {
+                let mut sum = 0.0;
+                for point in 0..points * points {
+                    let inner = |index: usize| (index as f32 + 0.5) / points as f32;
+                    let u = (column as f32 + inner(point % points)) * step_x - region.width / 2.0;
+                    let v = (row as f32 + inner(point / points)) * step_y - region.height / 2.0;
+                    let x = (region.x + u * cos - v * sin - 0.5).clamp(0.0, last_x as f32);
+                    let y = (region.y + u * sin + v * cos - 0.5).clamp(0.0, last_y as f32);
+                    let (left, top) = (x as usize, y as usize);
+                    let (right, bottom) = ((left + 1).min(last_x), (top + 1).min(last_y));
+                    let (fx, fy) = (x - left as f32, y - top as f32);
+                    let upper = (self.at)(left, top) * (1.0 - fx) + (self.at)(right, top) * fx;
+                    let lower = (self.at)(left, bottom) * (1.0 - fx) + (self.at)(right, bottom) * fx;
+                    sum += upper * (1.0 - fy) + lower * fy;
+                }
+                out.push(sum / (points * points) as f32);
+            }
+        }
+        out
+    }
 }
 
 #[cfg(test)]
@@ -233,6 +283,20 @@ mod tests {
         let out = resample(&plane(&samples, 2), &region, 2, 2);
         for (found, expected) in out.iter().zip([20.0, 40.0, 10.0, 30.0]) {
             assert!((found - expected).abs() < 1e-3, "{out:?}");
+        }
+    }
+
+    #[test]
+    fn a_large_turned_region_is_made_smaller_without_aliasing() {
+        // Stripes far finer than the output: every output pixel is their mean, and the slope under them stays.
+        let samples: Vec<u8> =
+            (0..400 * 400).map(|i| (i % 400 / 4) as u8 + if (i / 400 + i % 400) % 2 == 0 { 100 } else { 0 }).collect();
+        let region = Region { x: 200.0, y: 200.0, width: 240.0, height: 240.0, angle_degrees: 30.0 };
+        let out = resample(&plane(&samples, 400), &region, 20, 20);
+        for (place, value) in out.iter().enumerate() {
+            let (u, v) = ((place % 20) as f32 * 12.0 - 114.0, (place / 20) as f32 * 12.0 - 114.0);
+            let x = 200.0 + u * 30f32.to_radians().cos() - v * 30f32.to_radians().sin();
+            assert!((value - x / 4.0 - 49.5).abs() < 1.5, "{place}: {value} {x}");
         }
     }
 

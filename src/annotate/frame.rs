@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
+use super::track::Descriptor;
 use crate::timeline::{BoundingBox, BoxSource, Status};
 
 /// One 8-bit plane of a picture: `height` rows of `width` samples, `stride` samples apart.
@@ -90,7 +93,7 @@ impl Planes for GreyPicture {
 }
 
 /// What the tracker says of one face in one frame.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Sighting {
     /// The track's stable id, from 1.
     pub track: u32,
@@ -98,10 +101,14 @@ pub struct Sighting {
     pub status: Status,
     /// Where the face is, in pixels of the displayed picture; `None` where it was not seen.
     pub face: Option<BoundingBox>,
-    /// The detector's score, where it fired.
+    /// How sure it is that a face is here, 0 to 1; `None` where that was not judged in this frame.
     pub face_score: Option<f32>,
+    /// Share of the face that something covers, 0 to 1; `None` where that was not judged.
+    pub covered: Option<f32>,
     /// Where the box comes from.
     pub source: Option<BoxSource>,
     /// In-plane turn of the head, degrees clockwise; 0 where unknown.
     pub roll_degrees: f32,
+    /// What the signer looks like, to be known again elsewhere in the video; `None` where the face was not seen.
+    pub appearance: Option<Descriptor>,
 }

@@ -1,4 +1,4 @@
-//! The way of a frame: decode, detect, track, crop, classify, smooth, segment.
+//! The way of a frame: decode, detect, track, crop, classify, stitch, smooth, segment.
 
 mod assemble;
 pub mod calibrate;
@@ -10,29 +10,33 @@ pub mod frame;
 pub mod segment;
 mod setting;
 pub mod smooth;
+pub(crate) mod span;
 mod stage;
+mod stitch;
 pub mod track;
 
-use std::io::Read as _;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use rayon::ThreadPoolBuilder;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
+use crate::files::file_sha256;
 use crate::model::Model;
 use crate::timeline::{Media, Status, Timeline};
 use crate::write::WriteError;
-use assemble::Assembler;
-use classify::{Classified, Cropped, classify};
-use decode::{DecodeError, DecodeOptions, Decoded, Decoder, Deinterlace, Source};
+pub(crate) use assemble::Assembler;
+pub(crate) use classify::Classified;
+use classify::{Cropped, classify};
+use decode::{DecodeError, DecodeOptions, Decoded, Decoder, Deinterlace, Entry, Patience, Source};
 use frame::{Frame, Sighting};
 use segment::SegmentSettings;
 use smooth::SmoothSettings;
+use span::{SpanTracker, Tracked};
 use stage::Stages;
-use track::{FaceTracker, TrackSettings};
+use track::TrackSettings;
 
 pub use assemble::Row;
 pub use setting::SettingError;
@@ -81,6 +85,8 @@ pub struct Execution {
     pub batch_size: usize,
     /// Set (by Ctrl-C, say) to end early with what is done.
     pub interrupt: Arc<AtomicBool>,
+    /// How long the source may keep silent, and whether it did longer.
+    pub patience: Arc<Patience>,
 }
 
 /// What is told while a video is annotated.
@@ -127,8 +133,8 @@ const CLASSIFIED_AHEAD: usize = 64;
 /// Side below which a face is too small to read, pixels.
 const SMALLEST_READABLE: f32 = 16.0;
 
-/// Annotates one video: decode, detect, track, crop, classify, smooth, segment. `tell` hears of each frame as soon as its
-/// label is settled, in order, in this thread.
+/// Annotates one video: everything that looks at frames, then stitch, smooth, segment. `tell` hears of each frame as soon
+/// as its label is settled, in order, in this thread.
 ///
 /// # Errors
 /// The first error of any stage. Damage in the video is none; it stands in the timeline.
@@ -139,38 +145,96 @@ pub fn annotate(
     execution: &Execution,
     tell: &mut dyn FnMut(Event) -> Result<(), WriteError>,
 ) -> Result<Timeline, AnnotateError> {
+    let mut assembler = Assembler::new(settings);
+    let mut see = |look: Look| match look {
+        Look::Opened { media, frames } => tell(Event::Opened { media, frames }),
+        Look::Frame(classified) => assembler.push(classified).iter().try_for_each(|row| tell(Event::Frame(row))),
+    };
+    let failed = AtomicBool::new(false);
+    let (decoded, digest) = std::thread::scope(|scope| {
+        let digest = scope.spawn(|| sha256(source, &[&failed, &execution.interrupt]));
+        let decoded = look(source, &Excerpt::whole(), model, settings, execution, &mut see);
+        failed.store(decoded.is_err(), Ordering::Relaxed);
+        (decoded, digest.join())
+    });
+    let mut decoded = decoded?;
+    decoded.media.sha256 = digest.map_err(|_| AnnotateError::Panicked { stage: "hash" })?;
+    assembler.drain().iter().try_for_each(|row| tell(Event::Frame(row)))?;
+    let was_interrupted = execution.interrupt.load(Ordering::Relaxed);
+    Ok(assembler.finish(decoded, model.identity(), was_interrupted))
+}
+
+/// A part of a video that can be looked at by itself.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Excerpt {
+    /// The spans wanted.
+    pub(crate) spans: Range<i64>,
+    /// Where decoding may start; without it, with the video.
+    pub(crate) entry: Option<Entry>,
+}
+
+impl Excerpt {
+    /// All of it.
+    pub(crate) fn whole() -> Self {
+        Self { spans: span::ALL, entry: None }
+    }
+}
+
+/// What is told while a video is looked at.
+pub(crate) enum Look<'a> {
+    /// The input is open.
+    Opened {
+        /// What is known of it.
+        media: &'a Media,
+        /// How many frames to expect in all of it, where the container says.
+        frames: Option<u64>,
+    },
+    /// The next frame, with the tracks of its span.
+    Frame(Classified),
+}
+
+/// Does everything that looks at single frames and knows nothing of the past beyond its span's lead: decode, detect,
+/// track, crop, classify. `take` gets the frames in order, in this thread.
+///
+/// # Errors
+/// As [`annotate`].
+pub(crate) fn look(
+    source: &Source,
+    excerpt: &Excerpt,
+    model: &Model,
+    settings: &Settings,
+    execution: &Execution,
+    take: &mut dyn FnMut(Look) -> Result<(), WriteError>,
+) -> Result<Decoded, AnnotateError> {
     settings.smooth.check()?;
     settings.segment.check()?;
-    let decoder = Decoder::open(source, decode_options(settings, execution))?;
-    tell(Event::Opened { media: decoder.media(), frames: decoder.expected_frames() })?;
+    let decoder = Decoder::open_at(source, excerpt.entry.as_ref(), decode_options(settings, execution))?;
+    take(Look::Opened { media: decoder.media(), frames: decoder.expected_frames() })?;
+    let time_base = decoder.media().time_base;
     let pool = ThreadPoolBuilder::new().num_threads(execution.threads).build();
     let pool = pool.map_err(|e| AnnotateError::Thread { stage: "classify", source: std::io::Error::other(e) })?;
 
     let (to_track, decoded_frames) = bounded(DECODED_AHEAD);
     let (to_crop, tracked_frames) = bounded(TRACKED_AHEAD);
     let (to_classify, cropped_frames) = bounded(CROPPED_AHEAD);
-    let (to_assemble, classified_frames) = bounded(CLASSIFIED_AHEAD);
+    let (to_take, classified_frames) = bounded(CLASSIFIED_AHEAD);
     let stop = Arc::new(AtomicBool::new(false));
     let stages = Stages::new(Arc::clone(&stop));
-    let (mut decoded, mut digest) = (None, None);
-    let mut assembler = Assembler::new(settings);
+    let mut decoded = None;
     std::thread::scope(|scope| {
-        let (decoded, digest, stop, pool) = (&mut decoded, &mut digest, &*stop, &pool);
-        stages.spawn(scope, "decode", move || decode(decoder, stop, to_track, decoded));
-        stages.spawn(scope, "track", move || track(settings, decoded_frames, to_crop));
+        let (decoded, stop, pool) = (&mut decoded, &*stop, &pool);
+        stages.spawn(scope, "decode", move || decode(decoder, excerpt, stop, to_track, decoded));
+        stages.spawn(scope, "track", move || track(time_base, excerpt, settings, decoded_frames, to_crop));
         stages.spawn(scope, "crop", move || crop(model, tracked_frames, to_classify));
         stages.spawn(scope, "classify", move || {
-            classify(model, pool, execution.batch_size, cropped_frames, to_assemble)
+            classify(model, pool, execution.batch_size, cropped_frames, to_take)
                 .map_err(|error| AnnotateError::Classify { name: source.name(), source: error })
         });
-        stages.spawn(scope, "hash", move || hash(source, &[stop, &execution.interrupt], digest));
-        stages.run("assemble", || assemble(&mut assembler, classified_frames, tell));
+        let mut frames = classified_frames.into_iter();
+        stages.run("take", || Ok(frames.try_for_each(|classified| take(Look::Frame(classified)))?));
     });
     stages.finish()?;
-    let Some(mut decoded): Option<Decoded> = decoded else { return Err(AnnotateError::Panicked { stage: "decode" }) };
-    decoded.media.sha256 = digest;
-    let was_interrupted = execution.interrupt.load(Ordering::Relaxed);
-    Ok(assembler.finish(decoded, model.identity(), was_interrupted))
+    decoded.ok_or(AnnotateError::Panicked { stage: "decode" })
 }
 
 /// How a video is decoded under `settings`.
@@ -183,15 +247,18 @@ pub fn decode_options(settings: &Settings, execution: &Execution) -> DecodeOptio
         // A second one costs 20 % more work, and the cores are wanted by the other stages.
         threads: 1,
         interrupt: Arc::clone(&execution.interrupt),
+        patience: Arc::clone(&execution.patience),
     }
 }
 
 fn decode(
     mut decoder: Decoder,
+    excerpt: &Excerpt,
     stop: &AtomicBool,
     to: Sender<Frame>,
     decoded: &mut Option<Decoded>,
 ) -> Result<(), AnnotateError> {
+    let (mut first, mut count) = (None, 0);
     while !stop.load(Ordering::Relaxed) {
         let frame = match decoder.next_frame() {
             Ok(Some(frame)) => frame,
@@ -199,20 +266,37 @@ fn decode(
             Ok(None) | Err(DecodeError::Interrupted { .. }) => break,
             Err(error) => return Err(error.into()),
         };
+        let place = decoder.place(&frame);
+        // More frames than wanted have been decoded, so that whatever befell those is known.
+        if place.tail_of >= excerpt.spans.end {
+            break;
+        }
+        if excerpt.spans.contains(&place.span) {
+            first.get_or_insert(frame.index);
+            count += 1;
+        }
         if to.send(frame).is_err() {
             break;
         }
     }
-    *decoded = Some(decoder.finish());
+    let mut all = decoder.finish();
+    all.cut(first.unwrap_or(0), count, excerpt.spans.end == span::ALL.end);
+    *decoded = Some(all);
     Ok(())
 }
 
-fn track(settings: &Settings, from: Receiver<Frame>, to: Sender<(Frame, Vec<Sighting>)>) -> Result<(), AnnotateError> {
+fn track(
+    time_base: [i32; 2],
+    excerpt: &Excerpt,
+    settings: &Settings,
+    from: Receiver<Frame>,
+    to: Sender<Tracked>,
+) -> Result<(), AnnotateError> {
     // Made here, because SeetaFace cannot move between threads.
-    let detector = detect::Seeta::new().map_err(AnnotateError::Detector)?;
-    let mut tracker = FaceTracker::new(Box::new(detector), settings.track.clone());
+    let detector = || Ok(Box::new(detect::Seeta::new().map_err(AnnotateError::Detector)?) as _);
+    let mut tracker = SpanTracker::new(time_base, excerpt.spans.clone(), &settings.track, Box::new(detector));
     for frame in from {
-        for tracked in tracker.push(frame) {
+        for tracked in tracker.push(frame)? {
             if to.send(tracked).is_err() {
                 return Ok(());
             }
@@ -226,17 +310,15 @@ fn track(settings: &Settings, from: Receiver<Frame>, to: Sender<(Frame, Vec<Sigh
     Ok(())
 }
 
-fn crop(model: &Model, from: Receiver<(Frame, Vec<Sighting>)>, to: Sender<Cropped>) -> Result<(), AnnotateError> {
+fn crop(model: &Model, from: Receiver<Tracked>, to: Sender<Cropped>) -> Result<(), AnnotateError> {
     let config = model.config();
-    for (frame, sightings) in from {
+    for Tracked { frame, sightings, begins } in from {
         let input = |sighting: &Sighting| {
-            let face = sighting.face.filter(|_| sighting.status == Status::Ok)?;
-            let square = crop::face_square(&face, sighting.roll_degrees, &config.crop);
-            Some(crop::crop(frame.picture.as_ref(), &square, config.input.side, config.input.colours))
+            crop::face(frame.picture.as_ref(), sighting, &config.crop, config.input.side, config.input.colours)
         };
         let readable = sightings.into_iter().map(unreadable_if_small);
         let faces = readable.map(|sighting| (input(&sighting), sighting)).map(|(i, s)| (s, i)).collect();
-        if to.send(Cropped { pts: frame.pts, time_s: frame.time_s, faces }).is_err() {
+        if to.send(Cropped { pts: frame.pts, time_s: frame.time_s, begins, faces }).is_err() {
             break;
         }
     }
@@ -244,7 +326,7 @@ fn crop(model: &Model, from: Receiver<(Frame, Vec<Sighting>)>, to: Sender<Croppe
 }
 
 /// A face of a few pixels is seen, but says nothing.
-fn unreadable_if_small(sighting: Sighting) -> Sighting {
+pub(crate) fn unreadable_if_small(sighting: Sighting) -> Sighting {
     match sighting.face {
         Some(face) if sighting.status == Status::Ok && face.w < SMALLEST_READABLE => {
             Sighting { status: Status::LowQuality, ..sighting }
@@ -253,42 +335,10 @@ fn unreadable_if_small(sighting: Sighting) -> Sighting {
     }
 }
 
-fn assemble(
-    assembler: &mut Assembler,
-    from: Receiver<Classified>,
-    tell: &mut dyn FnMut(Event) -> Result<(), WriteError>,
-) -> Result<(), AnnotateError> {
-    for classified in from {
-        for row in assembler.push(classified) {
-            tell(Event::Frame(&row))?;
-        }
-    }
-    for row in assembler.drain() {
-        tell(Event::Frame(&row))?;
-    }
-    Ok(())
-}
-
 /// SHA-256 of a regular file, so that outputs can be matched to inputs; nothing for streams.
-fn hash(source: &Source, stop: &[&AtomicBool], digest: &mut Option<String>) -> Result<(), AnnotateError> {
-    let Source::File(path) = source else { return Ok(()) };
-    if !path.is_file() {
-        return Ok(());
-    }
+fn sha256(source: &Source, stop: &[&AtomicBool]) -> Option<String> {
+    let Source::File(path) = source else { return None };
     // A file that decodes but cannot be read twice has no hash; that is no reason to fail.
-    let Ok(mut file) = std::fs::File::open(path) else { return Ok(()) };
-    let mut sha256 = Sha256::new();
-    let mut chunk = vec![0; 1 << 20];
-    loop {
-        if stop.iter().any(|flag| flag.load(Ordering::Relaxed)) {
-            return Ok(());
-        }
-        match file.read(&mut chunk) {
-            Ok(0) => break,
-            Ok(count) => sha256.update(&chunk[..count]),
-            Err(_) => return Ok(()),
-        }
-    }
-    *digest = Some(sha256.finalize().iter().map(|byte| format!("{byte:02x}")).collect());
-    Ok(())
+    path.is_file()
+        .then(|| file_sha256(path, &|| stop.iter().any(|flag| flag.load(Ordering::Relaxed))).ok().flatten())?
 }

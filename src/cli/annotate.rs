@@ -2,24 +2,25 @@
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::Instant;
 
 use clap::Args;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::Failure;
-use super::device::DeviceChoice;
+use super::limits::{Watchdog, limit_memory};
 use super::output::{self, Outputs};
-use super::progress::{Progress, ProgressChoice};
+use super::progress::Progress;
 use super::settings::Options;
+use super::shared::{self, AnnotationArguments, ExecutionArguments, TierArguments, failure};
 use super::signals::Signals;
 use super::strip;
 use crate::annotate::calibrate::{self, Calibration};
-use crate::annotate::decode::{DecodeError, Deinterlace, Source};
-use crate::annotate::{AnnotateError, Event, Execution, annotate, decode_options};
+use crate::annotate::decode::Source;
+use crate::annotate::{Event, Execution, annotate, decode_options};
 use crate::eaf::BundleOptions;
-use crate::eaf::preset::Preset;
 use crate::model::{Model, registry};
 use crate::overlay::{OverlayError, overlay};
 use crate::timeline::{Expression, Timeline};
@@ -41,30 +42,18 @@ pub struct Arguments {
     /// Folder for -f; the current one if not given
     #[arg(long, value_name = "DIR")]
     output_dir: Option<PathBuf>,
-    /// How .eaf names its tiers: plain, dgs, bsl, ngt, or a preset file
-    #[arg(long, value_name = "NAME|FILE", default_value = "plain", hide_default_value = true)]
-    tiers: String,
-    /// Frames left empty between neighbouring annotations of an .eaf; the preset's if not given
-    #[arg(long, value_name = "N")]
-    gap_frames: Option<usize>,
+    #[command(flatten)]
+    tiers: TierArguments,
+    #[command(flatten)]
+    annotation: AnnotationArguments,
+    #[command(flatten)]
+    execution: ExecutionArguments,
     /// Add the .eaf's tiers to the content of this one, which stays as it is unless -o names it too
     #[arg(long, value_name = "EXISTING.eaf")]
     merge_into: Option<PathBuf>,
     /// Write the video once more with boxes, labels and strips drawn into it (.mp4, .mov or .mkv)
     #[arg(long, value_name = "FILE")]
     overlay: Option<PathBuf>,
-    /// A built-in model's name or a model directory
-    #[arg(long, value_name = "NAME|DIR")]
-    model: Option<PathBuf>,
-    /// Where the network runs: auto, cpu, cuda or cuda:N
-    #[arg(long)]
-    device: Option<DeviceChoice>,
-    /// Threads that classify; all cores if not given. Changes nothing in the result
-    #[arg(long, value_name = "N")]
-    threads: Option<usize>,
-    /// Most faces classified together. Changes nothing in the result
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
-    batch_size: Option<u16>,
     /// First moment wanted: seconds or [HH:]MM:SS[.fff] of the video's own time
     #[arg(long, value_name = "TIME", value_parser = moment)]
     start: Option<f64>,
@@ -75,33 +64,12 @@ pub struct Arguments {
     /// of a run with auto, whose signers A, B, ... are this video's too. Lines (.jsonl) then come at the end
     #[arg(long, value_name = "off|auto|FILE", default_value = "off", hide_default_value = true)]
     calibrate: Calibrate,
-    /// When interlaced pictures are deinterlaced
-    #[arg(long, value_enum)]
-    deinterlace: Option<Deinterlace>,
-    /// Smallest face looked for, as a share of the picture's shorter side
-    #[arg(long, value_name = "SHARE")]
-    min_face: Option<f32>,
-    /// Most faces followed at a time
-    #[arg(long, value_name = "N")]
-    max_faces: Option<usize>,
-    /// Largest picture accepted, pixels
-    #[arg(long, value_name = "PIXELS")]
-    max_pixels: Option<u64>,
     /// Accept network addresses as inputs
     #[arg(long)]
     allow_url: bool,
-    /// How progress is shown
-    #[arg(long, value_enum)]
-    progress: Option<ProgressChoice>,
     /// Print a summary of the run as one JSON object a video on standard output
     #[arg(long)]
     json: bool,
-    /// Say nothing but errors
-    #[arg(short, long)]
-    quiet: bool,
-    /// Say more; twice for everything
-    #[arg(short, long, action = clap::ArgAction::Count)]
-    verbose: u8,
 }
 
 /// Where the signers' faces at rest are known from.
@@ -144,32 +112,6 @@ fn moment(text: &str) -> Result<f64, String> {
 }
 
 impl Arguments {
-    /// The options given as flags, as a tree.
-    fn flags(&self) -> Value {
-        let mut flags = Map::new();
-        let mut annotation = Map::new();
-        let mut track = Map::new();
-        let set = |tree: &mut Map<String, Value>, name: &str, value: Value| {
-            if !value.is_null() {
-                tree.insert(name.into(), value);
-            }
-        };
-        set(&mut flags, "model", json!(self.model));
-        set(&mut flags, "device", json!(self.device));
-        set(&mut flags, "threads", json!(self.threads));
-        set(&mut flags, "batch_size", json!(self.batch_size));
-        set(&mut flags, "progress", json!(self.progress));
-        set(&mut annotation, "start_s", json!(self.start));
-        set(&mut annotation, "end_s", json!(self.end));
-        set(&mut annotation, "deinterlace", json!(self.deinterlace));
-        set(&mut annotation, "max_pixels", json!(self.max_pixels));
-        set(&mut track, "min_face", json!(self.min_face));
-        set(&mut track, "max_faces", json!(self.max_faces));
-        annotation.insert("track".into(), track.into());
-        flags.insert("annotation".into(), annotation.into());
-        flags.into()
-    }
-
     fn source(&self, input: &Path) -> Result<Source, Failure> {
         if input == Path::new("-") {
             return Ok(Source::Stdin);
@@ -185,21 +127,23 @@ impl Arguments {
 }
 
 pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
-    talk(&arguments);
-    let options = Options::layered(&arguments.flags())?;
+    arguments.execution.talk();
+    let range = [("start_s", arguments.start), ("end_s", arguments.end)];
+    let range = range.into_iter().filter_map(|(name, moment)| Some((name.into(), moment?.into()))).collect();
+    let options = shared::options(Some(&arguments.annotation), Some(&arguments.execution), range)?;
     let settings = &options.annotation;
     if let (Some(start), Some(end)) = (settings.start_s, settings.end_s)
         && end <= start
     {
         return Err(Failure::Usage(format!("--end {end} s is not after --start {start} s")));
     }
-    if !(settings.track.min_face > 0.0 && settings.track.min_face <= 1.0) {
-        return Err(Failure::Usage(format!("--min-face {} is not above 0 and at most 1", settings.track.min_face)));
-    }
     check_overlay(&arguments)?;
     let targets =
         output::plan(&arguments.inputs, &arguments.outputs, &arguments.formats, arguments.output_dir.as_deref())?;
     let device = options.device.open()?;
+    if device.is_cpu() || options.max_memory.is_some() {
+        limit_memory(options.max_memory)?;
+    }
     let model = registry::open(&options.model, &device).map_err(|e| Failure::Configuration(e.to_string()))?;
     let elan = elan_options(&arguments)?;
     let known = known_calibration(&arguments.calibrate, &model)?;
@@ -210,7 +154,8 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
         let result = arguments.source(input).and_then(|source| run.one(&source, targets));
         let Err(failure) = result else { continue };
         // One bad file stops nothing, as long as there are others to do.
-        let goes_on = matches!(failure, Failure::Input(_) | Failure::Partial(_) | Failure::Limit(_));
+        let goes_on =
+            matches!(failure, Failure::Input(_) | Failure::Partial(_) | Failure::Limit(_) | Failure::Temporary(_));
         if !goes_on || arguments.inputs.len() == 1 {
             return Err(failure);
         }
@@ -245,11 +190,13 @@ impl Run<'_> {
         let execution = Execution {
             threads,
             batch_size: options.batch_size,
-            interrupt: std::sync::Arc::clone(&self.signals.interrupt),
+            interrupt: Arc::clone(&self.signals.interrupt),
+            patience: options.patience(),
         };
+        let _watchdog = Watchdog::watch(source.name(), Arc::clone(&execution.patience)).map_err(anyhow::Error::from)?;
         let calibrates = !matches!(arguments.calibrate, Calibrate::Off);
         let mut outputs = Outputs::open(targets, !calibrates, &self.elan)?;
-        let choice = if arguments.quiet { ProgressChoice::None } else { options.progress };
+        let choice = arguments.execution.progress(options);
         let mut progress = Progress::None;
         let result = annotate(source, model, &options.annotation, &execution, &mut |event| match event {
             Event::Opened { media, frames } => {
@@ -266,7 +213,7 @@ impl Run<'_> {
         if calibrates {
             let calibration = self.known.clone().unwrap_or_else(|| calibrate::measure(&timeline));
             let calibration = calibrate::apply(&mut timeline, &options.annotation, &calibration);
-            if !arguments.quiet {
+            if !arguments.execution.quiet {
                 anstream::eprint!("{}", effect(&calibration));
             }
         }
@@ -276,13 +223,13 @@ impl Run<'_> {
                 .map_err(overlay_failure)?;
             written.push(path.clone());
         }
-        if !arguments.quiet {
+        if !arguments.execution.quiet {
             strip::show(&timeline);
         }
         let seconds = started.elapsed().as_secs_f64();
         let media_s = timeline.media.duration_s;
         let files = written.iter().map(|p| p.display().to_string()).collect::<Vec<_>>();
-        if !arguments.quiet {
+        if !arguments.execution.quiet {
             anstream::eprintln!(
                 "{}: {} frames in {seconds:.1} s ({:.1}x real time){}{}",
                 printable(&timeline.media.path),
@@ -295,17 +242,15 @@ impl Run<'_> {
         if arguments.json {
             super::print(format!("{}\n", summary(&timeline, &files, seconds)).as_bytes())?;
         }
-        ending(&timeline, &self.signals)
+        ending(&timeline, &self.signals, execution.patience.was_lost())
     }
 }
 
 fn elan_options(arguments: &Arguments) -> Result<BundleOptions, Failure> {
-    let mut preset = Preset::load(&arguments.tiers).map_err(|e| Failure::Configuration(e.to_string()))?;
-    preset.gap_frames = arguments.gap_frames.unwrap_or(preset.gap_frames);
     if arguments.merge_into.is_some() && arguments.inputs.len() > 1 {
         return Err(Failure::Usage("--merge-into names one video's annotations; run the inputs one by one".into()));
     }
-    Ok(BundleOptions { preset, merge_into: arguments.merge_into.clone(), taken: Vec::new() })
+    Ok(BundleOptions { merge_into: arguments.merge_into.clone(), ..arguments.tiers.bundle()? })
 }
 
 /// The calibration of an earlier run.
@@ -365,7 +310,7 @@ fn overlay_failure(error: OverlayError) -> Failure {
 }
 
 /// Complete, or why not.
-pub(super) fn ending(timeline: &Timeline, signals: &Signals) -> Result<(), Failure> {
+pub(super) fn ending(timeline: &Timeline, signals: &Signals, was_lost: bool) -> Result<(), Failure> {
     let why = timeline.summary.incomplete_because.join("; ");
     if let Some(signal) = signals.received() {
         let path = &timeline.media.path;
@@ -374,6 +319,9 @@ pub(super) fn ending(timeline: &Timeline, signals: &Signals) -> Result<(), Failu
     }
     match timeline.complete {
         true => Ok(()),
+        false if was_lost => {
+            Err(Failure::Temporary(format!("{}: {why}; what was seen is written", timeline.media.path)))
+        }
         false => Err(Failure::Partial(format!("{}: the result is partial: {why}", timeline.media.path))),
     }
 }
@@ -393,37 +341,9 @@ fn summary(timeline: &Timeline, files: &[String], seconds: f64) -> Value {
     })
 }
 
-/// The exit code's class of a library error.
-pub(super) fn failure(error: AnnotateError) -> Failure {
-    let text = error.to_string();
-    match error {
-        AnnotateError::Decode(DecodeError::TooLarge { .. }) => Failure::Limit(text),
-        AnnotateError::Decode(DecodeError::EmptyRange { .. }) => Failure::Usage(text),
-        AnnotateError::Decode(_) => Failure::Input(text),
-        AnnotateError::Setting(_) | AnnotateError::Classify { .. } => Failure::Configuration(text),
-        AnnotateError::Output(_) => Failure::Output(text),
-        AnnotateError::Detector(_) | AnnotateError::Thread { .. } | AnnotateError::Panicked { .. } => {
-            Failure::Unforeseen(error.into())
-        }
-    }
-}
-
 /// Control characters of a file name do not reach the terminal.
 fn printable(text: &str) -> String {
     text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).collect()
-}
-
-/// Sets up the log: warnings, or more with -v, to standard error.
-fn talk(arguments: &Arguments) {
-    let level = match (arguments.quiet, arguments.verbose) {
-        (true, _) => "error",
-        (false, 0) => "warn",
-        (false, 1) => "annotate=info",
-        (false, _) => "annotate=debug",
-    };
-    let filter = tracing_subscriber::EnvFilter::new(level);
-    // A second call (in tests) finds a subscriber set; that one serves as well.
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time().try_init();
 }
 
 /// Long options may be written with underscores.

@@ -1,6 +1,6 @@
 //! `annotate apply CORRECTIONS.jsonl --labels LABELS.json`: what people corrected, taken back.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use candle_core::Device;
 use clap::Args;
@@ -38,26 +38,42 @@ pub struct Arguments {
     model: PathBuf,
 }
 
+/// An annotation and what people corrected in it.
+pub(super) struct Reviewed {
+    timeline: Timeline,
+    corrections: Vec<(usize, Correction)>,
+}
+
+impl Reviewed {
+    /// Reads both.
+    pub(super) fn read(corrections: &Path, labels: &Path) -> Result<Self, Failure> {
+        let corrections = review::read_corrections(corrections).map_err(|e| Failure::Input(e.to_string()))?;
+        let timeline = Timeline::read(labels).map_err(|e| Failure::Input(e.to_string()))?;
+        Ok(Self { timeline, corrections })
+    }
+}
+
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let corrections = review::read_corrections(&arguments.corrections).map_err(|e| Failure::Input(e.to_string()))?;
-    let reviewed = Timeline::read(&arguments.labels).map_err(|e| Failure::Input(e.to_string()))?;
-    let mut timeline = reviewed.clone();
-    let applied = review::apply(&mut timeline, &corrections)
+    let reviewed = Reviewed::read(&arguments.corrections, &arguments.labels)?;
+    let corrections = &reviewed.corrections;
+    let mut timeline = reviewed.timeline.clone();
+    let applied = review::apply(&mut timeline, corrections)
         .map_err(|e| Failure::Input(format!("{}: {e}", arguments.corrections.display())))?;
     let output = |e: crate::write::WriteError| Failure::Output(e.to_string());
     if let Some(path) = &arguments.manifest {
-        let rows = pictures(arguments, &reviewed, &corrections)?;
+        let Arguments { labels, video, model, .. } = arguments;
+        let rows = pictures(&reviewed, labels, video.as_deref(), model, &path.with_extension("pictures"))?;
         let mut known =
             if path.exists() { manifest::read(path).map_err(|e| Failure::Input(e.to_string()))? } else { Vec::new() };
-        known.retain(|old| rows.iter().all(|new| new.path != old.path));
+        known.retain(|old| rows.iter().all(|new| !is_same_file(&new.path, &old.path)));
         let added = rows.len();
         known.extend(rows);
-        put(path, |out| manifest::write(&known, out).map_err(std::io::Error::other)).map_err(output)?;
+        manifest::put(path, &known).map_err(output)?;
         anstream::eprintln!("{}: {added} pictures added", path.display());
     }
     if let Some(path) = &arguments.eaf {
-        let (changed, found) =
-            review::apply_to_document(path, &reviewed, &corrections).map_err(|e| Failure::Input(e.to_string()))?;
+        let (changed, found) = review::apply_to_document(path, &reviewed.timeline, corrections)
+            .map_err(|e| Failure::Input(e.to_string()))?;
         put(path, |out| changed.write(out)).map_err(output)?;
         let lost = corrections.len() - found;
         let lost = if lost > 0 { format!("; {lost} lie elsewhere by now and stay as they are") } else { String::new() };
@@ -71,17 +87,24 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Cuts out pictures of what was reviewed.
-fn pictures(
-    arguments: &Arguments,
-    timeline: &Timeline,
-    corrections: &[(usize, Correction)],
+fn is_same_file(a: &Path, b: &Path) -> bool {
+    let absolute = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    a == b || absolute(a) == absolute(b)
+}
+
+/// Cuts out pictures of what was reviewed, into `folder`, and gives their rows.
+pub(super) fn pictures(
+    Reviewed { timeline, corrections }: &Reviewed,
+    labels: &Path,
+    video: Option<&Path>,
+    model: &Path,
+    folder: &Path,
 ) -> Result<Vec<manifest::Row>, Failure> {
-    let Some(manifest) = &arguments.manifest else { return Ok(Vec::new()) };
-    let model = registry::open(&arguments.model, &Device::Cpu).map_err(|e| Failure::Configuration(e.to_string()))?;
-    let video = arguments.video.clone().unwrap_or_else(|| video_of(timeline, &arguments.labels));
-    let folder = manifest.with_extension("pictures");
-    let crops = Crops { video: &video, folder: &folder, rule: model.config().crop };
+    // Nothing is cut out by corrections of something else.
+    review::apply(&mut timeline.clone(), corrections).map_err(|e| Failure::Input(e.to_string()))?;
+    let model = registry::open(model, &Device::Cpu).map_err(|e| Failure::Configuration(e.to_string()))?;
+    let video = video.map_or_else(|| video_of(timeline, labels), Path::to_owned);
+    let crops = Crops { video: &video, folder, rule: model.config().crop };
     crops.cut(timeline, corrections, review::decode_options(timeline)).map_err(|error| match error {
         CropError::Write { .. } => Failure::Output(error.to_string()),
         CropError::Decode(_) | CropError::OtherVideo { .. } => Failure::Input(error.to_string()),

@@ -8,8 +8,8 @@ use clap::Args;
 use serde_json::json;
 
 use super::Failure;
-use super::annotate::failure;
 use super::settings::Options;
+use super::shared::failure;
 use super::signals::Signals;
 use crate::annotate::decode::Source;
 use crate::annotate::{Event, Execution, annotate, calibrate};
@@ -109,7 +109,12 @@ fn job() -> Result<(), Failure> {
     let tiers = open(&request.tiers).map_err(|e| Failure::Output(e.to_string()))?;
     let curves = open(&request.curves).map_err(|e| Failure::Output(e.to_string()))?;
     let threads = if options.threads > 0 { options.threads } else { available_parallelism().map_or(1, usize::from) };
-    let execution = Execution { threads, batch_size: options.batch_size, interrupt: signals.interrupt.clone() };
+    let execution = Execution {
+        threads,
+        batch_size: options.batch_size,
+        interrupt: signals.interrupt.clone(),
+        patience: options.patience(),
+    };
     let mut timeline = watch(&request.video, &model, &options, &execution)?;
     if calibration == "auto" {
         let measured = calibrate::measure(&timeline);
@@ -122,7 +127,7 @@ fn job() -> Result<(), Failure> {
     if let Some(output) = curves {
         output.fill(|out| recognizer::write_curves(&timeline, &preset, out)).map_err(written)?;
     }
-    super::annotate::ending(&timeline, &signals)
+    super::annotate::ending(&timeline, &signals, execution.patience.was_lost())
 }
 
 /// Annotates the video and tells ELAN how far it is.

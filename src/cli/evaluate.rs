@@ -1,15 +1,24 @@
 //! `annotate evaluate`: how good a model is on labelled images.
 
-use std::path::PathBuf;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 
-use candle_core::Device;
 use clap::Args;
+use serde::Serialize;
 
 use super::Failure;
-use super::train::{load, use_threads};
+use super::device::DeviceChoice;
+use super::train::use_threads;
 use crate::model::registry;
-use crate::train::manifest::{self, Split};
-use crate::train::report;
+use crate::timeline::Expression;
+use crate::train::dataset;
+use crate::train::degrade::Degradation;
+use crate::train::fold::Grouping;
+use crate::train::manifest::Split;
+use crate::train::metrics::Judged;
+use crate::train::report::{self, Block, Document, Evaluation, Prediction};
+use crate::train::run::Data;
+use crate::train::significance::{Comparison, compare};
 
 /// Arguments of `annotate evaluate`.
 #[derive(Debug, Args)]
@@ -23,26 +32,104 @@ pub struct Arguments {
     /// Which part of them
     #[arg(long, value_enum, default_value = "test")]
     split: Split,
-    /// Folder for report.json, report.md and predictions.csv
+    /// Folder for report.json, report.md, report.html and predictions.csv
     #[arg(long, value_name = "REPORT")]
     out: PathBuf,
+    /// Another model's predictions.csv on the same images, to compare with
+    #[arg(long, value_name = "predictions.csv")]
+    against: Option<PathBuf>,
+    /// Make the pictures worse first
+    #[arg(long, value_enum)]
+    degrade: Option<Degradation>,
+    /// What intervals take for one independent piece of data
+    #[arg(long, value_enum, default_value = "subject")]
+    group: Grouping,
+    /// Where the network runs: auto, cpu or cuda[:N]
+    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    device: DeviceChoice,
     /// Worker threads; all cores if not given
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
 }
 
+/// `report.json`.
+#[derive(Serialize)]
+struct Report {
+    #[serde(flatten)]
+    evaluation: Evaluation,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    degradation: Option<Degradation>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    against: Option<Against>,
+}
+
+#[derive(Serialize)]
+struct Against {
+    path: PathBuf,
+    #[serde(flatten)]
+    comparison: Comparison,
+}
+
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     use_threads(arguments.threads)?;
-    let model = registry::open(&arguments.model, &Device::Cpu).map_err(|e| Failure::Configuration(e.to_string()))?;
-    let rows = manifest::read(&arguments.data).map_err(|e| Failure::Input(e.to_string()))?;
-    let examples = load(&rows, arguments.split)?;
-    let evaluation = report::evaluate(&model, &rows, &examples)?;
-    let Some(evaluation) = evaluation else {
-        let split = arguments.split.name();
-        return Err(Failure::Input(format!("{}: no labelled image in split '{split}'", arguments.data.display())));
-    };
-    report::write_evaluation(&arguments.out, &evaluation)
-        .map_err(|e| Failure::Output(format!("{}: {e:#}", arguments.out.display())))?;
-    eprint!("{}", report::markdown(&evaluation));
-    Ok(())
+    let device = arguments.device.open()?;
+    let model = registry::open(&arguments.model, &device).map_err(|e| Failure::Configuration(e.to_string()))?;
+    let data = Data::read(&arguments.data).map_err(|e| Failure::Input(e.to_string()))?;
+    let examples = dataset::load(&data.rows, arguments.split, model.config().input.colours)
+        .map_err(|e| Failure::Input(e.to_string()))?;
+    let predictions = report::predict(&model, &data.rows, &examples, |example| match arguments.degrade {
+        Some(degradation) => degradation.applied(example),
+        None => Ok(example),
+    });
+    let predictions = predictions.map_err(|e| match e {
+        report::EvaluationError::Image(e) => Failure::Input(e.to_string()),
+        report::EvaluationError::Device(e) => Failure::Unforeseen(e.into()),
+    })?;
+    let clusters = report::clusters(&predictions, &data.rows, arguments.group);
+    let split = arguments.split.name();
+    let worse = arguments.degrade.map(|d| format!(", {d:?}")).unwrap_or_default();
+    let names = [model.config().name.clone(), format!("{}: split '{split}'{worse}", data.name)];
+    // A model that was trained here says what it was trained on.
+    let shares: Option<[f64; Expression::COUNT]> =
+        serde_json::from_value(model.config().training["class_shares"].clone()).ok();
+    let grouped = (arguments.group, clusters.as_slice());
+    let evaluation = report::evaluate(names, Some(model.identity()), &predictions, grouped, shares.as_ref())
+        .ok_or_else(|| Failure::Input(format!("{}: no labelled image in split '{split}'", arguments.data.display())))?;
+    eprintln!("{}", evaluation.line());
+    let mut blocks = evaluation.blocks();
+    let mut against = None;
+    if let Some(path) = &arguments.against {
+        let comparison = compared(path, &predictions, &clusters)?;
+        eprintln!(
+            "against {}: accuracy {:+.1} points, McNemar's exact p = {:.3}",
+            path.display(),
+            100.0 * comparison.accuracy_difference,
+            comparison.p_value
+        );
+        blocks.push(Block::Heading("Comparison".into()));
+        blocks.extend(report::comparison_blocks(&evaluation.name, &path.display().to_string(), &comparison));
+        against = Some(Against { path: path.clone(), comparison });
+    }
+    let document = Document { title: format!("{} on {}", evaluation.name, evaluation.data), blocks };
+    let data = Report { evaluation, degradation: arguments.degrade, against };
+    report::write(&arguments.out, &data, &document, &predictions).map_err(|e| Failure::Output(e.to_string()))
+}
+
+/// Our predictions beside those in a file, which must be of the same images with the same truth.
+fn compared(path: &Path, ours: &[Prediction], clusters: &[String]) -> Result<Comparison, Failure> {
+    let theirs = report::read_predictions(path).map_err(|e| Failure::Input(e.to_string()))?;
+    let theirs: HashMap<String, Judged> = theirs.into_iter().map(|p| (p.image, p.judged)).collect();
+    let fault = |image: &str, what: &str| Failure::Input(format!("{}: {what} '{image}'", path.display()));
+    let theirs: Vec<Judged> = ours
+        .iter()
+        .map(|p| {
+            let their = theirs.get(&p.image).ok_or_else(|| fault(&p.image, "there is no prediction for"))?;
+            match their.truth == p.judged.truth {
+                true => Ok(*their),
+                false => Err(fault(&p.image, "the truth differs for")),
+            }
+        })
+        .collect::<Result<_, _>>()?;
+    let ours: Vec<Judged> = ours.iter().map(|p| p.judged).collect();
+    Ok(compare(&ours, &theirs, clusters))
 }

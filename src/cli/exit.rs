@@ -21,6 +21,8 @@ pub enum Failure {
     Limit(String),
     /// 8: several inputs, and some are refused, partial or over a limit; each has been named already.
     SomeFailed(String),
+    /// 75: it could not be done now; trying again may help.
+    Temporary(String),
     /// 130 or 143: ended by a signal.
     Interrupted {
         /// The signal's number: 2 (Ctrl-C) or 15 (TERM).
@@ -41,6 +43,8 @@ pub fn exit_code(failure: &Failure) -> u8 {
         Failure::Output(_) => 6,
         Failure::Limit(_) => 7,
         Failure::SomeFailed(_) => 8,
+        // EX_TEMPFAIL of sysexits.h, which engines take for a reason to try again.
+        Failure::Temporary(_) => 75,
         Failure::Interrupted { signal, .. } => 128 + *signal as u8,
     }
 }
@@ -57,6 +61,7 @@ impl fmt::Display for Failure {
             | Self::Output(text)
             | Self::Limit(text)
             | Self::SomeFailed(text)
+            | Self::Temporary(text)
             | Self::Interrupted { hint: text, .. } => text.clone(),
         };
         for character in text.chars() {

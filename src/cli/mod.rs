@@ -3,19 +3,26 @@
 mod agree;
 mod annotate;
 mod apply;
+mod batch;
+mod collect;
+mod crossval;
 mod data;
 mod device;
 mod elan_recognizer;
 mod evaluate;
 mod exit;
+mod limits;
 mod models;
 mod output;
+mod plan;
 mod progress;
 mod review;
 mod settings;
+mod shared;
 mod signals;
 mod strip;
 mod train;
+mod work;
 
 use std::io::Write as _;
 
@@ -47,14 +54,24 @@ pub struct Cli {
 
 const EXIT_CODES: &str = "Exit codes: 0 complete, 1 unforeseen, 2 usage, 3 input refused, 4 result written but partial, \
                           5 model or configuration refused, 6 output cannot be written, 7 a limit was reached, \
-                          130/143 interrupted";
+                          8 some of several inputs are 3, 4 or 7, 75 try again, 130/143 interrupted";
 
 #[derive(Debug, Subcommand)]
 enum Subcommands {
-    /// Fit one model
+    /// Fit one model, or a grid of recipes
     Train(train::Arguments),
+    /// Measure a recipe by cross-validation
+    Crossval(crossval::Arguments),
     /// Measure a model on labelled images
     Evaluate(evaluate::Arguments),
+    /// Annotate a corpus on this machine; the same command again goes on where it was left
+    Batch(batch::Arguments),
+    /// Cut a corpus into units of work for several machines
+    Plan(plan::Arguments),
+    /// Do one shard of a plan; what is done is skipped
+    Work(work::Arguments),
+    /// Put the parts of a plan together
+    Collect(collect::Arguments),
     /// Measure how far two annotations of one video agree
     Agree(agree::Arguments),
     /// Make a page to look at an annotation beside its video and correct it
@@ -87,7 +104,12 @@ impl Cli {
         match self.command {
             None => annotate::run(self.annotate),
             Some(Subcommands::Train(arguments)) => train::run(&arguments),
+            Some(Subcommands::Crossval(arguments)) => crossval::run(&arguments),
             Some(Subcommands::Evaluate(arguments)) => evaluate::run(&arguments),
+            Some(Subcommands::Batch(arguments)) => batch::run(arguments),
+            Some(Subcommands::Plan(arguments)) => plan::run(&arguments),
+            Some(Subcommands::Work(arguments)) => work::run(&arguments),
+            Some(Subcommands::Collect(arguments)) => collect::run(&arguments),
             Some(Subcommands::Agree(arguments)) => agree::run(&arguments),
             Some(Subcommands::Review(arguments)) => review::run(&arguments),
             Some(Subcommands::ElanRecognizer(arguments)) => elan_recognizer::run(&arguments),

@@ -5,12 +5,16 @@ use std::collections::HashSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use walkdir::WalkDir;
+
 use super::Failure;
 use crate::annotate::{Row, Settings};
+use crate::corpus::inputs::Item;
+use crate::corpus::path::{printable, with_suffix};
 use crate::eaf::{Bundle, BundleError, BundleOptions};
 use crate::timeline::{FrameRecord, Media, ModelIdentity, Timeline, Tool};
 use crate::write::jsonl::{Header, LiveLines};
-use crate::write::{Format, Output, WriteError, Writer, write};
+use crate::write::{Format, Output, PREFIX, SUFFIX, WriteError, Writer, write};
 
 /// A place and the format it gets.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,6 +71,43 @@ pub(super) fn plan(
         planned.push(targets);
     }
     Ok(planned)
+}
+
+/// Longest name of a file on the file systems in use, bytes.
+const LONGEST_NAME: usize = 255;
+
+/// Where the results of one video of a corpus go, below `folder`; the folders on the way are made.
+///
+/// # Errors
+/// With the reason, where there is no place for them.
+pub(super) fn mirrored(folder: &Path, item: &Item, formats: &[Format]) -> Result<Vec<Target>, String> {
+    let name = printable(&item.path);
+    let target = |format: &Format| Target {
+        path: with_suffix(&folder.join(&item.output), &format!(".{}", format.extension())),
+        format: *format,
+    };
+    let targets: Vec<Target> = formats.iter().map(target).collect();
+    let length = |target: &Target| target.path.file_name().map_or(0, |name| name.len());
+    if targets.iter().any(|target| length(target) > LONGEST_NAME) {
+        return Err(format!("{name}: with an extension its name is longer than {LONGEST_NAME} bytes; rename it"));
+    }
+    let parent = targets.first().and_then(|target| target.path.parent()).unwrap_or(folder);
+    std::fs::create_dir_all(parent).map_err(|e| format!("{name}: {}: {e}", printable(parent)))?;
+    match (parent.canonicalize(), folder.canonicalize()) {
+        (Ok(parent), Ok(folder)) if parent.starts_with(&folder) => Ok(targets),
+        _ => Err(format!("{name}: {} is a link that leads out of the output folder", printable(parent))),
+    }
+}
+
+/// Removes what a run that was killed has left half written below `folder`.
+pub(super) fn remove_leftovers(folder: &Path) {
+    let is_leftover = |name: &str| name.starts_with(PREFIX) && name.ends_with(SUFFIX);
+    for entry in WalkDir::new(folder).into_iter().filter_map(Result::ok) {
+        if entry.file_type().is_file() && entry.file_name().to_str().is_some_and(is_leftover) {
+            // One that stays is found next time.
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
 }
 
 /// The place and format `-o` names; `-` and `-.jsonl` are standard output.

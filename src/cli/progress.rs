@@ -1,6 +1,7 @@
 //! How far the work is, on a terminal or in plain lines.
 
 use std::io::IsTerminal as _;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -83,6 +84,126 @@ impl Progress {
         if let Self::Bar(bar) = self {
             bar.finish_and_clear();
         }
+    }
+}
+
+/// Tells a person how far a corpus is; the sizes of the files stand for the work they make.
+pub(super) struct CorpusProgress {
+    shown: Shown,
+    started: Instant,
+    items: usize,
+    bytes: u64,
+    state: Mutex<State>,
+}
+
+enum Shown {
+    Bar(ProgressBar),
+    Plain,
+    None,
+}
+
+struct State {
+    bytes: f64,
+    ended: usize,
+    failed: usize,
+    told: Instant,
+}
+
+impl CorpusProgress {
+    /// For so many files of so many bytes together.
+    pub(super) fn new(choice: ProgressChoice, items: usize, bytes: u64) -> Self {
+        let shown = match choice {
+            ProgressChoice::Auto if !std::io::stderr().is_terminal() => Shown::None,
+            ProgressChoice::None => Shown::None,
+            ProgressChoice::Plain => Shown::Plain,
+            ProgressChoice::Auto | ProgressChoice::Bar => {
+                let length = if bytes > 0 { bytes } else { items as u64 };
+                let bar = ProgressBar::new(length).with_message(format!("0/{items}"));
+                bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(10));
+                if let Ok(style) = ProgressStyle::with_template("{wide_bar} {percent} %  {msg}  {eta} left") {
+                    bar.set_style(style);
+                }
+                Shown::Bar(bar)
+            }
+        };
+        let now = Instant::now();
+        let state = Mutex::new(State { bytes: 0.0, ended: 0, failed: 0, told: now });
+        Self { shown, started: now, items, bytes, state }
+    }
+
+    /// Work on a file of so many bytes begins.
+    pub(super) fn begin(&self, bytes: u64) -> PartProgress<'_> {
+        PartProgress { of: self, bytes: bytes as f64, told: 0.0, a_frame: 0.0 }
+    }
+
+    /// A line between the bars.
+    pub(super) fn say(&self, line: &str) {
+        match &self.shown {
+            Shown::Bar(bar) => bar.suspend(|| anstream::eprintln!("annotate: {line}")),
+            _ => anstream::eprintln!("annotate: {line}"),
+        }
+    }
+
+    fn advance(&self, bytes: f64, ended: Option<bool>) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.bytes += bytes;
+        state.ended += usize::from(ended.is_some());
+        state.failed += usize::from(ended == Some(false));
+        let (items, failed) = (self.items, state.failed);
+        let failed = if failed > 0 { format!(", {failed} not complete") } else { String::new() };
+        let message = format!("{}/{items}{failed}", state.ended);
+        match &self.shown {
+            Shown::Bar(bar) => {
+                bar.set_position(if self.bytes > 0 { state.bytes as u64 } else { state.ended as u64 });
+                if ended.is_some() {
+                    bar.set_message(message);
+                }
+            }
+            Shown::Plain if state.told.elapsed() >= LINE_EVERY => {
+                state.told = Instant::now();
+                let share =
+                    if self.bytes > 0 { state.bytes / self.bytes as f64 } else { state.ended as f64 / items as f64 };
+                let left_s = self.started.elapsed().as_secs_f64() * (1.0 / share.max(1e-6) - 1.0);
+                anstream::eprintln!("{message}, {:.1} %, {left_s:.0} s left", 100.0 * share);
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn finish(&self) {
+        if let Shown::Bar(bar) = &self.shown {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// How far one file of a corpus is.
+pub(super) struct PartProgress<'a> {
+    of: &'a CorpusProgress,
+    bytes: f64,
+    told: f64,
+    /// Bytes a frame stands for.
+    a_frame: f64,
+}
+
+impl PartProgress<'_> {
+    /// The file has so many frames.
+    pub(super) fn opened(&mut self, frames: Option<u64>) {
+        self.a_frame = frames.filter(|frames| *frames > 0).map_or(0.0, |frames| self.bytes / frames as f64);
+    }
+
+    /// A frame is finished.
+    pub(super) fn frame(&mut self) {
+        let step = self.a_frame.min(self.bytes - self.told);
+        self.told += step;
+        if step > 0.0 {
+            self.of.advance(step, None);
+        }
+    }
+
+    /// The file is finished, completely or not.
+    pub(super) fn end(self, is_complete: bool) {
+        self.of.advance(self.bytes - self.told, Some(is_complete));
     }
 }
 

@@ -2,6 +2,8 @@
 //! default.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
 use figment::Figment;
 use figment::providers::{Env, Format as _, Serialized, Toml};
@@ -12,6 +14,7 @@ use super::Failure;
 use super::device::DeviceChoice;
 use super::progress::ProgressChoice;
 use crate::annotate::Settings;
+use crate::annotate::decode::Patience;
 use crate::model::registry;
 
 /// What can be set once and for all in a configuration file; its keys are this struct's.
@@ -24,6 +27,10 @@ pub(super) struct Options {
     pub(super) threads: usize,
     pub(super) batch_size: usize,
     pub(super) progress: ProgressChoice,
+    /// How long a stream may keep silent, seconds; 0 for ever.
+    pub(super) stall_timeout: f64,
+    /// Most memory, MiB of address space; 0 for no limit. None for what [`limits`](super::limits) finds sensible.
+    pub(super) max_memory: Option<u64>,
     /// What changes the result; recorded in every output.
     pub(super) annotation: Settings,
 }
@@ -36,10 +43,17 @@ impl Default for Options {
             threads: 0,
             batch_size: 16,
             progress: ProgressChoice::default(),
+            stall_timeout: 30.0,
+            max_memory: None,
             annotation: Settings::default(),
         }
     }
 }
+
+/// More threads than any machine has cores only take its memory.
+const MOST_THREADS: usize = 1024;
+/// A year: beyond it, nobody is waiting.
+const MOST_SECONDS: f64 = 366.0 * 24.0 * 3600.0;
 
 /// The file looked for in the current folder, and in `annotate/` below the user's configuration folder.
 const FILE: &str = "annotate.toml";
@@ -56,13 +70,39 @@ impl Options {
                 layers = layers.merge(Toml::file_exact(file));
             }
         }
-        let names = ["model", "device", "threads", "batch_size", "progress"];
-        layers.merge(Env::prefixed("ANNOTATE_").only(&names)).merge(Serialized::defaults(flags)).extract().map_err(
-            |error| {
-                let source = error.metadata.as_ref().map(|m| m.name.to_string()).unwrap_or_default();
-                Failure::Configuration(format!("{source}: {error}"))
-            },
-        )
+        let names = ["model", "device", "threads", "batch_size", "progress", "stall_timeout", "max_memory"];
+        let layers = layers.merge(Env::prefixed("ANNOTATE_").only(&names)).merge(Serialized::defaults(flags));
+        let options: Self = layers.extract().map_err(|error| {
+            let source = error.metadata.as_ref().map(|m| m.name.to_string()).unwrap_or_default();
+            Failure::Configuration(format!("{source}: {error}"))
+        })?;
+        options.check()?;
+        Ok(options)
+    }
+
+    fn check(&self) -> Result<(), Failure> {
+        let unfit = |name: &str, found: String, expected: &str| {
+            Err(Failure::Usage(format!("{name} is {found}; expected is {expected}")))
+        };
+        let min_face = self.annotation.track.min_face;
+        if self.threads > MOST_THREADS {
+            return unfit("--threads", self.threads.to_string(), &format!("at most {MOST_THREADS}"));
+        }
+        if !(0.0..=MOST_SECONDS).contains(&self.stall_timeout) {
+            return unfit("--stall-timeout", self.stall_timeout.to_string(), "a number of seconds, 0 for no limit");
+        }
+        if !(min_face > 0.0 && min_face <= 1.0) {
+            return unfit("--min-face", min_face.to_string(), "above 0 and at most 1");
+        }
+        if self.annotation.track.max_faces == 0 {
+            return unfit("--max-faces", "0".into(), "at least 1");
+        }
+        Ok(())
+    }
+
+    /// How long a stream may keep silent, for one input.
+    pub(super) fn patience(&self) -> Arc<Patience> {
+        Arc::new(Patience::new(Duration::from_secs_f64(self.stall_timeout)))
     }
 }
 

@@ -14,8 +14,8 @@ pub(super) const MARK: &str = "# annotate curves";
 /// Curves of one signer: the classes, then these.
 const CONFIDENCE: &str = "confidence";
 const SCORE: &str = "face score";
-/// Of 20 in SeetaFace's own photographs, nothing lies above.
-const LARGEST_SCORE: u32 = 50;
+/// It is a probability.
+const LARGEST_SCORE: u32 = 1;
 
 /// A curve: its name, column, panel and range.
 struct Curve {

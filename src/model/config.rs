@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::efficientnet::EfficientNetConfig;
 use super::mobilenet::MobileNetConfig;
+use super::normalise::ColourNormalisation;
 use crate::annotate::crop::CropRule;
 use crate::timeline::Expression;
 
@@ -55,6 +56,41 @@ pub struct Input {
     pub mean: Vec<f32>,
     /// Standard deviation of each channel, in 0..=1.
     pub deviation: Vec<f32>,
+    /// What is done to the colours of each picture before.
+    #[serde(default, skip_serializing_if = "ColourNormalisation::is_none")]
+    pub colour_normalisation: ColourNormalisation,
+    /// Which part of the face it is shown; the other is blanked out.
+    #[serde(default, skip_serializing_if = "Region::is_full")]
+    pub region: Region,
+}
+
+/// A part of the square about a face.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum Region {
+    /// All of it.
+    #[default]
+    Full,
+    /// The upper half: forehead, brows, eyes.
+    Upper,
+    /// The lower half: nose, mouth, chin.
+    Lower,
+}
+
+impl Region {
+    /// Whether it is all of the face.
+    pub fn is_full(&self) -> bool {
+        *self == Self::Full
+    }
+
+    /// The rows of a picture of `side` rows that are looked at.
+    pub fn rows(self, side: usize) -> std::ops::Range<usize> {
+        match self {
+            Self::Full => 0..side,
+            Self::Upper => 0..side / 2,
+            Self::Lower => side / 2..side,
+        }
+    }
 }
 
 /// The channels of a picture.
@@ -80,18 +116,11 @@ impl Colours {
 impl ModelConfig {
     /// What is wrong with the values, as a sentence; `None` where nothing is.
     pub fn fault(&self) -> Option<String> {
-        let channels = self.input.colours.count();
         if self.classes != Expression::ALL {
             return Some("classes are not the seven canonical ones in canonical order".into());
         }
-        if !(8..=1024).contains(&self.input.side) {
-            return Some(format!("input side {} is not between 8 and 1024", self.input.side));
-        }
-        if self.input.mean.len() != channels || self.input.deviation.len() != channels {
-            return Some(format!("mean and deviation need {channels} value(s) each"));
-        }
-        if !self.input.deviation.iter().all(|d| *d > 0.0) {
-            return Some("deviations are not all positive".into());
+        if let Some(fault) = self.input.fault() {
+            return Some(fault);
         }
         if !((0.2..=5.0).contains(&self.crop.scale) && (-1.0..=1.0).contains(&self.crop.shift_y)) {
             return Some("the crop rule's scale is not between 0.2 and 5 or its shift not between -1 and 1".into());
@@ -103,12 +132,30 @@ impl ModelConfig {
     }
 }
 
+impl Input {
+    /// What is wrong with the values, as a sentence; `None` where nothing is.
+    pub(crate) fn fault(&self) -> Option<String> {
+        let channels = self.colours.count();
+        if !(8..=1024).contains(&self.side) {
+            return Some(format!("input side {} is not between 8 and 1024", self.side));
+        }
+        if self.mean.len() != channels || self.deviation.len() != channels {
+            return Some(format!("mean and deviation need {channels} value(s) each"));
+        }
+        if !self.deviation.iter().all(|d| *d > 0.0) {
+            return Some("deviations are not all positive".into());
+        }
+        None
+    }
+}
+
 /// Widths and depths beyond these belong to no network of the two families; they bound the memory a config can ask for.
 const LARGEST_CHANNELS: usize = 8192;
 const LARGEST_DEPTH: usize = 256;
 
 impl Architecture {
-    fn fault(&self) -> Option<String> {
+    /// What is wrong with the values, as a sentence; `None` where nothing is.
+    pub(crate) fn fault(&self) -> Option<String> {
         let (channels, strides, depth): (Vec<usize>, Vec<usize>, usize) = match self {
             Self::MobilenetV1(c) => (
                 c.blocks.iter().map(|b| b.channels).chain([c.stem_channels, c.feature_units.max(1)]).collect(),

@@ -175,17 +175,25 @@ impl EfficientNet {
         Ok(Self { stem, blocks, head, dropout: config.dropout, classifier })
     }
 
-    /// Pictures `[images, side, side, colours]` to logits `[images, classes]`.
+    /// Pictures `[images, side, side, colours]` to what the last layer sees of them, `[images, features]`.
     ///
     /// # Errors
     /// If the shapes do not fit.
-    pub fn forward(&self, x: &Tensor, phase: Phase) -> Result<Tensor> {
+    pub fn features(&self, x: &Tensor, phase: Phase) -> Result<Tensor> {
         let mut x = self.stem.forward(x, phase)?;
         for block in &self.blocks {
             x = block.forward(&x, phase)?;
         }
         let x = ops::global_mean(&self.head.forward(&x, phase)?)?;
-        self.classifier.forward(&dropout(&x, self.dropout, phase)?)
+        dropout(&x, self.dropout, phase)
+    }
+
+    /// The last layer: features to logits `[images, classes]`.
+    ///
+    /// # Errors
+    /// If the shapes do not fit.
+    pub fn classify(&self, features: &Tensor) -> Result<Tensor> {
+        self.classifier.forward(features)
     }
 
     /// The same for a plan, up to the mean over the last map: for networks with other heads.

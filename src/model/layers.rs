@@ -18,6 +18,20 @@ pub enum Phase<'a> {
     Inference,
     /// Statistics of the batch are used and the running ones moved towards them; dropout draws from the generator.
     Training(&'a Mutex<ChaCha8Rng>),
+    /// As `Training`, but the running statistics are left as they are: a second pass over the same pictures.
+    Again(&'a Mutex<ChaCha8Rng>),
+    /// As `Training`, but with the running statistics, which are left as they are: layers that do not learn.
+    Frozen(&'a Mutex<ChaCha8Rng>),
+}
+
+impl<'a> Phase<'a> {
+    /// Where dropout draws from, in training.
+    fn random(self) -> Option<&'a Mutex<ChaCha8Rng>> {
+        match self {
+            Self::Inference => None,
+            Self::Training(random) | Self::Again(random) | Self::Frozen(random) => Some(random),
+        }
+    }
 }
 
 /// Batch normalisation and the activation after it.
@@ -155,7 +169,11 @@ impl ConvolutionNorm {
     pub fn forward(&self, x: &Tensor, phase: Phase) -> Result<Tensor> {
         match phase {
             Phase::Inference => self.infer(x),
-            Phase::Training(_) => {
+            Phase::Frozen(_) => {
+                let running = self.norm.running();
+                ops::normalise(&self.convolve(x)?, self.norm.norm(&running), self.norm.activation)
+            }
+            Phase::Training(_) | Phase::Again(_) => {
                 let norm = &self.norm;
                 let (y, moments) = match x.device() {
                     Device::Cpu => self.train_fused(x)?,
@@ -164,7 +182,9 @@ impl ConvolutionNorm {
                         ops::normalise_by_batch(&z, &norm.gamma, &norm.beta, norm.eps, norm.activation)?
                     }
                 };
-                norm.observe(&moments, y.elem_count() / norm.gamma.elem_count())?;
+                if matches!(phase, Phase::Training(_)) {
+                    norm.observe(&moments, y.elem_count() / norm.gamma.elem_count())?;
+                }
                 Ok(y)
             }
         }
@@ -315,7 +335,7 @@ impl SqueezeExcite {
 /// # Errors
 /// If the device fails.
 pub fn dropout(x: &Tensor, share: f32, phase: Phase) -> Result<Tensor> {
-    let Phase::Training(random) = phase else { return Ok(x.clone()) };
+    let Some(random) = phase.random() else { return Ok(x.clone()) };
     if share <= 0.0 {
         return Ok(x.clone());
     }

@@ -94,11 +94,11 @@ impl MobileNet {
         Ok(Self { stem, blocks, features, dropout: config.dropout, classifier })
     }
 
-    /// Pictures `[images, side, side, colours]` to logits `[images, classes]`.
+    /// Pictures `[images, side, side, colours]` to what the last layer sees of them, `[images, features]`.
     ///
     /// # Errors
     /// If the shapes do not fit.
-    pub fn forward(&self, x: &Tensor, phase: Phase) -> Result<Tensor> {
+    pub fn features(&self, x: &Tensor, phase: Phase) -> Result<Tensor> {
         let mut x = self.stem.forward(x, phase)?;
         for [depthwise, pointwise] in &self.blocks {
             x = pointwise.forward(&depthwise.forward(&x, phase)?, phase)?;
@@ -107,7 +107,15 @@ impl MobileNet {
         if let Some(features) = &self.features {
             x = features.forward(&x)?.relu()?;
         }
-        self.classifier.forward(&x)
+        Ok(x)
+    }
+
+    /// The last layer: features to logits `[images, classes]`.
+    ///
+    /// # Errors
+    /// If the shapes do not fit.
+    pub fn classify(&self, features: &Tensor) -> Result<Tensor> {
+        self.classifier.forward(features)
     }
 
     /// The same for a plan, up to the mean over the last map: for networks with other heads.

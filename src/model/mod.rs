@@ -3,12 +3,18 @@
 //! Tensors are stored channels last: dense convolutions `[kernel * kernel * in, out]`, depthwise ones
 //! `[kernel, kernel, channels]`, 1x1 convolutions and fully connected layers `[in, out]`.
 
+pub mod catalogue;
+pub mod class_order;
 pub mod config;
 pub mod efficientnet;
+pub mod import;
 pub mod layers;
 pub mod mobilenet;
+pub mod normalise;
 pub mod ops;
 pub mod parameters;
+pub mod pull;
+pub mod refiner;
 pub mod registry;
 
 use std::collections::{BTreeMap, HashMap};
@@ -17,8 +23,9 @@ use std::path::{Path, PathBuf};
 use candle_core::{D, DType, Device, Result as CandleResult, Tensor};
 use sha2::{Digest, Sha256};
 
-pub use config::{Architecture, Colours, Input, ModelConfig};
+pub use config::{Architecture, Colours, Input, ModelConfig, Region};
 pub use layers::Phase;
+pub use normalise::ColourNormalisation;
 pub use parameters::{Parameters, Purpose, WeightsError};
 
 use crate::files;
@@ -55,9 +62,28 @@ impl Network {
     /// # Errors
     /// If the shapes do not fit.
     pub fn forward(&self, x: &Tensor, phase: Phase) -> CandleResult<Tensor> {
+        self.classify(&self.features(x, phase)?)
+    }
+
+    /// Normalised pictures to what the last layer sees of them, `[images, features]`.
+    ///
+    /// # Errors
+    /// If the shapes do not fit.
+    pub fn features(&self, x: &Tensor, phase: Phase) -> CandleResult<Tensor> {
         match self {
-            Self::MobileNet(network) => network.forward(x, phase),
-            Self::EfficientNet(network) => network.forward(x, phase),
+            Self::MobileNet(network) => network.features(x, phase),
+            Self::EfficientNet(network) => network.features(x, phase),
+        }
+    }
+
+    /// The last layer: features to logits `[images, 7]`.
+    ///
+    /// # Errors
+    /// If the shapes do not fit.
+    pub fn classify(&self, features: &Tensor) -> CandleResult<Tensor> {
+        match self {
+            Self::MobileNet(network) => network.classify(features),
+            Self::EfficientNet(network) => network.classify(features),
         }
     }
 
@@ -253,12 +279,22 @@ impl Model {
 }
 
 impl Input {
-    /// Values 0 to 255 as the network wants them.
+    /// Whole pictures, values 0 to 255, as the network wants them: colours normalised over the part that is looked at,
+    /// mean and deviation taken out, the rest of the face 0. Annotation, evaluation and training all pass here.
     pub fn normalised(&self, mut values: Vec<f32>) -> Vec<f32> {
-        for pixel in values.chunks_exact_mut(self.mean.len()) {
-            for (value, (mean, deviation)) in pixel.iter_mut().zip(self.mean.iter().zip(&self.deviation)) {
-                *value = (*value / 255.0 - mean) / deviation;
+        let channels = self.colours.count();
+        let row = self.side * channels;
+        let seen = self.region.rows(self.side);
+        let (first, end) = (seen.start * row, seen.end * row);
+        for picture in values.chunks_exact_mut(self.side * row) {
+            self.colour_normalisation.apply(&mut picture[first..end], channels);
+            for pixel in picture[first..end].chunks_exact_mut(channels) {
+                for (value, (mean, deviation)) in pixel.iter_mut().zip(self.mean.iter().zip(&self.deviation)) {
+                    *value = (*value / 255.0 - mean) / deviation;
+                }
             }
+            picture[..first].fill(0.0);
+            picture[end..].fill(0.0);
         }
         values
     }
@@ -316,4 +352,32 @@ fn read_card(directory: &Path) -> Result<String, ModelError> {
 
 fn read_bounded(path: &Path, largest: u64) -> Result<Vec<u8>, ModelError> {
     files::read(path, largest).map_err(|source| ModelError::Unreadable { path: path.into(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hidden_half_of_a_face_changes_nothing() {
+        for (region, hidden) in [(Region::Upper, 8..16), (Region::Lower, 0..8)] {
+            for colour_normalisation in [ColourNormalisation::None, ColourNormalisation::HistEq] {
+                let input = Input {
+                    side: 4,
+                    colours: Colours::Luma,
+                    mean: vec![0.5],
+                    deviation: vec![0.25],
+                    colour_normalisation,
+                    region,
+                };
+                let picture: Vec<f32> = (0..16).map(|v| (v * 13) as f32).collect();
+                let mut other = picture.clone();
+                other[hidden.clone()].iter_mut().for_each(|value| *value = 255.0 - *value);
+                let seen = input.normalised(picture);
+                assert_eq!(seen, input.normalised(other));
+                assert!(seen[hidden.clone()].iter().all(|value| *value == 0.0));
+                assert!(seen.iter().enumerate().any(|(place, value)| !hidden.contains(&place) && *value != 0.0));
+            }
+        }
+    }
 }

@@ -6,7 +6,7 @@
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use candle_core::{
-    CpuStorage, CustomOp1, CustomOp2, CustomOp3, Device, InplaceOp2, Layout, Result, Shape, Storage, Tensor, Var, bail,
+    CpuStorage, CustomOp1, CustomOp2, CustomOp3, Device, InplaceOp1, Layout, Result, Shape, Storage, Tensor, Var, bail,
 };
 #[cfg(feature = "cuda")]
 use candle_core::{CudaStorage, DType, backend::BackendStorage as _, cuda_backend::cudarc::driver::CudaView};
@@ -695,34 +695,31 @@ pub fn read<const N: usize, R>(tensors: [&Tensor; N], f: impl FnOnce([&[f32]; N]
     Ok(f(slices))
 }
 
-/// Calls `f` with the values of `target`, to change them, and of `other`, of the same size. On the CPU they are changed in
-/// place; from a card they are fetched and brought back.
+/// Calls `f` with the values of `target`, to change them: on the CPU in place, from a card fetched and brought back.
 ///
 /// # Errors
-/// As [`read`].
-pub fn change(target: &Var, other: &Tensor, mut f: impl FnMut(&mut [f32], &[f32])) -> Result<()> {
-    let other = other.contiguous()?;
+/// If the tensor is not contiguous or not f32, or the device fails.
+pub fn change(target: &Var, mut f: impl FnMut(&mut [f32])) -> Result<()> {
     if target.device().is_cpu() {
-        return target.inplace_op2(&other, &Change(Mutex::new(f)));
+        return target.inplace_op1(&Change(Mutex::new(f)));
     }
     let mut values = target.flatten_all()?.to_vec1::<f32>()?;
-    read([&other], |[other]| f(&mut values, other))?;
+    f(&mut values);
     target.set(&Tensor::from_vec(values, target.shape(), target.device())?)
 }
 
 struct Change<F>(Mutex<F>);
 
-impl<F: FnMut(&mut [f32], &[f32])> InplaceOp2 for Change<F> {
+impl<F: FnMut(&mut [f32])> InplaceOp1 for Change<F> {
     fn name(&self) -> &'static str {
         "change"
     }
 
-    fn cpu_fwd(&self, target: &mut CpuStorage, lt: &Layout, other: &CpuStorage, lo: &Layout) -> Result<()> {
-        let (CpuStorage::F32(values), Some((start, end))) = (target, lt.contiguous_offsets()) else {
-            bail!("expected a contiguous f32 tensor");
-        };
+    fn cpu_fwd(&self, target: &mut CpuStorage, layout: &Layout) -> Result<()> {
+        let (start, end) = offsets(layout)?;
+        let CpuStorage::F32(values) = target else { bail!("expected a tensor of f32") };
         let mut f = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        f(&mut values[start..end], slice(other, lo)?);
+        f(&mut values[start..end]);
         Ok(())
     }
 }

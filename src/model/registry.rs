@@ -1,10 +1,11 @@
 //! The models that come with the program.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use candle_core::Device;
+use candle_core::{Device, Tensor};
 
-use super::{Model, ModelError};
+use super::{Model, ModelConfig, ModelError};
 
 /// A model compiled into the program.
 pub struct Embedded {
@@ -43,6 +44,20 @@ pub fn open(name: &Path, device: &Device) -> Result<Model, ModelError> {
         }
         None => Model::load(name, device),
     }
+}
+
+/// The config and the tensors of the model that `--model` names, checked as [`open`] checks them.
+///
+/// # Errors
+/// As [`Model::load`].
+pub fn weights(name: &Path) -> Result<(ModelConfig, BTreeMap<String, Tensor>), ModelError> {
+    let config = open(name, &Device::Cpu)?.config().clone();
+    let path = name.join(super::WEIGHTS_FILE);
+    let tensors = match EMBEDDED.iter().find(|m| Path::new(m.name) == name) {
+        Some(embedded) => super::read_tensors(embedded.weights),
+        None => super::read_tensors(&super::read_bounded(&path, super::LARGEST_WEIGHTS)?),
+    };
+    Ok((config, tensors.map_err(|reason| ModelError::NotSafetensors { path, reason })?))
 }
 
 /// The card of the model that `--model` names.

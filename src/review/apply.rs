@@ -125,7 +125,7 @@ pub fn apply(timeline: &mut Timeline, corrections: &[(usize, Correction)]) -> Re
             None => {
                 for record in labelled {
                     record.status = Status::NoFace;
-                    (record.face, record.face_score, record.source) = (None, None, None);
+                    (record.face, record.face_score, record.covered, record.source) = (None, None, None, None);
                     (record.probabilities, record.label, record.confidence) = (None, None, None);
                 }
                 track.segments.remove(place);

@@ -145,6 +145,7 @@ pub fn decode_options(timeline: &Timeline) -> DecodeOptions {
         max_pixels: settings.max_pixels,
         threads: 1,
         interrupt: Arc::default(),
+        patience: Arc::default(),
     }
 }
 

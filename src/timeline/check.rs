@@ -154,7 +154,7 @@ fn check_frames(track: &Track, frames: usize) -> Result<(), Inconsistency> {
 
 fn complaint(record: &FrameRecord) -> Option<&'static str> {
     let is_probability = |p: f32| (0.0..=1.0).contains(&p);
-    let FrameRecord { status, face, face_score, source, probabilities, label, confidence, .. } = record;
+    let FrameRecord { status, face, face_score, covered, source, probabilities, label, confidence, .. } = record;
     match (status, probabilities, label, confidence) {
         (Status::Ok, Some(probabilities), Some(_), Some(confidence)) => {
             let sum: f64 = probabilities.iter().copied().map(f64::from).sum();
@@ -180,6 +180,9 @@ fn complaint(record: &FrameRecord) -> Option<&'static str> {
     let is_box = |sides: [f32; 4]| sides.iter().all(|side| side.is_finite()) && sides[2] >= 0.0 && sides[3] >= 0.0;
     if face.is_some_and(|face| !is_box(face.into())) {
         return Some("its box is none");
+    }
+    if covered.is_some_and(|covered| !is_probability(covered)) {
+        return Some("its covered share is not between 0 and 1");
     }
     face_score.is_some_and(|score| !score.is_finite()).then_some("its face score is no number")
 }

@@ -111,9 +111,10 @@ impl Status {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BoxSource {
-    /// The face detector saw it in this frame.
+    /// The face detector or the refinement network saw it in this frame.
     Detected,
-    /// Carried over from neighbouring frames by the tracker, which found the same picture content again.
+    /// Carried over from neighbouring frames by the tracker, which found the same picture content again or saw the face
+    /// before and after.
     Tracked,
 }
 
@@ -254,6 +255,8 @@ pub enum DamageKind {
     Truncated,
     /// The container's time ran backwards here; `time_s` goes on rising, `pts` is what the container says.
     TimeReset,
+    /// FFmpeg reported an error at this place; what it cost is not known.
+    Reported,
 }
 
 /// Per-frame times, index = decoded frame.
@@ -285,9 +288,12 @@ pub struct FrameRecord {
     /// Where the face is; absent where it was not seen.
     #[serde(rename = "box", skip_serializing_if = "Option::is_none", default, serialize_with = "decimals::face")]
     pub face: Option<BoundingBox>,
-    /// The detector's score (SeetaFace: above about 2 is a face; unbounded), absent where it did not fire.
+    /// How sure the program is that a face is here, 0 to 1; absent where that was not judged in this frame.
     #[serde(skip_serializing_if = "Option::is_none", default, serialize_with = "decimals::score")]
     pub face_score: Option<f32>,
+    /// Share of the face that something covers, 0 to 1; absent where that was not judged.
+    #[serde(skip_serializing_if = "Option::is_none", default, serialize_with = "decimals::score")]
+    pub covered: Option<f32>,
     /// Where the box comes from.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub source: Option<BoxSource>,

@@ -28,6 +28,7 @@ pub(crate) fn two_signers() -> Timeline {
     let neutral = FrameRecord {
         source: Some(BoxSource::Tracked),
         face_score: None,
+        covered: None,
         ..classified([300.0, 40.0, 50.0, 50.0], Expression::Neutral, 0.5)
     };
     let tracks = vec![
@@ -148,6 +149,7 @@ fn empty_record() -> FrameRecord {
         status: Status::NoFace,
         face: None,
         face_score: None,
+        covered: None,
         source: None,
         probabilities: None,
         label: None,
@@ -162,7 +164,8 @@ fn classified(face: [f32; 4], expression: Expression, top: f32) -> FrameRecord {
     FrameRecord {
         status: Status::Ok,
         face: Some(face.into()),
-        face_score: Some(12.5),
+        face_score: Some(0.975),
+        covered: Some(0.125),
         source: Some(BoxSource::Detected),
         // As they come back from a file.
         probabilities: Some(probabilities.map(|probability| probability_in_file(probability) as f32)),

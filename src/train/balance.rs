@@ -56,13 +56,7 @@ pub struct Balancing {
 impl Balancing {
     /// Counts the classes of `examples`, soft labels by their shares.
     pub fn new(balance: Balance, examples: &[Example]) -> Self {
-        let mut shares = [0.0_f64; Expression::COUNT];
-        for example in examples {
-            for (share, part) in shares.iter_mut().zip(example.target) {
-                *share += f64::from(part) / examples.len() as f64;
-            }
-        }
-        let shares = shares.map(|share| share.max(LEAST_SHARE));
+        let shares = Self::shares(examples).map(|share| share.max(LEAST_SHARE));
         let raw = shares.map(|share| share.powf(-balance.strength));
         let mean: f64 = shares.iter().zip(raw).map(|(share, factor)| share * factor).sum();
         Self {
@@ -102,6 +96,17 @@ impl Balancing {
         }
     }
 
+    /// Each class's share of the training data.
+    pub fn shares(examples: &[Example]) -> [f64; Expression::COUNT] {
+        let mut shares = [0.0_f64; Expression::COUNT];
+        for example in examples {
+            for (share, part) in shares.iter_mut().zip(example.target) {
+                *share += f64::from(part) / examples.len() as f64;
+            }
+        }
+        shares
+    }
+
     /// Mean of the classes' factors under the example's distribution.
     fn factor(&self, example: &Example) -> f64 {
         self.factors.iter().zip(example.target).map(|(factor, share)| factor * f64::from(share)).sum()
@@ -111,15 +116,22 @@ impl Balancing {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Colours;
     use crate::model::parameters::seeded;
-    use crate::train::dataset::Picture;
+    use crate::train::dataset::{Picture, Source};
 
     /// Nine neutral faces and an angry one.
     fn examples() -> Vec<Example> {
         let example = |row: usize, class: Expression| {
             let mut target = [0.0; Expression::COUNT];
             target[class.index()] = 1.0;
-            Example { row, picture: Picture::default(), target, label: Some(class), weight: 2.0 }
+            Example {
+                row,
+                source: Source::Kept(Picture::new(vec![0], Colours::Luma, 1, 1)),
+                target,
+                label: Some(class),
+                weight: 2.0,
+            }
         };
         let mut examples: Vec<Example> = (0..9).map(|row| example(row, Expression::Neutral)).collect();
         examples.push(example(9, Expression::Anger));

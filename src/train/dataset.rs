@@ -1,21 +1,29 @@
-//! Images of a manifest, decoded once and kept as 8-bit luma.
+//! The images of a manifest: small ones are decoded once and kept, the rest of large sets whenever they are used.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use image::ImageReader;
+use image::{DynamicImage, ImageReader};
+use rayon::prelude::*;
 
 use super::manifest::{Row, Split};
+use crate::model::Colours;
 use crate::timeline::{Expression, Probabilities};
 
-/// One example: a luma picture and what it shows.
+/// Decoded pictures up to this many bytes are kept; the pictures of larger sets are decoded anew in each epoch, by the
+/// loader's threads.
+const KEPT: usize = 1 << 30;
+/// One file may take this much; what bounds memory is the number of samples, as strips are very high.
+const LARGEST: u64 = 512 << 20;
+
+/// One example: a picture and what it shows.
 #[derive(Clone)]
 pub struct Example {
     /// Place of the row in the manifest, from 0.
     pub row: usize,
     /// The picture.
-    pub picture: Picture,
+    pub source: Source,
     /// The distribution over classes to learn.
     pub target: Probabilities,
     /// The class to be judged by, where the annotators agree on one.
@@ -24,21 +32,71 @@ pub struct Example {
     pub weight: f32,
 }
 
-/// An 8-bit luma picture, part of a shared buffer.
-#[derive(Clone, Default)]
+/// A picture, or where it is.
+#[derive(Clone)]
+pub enum Source {
+    /// Decoded.
+    Kept(Picture),
+    /// In a file, to be decoded when it is used.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// As what to decode it.
+        colours: Colours,
+    },
+}
+
+/// An 8-bit picture, part of a shared buffer, channels interleaved.
+#[derive(Clone)]
 pub struct Picture {
     samples: Arc<Vec<u8>>,
     offset: usize,
-    /// Samples in a row.
+    /// Luma or colour.
+    pub colours: Colours,
+    /// Pixels in a row.
     pub width: usize,
     /// Number of rows.
     pub height: usize,
 }
 
 impl Picture {
+    /// A picture of `samples`, row by row, as many as the size asks for.
+    pub fn new(samples: Vec<u8>, colours: Colours, width: usize, height: usize) -> Self {
+        debug_assert_eq!(samples.len(), width * height * colours.count());
+        Self { samples: Arc::new(samples), offset: 0, colours, width, height }
+    }
+
     /// The samples, row by row.
     pub fn samples(&self) -> &[u8] {
-        &self.samples[self.offset..][..self.width * self.height]
+        &self.samples[self.offset..][..self.width * self.height * self.colours.count()]
+    }
+
+    /// The picture in `colours`.
+    pub fn in_colours(&self, colours: Colours) -> Self {
+        let samples = match (self.colours, colours) {
+            (from, to) if from == to => return self.clone(),
+            (Colours::Luma, _) => self.samples().iter().flat_map(|v| [*v; 3]).collect(),
+            // The conversion that a file gets that is decoded as luma.
+            (Colours::Rgb, _) => {
+                let size = (self.width as u32, self.height as u32);
+                let picture = image::RgbImage::from_raw(size.0, size.1, self.samples().to_vec()).unwrap_or_default();
+                DynamicImage::ImageRgb8(picture).into_luma8().into_raw()
+            }
+        };
+        Self::new(samples, colours, self.width, self.height)
+    }
+}
+
+impl Example {
+    /// The picture, decoded where it is not kept.
+    ///
+    /// # Errors
+    /// If its file is missing or no image.
+    pub fn picture(&self) -> Result<Picture, DatasetError> {
+        match &self.source {
+            Source::Kept(picture) => Ok(picture.clone()),
+            Source::File { path, colours } => decode(path, *colours, self.row + 1),
+        }
     }
 }
 
@@ -54,49 +112,103 @@ pub enum DatasetError {
     Cell { row: usize, path: PathBuf, cell: usize, cells: usize },
 }
 
-/// Loads the rows of `split`; each file is decoded once. Row numbers in messages are those of the manifest, from 1.
+/// Loads the rows of `split` as [`load_where`] does.
 ///
 /// # Errors
-/// If an image is missing, is not an image, or a strip has too few cells.
-pub fn load(rows: &[Row], split: Split) -> Result<Vec<Example>, DatasetError> {
-    let mut files: HashMap<&Path, Picture> = HashMap::new();
-    let mut examples = Vec::new();
-    for (row, entry) in rows.iter().enumerate().filter(|(_, entry)| entry.split == split) {
-        let Some(target) = entry.target() else { continue };
-        let file = match files.get(entry.path.as_path()) {
-            Some(file) => file.clone(),
-            None => {
-                let file = decode(&entry.path, row + 1)?;
-                files.insert(&entry.path, file.clone());
-                file
-            }
-        };
-        let picture = match entry.cell {
-            None => file,
-            Some(cell) => {
-                let cells = file.height / file.width;
-                if cell >= cells {
-                    return Err(DatasetError::Cell { row: row + 1, path: entry.path.clone(), cell, cells });
-                }
-                let side = file.width;
-                Picture { samples: file.samples, offset: cell * side * side, width: side, height: side }
-            }
-        };
-        examples.push(Example { row, picture, target, label: entry.label, weight: entry.weight });
-    }
-    Ok(examples)
+/// Likewise.
+pub fn load(rows: &[Row], split: Split, colours: Colours) -> Result<Vec<Example>, DatasetError> {
+    load_where(rows, colours, |row| rows[row].split == split)
 }
 
-fn decode(path: &Path, row: usize) -> Result<Picture, DatasetError> {
+/// Loads the rows that `wanted` says; each file is looked at once, on all threads, and decoded where it is to be kept. Row
+/// numbers in messages are those of the manifest, from 1.
+///
+/// # Errors
+/// If an image is missing, is not an image, or a strip has too few cells; of several, the first by row.
+pub fn load_where(
+    rows: &[Row],
+    colours: Colours,
+    wanted: impl Fn(usize) -> bool,
+) -> Result<Vec<Example>, DatasetError> {
+    let wanted: Vec<(usize, &Row, Probabilities)> = rows
+        .iter()
+        .enumerate()
+        .filter(|(row, _)| wanted(*row))
+        .filter_map(|(row, entry)| Some((row, entry, entry.target()?)))
+        .collect();
+    let mut places: HashMap<&Path, usize> = HashMap::new();
+    let mut files: Vec<(&Path, usize, bool)> = Vec::new();
+    for (row, entry, _) in &wanted {
+        let place = *places.entry(&entry.path).or_insert(files.len());
+        if place == files.len() {
+            files.push((&entry.path, row + 1, false));
+        }
+        files[place].2 |= entry.cell.is_some();
+    }
+    let sizes: Vec<(usize, usize)> =
+        files.par_iter().map(|(path, row, _)| size(path, *row)).collect::<Result<_, _>>()?;
+    let mut room = KEPT;
+    let kept: Vec<bool> = files
+        .iter()
+        .zip(&sizes)
+        .map(|((_, _, is_strip), (width, height))| {
+            let bytes = width.saturating_mul(*height).saturating_mul(colours.count());
+            let fits = *is_strip || bytes <= room;
+            room = room.saturating_sub(if fits { bytes } else { 0 });
+            fits
+        })
+        .collect();
+    let pictures: Vec<Option<Picture>> = files
+        .par_iter()
+        .zip(kept)
+        .map(|((path, row, _), kept)| kept.then(|| decode(path, colours, *row)).transpose())
+        .collect::<Result<_, _>>()?;
+    wanted
+        .into_iter()
+        .map(|(row, entry, target)| {
+            let source = match (&pictures[places[entry.path.as_path()]], entry.cell) {
+                (Some(file), None) => Source::Kept(file.clone()),
+                (Some(file), Some(cell)) => Source::Kept(cell_of(file, cell, entry, row + 1)?),
+                (None, _) => Source::File { path: entry.path.clone(), colours },
+            };
+            Ok(Example { row, source, target, label: entry.label, weight: entry.weight })
+        })
+        .collect()
+}
+
+fn cell_of(strip: &Picture, cell: usize, entry: &Row, row: usize) -> Result<Picture, DatasetError> {
+    let (side, cells) = (strip.width, strip.height / strip.width.max(1));
+    if cell >= cells {
+        return Err(DatasetError::Cell { row, path: entry.path.clone(), cell, cells });
+    }
+    let offset = cell * side * side * strip.colours.count();
+    Ok(Picture { samples: Arc::clone(&strip.samples), offset, width: side, height: side, colours: strip.colours })
+}
+
+fn open(path: &Path, row: usize) -> Result<ImageReader<std::io::BufReader<std::fs::File>>, DatasetError> {
     let unreadable = |source| DatasetError::Unreadable { row, path: path.into(), source };
     let mut reader = ImageReader::open(path).map_err(unreadable)?.with_guessed_format().map_err(unreadable)?;
-    // Strips are hundreds of thousands of rows high; what bounds memory is the number of samples.
     let mut limits = image::Limits::no_limits();
-    limits.max_alloc = Some(512 << 20);
+    limits.max_alloc = Some(LARGEST);
     reader.limits(limits);
-    let image = reader.decode().map_err(|source| DatasetError::Image { row, path: path.into(), source })?.into_luma8();
+    Ok(reader)
+}
+
+fn size(path: &Path, row: usize) -> Result<(usize, usize), DatasetError> {
+    let (width, height) =
+        open(path, row)?.into_dimensions().map_err(|source| DatasetError::Image { row, path: path.into(), source })?;
+    Ok((width as usize, height as usize))
+}
+
+fn decode(path: &Path, colours: Colours, row: usize) -> Result<Picture, DatasetError> {
+    let image = open(path, row)?.decode().map_err(|source| DatasetError::Image { row, path: path.into(), source })?;
     let (width, height) = (image.width() as usize, image.height() as usize);
-    Ok(Picture { samples: Arc::new(image.into_raw()), offset: 0, width, height })
+    let samples = match (colours, image) {
+        (Colours::Luma, image) => image.into_luma8().into_raw(),
+        (Colours::Rgb, DynamicImage::ImageRgb8(image)) => image.into_raw(),
+        (Colours::Rgb, image) => image.into_rgb8().into_raw(),
+    };
+    Ok(Picture::new(samples, colours, width, height))
 }
 
 #[cfg(test)]
@@ -117,10 +229,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("strip.png");
         image::GrayImage::from_fn(2, 6, |_, y| image::Luma([y as u8 / 2])).save(&path).unwrap();
-        let examples = load(&[row(&path, Some(0)), row(&path, Some(2))], Split::Train).unwrap();
-        assert_eq!(examples[0].picture.samples(), [0; 4]);
-        assert_eq!(examples[1].picture.samples(), [2; 4]);
-        let error = load(&[row(&path, Some(3))], Split::Train).err().unwrap().to_string();
+        let examples = load(&[row(&path, Some(0)), row(&path, Some(2))], Split::Train, Colours::Luma).unwrap();
+        assert_eq!(examples[0].picture().unwrap().samples(), [0; 4]);
+        assert_eq!(examples[1].picture().unwrap().samples(), [2; 4]);
+        let error = load(&[row(&path, Some(3))], Split::Train, Colours::Luma).err().unwrap().to_string();
         assert!(error.contains("no cell 3") && error.contains("row 1"), "{error}");
     }
 
@@ -129,7 +241,32 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("broken.png");
         std::fs::write(&path, b"not a png").unwrap();
-        let error = load(&[row(&path, None)], Split::Train).err().unwrap().to_string();
+        let error = load(&[row(&path, None)], Split::Train, Colours::Rgb).err().unwrap().to_string();
         assert!(error.contains("broken.png"), "{error}");
+    }
+
+    #[test]
+    fn colour_is_kept_where_it_is_wanted_and_luma_is_the_same_both_ways() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("red.png");
+        image::RgbImage::from_pixel(2, 2, image::Rgb([200, 10, 30])).save(&path).unwrap();
+        let picture = |colours| load(&[row(&path, None)], Split::Train, colours).unwrap()[0].picture().unwrap();
+        let (colour, luma) = (picture(Colours::Rgb), picture(Colours::Luma));
+        assert_eq!(colour.samples()[..3], [200, 10, 30]);
+        assert_eq!(colour.in_colours(Colours::Luma).samples(), luma.samples());
+        assert_eq!(luma.in_colours(Colours::Rgb).samples().len(), 12);
+    }
+
+    #[test]
+    fn a_picture_that_is_not_kept_is_decoded_when_it_is_used_and_then_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("late.png");
+        image::GrayImage::from_pixel(3, 3, image::Luma([9])).save(&path).unwrap();
+        let mut example = load(&[row(&path, None)], Split::Train, Colours::Luma).unwrap().remove(0);
+        example.source = Source::File { path: path.clone(), colours: Colours::Luma };
+        assert_eq!(example.picture().unwrap().samples(), [9; 9]);
+        std::fs::write(&path, b"gone").unwrap();
+        let error = example.picture().err().unwrap().to_string();
+        assert!(error.contains("row 1") && error.contains("late.png"), "{error}");
     }
 }

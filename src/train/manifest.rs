@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::timeline::{Expression, Probabilities};
+use crate::write::{self, WriteError};
 
 /// Which part of the data a row belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, clap::ValueEnum)]
@@ -19,6 +20,9 @@ pub enum Split {
 }
 
 impl Split {
+    /// All of them, in the order in which they are used.
+    pub const ALL: [Self; 3] = [Self::Train, Self::Validation, Self::Test];
+
     /// The name as it stands in manifests.
     pub fn name(self) -> &'static str {
         match self {
@@ -52,6 +56,9 @@ pub struct Row {
     pub frame: Option<u64>,
     /// Training, validation or test.
     pub split: Split,
+    /// In cross-validation, the fold whose test part the image belongs to, from 1.
+    #[serde(default)]
+    pub fold: Option<usize>,
     /// Factor on the image's loss.
     #[serde(default = "one")]
     pub weight: f32,
@@ -93,6 +100,7 @@ impl Row {
             sequence: None,
             frame: None,
             split,
+            fold: None,
             weight: one(),
             soft_neutral: None,
             soft_happiness: None,
@@ -123,6 +131,12 @@ impl Row {
             target[label.index()] = 1.0;
             target
         })
+    }
+
+    /// The image by name: its path, with `#n` for the cell of a strip.
+    pub fn image(&self) -> String {
+        let cell = self.cell.map(|cell| format!("#{cell}")).unwrap_or_default();
+        format!("{}{cell}", self.path.display())
     }
 
     /// Sets the votes' shares.
@@ -206,6 +220,25 @@ pub fn write(rows: &[Row], to: impl std::io::Write) -> csv::Result<()> {
     }
     writer.flush()?;
     Ok(())
+}
+
+/// Writes a manifest whole: all of `rows`, or nothing. Paths below its folder are written relative to it, so that the
+/// folder can be moved; others as they are from the root.
+///
+/// # Errors
+/// If the file cannot be written.
+pub fn put(path: &Path, rows: &[Row]) -> Result<(), WriteError> {
+    let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let manifest = absolute(path);
+    let folder = manifest.parent().unwrap_or(Path::new("/"));
+    let placed: Vec<Row> = rows
+        .iter()
+        .map(|row| {
+            let image = absolute(&row.path);
+            Row { path: image.strip_prefix(folder).map_or(image.clone(), Path::to_owned), ..row.clone() }
+        })
+        .collect();
+    write::put(path, |out| self::write(&placed, out).map_err(std::io::Error::other))
 }
 
 #[cfg(test)]

@@ -1,319 +1,455 @@
-//! Fits one model: epochs, validation, the choice of the best epoch, checkpoints that a run resumes from.
+//! Fits one model: stages of epochs, validation, the choice of the best epoch.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Mutex;
 use std::time::Instant;
 
-use candle_core::{D, Device, Tensor};
+use candle_core::{D, Device, Tensor, Var};
 use serde::{Deserialize, Serialize};
 
+use super::average::Average;
 use super::balance::Balancing;
-use super::dataset::Example;
-use super::loader::{self, Batch};
-use super::metrics::{self, Judged, Metrics};
-use super::optim::{AdamW, Average, learning_rate};
-use super::recipe::Recipe;
+use super::checkpoint::{Checkpoint, CheckpointError, Saved, Tensors};
+use super::dataset::{DatasetError, Example};
+use super::distil::Teachers;
+use super::loader::{Batch, Feed, plain_pictures};
+use super::log::{Line, Log};
+use super::metrics::{self, Judged};
+use super::optim::{Gradients, Optimiser, climb};
+use super::recipe::{Head, Layers, Recipe, Stage};
+use super::schedule::{Place, is_over, learning_rate};
+use super::start::{HEAD, Prepared};
 use crate::model::parameters::seeded;
-use crate::model::{self, Network, Parameters, Phase, Purpose};
-use crate::timeline::{Expression, Probabilities};
+use crate::model::{self, Input, Network, Parameters, Phase, Purpose};
+use crate::timeline::{Expression, Probabilities, most_probable};
+use crate::write::WriteError;
 
 /// Images evaluated at once; bounds the memory of an evaluation.
-const EVALUATION_BATCH: usize = 256;
+const EVALUATION_BATCH: usize = 64;
 
-/// What is known after each epoch; one line of `metrics.jsonl`.
+/// What is known after each epoch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EpochRecord {
-    /// From 1.
+    /// From 1, over all stages.
     pub epoch: usize,
+    /// From 1.
+    pub stage: usize,
     /// Mean training loss.
     pub training_loss: f64,
+    /// Learning rate of the epoch's last step.
+    pub learning_rate: f64,
     /// Share of validation images predicted right.
     pub validation_accuracy: f64,
     /// Mean recall on the validation images.
     pub validation_balanced_accuracy: f64,
     /// Mean negative log-probability of the truth on the validation images.
     pub validation_loss: f64,
-    /// Wall time of the epoch, seconds.
+    /// What epochs are compared by; greater is better.
+    pub score: f64,
+    /// Training images a second, over the time the network was trained.
+    pub images_a_second: f64,
+    /// Wall time of the epoch, validation included, seconds.
     pub seconds: f64,
 }
 
 /// A fitted model, before it is written.
 pub struct Fitted {
     /// Weights of the chosen epoch, by name.
-    pub tensors: BTreeMap<String, Tensor>,
-    /// The chosen epoch: the one with the least validation loss.
+    pub tensors: Tensors,
+    /// The chosen epoch, from 1; 0 where nothing was trained.
     pub epoch: usize,
     /// Calibration temperature, fitted on the validation images.
     pub temperature: f32,
     /// All epochs.
     pub history: Vec<EpochRecord>,
+    /// Each class's share of the training images.
+    pub class_shares: [f64; Expression::COUNT],
 }
 
 /// Why training stopped.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)]
 pub enum TrainError {
-    #[error("the training split has {found} images, fewer than one batch of {batch}")]
+    #[error("there are {found} training images, fewer than one batch of {batch}")]
     TooFew { found: usize, batch: usize },
-    #[error("the validation split has no labelled image")]
+    #[error("no validation image has a label")]
     NoValidation,
-    #[error("the training split shows a single class, '{}'", .0.name())]
+    #[error("all training images show a single class, '{}'", .0.name())]
     OneClass(Expression),
     #[error(
-        "the loss is not a number at step {step} (epoch {epoch}); lower the learning rate. The last checkpoint is kept"
+        "the {what} is not a number at step {step} (epoch {epoch}); lower the learning rate or set clip_norm. What was \
+         reached in the epochs before is kept in the checkpoint"
     )]
-    LossNotFinite { step: u64, epoch: usize },
-    #[error("{}: the checkpoint was made with another recipe or data; give another --out or remove it", path.display())]
-    OtherRun { path: PathBuf },
-    #[error("{}: {reason}", path.display())]
-    Checkpoint { path: PathBuf, reason: String },
+    NotFinite { what: &'static str, step: u64, epoch: usize },
+    #[error("the weights of start.model do not fit the network: {0}")]
+    Start(String),
+    #[error("interrupted in epoch {epoch}; the same command goes on after epoch {}", epoch - 1)]
+    Interrupted { epoch: usize },
+    #[error(transparent)]
+    Image(#[from] DatasetError),
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    #[error("{0}")]
+    Log(WriteError),
     #[error("the device failed: {0}")]
     Device(#[from] candle_core::Error),
     #[error(transparent)]
     Unforeseen(#[from] anyhow::Error),
 }
 
-/// Called with each finished epoch and with the share of the running one.
+/// Called while a model is fitted.
 pub trait Progress {
-    /// A step was taken.
+    /// A step was taken: the running epoch, its step, how many it has, and the mean loss so far.
     fn step(&mut self, epoch: usize, step: usize, steps: usize, loss: f64);
     /// An epoch ended.
     fn epoch(&mut self, record: &EpochRecord);
+    /// Whether to stop.
+    fn is_interrupted(&self) -> bool {
+        false
+    }
 }
 
-/// Fits a model to `training` and chooses its epoch on `validation`. The folder `run` receives a checkpoint after each
-/// epoch, from which a later call with the same recipe and data goes on to the same numbers.
+/// Fits a model to `training` and chooses its epoch on `validation`. The folder `run` receives `metrics.jsonl` and after each
+/// epoch a checkpoint, from which a later call with the same recipe and data goes on to the same numbers.
 ///
 /// # Errors
-/// If the data cannot be trained on, the loss leaves the numbers, or a checkpoint cannot be read or written.
+/// If the data cannot be trained on, the loss leaves the numbers, or a file cannot be read or written.
 pub fn fit(
-    recipe: &Recipe,
+    prepared: &Prepared,
     training: &[Example],
     validation: &[Example],
     run: &Path,
     device: &Device,
     progress: &mut dyn Progress,
 ) -> Result<Fitted, TrainError> {
+    let recipe = &prepared.recipe;
     check(recipe, training, validation)?;
     let parameters = Parameters::new(Purpose::Training { seed: recipe.seed }, device);
-    let network = Network::new(&parameters, &recipe.architecture, recipe.input.colours)?;
-    let variables = parameters.variables();
-    let mut state = State {
-        optimiser: AdamW::new(variables.clone(), &recipe.optimiser),
-        average: Average::new(&variables, recipe.average_decay)?,
-        best: None,
-        history: Vec::new(),
+    let network = Network::new(&parameters, &prepared.architecture, prepared.input.colours)?;
+    let mut weights = parameters.tensors()?;
+    weights.extend(prepared.weights.clone());
+    parameters.set(&weights).map_err(|e| TrainError::Start(e.to_string()))?;
+    let balancing = Balancing::new(recipe.balance, training);
+    let (teachers, views) = Teachers::new(&prepared.teachers, recipe.distillation.as_ref());
+    let feed = Feed { examples: training, recipe, input: &prepared.input, views, balancing: &balancing, device };
+    let checkpoint = Checkpoint {
+        path: run.join("checkpoint.safetensors"),
+        fingerprint: fingerprint(prepared, training, validation),
     };
-    let checkpoint =
-        Checkpoint { path: run.join("checkpoint.safetensors"), fingerprint: fingerprint(recipe, training) };
-    checkpoint.restore(&parameters, &mut state)?;
-    let steps = training.len() / recipe.batch;
-    for epoch in state.history.len() + 1..=recipe.epochs {
-        let started = Instant::now();
-        let training_loss = run_epoch(recipe, training, &network, &parameters, &mut state, epoch, progress)?;
-        let weights = parameters.tensors()?;
-        // What is judged and kept is the average; the optimiser goes on from the weights themselves.
-        let averaged = state.average.tensors(&variables)?;
-        parameters.set(&averaged).map_err(anyhow::Error::from)?;
-        let (measured, _) = evaluate(&network, recipe, validation, device)?;
-        let record = EpochRecord {
-            epoch,
-            training_loss,
-            validation_accuracy: measured.accuracy,
-            validation_balanced_accuracy: measured.balanced_accuracy,
-            validation_loss: measured.negative_log_likelihood,
-            seconds: started.elapsed().as_secs_f64(),
-        };
-        let is_best = state.history.iter().all(|r| record.validation_loss < r.validation_loss);
-        if is_best {
-            state.best = Some(averaged);
-        }
-        parameters.set(&weights).map_err(anyhow::Error::from)?;
-        progress.epoch(&record);
-        state.history.push(record);
-        checkpoint.save(&parameters, &state, steps)?;
+    let saved = checkpoint.load()?;
+    let (history, steps, best_epoch) =
+        saved.as_ref().map_or((Vec::new(), 0, 0), |s| (s.history.clone(), s.steps, s.best_epoch));
+    let best = saved.as_ref().and_then(|saved| saved.tensors.get("best").cloned()).unwrap_or(weights);
+    let log_path = run.join("metrics.jsonl");
+    let log = Log::open(&log_path, history.len()).map_err(|e| TrainError::Log(WriteError::new(&log_path, e)))?;
+    let mut trainer = Trainer {
+        prepared,
+        feed: &feed,
+        teachers,
+        network,
+        variables: parameters.variables(),
+        parameters,
+        validation,
+        device,
+        run,
+        checkpoint,
+        log,
+        history,
+        steps,
+        best,
+        best_epoch,
+    };
+    let mut saved = saved;
+    for (index, stage) in recipe.stages.iter().enumerate() {
+        trainer.run_stage(index + 1, stage, &mut saved, progress)?;
     }
-    let best = state.best.ok_or_else(|| anyhow::anyhow!("no epoch was finished"))?;
-    parameters.set(&best).map_err(anyhow::Error::from)?;
-    let (_, logits) = evaluate(&network, recipe, validation, device)?;
-    let truths: Vec<Expression> = validation.iter().filter_map(|e| e.label).collect();
-    let epoch = best_epoch(&state.history);
+    trainer.parameters.set(&trainer.best).map_err(anyhow::Error::from)?;
+    let (_, logits, truths) = trainer.evaluate()?;
     Ok(Fitted {
-        tensors: best,
-        epoch,
+        tensors: trainer.best,
+        epoch: trainer.best_epoch,
         temperature: metrics::best_temperature(&logits, &truths),
-        history: state.history,
+        history: trainer.history,
+        class_shares: Balancing::shares(training),
     })
 }
 
-/// The epoch with the least validation loss; the first of equals.
-fn best_epoch(history: &[EpochRecord]) -> usize {
-    history.iter().min_by(|a, b| a.validation_loss.total_cmp(&b.validation_loss)).map_or(0, |r| r.epoch)
-}
-
 fn check(recipe: &Recipe, training: &[Example], validation: &[Example]) -> Result<(), TrainError> {
-    if training.len() < recipe.batch {
-        return Err(TrainError::TooFew { found: training.len(), batch: recipe.batch });
-    }
     if !validation.iter().any(|e| e.label.is_some()) {
         return Err(TrainError::NoValidation);
     }
-    let first = crate::timeline::most_probable(&training[0].target);
+    if recipe.stages.is_empty() {
+        return Ok(());
+    }
+    if training.len() < recipe.batch {
+        return Err(TrainError::TooFew { found: training.len(), batch: recipe.batch });
+    }
+    let first = most_probable(&training[0].target);
     if training.iter().all(|e| e.target[first.index()] >= 1.0) {
         return Err(TrainError::OneClass(first));
     }
     Ok(())
 }
 
-struct State {
-    optimiser: AdamW,
-    average: Average,
-    best: Option<BTreeMap<String, Tensor>>,
-    history: Vec<EpochRecord>,
-}
-
-fn run_epoch(
-    recipe: &Recipe,
-    training: &[Example],
-    network: &Network,
-    parameters: &Parameters,
-    state: &mut State,
-    epoch: usize,
-    progress: &mut dyn Progress,
-) -> Result<f64, TrainError> {
-    let variables = parameters.variables();
-    let steps = training.len() / recipe.batch;
-    let warm_up = (recipe.optimiser.warm_up_epochs * steps as f64) as u64;
-    let dropout = Mutex::new(seeded(recipe.seed, &format!("dropout of epoch {epoch}")));
-    let (mut sum, mut done) = (0.0, 0);
-    let device = parameters.device();
-    let balancing = Balancing::new(recipe.balance, training);
-    loader::for_each_training_batch(training, recipe, &balancing, epoch, device, |batch| -> Result<(), TrainError> {
-        let step = state.optimiser.steps();
-        let logits = network.forward(&batch.pictures, Phase::Training(&dropout))?;
-        let loss = cross_entropy(&balancing.adjusted(&logits, device)?, &batch)?;
-        let value = f64::from(loss.to_scalar::<f32>()?);
-        if !value.is_finite() {
-            return Err(TrainError::LossNotFinite { step: step + 1, epoch });
-        }
-        let rate = learning_rate(recipe.optimiser.learning_rate, step, (recipe.epochs * steps) as u64, warm_up);
-        state.optimiser.step(&loss.backward()?, rate)?;
-        state.average.update(&variables, step)?;
-        sum += value;
-        done += 1;
-        progress.step(epoch, done, steps, sum / done as f64);
-        Ok(())
-    })?;
-    Ok(sum / done as f64)
-}
-
-/// Mean over images of weight times cross-entropy with the target distribution.
-fn cross_entropy(logits: &Tensor, batch: &Batch) -> candle_core::Result<Tensor> {
-    let log_probabilities = candle_nn::ops::log_softmax(logits, D::Minus1)?;
-    let losses = (log_probabilities * &batch.targets)?.sum(D::Minus1)?.neg()?;
-    (losses * &batch.weights)?.mean_all()
-}
-
-/// Measures of `network` on the labelled ones of `examples`, and their logits.
-fn evaluate(
-    network: &Network,
-    recipe: &Recipe,
-    examples: &[Example],
-    device: &Device,
-) -> Result<(Metrics, Vec<Probabilities>), TrainError> {
-    let labelled: Vec<Example> = examples.iter().filter(|e| e.label.is_some()).cloned().collect();
-    let side = recipe.input.side;
-    let (mut judged, mut all_logits) = (Vec::new(), Vec::new());
-    for chunk in labelled.chunks(EVALUATION_BATCH) {
-        let pictures = recipe.input.normalised(loader::plain_pictures(chunk, side));
-        let x = Tensor::from_vec(pictures, (chunk.len(), side, side, 1), device)?;
-        let logits = network.forward(&x, Phase::Inference)?.detach();
-        let probabilities = candle_nn::ops::softmax(&logits, D::Minus1)?.to_vec2::<f32>()?;
-        for ((example, p), l) in chunk.iter().zip(probabilities).zip(logits.to_vec2::<f32>()?) {
-            if let Some(truth) = example.label {
-                judged.push(Judged { truth, probabilities: std::array::from_fn(|class| p[class]) });
-                all_logits.push(std::array::from_fn(|class| l[class]));
-            }
-        }
-    }
-    let measured = metrics::measure(&judged).ok_or(TrainError::NoValidation)?;
-    Ok((measured, all_logits))
-}
-
-/// Tells runs apart: the recipe and the examples' rows and targets.
-fn fingerprint(recipe: &Recipe, training: &[Example]) -> String {
-    let mut text = serde_json::to_string(recipe).unwrap_or_default();
-    for example in training {
+/// Tells runs apart: the recipe, the models it refers to, and the examples' rows and targets.
+fn fingerprint(prepared: &Prepared, training: &[Example], validation: &[Example]) -> String {
+    let mut text = serde_json::to_string(&prepared.recipe).unwrap_or_default();
+    text.push_str(&format!("{:?}", prepared.origin));
+    prepared.teachers.iter().for_each(|teacher| text.push_str(&teacher.config().sha256));
+    for example in training.iter().chain(validation) {
         text.push_str(&format!("{}:{:?};", example.row, example.target));
     }
     model::sha256(text.as_bytes())
 }
 
-struct Checkpoint {
-    path: PathBuf,
-    fingerprint: String,
+struct Trainer<'a> {
+    prepared: &'a Prepared,
+    feed: &'a Feed<'a>,
+    teachers: Teachers<'a>,
+    network: Network,
+    parameters: Parameters,
+    variables: BTreeMap<String, Var>,
+    validation: &'a [Example],
+    device: &'a Device,
+    run: &'a Path,
+    checkpoint: Checkpoint,
+    log: Log,
+    history: Vec<EpochRecord>,
+    /// Over all stages.
+    steps: u64,
+    best: Tensors,
+    best_epoch: usize,
 }
 
-impl Checkpoint {
-    fn fault(&self, reason: impl std::fmt::Display) -> TrainError {
-        TrainError::Checkpoint { path: self.path.clone(), reason: reason.to_string() }
+impl Trainer<'_> {
+    fn scores(&self, stage: usize) -> Vec<f64> {
+        self.history.iter().filter(|record| record.stage == stage).map(|record| record.score).collect()
     }
 
-    /// Writes everything into a new file that then takes the old one's place.
-    fn save(&self, parameters: &Parameters, state: &State, steps_an_epoch: usize) -> Result<(), TrainError> {
-        let mut tensors = BTreeMap::new();
-        let variables = parameters.variables();
-        let mut add = |kind: &str, from: BTreeMap<String, Tensor>| {
-            tensors.extend(from.into_iter().map(|(name, tensor)| (format!("{kind}/{name}"), tensor)));
+    /// The variables that the stage moves.
+    fn learning(&self, stage: &Stage) -> BTreeMap<String, Var> {
+        let keeps_head = self.prepared.recipe.start.head == Head::Keep;
+        let learns = |name: &str| match stage.train {
+            Layers::Head => name.starts_with(HEAD),
+            Layers::All => !(keeps_head && name.starts_with(HEAD)),
         };
-        add("weights", parameters.tensors()?);
-        add("moments", state.optimiser.state()?);
-        add("average", state.average.tensors(&variables)?);
-        add("best", state.best.clone().unwrap_or_default());
-        let metadata = [
-            ("fingerprint".to_owned(), self.fingerprint.clone()),
-            ("history".to_owned(), serde_json::to_string(&state.history).map_err(|e| self.fault(e))?),
-            ("steps_an_epoch".to_owned(), steps_an_epoch.to_string()),
-        ];
-        let bytes =
-            safetensors::serialize(tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)), Some(metadata.into()))
-                .map_err(|e| self.fault(e))?;
-        let folder = self.path.parent().unwrap_or(Path::new("."));
-        let mut file = tempfile::NamedTempFile::new_in(folder).map_err(|e| self.fault(e))?;
-        file.write_all(&bytes).and_then(|()| file.as_file().sync_all()).map_err(|e| self.fault(e))?;
-        file.persist(&self.path).map_err(|e| self.fault(e.error))?;
+        self.variables.iter().filter(|(name, _)| learns(name)).map(|(name, var)| (name.clone(), var.clone())).collect()
+    }
+
+    fn run_stage(
+        &mut self,
+        number: usize,
+        stage: &Stage,
+        saved: &mut Option<Saved>,
+        progress: &mut dyn Progress,
+    ) -> Result<(), TrainError> {
+        if is_over(stage, &self.scores(number)) {
+            return Ok(());
+        }
+        let learning = self.learning(stage);
+        let mut optimiser = Optimiser::new(&learning, &stage.optimiser);
+        let is_new = self.scores(number).is_empty();
+        let mut restored = saved.take().filter(|_| !is_new);
+        let mut take = |kind: &str| restored.as_mut().and_then(|saved| saved.tensors.remove(kind)).unwrap_or_default();
+        let weights = if is_new { self.best.clone() } else { take("weights") };
+        self.parameters.set(&weights).map_err(anyhow::Error::from)?;
+        let mut average = Average::new(&self.variables, self.prepared.recipe.average_decay)?;
+        if !is_new {
+            average.restore(&take("average"))?;
+            let moments = take("moments");
+            optimiser.restore(&moments, restored.map_or(0, |saved| saved.optimiser_steps))?;
+        }
+        while !is_over(stage, &self.scores(number)) {
+            self.run_epoch(number, stage, &learning, &mut optimiser, &mut average, progress)?;
+        }
         Ok(())
     }
 
-    /// Takes up a checkpoint where there is one.
-    fn restore(&self, parameters: &Parameters, state: &mut State) -> Result<(), TrainError> {
-        let bytes = match std::fs::read(&self.path) {
-            Ok(bytes) => bytes,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-            Err(e) => return Err(self.fault(e)),
+    fn run_epoch(
+        &mut self,
+        number: usize,
+        stage: &Stage,
+        learning: &BTreeMap<String, Var>,
+        optimiser: &mut Optimiser,
+        average: &mut Average,
+        progress: &mut dyn Progress,
+    ) -> Result<(), TrainError> {
+        let started = Instant::now();
+        let (feed, recipe) = (self.feed, &self.prepared.recipe);
+        let epoch = self.history.len() + 1;
+        let scores = self.scores(number);
+        let (batches, steps) = (feed.batches(), feed.batches().div_ceil(recipe.accumulate));
+        let (mut sum, mut seen, mut done, mut rate) = (0.0, 0, 0, 0.0);
+        let mut group = Vec::new();
+        feed.for_each_batch(epoch, |batch| -> Result<(), TrainError> {
+            if progress.is_interrupted() {
+                return Err(TrainError::Interrupted { epoch });
+            }
+            group.push(batch);
+            seen += 1;
+            if group.len() < recipe.accumulate && seen < batches {
+                return Ok(());
+            }
+            let batches = std::mem::take(&mut group);
+            let place = Place { step: optimiser.steps(), steps_an_epoch: steps as u64, scores: &scores };
+            rate = learning_rate(stage, place);
+            let (loss, gradients) = self.gradients(&batches, stage, learning, epoch)?;
+            let norm = gradients.norm();
+            optimiser.step(&gradients, rate)?;
+            average.update(&self.variables, optimiser.steps() - 1)?;
+            self.steps += 1;
+            sum += loss;
+            let line = Line::Step { step: self.steps, epoch, loss, gradient_norm: norm, learning_rate: rate };
+            self.write(&line)?;
+            done += 1;
+            progress.step(epoch, done, steps, sum / done as f64);
+            Ok(())
+        })?;
+        let trained = started.elapsed().as_secs_f64();
+        let weights = self.parameters.tensors()?;
+        // What is judged and kept is the average; the optimiser goes on from the weights themselves.
+        let averaged = average.tensors(&self.variables)?;
+        let (what, step) = ("weight", self.steps);
+        self.parameters.set(&averaged).map_err(|_| TrainError::NotFinite { what, step, epoch })?;
+        let (judged, ..) = self.evaluate()?;
+        let measured = metrics::measure(&judged).ok_or(TrainError::NoValidation)?;
+        let record = EpochRecord {
+            epoch,
+            stage: number,
+            training_loss: sum / steps as f64,
+            learning_rate: rate,
+            validation_accuracy: measured.accuracy,
+            validation_balanced_accuracy: measured.balanced_accuracy,
+            validation_loss: measured.negative_log_likelihood,
+            score: recipe.select.score(&measured, epoch),
+            images_a_second: (batches * recipe.batch) as f64 / trained,
+            seconds: started.elapsed().as_secs_f64(),
         };
-        let (_, header) = safetensors::SafeTensors::read_metadata(&bytes).map_err(|e| self.fault(e))?;
-        let metadata = header.metadata().clone().unwrap_or_default();
-        if metadata.get("fingerprint") != Some(&self.fingerprint) {
-            return Err(TrainError::OtherRun { path: self.path.clone() });
+        if self.history.iter().all(|earlier| record.score > earlier.score) {
+            (self.best, self.best_epoch) = (averaged, epoch);
         }
-        let value = |name: &str| metadata.get(name).ok_or_else(|| self.fault(format!("'{name}' is missing")));
-        state.history = serde_json::from_str(value("history")?).map_err(|e| self.fault(e))?;
-        let steps_an_epoch: u64 = value("steps_an_epoch")?.parse().map_err(|e| self.fault(e))?;
-        let mut kinds: BTreeMap<String, BTreeMap<String, Tensor>> = BTreeMap::new();
-        for (name, tensor) in model::read_tensors(&bytes).map_err(|e| self.fault(e))? {
-            if let Some((kind, name)) = name.split_once('/') {
-                kinds.entry(kind.to_owned()).or_default().insert(name.to_owned(), tensor);
+        self.parameters.set(&weights).map_err(anyhow::Error::from)?;
+        self.write(&Line::Epoch(record.clone()))?;
+        progress.epoch(&record);
+        self.history.push(record);
+        self.save(weights, optimiser, average)
+    }
+
+    /// Mean loss of `batches` and the gradient that the step is to take.
+    fn gradients(
+        &self,
+        batches: &[Batch],
+        stage: &Stage,
+        learning: &BTreeMap<String, Var>,
+        epoch: usize,
+    ) -> Result<(f64, Gradients), TrainError> {
+        let recipe = &self.prepared.recipe;
+        let not_finite = |what| TrainError::NotFinite { what, step: self.steps + 1, epoch };
+        let (loss, mut gradients) = self.pass(batches, stage, learning, false)?;
+        if !loss.is_finite() {
+            return Err(not_finite("loss"));
+        }
+        if stage.optimiser.sam_rho > 0.0 && gradients.norm().is_finite() {
+            let before = climb(learning, &gradients, stage.optimiser.sam_rho)?;
+            gradients = self.pass(batches, stage, learning, true)?.1;
+            for (name, tensor) in before {
+                learning[&name].set(&tensor)?;
             }
         }
-        let mut take = |kind: &str| kinds.remove(kind).unwrap_or_default();
-        parameters.set(&take("weights")).map_err(|e| self.fault(e))?;
-        let steps = steps_an_epoch * state.history.len() as u64;
-        state.optimiser.restore(&take("moments"), steps).map_err(|e| self.fault(e))?;
-        state.average.restore(&take("average")).map_err(|e| self.fault(e))?;
-        state.best = Some(take("best"));
-        Ok(())
+        if !gradients.norm().is_finite() {
+            return Err(not_finite("gradient"));
+        }
+        if let Some(longest) = recipe.clip_norm {
+            gradients.clip(longest);
+        }
+        Ok((loss, gradients))
     }
+
+    /// Forward and backward over `batches`: mean loss and mean gradient. The second time over the same ones draws the same
+    /// dropout and leaves the running statistics alone.
+    fn pass(
+        &self,
+        batches: &[Batch],
+        stage: &Stage,
+        learning: &BTreeMap<String, Var>,
+        is_second: bool,
+    ) -> Result<(f64, Gradients), TrainError> {
+        let (mut sum, mut gradients) = (0.0, Gradients::default());
+        let share = 1.0 / batches.len() as f64;
+        for (index, batch) in batches.iter().enumerate() {
+            let purpose = format!("dropout of step {}, batch {index}", self.steps);
+            let dropout = Mutex::new(seeded(self.prepared.recipe.seed, &purpose));
+            let phase = match (stage.train == Layers::Head || stage.freeze_statistics, is_second) {
+                (true, _) => Phase::Frozen(&dropout),
+                (false, false) => Phase::Training(&dropout),
+                (false, true) => Phase::Again(&dropout),
+            };
+            let features = self.network.features(&batch.pictures, phase)?;
+            let features = if stage.train == Layers::Head { features.detach() } else { features };
+            let logits = self.network.classify(&features)?;
+            let losses = cross_entropy(&self.feed.balancing.adjusted(&logits, self.device)?, &batch.targets)?;
+            let losses = self.teachers.blended(losses, &logits, batch, self.device)?;
+            let loss = (losses * &batch.weights)?.mean_all()?;
+            sum += share * f64::from(loss.to_scalar::<f32>()?);
+            gradients.add(&loss.backward()?, learning, share as f32)?;
+        }
+        Ok((sum, gradients))
+    }
+
+    fn evaluate(&self) -> Result<(Vec<Judged>, Vec<Probabilities>, Vec<Expression>), TrainError> {
+        evaluate(&self.network, &self.prepared.input, self.validation, self.device)
+    }
+
+    fn write(&mut self, line: &Line) -> Result<(), TrainError> {
+        let path = || self.run.join("metrics.jsonl");
+        self.log.add(line).map_err(|source| TrainError::Log(WriteError::new(&path(), source)))
+    }
+
+    fn save(&self, weights: Tensors, optimiser: &Optimiser, average: &Average) -> Result<(), TrainError> {
+        let tensors = [
+            ("weights", weights),
+            ("moments", optimiser.state()?),
+            ("average", average.tensors(&self.variables)?),
+            ("best", self.best.clone()),
+        ];
+        let saved = Saved {
+            tensors: tensors.into_iter().map(|(kind, tensors)| (kind.to_owned(), tensors)).collect(),
+            history: self.history.clone(),
+            optimiser_steps: optimiser.steps(),
+            steps: self.steps,
+            best_epoch: self.best_epoch,
+        };
+        Ok(self.checkpoint.save(&saved)?)
+    }
+}
+
+/// Cross-entropy of each image with its target distribution, `[images]`.
+fn cross_entropy(logits: &Tensor, targets: &Tensor) -> candle_core::Result<Tensor> {
+    let log_probabilities = candle_nn::ops::log_softmax(logits, D::Minus1)?;
+    (log_probabilities * targets)?.sum(D::Minus1)?.neg()
+}
+
+/// What `network` says about the labelled ones of `examples`: judged, as logits, and the truths.
+fn evaluate(
+    network: &Network,
+    input: &Input,
+    examples: &[Example],
+    device: &Device,
+) -> Result<(Vec<Judged>, Vec<Probabilities>, Vec<Expression>), TrainError> {
+    let labelled: Vec<(&Example, Expression)> = examples.iter().filter_map(|e| Some((e, e.label?))).collect();
+    let (mut judged, mut all_logits) = (Vec::new(), Vec::new());
+    for chunk in labelled.chunks(EVALUATION_BATCH) {
+        let pictures: Vec<&Example> = chunk.iter().map(|(example, _)| *example).collect();
+        let values = input.normalised(plain_pictures(&pictures, input.side, input.colours)?);
+        let shape = (chunk.len(), input.side, input.side, input.colours.count());
+        let x = Tensor::from_vec(values, shape, &Device::Cpu)?.to_device(device)?;
+        let logits = network.forward(&x, Phase::Inference)?.detach();
+        let probabilities = candle_nn::ops::softmax(&logits, D::Minus1)?.to_vec2::<f32>()?;
+        for (((_, truth), p), l) in chunk.iter().zip(probabilities).zip(logits.to_vec2::<f32>()?) {
+            judged.push(Judged { truth: *truth, probabilities: std::array::from_fn(|class| p[class]) });
+            all_logits.push(std::array::from_fn(|class| l[class]));
+        }
+    }
+    Ok((judged, all_logits, labelled.into_iter().map(|(_, truth)| truth).collect()))
 }

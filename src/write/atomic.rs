@@ -2,13 +2,23 @@
 //!
 //! A file is written under a temporary name in the folder of its destination, brought to the disk, and renamed; until
 //! then an earlier file of that name stays as it was. Standard output and devices are written directly.
+//!
+//! Whoever writes a temporary file holds a lock on it. One without a lock belongs to a run that was killed, and the next run
+//! that writes into its folder removes it.
 
+use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, BufWriter, ErrorKind, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use tempfile::NamedTempFile;
+
+/// What the names of unfinished files begin with,
+pub(crate) const PREFIX: &str = ".annotate-";
+/// and end in.
+pub(crate) const SUFFIX: &str = ".tmp";
 
 /// Why an output cannot be written.
 #[derive(Debug, thiserror::Error)]
@@ -153,17 +163,50 @@ impl Target {
         if !folder.exists() {
             return Err(WriteError::FolderMissing { path: path.into(), folder: folder.into() });
         }
-        // What a new file gets, less the umask; tempfile alone would let nobody else read it.
-        let temporary = tempfile::Builder::new()
-            .prefix(".annotate-")
-            .suffix(".tmp")
-            .permissions(Permissions::from_mode(0o666))
-            .tempfile_in(folder)
-            .map_err(fail)?;
+        remove_leftovers(folder);
+        let temporary = temporary_in(folder).map_err(fail)?;
         if let Some(metadata) = existing {
             temporary.as_file().set_permissions(metadata.permissions()).map_err(fail)?;
         }
         Ok(Self::File { temporary, destination })
+    }
+}
+
+/// A temporary file under a lock of ours.
+fn temporary_in(folder: &Path) -> io::Result<NamedTempFile> {
+    loop {
+        // What a new file gets, less the umask; tempfile alone would let nobody else read it.
+        let temporary = tempfile::Builder::new()
+            .prefix(PREFIX)
+            .suffix(SUFFIX)
+            .permissions(Permissions::from_mode(0o666))
+            .tempfile_in(folder)?;
+        // A file system without locks has no leftovers removed either.
+        let is_taken = temporary.as_file().try_lock().is_err_and(|e| matches!(e, fs::TryLockError::WouldBlock));
+        // Another run may have taken it for a leftover before the lock was there.
+        if !is_taken && temporary.as_file().metadata()?.nlink() > 0 {
+            return Ok(temporary);
+        }
+    }
+}
+
+/// Removes what killed runs have left in `folder`; once a folder and run, as a folder may hold a corpus.
+fn remove_leftovers(folder: &Path) {
+    static SEEN: Mutex<Option<HashSet<PathBuf>>> = Mutex::new(None);
+    let mut seen = SEEN.lock().unwrap_or_else(PoisonError::into_inner);
+    if !seen.get_or_insert_default().insert(folder.into()) {
+        return;
+    }
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let is_ours = name.to_str().is_some_and(|name| name.starts_with(PREFIX) && name.ends_with(SUFFIX));
+        if is_ours
+            && entry.file_type().is_ok_and(|kind| kind.is_file())
+            && File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok())
+        {
+            let _ = fs::remove_file(entry.path());
+        }
     }
 }
 
@@ -173,10 +216,15 @@ fn folder_of(path: &Path) -> &Path {
 }
 
 impl WriteError {
-    fn new(path: &Path, source: io::Error) -> Self {
+    /// What `source`, met while writing `path`, means for a person.
+    pub fn new(path: &Path, source: io::Error) -> Self {
         let folder = folder_of(path).to_path_buf();
         let path = path.to_path_buf();
         match source.kind() {
+            ErrorKind::NotFound if folder.is_dir() => {
+                let taken_away = io::Error::new(ErrorKind::NotFound, "its temporary file was taken away");
+                Self::Io { path, source: taken_away }
+            }
             ErrorKind::NotFound => Self::FolderMissing { path, folder },
             ErrorKind::NotADirectory => Self::NotAFolder { path, folder },
             ErrorKind::IsADirectory => Self::IsAFolder { path },
@@ -218,6 +266,18 @@ mod tests {
         output.write_all(b"half").unwrap();
         drop(output);
         assert!(names_in(folder.path()).is_empty());
+    }
+
+    #[test]
+    fn what_a_killed_run_has_left_is_removed_and_what_another_run_is_writing_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::write(path(".annotate-killed.tmp"), "half").unwrap();
+        fs::write(path(".annotate-other.txt"), "not ours").unwrap();
+        let running = temporary_in(folder.path()).unwrap();
+        Output::create(&path("labels.json")).unwrap().commit().unwrap();
+        assert!(!path(".annotate-killed.tmp").exists());
+        assert!(running.path().exists() && path(".annotate-other.txt").exists());
     }
 
     #[test]

@@ -3,8 +3,8 @@
 //! - First line, a [`Header`]: `{"schema":"annotate/jsonl/1","tool":…,"media":…,"model":…,"settings":…}`, the media
 //!   without what is only known at the end.
 //! - Then one line per frame and signer, in order of frames: `{"frame":12,"pts":…,"time_s":…,"track":1,"status":"ok",
-//!   "box":…,"face_score":…,"source":…,"probabilities":…,"label":…,"confidence":…}`, each field as in the timeline; a
-//!   frame without any signer has a line without `track`.
+//!   "box":…,"face_score":…,"covered":…,"source":…,"probabilities":…,"label":…,"confidence":…}`, each field as in the
+//!   timeline; a frame without any signer has a line without `track`.
 //! - Last line: `{"complete":…,"media":…,"summary":…}`. Where it is missing, the run was cut off.
 
 use std::io::{self, BufWriter, Write};
@@ -81,6 +81,8 @@ struct Line {
     #[serde(skip_serializing_if = "Option::is_none")]
     face_score: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    covered: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     source: Option<BoxSource>,
     #[serde(skip_serializing_if = "Option::is_none")]
     probabilities: Option<[f64; Expression::COUNT]>,
@@ -100,6 +102,7 @@ impl Line {
             status,
             face: None,
             face_score: None,
+            covered: None,
             source: None,
             probabilities: None,
             label: None,
@@ -193,7 +196,8 @@ impl<W: Write> Lines<W> {
             return self.line(&Line::without_face(frame, pts, time_s, status));
         }
         for &(track, record) in faces {
-            let FrameRecord { frame, status, face, face_score, source, probabilities, label, confidence } = *record;
+            let FrameRecord { frame, status, face, face_score, covered, source, probabilities, label, confidence } =
+                *record;
             self.line(&Line {
                 frame,
                 pts,
@@ -202,6 +206,7 @@ impl<W: Write> Lines<W> {
                 status,
                 face: face.map(box_in_file),
                 face_score: face_score.map(score_in_file),
+                covered: covered.map(score_in_file),
                 source,
                 probabilities: probabilities.map(|probabilities| probabilities.map(probability_in_file)),
                 label,

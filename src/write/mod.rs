@@ -5,7 +5,7 @@ mod atomic;
 mod cues;
 mod json;
 pub mod jsonl;
-mod parquet;
+pub(crate) mod parquet;
 mod rows;
 mod segments;
 mod srt;
@@ -19,6 +19,7 @@ use std::str::FromStr;
 
 pub(crate) use ass::overlay_script;
 pub use atomic::{Output, WriteError, put};
+pub(crate) use atomic::{PREFIX, SUFFIX};
 
 use crate::timeline::Timeline;
 

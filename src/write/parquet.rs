@@ -25,14 +25,14 @@ pub(super) struct Parquet;
 const ROW_GROUP: usize = 1 << 17;
 
 /// A column's values for some rows; `None` for null.
-enum Values {
+pub(crate) enum Values {
     Integers(Vec<Option<i64>>),
     Numbers(Vec<Option<f64>>),
     Texts(Vec<Option<String>>),
 }
 
 /// A column: its name, whether it has nulls, and its values.
-struct Column {
+pub(crate) struct Column {
     name: &'static str,
     optional: bool,
     values: Values,
@@ -71,13 +71,28 @@ fn table(timeline: &Timeline) -> Result<Vec<u8>, ParquetError> {
             }
         })
         .collect();
-    let fields: Vec<String> = columns(timeline, &[]).iter().map(Column::field).collect();
-    let schema = Arc::new(parse_message_type(&format!("message timeline {{ {} }}", fields.join(" ")))?);
+    let groups = cells.chunks(ROW_GROUP).map(|group| columns(timeline, group));
+    file("timeline", &columns(timeline, &[]), groups)
+}
+
+/// A table of one row group.
+///
+/// # Errors
+/// If the columns are of different lengths.
+pub(crate) fn parquet(name: &str, columns: Vec<Column>) -> io::Result<Vec<u8>> {
+    let alike: Vec<Column> = columns.iter().map(Column::without_values).collect();
+    file(name, &alike, std::iter::once(columns)).map_err(io::Error::other)
+}
+
+/// A file with the columns of `schema` and the rows of `groups`.
+fn file(name: &str, schema: &[Column], groups: impl Iterator<Item = Vec<Column>>) -> Result<Vec<u8>, ParquetError> {
+    let fields: Vec<String> = schema.iter().map(Column::field).collect();
+    let schema = Arc::new(parse_message_type(&format!("message {name} {{ {} }}", fields.join(" ")))?);
     let properties = Arc::new(WriterProperties::builder().set_compression(Compression::SNAPPY).build());
     let mut writer = SerializedFileWriter::new(Vec::new(), schema, properties)?;
-    for group in cells.chunks(ROW_GROUP) {
+    for group in groups {
         let mut row_group = writer.next_row_group()?;
-        for column in columns(timeline, group) {
+        for column in group {
             let Some(mut place) = row_group.next_column()? else { break };
             column.write(place.untyped())?;
             place.close()?;
@@ -117,6 +132,7 @@ fn columns(timeline: &Timeline, cells: &[Cells]) -> Vec<Column> {
         numbers("w", &side(2)),
         numbers("h", &side(3)),
         numbers("face_score", &|c| c.record?.face_score.map(score_in_file)),
+        numbers("covered", &|c| c.record?.covered.map(score_in_file)),
         texts("source", true, &|c| c.record?.source.map(|source: BoxSource| source.name().into())),
     ];
     for class in Expression::ALL {
@@ -129,6 +145,34 @@ fn columns(timeline: &Timeline, cells: &[Cells]) -> Vec<Column> {
 }
 
 impl Column {
+    /// A column that may have nulls.
+    pub(crate) fn new(name: &'static str, values: Values) -> Self {
+        Self { name, optional: true, values }
+    }
+
+    pub(crate) fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// The value in a row, as text; empty for null.
+    pub(crate) fn text(&self, row: usize) -> String {
+        let text = match &self.values {
+            Values::Integers(values) => values[row].map(|value| value.to_string()),
+            Values::Numbers(values) => values[row].map(|value| value.to_string()),
+            Values::Texts(values) => values[row].clone(),
+        };
+        text.unwrap_or_default()
+    }
+
+    fn without_values(&self) -> Self {
+        let values = match self.values {
+            Values::Integers(_) => Values::Integers(Vec::new()),
+            Values::Numbers(_) => Values::Numbers(Vec::new()),
+            Values::Texts(_) => Values::Texts(Vec::new()),
+        };
+        Self { values, ..*self }
+    }
+
     /// The column in Parquet's schema language.
     fn field(&self) -> String {
         let repetition = if self.optional { "OPTIONAL" } else { "REQUIRED" };

@@ -15,8 +15,8 @@ pub(super) struct Table {
 pub(super) const CSV: Table = Table { delimiter: b',' };
 pub(super) const TSV: Table = Table { delimiter: b'\t' };
 
-const BEFORE_CLASSES: [&str; 11] =
-    ["frame", "pts", "time_s", "track", "status", "x", "y", "w", "h", "face_score", "source"];
+const BEFORE_CLASSES: [&str; 12] =
+    ["frame", "pts", "time_s", "track", "status", "x", "y", "w", "h", "face_score", "covered", "source"];
 const AFTER_CLASSES: [&str; 2] = ["label", "confidence"];
 
 impl Writer for Table {
@@ -48,6 +48,7 @@ fn cells(row: &FrameRow, track: Option<u32>, status: Status, record: Option<&Fra
     ];
     cells.extend((0..4).map(|side| cell(face.map(|face| face[side]))));
     cells.push(cell(record.and_then(|record| record.face_score).map(score_in_file)));
+    cells.push(cell(record.and_then(|record| record.covered).map(score_in_file)));
     cells.push(cell(record.and_then(|record| record.source).map(BoxSource::name)));
     cells.extend((0..Expression::COUNT).map(|class| cell(probabilities.map(|p| probability_in_file(p[class])))));
     cells.push(cell(record.and_then(|record| record.label).map(Expression::name)));
@@ -85,7 +86,7 @@ mod tests {
                 let track = timeline.tracks.iter().find(|track| track.id.to_string() == row[3]).unwrap();
                 let record = &track.frames[number(&row[0]) - track.first_frame];
                 prop_assert_eq!(&row[4], record.status.name());
-                prop_assert_eq!(&row[18], record.label.map_or("", Expression::name));
+                prop_assert_eq!(&row[19], record.label.map_or("", Expression::name));
             }
         }
     }

@@ -1,13 +1,18 @@
 //! The first stage: from a file or stream to displayed pictures with exact times. FFmpeg is used here and nowhere else.
 #![allow(unsafe_code)] // A few fields of FFmpeg's contexts are not in the binding.
 
+mod ending;
+mod entry;
+mod patience;
 mod picture;
 mod prepare;
+mod reports;
 mod source;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Once};
+use std::time::SystemTime;
 
 use ffmpeg_next as ffmpeg;
 use ffmpeg_next::codec::packet::side_data::Type as SideData;
@@ -16,7 +21,11 @@ use ffmpeg_next::{Packet, Rational, ffi};
 use serde::{Deserialize, Serialize};
 
 use super::frame::Frame;
+use super::span::{self, Place};
 use crate::timeline::{Damage, DamageKind, Media};
+use entry::Proof;
+pub(crate) use entry::{Entry, Packets};
+pub use patience::Patience;
 use picture::DecodedPicture;
 use prepare::{Display, Preparer};
 pub use source::Source;
@@ -47,8 +56,10 @@ pub struct DecodeOptions {
     pub max_pixels: u64,
     /// Decoding threads; one is best where other stages keep the cores busy (docs/benchmarks.md).
     pub threads: usize,
-    /// Set to stop, also in the middle of a blocked read.
+    /// Set to stop, also while a stream is waited for.
     pub interrupt: Arc<AtomicBool>,
+    /// How long a stream may keep silent.
+    pub patience: Arc<Patience>,
 }
 
 /// Why nothing can be decoded.
@@ -77,14 +88,30 @@ pub enum DecodeError {
     TooLarge { name: String, width: u32, height: u32, limit: u64 },
     #[error("{name}: no frame lies between --start and --end")]
     EmptyRange { name: String },
+    #[error("{name}: the stream is lost: {reason}")]
+    Lost { name: String, reason: String },
+    #[error("{name}: the memory does not suffice (see --max-memory)")]
+    OutOfMemory { name: String },
     #[error("{name}: interrupted")]
     Interrupted { name: String },
     #[error("{name}: the pictures cannot be converted: {reason}")]
     Conversion { name: String, reason: String },
 }
 
+impl DecodeError {
+    /// The exit code that says what kind it is: 2 usage, 3 input refused, 7 a limit was reached, 75 try again.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::TooLarge { .. } | Self::OutOfMemory { .. } => 7,
+            Self::Lost { .. } => 75,
+            Self::EmptyRange { .. } => 2,
+            _ => 3,
+        }
+    }
+}
+
 /// What is known once everything is decoded.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Decoded {
     /// The input, with the final counts.
     pub media: Media,
@@ -94,12 +121,62 @@ pub struct Decoded {
     pub damage: Vec<Damage>,
     /// Why the frames are not all there; empty where they are.
     pub incomplete_because: Vec<String>,
+    /// Shortest and longest distance between frames, in time-base units.
+    distances: Option<(i64, i64)>,
+    /// Whether this is what decoding from the beginning gives; else it is void.
+    pub(crate) is_proven: bool,
+}
+
+impl Decoded {
+    /// Of all that was decoded, only the frames of an excerpt, from index `first` on; damage at its end belongs to what
+    /// follows, unless nothing does.
+    pub(super) fn cut(&mut self, first: usize, count: usize, is_last: bool) {
+        self.damage.retain(|damage| damage.frame >= first && (is_last || damage.frame < first + count));
+        self.damage.iter_mut().for_each(|damage| damage.frame -= first);
+        self.media.frames = count;
+    }
+
+    /// The excerpts of one video, in order, as one. The first frame starts at `first_s`, the last one at `last_s`.
+    pub(crate) fn join(excerpts: Vec<Self>, first_s: f64, last_s: f64) -> Option<Self> {
+        let mut excerpts = excerpts.into_iter();
+        let mut joined = excerpts.next()?;
+        for next in excerpts {
+            let frames = joined.media.frames;
+            joined.damage.extend(next.damage.into_iter().map(|d| Damage { frame: d.frame + frames, ..d }));
+            joined.media.frames += next.media.frames;
+            joined.media.interlaced |= next.media.interlaced;
+            joined.distances = match (joined.distances, next.distances) {
+                (Some((a, b)), Some((c, d))) => Some((a.min(c), b.max(d))),
+                (one, other) => one.or(other),
+            };
+            joined.last_frame_duration_s = next.last_frame_duration_s;
+            joined.is_proven &= next.is_proven;
+        }
+        joined.media.variable_frame_rate = is_variable(joined.distances);
+        joined.media.duration_s = last_s - first_s + joined.last_frame_duration_s;
+        joined.incomplete_because = reasons(&joined.damage);
+        Some(joined)
+    }
+}
+
+/// What damage means for the whole, in words.
+fn reasons(damage: &[Damage]) -> Vec<String> {
+    let count = |kind: DamageKind| damage.iter().filter(|d| d.kind == kind).map(|d| d.count).sum::<usize>();
+    let counted = [
+        (DamageKind::Corrupt, "frame(s) were decoded from damaged data"),
+        (DamageKind::Lost, "packet(s) could not be decoded"),
+        (DamageKind::TimeReset, "time(s) the container's clock ran backwards"),
+        (DamageKind::Reported, "error(s) were reported by the decoder"),
+    ];
+    let counted = counted.map(|(kind, text)| (count(kind), text)).into_iter().filter(|(count, _)| *count > 0);
+    let truncated = damage.iter().filter(|d| d.kind == DamageKind::Truncated).map(|d| d.message.clone());
+    counted.map(|(count, text)| format!("{count} {text}")).chain(truncated).collect()
 }
 
 /// A video being decoded.
 pub struct Decoder {
     name: String,
-    input: ffmpeg::format::context::Input,
+    opened: source::Opened,
     decoder: ffmpeg::decoder::Video,
     stream: usize,
     options: DecodeOptions,
@@ -117,6 +194,16 @@ pub struct Decoder {
     /// Whether the frame decoded last lies ahead of the first moment wanted.
     is_before_the_range: bool,
     damage: Vec<Damage>,
+    /// The source, and its file as it was in the beginning.
+    source: (Source, Option<(u64, SystemTime)>),
+    /// Packets of the video read, and where the last one ends in the file.
+    packets: (u64, Option<u64>),
+    /// Why a stream ended before its end.
+    lost: Option<String>,
+    /// Where decoding did not start at the beginning.
+    proof: Option<Proof>,
+    /// Whether the decoder has given all that the input holds.
+    read_to_the_end: bool,
 }
 
 /// The time of a frame, beside its picture on the way through the filters.
@@ -125,9 +212,6 @@ struct Stamp {
     pts: i64,
     time_s: f64,
 }
-
-/// FFmpeg speaks of damage through its log; it is asked for what it returns instead, and the log is kept off stderr.
-static QUIET: Once = Once::new();
 
 /// A read error after which another one follows this many times in a row ends the input.
 const READ_ERRORS: usize = 64;
@@ -138,11 +222,16 @@ impl Decoder {
     /// # Errors
     /// If there is nothing to decode; each error names the input and the reason.
     pub fn open(source: &Source, options: DecodeOptions) -> Result<Self, DecodeError> {
-        QUIET.call_once(|| {
-            ffmpeg::log::set_level(ffmpeg::log::Level::Quiet);
-        });
+        Self::open_at(source, None, options)
+    }
+
+    /// The same from `entry` on, or from the beginning where it is not found.
+    pub(crate) fn open_at(source: &Source, entry: Option<&Entry>, options: DecodeOptions) -> Result<Self, DecodeError> {
         let name = source.name();
-        let mut input = open(source, Arc::clone(&options.interrupt))?;
+        reports::take();
+        let state = source::state(source);
+        let mut opened = open(source, &options.interrupt, &options.patience)?;
+        let input = &mut opened.input;
         let container = input.format().name().to_owned();
         let duration_s = (input.duration() > 0).then(|| input.duration() as f64 / f64::from(ffi::AV_TIME_BASE));
         let best = input.streams().best(ffmpeg::media::Type::Video);
@@ -209,6 +298,9 @@ impl Decoder {
                 tracing::debug!("{name}: seeking to {start} s: {error}");
             }
         }
+        if let Some(entry) = entry {
+            entry.seek(input, index);
+        }
         for other in input.streams_mut() {
             if other.index() != index {
                 // SAFETY: setting a plain field that tells the demuxer to leave the stream out.
@@ -226,20 +318,30 @@ impl Decoder {
             ended: false,
             stream: index,
             name,
-            input,
+            opened,
             decoder,
-            options,
             media,
             stated_frames,
             stated_end_s,
             decoded: 0,
             given: 0,
             span: Span::default(),
-            is_before_the_range: false,
+            // What FFmpeg says while it opens a file concerns its beginning.
+            is_before_the_range: options.start_s.is_some(),
             damage: Vec::new(),
+            proof: entry.map(Proof::of),
+            read_to_the_end: false,
+            source: (source.clone(), state),
+            packets: (0, None),
+            lost: None,
+            options,
         };
-        this.first_frame()?;
-        Ok(this)
+        this.hear();
+        match (this.first_frame(), &this.proof) {
+            (Err(_), Some(_)) => Self::open(source, this.options),
+            (_, Some(proof)) if proof.is_void() => Self::open(source, this.options),
+            (first, _) => first.map(|()| this),
+        }
     }
 
     /// What is known of the input so far.
@@ -258,6 +360,11 @@ impl Decoder {
                 (rate > 0.0 && span.is_finite()).then(|| (span * rate).max(0.0).round() as u64)
             }
         }
+    }
+
+    /// The frame's place among the video's spans.
+    pub(crate) fn place(&self, frame: &Frame) -> Place {
+        span::place_of(frame, self.media.time_base)
     }
 
     /// The next frame, or `None` at the end.
@@ -297,34 +404,73 @@ impl Decoder {
             self.span.cut_at(stamp.time_s);
         }
         let last_frame_duration_s = self.span.last_frame_duration_s().unwrap_or(self.clock.last_duration_s);
-        let mut incomplete_because = Vec::new();
-        let mut count = |kind: DamageKind, text: &str| {
-            let sum: usize = self.damage.iter().filter(|d| d.kind == kind).map(|d| d.count).sum();
-            if sum > 0 {
-                incomplete_because.push(format!("{sum} {text}"));
-            }
-        };
-        count(DamageKind::Corrupt, "frame(s) were decoded from damaged data");
-        count(DamageKind::Lost, "packet(s) could not be decoded");
-        count(DamageKind::TimeReset, "time(s) the container's clock ran backwards");
-        let read_to_the_end = self.options.end_s.is_none() && !self.options.interrupt.load(Ordering::Relaxed);
-        if read_to_the_end
-            && let (Some(stated), Some(end)) = (self.stated_end_s, self.clock.raw_end_s())
-            && stated - end > 2.0 * last_frame_duration_s.max(1e-3) + 1e-6
-            && !self.media.container.contains("mpegts")
-        {
-            self.damage.push(Damage {
-                frame: self.given,
-                kind: DamageKind::Truncated,
-                count: 1,
-                message: format!("the container announces {stated:.3} s, the last frame ends at {end:.3} s"),
-            });
-            incomplete_because.push(format!("the pictures end at {end:.3} s of {stated:.3} s announced"));
+        if let Some(reason) = &self.lost {
+            self.end_early(format!("the stream was lost: {reason}"));
+        }
+        for reason in self.missing_at_the_end(last_frame_duration_s) {
+            self.end_early(reason);
+        }
+        if self.source.1.is_some() && source::state(&self.source.0) != self.source.1 {
+            self.end_early("the file was changed while it was read".into());
         }
         self.media.frames = self.given;
         self.media.duration_s = self.span.duration_s(last_frame_duration_s);
-        self.media.variable_frame_rate = self.clock.is_variable();
-        Decoded { media: self.media, last_frame_duration_s, damage: self.damage, incomplete_because }
+        self.media.variable_frame_rate = is_variable(self.clock.distances);
+        Decoded {
+            media: self.media,
+            last_frame_duration_s,
+            incomplete_because: reasons(&self.damage),
+            damage: self.damage,
+            distances: self.clock.distances,
+            is_proven: self.proof.is_none_or(Proof::holds),
+        }
+    }
+
+    /// Notes that more was to come after the last frame.
+    fn end_early(&mut self, message: String) {
+        self.damage.push(Damage { frame: self.given, kind: DamageKind::Truncated, count: 1, message });
+    }
+
+    /// What the container promised and its end did not bring.
+    fn missing_at_the_end(&self, last_frame_duration_s: f64) -> Vec<String> {
+        let mut missing = Vec::new();
+        if !self.read_to_the_end || self.options.end_s.is_some() {
+            return missing;
+        }
+        if let (Some(stated), Some(end)) = (self.stated_end_s, self.clock.raw_end_s())
+            && stated - end > 2.0 * last_frame_duration_s.max(1e-3) + 1e-6
+            && !self.media.container.contains("mpegts")
+        {
+            missing.push(format!("the pictures end at {end:.3} s of {stated:.3} s announced"));
+        }
+        let (packets, packets_end) = self.packets;
+        let is_whole = self.options.start_s.is_none() && self.proof.is_none();
+        let listed = if is_whole { self.listed_packets() } else { 0 };
+        // Two packets may make one picture, and one packet several.
+        if packets < listed && (self.decoded as u64) < listed {
+            missing.push(format!("of {listed} packets in the index {} are not there", listed - packets));
+        }
+        if let (Source::File(path), Some(_)) = &self.source
+            && let Ok(Some(reason)) = ending::cut_off(path, &self.media.container, packets_end)
+        {
+            missing.push(format!("the file is cut off: {reason}"));
+        }
+        missing
+    }
+
+    /// How many packets of the video the container's index lists; zero without one that lists all.
+    fn listed_packets(&self) -> u64 {
+        if !self.media.container.starts_with("mov") && self.media.container != "avi" {
+            return 0;
+        }
+        // SAFETY: reading the index of a stream that lives as long as the input.
+        unsafe {
+            let stream = (&*self.opened.input.as_ptr()).streams.add(self.stream).read();
+            let entry = |index| ffi::avformat_index_get_entry(stream, index).as_ref();
+            // AVI writes an empty entry where a frame is shown for longer.
+            let listed = (0..ffi::avformat_index_get_entries_count(stream)).filter_map(entry).filter(|e| e.size() > 0);
+            listed.count() as u64
+        }
     }
 
     /// Decodes up to the first frame, so that an input in which nothing decodes is refused before anything is written.
@@ -334,6 +480,9 @@ impl Decoder {
         }
         let first = self.ready.front().filter(|(_, stamp)| !self.is_past_the_range(*stamp));
         let Some((video, _)) = first else {
+            if let Some(reason) = self.lost.take() {
+                return Err(DecodeError::Lost { name: self.name.clone(), reason });
+            }
             let is_range = self.options.start_s.is_some() || self.options.end_s.is_some();
             let reason = self.damage.first().map_or("it holds no pictures".into(), |d| d.message.clone());
             return Err(match is_range && self.damage.is_empty() {
@@ -349,25 +498,34 @@ impl Decoder {
     fn decode_more(&mut self) -> Result<(), DecodeError> {
         let mut video = Video::empty();
         match self.decoder.receive_frame(&mut video) {
-            Ok(()) => self.accept(video),
+            Ok(()) => {
+                self.hear();
+                self.accept(video)
+            }
             Err(ffmpeg::Error::Other { errno }) if errno == ffmpeg::error::EAGAIN => self.feed(),
             Err(ffmpeg::Error::Eof) => {
                 self.ended = true;
+                self.hear();
+                self.read_to_the_end = self.lost.is_none();
                 let last = self.preparer.finish();
                 self.queue(last)
             }
-            Err(error) => {
-                self.note(DamageKind::Lost, error.to_string());
-                Ok(())
-            }
+            Err(error) => self.lose(error),
         }
     }
 
     fn accept(&mut self, video: Video) -> Result<(), DecodeError> {
         too_large(&self.name, video.width(), video.height(), self.options.max_pixels)?;
+        if self.proof.as_mut().is_some_and(|proof| !proof.shows(video.timestamp())) {
+            return Ok(());
+        }
         // SAFETY: reading a field of a frame we own.
         let duration = unsafe { (*video.as_ptr()).pkt_duration };
         let (stamp, ran_backwards) = self.clock.stamp(video.timestamp(), duration);
+        if self.proof.as_ref().is_some_and(|proof| !proof.wants(stamp.pts)) {
+            // Pictures may be missing here.
+            self.clock.distances = None;
+        }
         if ran_backwards {
             self.note(DamageKind::TimeReset, format!("time stamp {} follows a later one", stamp.pts));
         }
@@ -392,30 +550,70 @@ impl Decoder {
                 return Err(DecodeError::Interrupted { name: self.name.clone() });
             }
             let mut packet = Packet::empty();
-            match packet.read(&mut self.input) {
+            match self.options.patience.reading(|| packet.read(&mut self.opened.input)) {
                 Ok(()) if packet.stream() != self.stream => continue,
+                Ok(()) if self.proof.as_mut().is_some_and(|proof| !proof.takes(&packet)) => {
+                    if self.proof.as_ref().is_some_and(Proof::is_void) {
+                        self.ended = true;
+                        return Ok(());
+                    }
+                }
                 Ok(()) => {
-                    if let Err(error) = self.decoder.send_packet(&packet) {
-                        self.note(DamageKind::Lost, error.to_string());
+                    self.hear();
+                    let end = packet.position().try_into().ok().map(|position: u64| position + packet.size() as u64);
+                    self.packets = (self.packets.0 + 1, end);
+                    if packet.is_corrupt() {
+                        self.note(DamageKind::Corrupt, "a packet is cut or damaged".into());
+                    }
+                    match self.decoder.send_packet(&packet) {
+                        Ok(()) => self.hear(),
+                        Err(error) => self.lose(error)?,
                     }
                     return Ok(());
                 }
-                Err(ffmpeg::Error::Exit) => return Err(DecodeError::Interrupted { name: self.name.clone() }),
+                Err(_) if self.options.interrupt.load(Ordering::Relaxed) => {
+                    return Err(DecodeError::Interrupted { name: self.name.clone() });
+                }
                 Err(error) => {
                     errors += 1;
-                    if error != ffmpeg::Error::Eof {
-                        self.note(DamageKind::Lost, error.to_string());
+                    let is_silent = self.source.0.is_stream() && self.options.patience.has_run_out();
+                    let is_broken = matches!(self.source.0, Source::Url(_)) && error != ffmpeg::Error::Eof;
+                    if is_silent || is_broken {
+                        let reason = if is_silent { self.options.patience.reason() } else { error.to_string() };
+                        self.lost = Some(reason);
+                        self.options.patience.lose();
+                    } else if error != ffmpeg::Error::Eof {
+                        self.lose(error)?;
                     }
-                    if error == ffmpeg::Error::Eof || errors >= READ_ERRORS {
+                    self.hear();
+                    if self.lost.is_some() || error == ffmpeg::Error::Eof || errors >= READ_ERRORS {
                         // After this the decoder only gives what it holds.
                         if let Err(error) = self.decoder.send_eof() {
-                            self.note(DamageKind::Lost, error.to_string());
+                            self.lose(error)?;
                             self.ended = true;
                         }
                         return Ok(());
                     }
                 }
             }
+        }
+    }
+
+    /// Notes that something could not be decoded.
+    fn lose(&mut self, error: ffmpeg::Error) -> Result<(), DecodeError> {
+        if error == (ffmpeg::Error::Other { errno: ffmpeg::error::ENOMEM }) {
+            return Err(DecodeError::OutOfMemory { name: self.name.clone() });
+        }
+        let message = reports::take().map_or_else(|| error.to_string(), |report| report.message);
+        self.note(DamageKind::Lost, message);
+        Ok(())
+    }
+
+    /// Notes what FFmpeg has logged since the last time.
+    fn hear(&mut self) {
+        if let Some(report) = reports::take() {
+            let kind = DamageKind::Reported;
+            self.note_several(kind, report.count, report.message);
         }
     }
 
@@ -430,14 +628,21 @@ impl Decoder {
 
     /// Places damage at the frame that is decoded next; repeated damage of one kind at one place is counted.
     fn note(&mut self, kind: DamageKind, message: String) {
+        self.note_several(kind, 1, message);
+    }
+
+    fn note_several(&mut self, kind: DamageKind, count: usize, message: String) {
+        if let Some(proof) = &mut self.proof {
+            proof.fail();
+        }
         // What comes ahead of the first moment wanted is not the person's concern.
         if self.is_before_the_range {
             return;
         }
         let frame = self.decoded;
         match self.damage.last_mut() {
-            Some(last) if last.frame == frame && last.kind == kind => last.count += 1,
-            _ => self.damage.push(Damage { frame, kind, count: 1, message }),
+            Some(last) if last.frame == frame && last.kind == kind => last.count += count,
+            _ => self.damage.push(Damage { frame, kind, count, message }),
         }
     }
 }
@@ -546,9 +751,7 @@ impl Clock {
         };
         let duration = if duration > 0 { duration as f64 } else { self.usual_duration };
         self.last_duration_s = duration * f64::from(self.time_base);
-        // One division, so that the result is the double nearest to the exact fraction.
-        let (numerator, denominator) = (self.time_base.numerator(), self.time_base.denominator());
-        let container_s = (pts as f64 * f64::from(numerator)) / f64::from(denominator);
+        let container_s = seconds(pts, [self.time_base.numerator(), self.time_base.denominator()]);
         let mut ran_backwards = false;
         if let Some((previous_pts, previous_s)) = self.previous {
             ran_backwards = container_s + self.offset_s <= previous_s;
@@ -569,9 +772,15 @@ impl Clock {
     fn raw_end_s(&self) -> Option<f64> {
         self.previous.map(|(_, time_s)| time_s - self.offset_s + self.last_duration_s)
     }
+}
 
-    /// More than one unit of difference is more than rounding explains.
-    fn is_variable(&self) -> bool {
-        self.distances.is_some_and(|(shortest, longest)| longest - shortest > 1)
-    }
+/// A time stamp in seconds.
+pub(super) fn seconds(pts: i64, time_base: [i32; 2]) -> f64 {
+    // One division, so that the result is the double nearest to the exact fraction.
+    (pts as f64 * f64::from(time_base[0])) / f64::from(time_base[1])
+}
+
+/// Whether frames lie at different distances: more than one unit of difference is more than rounding explains.
+fn is_variable(distances: Option<(i64, i64)>) -> bool {
+    distances.is_some_and(|(shortest, longest)| longest - shortest > 1)
 }

@@ -1,23 +1,35 @@
 //! Which face is whose, from frame to frame: where to look, association, what to say where nothing is seen.
 //!
-//! The whole picture is searched only at the start, after a loss, and about once a second; otherwise a window about the
-//! place where the face is expected, upright first, then turned. Where the detector is blind, the face's last appearance is
-//! looked for by correlation. A new face is believed when it scores high or is seen again; its first frames, held back
-//! until then, are not lost.
+//! The whole picture is searched by the detector only at the start, after a loss, and about once a second. Where a face is
+//! expected, the refinement network looks in every frame, and corrects the place; where it sees none, the detector is asked in
+//! a window there, upright and turned; where that is blind too, the face's last appearance is looked for by correlation. A
+//! new face is believed when detector and network are sure of it or it is seen again.
+//!
+//! Frames wait for a moment ([`LOOK_AHEAD_S`]), so that a face just found is followed back to where it came from, gaps are
+//! bridged from both sides, and boxes are smoothed without lag. A cut ends every track but those whose signer is seen in the
+//! new shot.
 
-mod appearance;
+mod correlate;
+mod cut;
+mod descriptor;
+mod following;
+mod held;
 mod motion;
-
-use std::collections::VecDeque;
+mod refine;
 
 use serde::{Deserialize, Serialize};
 
 use super::crop::Region;
 use super::detect::{Detection, FaceDetector, SearchWindow};
-use super::frame::{Frame, Plane, Sighting};
-use crate::timeline::{BoundingBox, BoxSource, Status};
-use appearance::Appearance;
-use motion::Motion;
+use super::frame::{Frame, Sighting};
+use crate::model::refiner::FaceRefiner;
+use crate::timeline::BoundingBox;
+use cut::Cuts;
+use following::{HITS, SEEN, State, Track, is_near};
+use held::{Held, LOOK_AHEAD_S, Look, LookAhead};
+use refine::refine;
+
+pub use descriptor::{Descriptor, SAME_PERSON};
 
 /// What can be set.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -27,222 +39,312 @@ pub struct TrackSettings {
     pub min_face: f32,
     /// Most faces followed at a time.
     pub max_faces: usize,
+    /// Whether frames wait for later ones.
+    pub latency: Latency,
+}
+
+/// Whether frames wait for later ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum Latency {
+    /// Frames wait 0.4 s: boxes are smoothed forward and backward, gaps are bridged from both sides.
+    Normal,
+    /// No frame waits; boxes are smoothed forward only.
+    Low,
 }
 
 impl Default for TrackSettings {
     fn default() -> Self {
-        Self { min_face: 0.1, max_faces: 8 }
+        Self { min_face: 0.1, max_faces: 8, latency: Latency::Normal }
     }
 }
 
 /// Time between searches of the whole picture while every known face is in view, seconds.
 const SEARCH_EVERY_S: f64 = 1.0;
-/// For so long after the start or a loss every frame is searched, then only one in [`SEARCH_LOST_EVERY_S`].
+/// For so long after the start or a loss every frame is searched, seconds.
 const SEARCH_EAGERLY_S: f64 = 1.0;
-/// Time between searches of the whole picture while a face is missed, seconds.
-const SEARCH_LOST_EVERY_S: f64 = 0.2;
+/// Time between searches of the whole picture while a face is missed, seconds: from how long after the loss, how often.
+const SEARCH_MISSING: [(f64, f64); 3] = [(10.0, 1.0), (3.0, 0.5), (0.0, 0.2)];
 /// Score from which a new face is believed at once (SeetaFace's own default threshold is 3.85).
 const SURE: f32 = 5.0;
 /// Score a new face needs to be considered at all.
 const LIKELY: f32 = 2.0;
-/// Hits after which a likely face is believed.
-const HITS: u32 = 3;
-/// Most frames held back while a likely face waits to be believed.
-const HELD: usize = 4;
-/// Score that is enough where a face is expected.
-const EXPECTED: f32 = 1.0;
-/// Correlation from which the same content is seen. Tuned on the 19 real clips: on frames in which YuNet sees the face
-/// and SeetaFace does not, most are above; empty background is below 0.5.
-const SAME: f32 = 0.7;
-/// Correlation from which something of the face is still there.
-const PARTLY: f32 = 0.45;
-/// A face not detected for so long is lost even if the content seems the same, seconds: correlation drifts.
-const TRACKED_AT_MOST_S: f64 = 2.0;
+/// A new face of which the network is less sure than this is none, whatever the detector says.
+const DENIED: f32 = 0.2;
+/// Turns of the whole picture searched where no face is in view and the upright one shows none, degrees.
+const WHOLE_TURNS: [f32; 2] = [30.0, -30.0];
 /// Overlap from which two boxes are of one face.
 const SAME_FACE: f32 = 0.3;
+/// Overlap from which two faces cannot both be there.
+const SAME_PLACE: f32 = 0.5;
+/// Similarity that is enough for the one signer known to be the one who appears, or for one seen nearby a moment ago.
+const LIKELY_PERSON: f32 = 0.25;
+/// The same where a signer is seen about where he was lost a moment ago.
+const PERSON_NEARBY: f32 = 0.0;
+/// A moment, seconds.
+const MOMENT_S: f64 = 1.0;
+/// Signers out of view who are remembered; with more, the one longest lost is forgotten.
+const REMEMBERED: usize = 8;
 /// Ids from here up are of faces that are not believed yet; they never leave the tracker.
 const PROVISIONAL: u32 = 1 << 31;
-/// In-plane turns tried where the upright window shows nothing, degrees.
-const TURNS: [f32; 4] = [20.0, -20.0, 40.0, -40.0];
 
 /// Follows faces through a video.
 pub struct FaceTracker {
-    detector: Box<dyn FaceDetector>,
+    eyes: Eyes,
     settings: TrackSettings,
     tracks: Vec<Track>,
     next_id: u32,
     next_provisional: u32,
     searched_s: f64,
+    turn: usize,
     /// Since when a known face has been missing, or none has been known.
     missing_since_s: Option<f64>,
     previous_s: Option<f64>,
-    size: (usize, usize),
-    held: VecDeque<(Frame, Vec<Sighting>)>,
+    cuts: Cuts,
+    ahead: LookAhead,
 }
 
-struct Track {
-    /// At least [`PROVISIONAL`] while the face is not believed yet.
-    id: u32,
-    motion: Motion,
-    appearance: Appearance,
-    roll_degrees: f32,
-    detected_s: f64,
-    hits: u32,
-    state: State,
-    /// Which of [`TURNS`] are tried next.
-    turn: usize,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    Seen,
-    Lost,
-    OutOfFrame,
+/// What looks at pictures.
+struct Eyes {
+    detector: Box<dyn FaceDetector>,
+    refiner: Option<FaceRefiner>,
 }
 
 impl FaceTracker {
-    /// With a detector and settings.
+    /// With a detector, settings and the built-in refinement network.
     pub fn new(detector: Box<dyn FaceDetector>, settings: TrackSettings) -> Self {
+        // A test reads the built-in network; without it faces are followed by detector and correlation.
+        Self::with_refiner(detector, FaceRefiner::built_in().ok(), settings)
+    }
+
+    /// With another refinement network, or none.
+    pub fn with_refiner(
+        detector: Box<dyn FaceDetector>,
+        refiner: Option<FaceRefiner>,
+        settings: TrackSettings,
+    ) -> Self {
+        let ahead = LookAhead::new(settings.latency == Latency::Normal);
         Self {
-            detector,
+            eyes: Eyes { detector, refiner },
             settings,
             tracks: Vec::new(),
             next_id: 1,
             next_provisional: PROVISIONAL,
             searched_s: f64::NEG_INFINITY,
+            turn: 0,
             missing_since_s: None,
             previous_s: None,
-            size: (0, 0),
-            held: VecDeque::new(),
+            cuts: Cuts::default(),
+            ahead,
         }
     }
 
-    /// Takes the next frame; gives the frames about which everything is known, in order, at most a few late.
+    /// Takes the next frame; gives the frames about which everything is known, in order, at most [`LOOK_AHEAD_S`] late.
     pub fn push(&mut self, frame: Frame) -> Vec<(Frame, Vec<Sighting>)> {
-        let picture = std::sync::Arc::clone(&frame.picture);
-        let luma = picture.luma();
-        let dt = self.previous_s.map_or(0.0, |previous| (frame.time_s - previous) as f32);
-        self.previous_s = Some(frame.time_s);
-        if self.size != (luma.width, luma.height) {
-            // Boxes of another picture size say nothing about this one.
-            self.tracks.iter_mut().filter(|t| t.state == State::Seen).for_each(|t| t.state = State::Lost);
-            self.size = (luma.width, luma.height);
+        let now = frame.time_s;
+        let dt = self.previous_s.replace(now).map_or(0.0, |previous| now - previous);
+        let is_cut = self.cuts.is_cut(&frame.picture.luma());
+        if is_cut {
+            self.end_shot(now);
         }
-        let mut sightings = Vec::new();
-        for track in &mut self.tracks {
-            sightings.push(track.follow(self.detector.as_mut(), &luma, frame.time_s, dt));
-        }
-        self.merge_doubles(&mut sightings);
-        if self.wants_search(frame.time_s) {
-            self.searched_s = frame.time_s;
-            self.search(&luma, frame.time_s, &mut sightings);
+        let mut looks: Vec<Look> = self.tracks.iter_mut().map(|t| t.follow(&mut self.eyes, &frame, dt)).collect();
+        self.merge_doubles(&frame, &mut looks);
+        let mut found = Vec::new();
+        if self.wants_search(now) {
+            self.searched_s = now;
+            self.search(&frame, &mut looks, &mut found);
         }
         // A likely face that is missed was none.
-        let mut kept = self.tracks.iter().map(|t| t.is_believed() || t.state == State::Seen);
-        sightings.retain(|_| kept.next().unwrap_or(false));
-        self.tracks.retain(|t| t.is_believed() || t.state == State::Seen);
-        self.held.push_back((frame, sightings));
-        self.believe();
-        self.release(HELD)
+        let mut kept = self.tracks.iter().map(|t| t.is_believed() || t.is_in_view());
+        looks.retain(|_| kept.next().unwrap_or(false));
+        self.tracks.retain(|t| t.is_believed() || t.is_in_view());
+        self.ahead.held.push_back(Held { frame, looks, is_cut });
+        found.extend(self.believe());
+        for id in found {
+            self.look_back(id);
+        }
+        for track in self.tracks.iter().filter(|t| t.state == State::Lost) {
+            self.ahead.take_back(track.id, &track.unseen().sighting);
+        }
+        self.end_tracks(now);
+        self.ahead.release(false)
     }
 
     /// Gives the frames still held.
     pub fn finish(mut self) -> Vec<(Frame, Vec<Sighting>)> {
-        self.tracks.clear();
-        self.release(0)
-    }
-
-    /// Frames no likely face waits for, and those beyond `most`.
-    fn release(&mut self, most: usize) -> Vec<(Frame, Vec<Sighting>)> {
-        let waiting = self.tracks.iter().any(|t| !t.is_believed());
-        let mut released = Vec::new();
-        while self.held.len() > if waiting { most } else { 0 } {
-            let Some((frame, mut sightings)) = self.held.pop_front() else { break };
-            sightings.retain(|s| s.track < PROVISIONAL);
-            released.push((frame, sightings));
+        for track in self.tracks.iter().filter(|t| matches!(t.state, State::Cut { .. })) {
+            self.ahead.strike_since_cut(track.id);
         }
-        released
+        self.ahead.release(true)
     }
 
-    /// Gives ids to faces that have earned them, also in the frames held back.
-    fn believe(&mut self) {
-        for index in 0..self.tracks.len() {
-            let track = &self.tracks[index];
-            if track.is_believed() || track.hits < HITS {
+    /// At a cut nothing is where it was.
+    fn end_shot(&mut self, now: f64) {
+        for track in self.tracks.iter().filter(|t| matches!(t.state, State::Cut { .. })) {
+            self.ahead.strike_since_cut(track.id);
+        }
+        self.tracks.retain(|t| t.is_believed() && !matches!(t.state, State::Cut { .. }));
+        self.tracks.iter_mut().for_each(|t| t.state = State::Cut { since_s: now });
+        self.missing_since_s = None;
+        self.searched_s = f64::NEG_INFINITY;
+    }
+
+    /// Ends the tracks of the shot before whose signer has not been seen in this one, and forgets whom there is no room for.
+    fn end_tracks(&mut self, now: f64) {
+        let patience_s = if self.settings.latency == Latency::Low { 0.0 } else { 0.7 * LOOK_AHEAD_S };
+        let ahead = &mut self.ahead;
+        self.tracks.retain(|track| match track.state {
+            State::Cut { since_s } if now - since_s >= patience_s => {
+                ahead.strike_since_cut(track.id);
+                false
+            }
+            _ => true,
+        });
+        let lost = |track: &Track| matches!(track.state, State::Lost | State::OutOfFrame);
+        while self.tracks.iter().filter(|t| lost(t)).count() > REMEMBERED {
+            let longest = self.tracks.iter().filter(|t| lost(t)).map(|t| t.seen_s).fold(f64::INFINITY, f64::min);
+            let Some(index) = self.tracks.iter().position(|t| lost(t) && t.seen_s == longest) else { break };
+            self.tracks.remove(index);
+        }
+    }
+
+    /// Gives ids to faces that have earned them, also in the frames held back; says to which.
+    fn believe(&mut self) -> Vec<u32> {
+        let mut believed = Vec::new();
+        for track in self.tracks.iter_mut().filter(|t| !t.is_believed() && t.hits >= HITS) {
+            self.ahead.rename(track.id, self.next_id);
+            track.id = self.next_id;
+            believed.push(track.id);
+            self.next_id += 1;
+        }
+        believed
+    }
+
+    /// Follows a face just found back through the frames held, as far as the network sees it there.
+    fn look_back(&mut self, id: u32) {
+        let Some(refiner) = &self.eyes.refiner else { return };
+        let Some(track) = self.tracks.iter().find(|t| t.id == id) else { return };
+        let held = &mut self.ahead.held;
+        let of = |looks: &[Look]| looks.iter().position(|look| look.sighting.track == id);
+        let seen = |held: &Held| of(&held.looks).and_then(|place| held.looks[place].measured).map(|m| m.face);
+        let Some(mut first) = held.len().checked_sub(1) else { return };
+        let Some(mut face) = seen(&held[first]) else { return };
+        while first > 0 && !held[first].is_cut {
+            if let Some(earlier) = seen(&held[first - 1]) {
+                (first, face) = (first - 1, earlier);
                 continue;
             }
-            let (id, provisional) = (self.next_id, track.id);
-            self.next_id += 1;
-            self.tracks[index].id = id;
-            let held = self.held.iter_mut().flat_map(|(_, sightings)| sightings);
-            held.filter(|s| s.track == provisional).for_each(|s| s.track = id);
+            let Held { frame, looks, .. } = &mut held[first - 1];
+            let refined = refine(refiner, &frame.picture.luma(), &face, track.roll_degrees);
+            let Some(refined) = refined.filter(|r| r.probability >= SEEN && is_near(&r.face, &face)) else { return };
+            let is_taken = |look: &Look| look.sighting.face.is_some_and(|other| other.iou(&refined.face) > SAME_FACE);
+            if looks.iter().any(|look| look.sighting.track != id && is_taken(look)) {
+                return;
+            }
+            let look = track.earlier_look(&refined);
+            match of(looks) {
+                Some(place) => looks[place] = look,
+                None => looks.push(look),
+            }
+            (first, face) = (first - 1, refined.face);
         }
     }
 
     fn wants_search(&mut self, now: f64) -> bool {
-        let believed = || self.tracks.iter().filter(|t| t.is_believed());
-        let is_missing = believed().next().is_none() || believed().any(|t| t.state != State::Seen);
+        let mut believed = self.tracks.iter().filter(|t| t.is_believed()).peekable();
+        let is_missing = believed.peek().is_none() || believed.any(|t| !t.is_in_view());
         if !is_missing {
             self.missing_since_s = None;
             return now - self.searched_s >= SEARCH_EVERY_S;
         }
-        let since = *self.missing_since_s.get_or_insert(now);
+        let missing_s = now - *self.missing_since_s.get_or_insert(now);
         // While somebody is in view, the one who is missing is looked for less eagerly.
-        let in_view = self.tracks.iter().any(|t| t.state == State::Seen);
-        let eager = now - since < SEARCH_EAGERLY_S && !in_view;
-        eager || now - self.searched_s >= SEARCH_LOST_EVERY_S
+        let in_view = self.tracks.iter().any(Track::is_in_view);
+        let every_s =
+            SEARCH_MISSING.iter().find(|(from_s, _)| missing_s >= *from_s).map_or(0.0, |(_, every_s)| *every_s);
+        missing_s < SEARCH_EAGERLY_S && !in_view || now - self.searched_s >= every_s
     }
 
-    fn search(&mut self, luma: &Plane, now: f64, sightings: &mut Vec<Sighting>) {
+    /// Searches the whole picture, upright, or turned where no face is in view and the upright one shows none.
+    fn search(&mut self, frame: &Frame, looks: &mut Vec<Look>, found: &mut Vec<u32>) {
+        let luma = frame.picture.luma();
         let shorter = luma.width.min(luma.height) as f32;
-        let window = SearchWindow::whole(luma, (self.settings.min_face * shorter).max(8.0));
-        let found = self.detector.detect(luma, &window);
-        for detection in found.into_iter().filter(|d| d.score >= LIKELY) {
-            let known =
-                self.tracks.iter().any(|t| t.state == State::Seen && same_face(&t.motion.face(), &detection.face));
-            if known {
-                continue;
-            }
-            if let Some(index) = self.lost_track_for(&detection) {
-                let track = &mut self.tracks[index];
-                track.restart(&detection, luma, now);
-                sightings[index] = track.sighting(Status::Ok, Some(detection.score), BoxSource::Detected);
-                continue;
-            }
-            if self.tracks.iter().filter(|t| t.state == State::Seen).count() < self.settings.max_faces {
-                let track = Track::new(self.next_provisional, &detection, luma, now);
-                self.next_provisional = PROVISIONAL.max(self.next_provisional.wrapping_add(1));
-                sightings.push(track.sighting(Status::Ok, Some(detection.score), BoxSource::Detected));
-                self.tracks.push(track);
-            }
+        let window = SearchWindow::whole(&luma, (self.settings.min_face * shorter).max(8.0));
+        let mut detections = self.eyes.detector.detect(&luma, &window);
+        if detections.iter().all(|d| d.score < LIKELY) && !self.tracks.iter().any(Track::is_in_view) {
+            let angle_degrees = WHOLE_TURNS[self.turn % WHOLE_TURNS.len()];
+            self.turn += 1;
+            let region = Region { angle_degrees, ..window.region };
+            detections = self.eyes.detector.detect(&luma, &SearchWindow { region, ..window });
+        }
+        for detection in detections.into_iter().filter(|d| d.score >= LIKELY) {
+            self.meet(&detection, frame, looks, found);
         }
     }
 
-    /// The lost face that `detection` is: the nearest one of like size, or the only one there ever was.
-    fn lost_track_for(&self, detection: &Detection) -> Option<usize> {
-        let lost = || self.tracks.iter().enumerate().filter(|(_, t)| t.is_believed() && t.state != State::Seen);
-        let only = self.tracks.iter().filter(|t| t.is_believed()).count() == 1;
-        let distance = |track: &Track| {
-            let (face, other) = (track.motion.face(), &detection.face);
-            let ((x, y), (u, v)) = (face.centre(), other.centre());
-            (x - u).hypot(y - v) / face.w.max(other.w) + (face.w / other.w).ln().abs()
-        };
-        let (index, track) = lost().min_by(|a, b| distance(a.1).total_cmp(&distance(b.1)))?;
-        (only || distance(track) < 2.0).then_some(index)
+    /// A face in the whole picture: one that is followed, one that was lost, or a new one.
+    fn meet(&mut self, detection: &Detection, frame: &Frame, looks: &mut Vec<Look>, found: &mut Vec<u32>) {
+        let in_view = |t: &&mut Track| t.is_in_view() && same_face(&t.motion.face(), &detection.face);
+        if let Some(known) = self.tracks.iter_mut().find(in_view) {
+            known.sure_s = frame.time_s;
+            return;
+        }
+        let luma = frame.picture.luma();
+        let refiner = self.eyes.refiner.as_ref();
+        let refined = refiner.and_then(|r| refine(r, &luma, &detection.face, detection.roll_degrees));
+        let probability = refined.map_or(1.0, |r| r.probability);
+        if probability < DENIED {
+            return;
+        }
+        let is_sure = detection.score >= SURE && probability >= SEEN;
+        let track = Track::new(self.next_provisional, detection, refined, frame, if is_sure { HITS } else { 1 });
+        if let Some(index) = self.lost_track_for(&track, frame.time_s) {
+            let id = self.tracks[index].id;
+            self.tracks[index] = track.continuing(&self.tracks[index]);
+            looks[index] = self.tracks[index].first_look(refined);
+            found.push(id);
+            return;
+        }
+        if self.tracks.iter().filter(|t| t.is_in_view()).count() < self.settings.max_faces {
+            self.next_provisional = PROVISIONAL.max(self.next_provisional.wrapping_add(1));
+            looks.push(track.first_look(refined));
+            self.tracks.push(track);
+        }
     }
 
-    /// Where two tracks have run onto one face, the older keeps it.
-    fn merge_doubles(&mut self, sightings: &mut [Sighting]) {
+    /// The lost track that the face just found continues: the one whose signer looks most like it, if enough so.
+    fn lost_track_for(&self, found: &Track, now: f64) -> Option<usize> {
+        let lost = || self.tracks.iter().enumerate().filter(|(_, t)| t.is_believed() && !t.is_in_view());
+        let is_only_one = lost().count() == 1 && !self.tracks.iter().any(Track::is_in_view);
+        let enough = |track: &Track| match track.state {
+            State::Cut { .. } => SAME_PERSON,
+            _ if is_nearby(&track.motion.face(), &found.motion.face()) && now - track.seen_s < MOMENT_S => {
+                PERSON_NEARBY
+            }
+            _ if is_only_one => LIKELY_PERSON,
+            _ => SAME_PERSON,
+        };
+        lost()
+            .map(|(index, track)| (index, track.descriptor.similarity(&found.descriptor) - enough(track)))
+            .filter(|(_, surplus)| *surplus >= 0.0)
+            .max_by(|a, b| a.1.total_cmp(&b.1))
+            .map(|(index, _)| index)
+    }
+
+    /// Where two tracks have run onto one face, it is the one's whose signer looks more like what is there.
+    fn merge_doubles(&mut self, frame: &Frame, looks: &mut [Look]) {
         for later in 1..self.tracks.len() {
             for earlier in 0..later {
-                let both = self.tracks[earlier].state == State::Seen && self.tracks[later].state == State::Seen;
+                let both = self.tracks[earlier].is_in_view() && self.tracks[later].is_in_view();
                 let (a, b) = (self.tracks[earlier].motion.face(), self.tracks[later].motion.face());
-                if both && a.iou(&b) > 0.5 {
-                    // The one the detector sees stays; of two that it sees, the older one.
-                    let detected = |index: usize| sightings[index].source == Some(BoxSource::Detected);
-                    let loser = if detected(later) && !detected(earlier) { earlier } else { later };
+                if both && a.iou(&b) > SAME_PLACE {
+                    let here = Descriptor::of(frame.picture.as_ref(), &a, self.tracks[earlier].roll_degrees);
+                    let likeness = |index: usize| self.tracks[index].descriptor.similarity(&here);
+                    let is_later = self.tracks[later].is_believed() == self.tracks[earlier].is_believed()
+                        && likeness(later) > likeness(earlier) + 0.02;
+                    let loser = if is_later { earlier } else { later };
                     self.tracks[loser].state = State::Lost;
-                    sightings[loser] = self.tracks[loser].unseen();
+                    looks[loser] = self.tracks[loser].unseen();
                 }
             }
         }
@@ -254,115 +356,9 @@ fn same_face(a: &BoundingBox, b: &BoundingBox) -> bool {
     a.iou(b) > SAME_FACE || (x - u).hypot(y - v) < 0.4 * a.w.max(b.w)
 }
 
-impl Track {
-    fn new(id: u32, detection: &Detection, luma: &Plane, now: f64) -> Self {
-        Self {
-            id,
-            motion: Motion::new(&detection.face),
-            appearance: Appearance::of(luma, &detection.face, detection.roll_degrees),
-            roll_degrees: detection.roll_degrees,
-            detected_s: now,
-            hits: if detection.score >= SURE { HITS } else { 1 },
-            state: State::Seen,
-            turn: 0,
-        }
-    }
-
-    fn restart(&mut self, detection: &Detection, luma: &Plane, now: f64) {
-        *self = Self::new(self.id, detection, luma, now);
-    }
-
-    fn is_believed(&self) -> bool {
-        self.id < PROVISIONAL
-    }
-
-    /// Looks for the face in the next frame, `dt` seconds later.
-    fn follow(&mut self, detector: &mut dyn FaceDetector, luma: &Plane, now: f64, dt: f32) -> Sighting {
-        if self.state != State::Seen {
-            return self.unseen();
-        }
-        self.motion.predict(dt);
-        let expected = self.motion.face();
-        if left_picture(&expected, luma) {
-            self.state = State::OutOfFrame;
-            return self.unseen();
-        }
-        if let Some(detection) = self.detect(detector, luma, &expected) {
-            self.motion.correct(&detection.face, dt);
-            self.roll_degrees = detection.roll_degrees;
-            self.appearance = Appearance::of(luma, &self.motion.face(), self.roll_degrees);
-            self.detected_s = now;
-            self.hits += 1;
-            return self.sighting(Status::Ok, Some(detection.score), BoxSource::Detected);
-        }
-        let found = self.appearance.find(luma, &expected);
-        if !self.is_believed() || found.correlation < PARTLY || now - self.detected_s > TRACKED_AT_MOST_S {
-            self.state = State::Lost;
-            return self.unseen();
-        }
-        if found.correlation < SAME {
-            return self.sighting(Status::Occluded, None, BoxSource::Tracked);
-        }
-        self.motion.correct(&found.face, dt);
-        // The head turns a little from frame to frame, so what is looked for next is what is seen now.
-        self.appearance = Appearance::of(luma, &self.motion.face(), self.roll_degrees);
-        self.sighting(Status::Ok, None, BoxSource::Tracked)
-    }
-
-    /// Upright or as last turned first; where that shows nothing, two of the other turns in this frame.
-    fn detect(&mut self, detector: &mut dyn FaceDetector, luma: &Plane, expected: &BoundingBox) -> Option<Detection> {
-        let mut turns = vec![self.roll_degrees];
-        if self.roll_degrees != 0.0 {
-            turns.push(0.0);
-        }
-        if self.is_believed() {
-            turns.extend((0..2).map(|step| TURNS[(self.turn + step) % TURNS.len()]));
-        }
-        for (attempt, angle) in turns.into_iter().enumerate() {
-            let (x, y) = expected.centre();
-            let side = 2.0 * expected.w;
-            let window = SearchWindow {
-                region: Region { x, y, width: side, height: side, angle_degrees: angle },
-                smallest: 0.7 * expected.w,
-                largest: 1.5 * expected.w,
-            };
-            let found = detector.detect(luma, &window);
-            let near = found
-                .into_iter()
-                .filter(|d| d.score >= EXPECTED && same_face(&d.face, expected))
-                .max_by(|a, b| (a.score * a.face.iou(expected)).total_cmp(&(b.score * b.face.iou(expected))));
-            if near.is_some() {
-                if attempt == 0 {
-                    self.turn = 0;
-                }
-                return near;
-            }
-        }
-        self.turn += 2;
-        None
-    }
-
-    fn sighting(&self, status: Status, score: Option<f32>, source: BoxSource) -> Sighting {
-        Sighting {
-            track: self.id,
-            status,
-            face: Some(self.motion.face()),
-            face_score: score,
-            source: Some(source),
-            roll_degrees: self.roll_degrees,
-        }
-    }
-
-    fn unseen(&self) -> Sighting {
-        let status = if self.state == State::OutOfFrame { Status::OutOfFrame } else { Status::NoFace };
-        Sighting { track: self.id, status, face: None, face_score: None, source: None, roll_degrees: 0.0 }
-    }
-}
-
-/// Whether less than half of the box is inside the picture.
-fn left_picture(face: &BoundingBox, luma: &Plane) -> bool {
-    let inside = |from: f32, length: f32, size: usize| ((from + length).min(size as f32) - from.max(0.0)).max(0.0);
-    inside(face.x, face.w, luma.width) * inside(face.y, face.h, luma.height) < 0.5 * face.w * face.h
+fn is_nearby(a: &BoundingBox, b: &BoundingBox) -> bool {
+    let ((x, y), (u, v)) = (a.centre(), b.centre());
+    (x - u).hypot(y - v) / a.w.max(b.w) + (a.w / b.w).ln().abs() < 1.5
 }
 
 #[cfg(test)]

@@ -1,10 +1,12 @@
 //! FER2013 pictures (Goodfellow et al. 2013) with FER+ votes (Barsoum et al. 2016), as strips of 48x48 cells with
 //! `fer2013_labels.csv`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::Deserialize;
 
+use super::{ImportError, Imported, open_csv};
+use crate::model::class_order::{Meaning, meaning};
 use crate::timeline::{Expression, Probabilities};
 use crate::train::manifest::{Row, Split};
 
@@ -19,6 +21,8 @@ struct Labels {
     dup_group: i64,
     dup_crosses_split: u8,
     fer_class: String,
+    #[serde(default)]
+    fer_label_status: u8,
     fp_neutral: u32,
     fp_happiness: u32,
     fp_surprise: u32,
@@ -32,37 +36,61 @@ struct Labels {
     fp_not_a_face: u32,
 }
 
+/// `fer_label_status` of indistinguishable copies with different labels, of which nobody knows which has which.
+const CONTRADICTORY: u8 = 2;
+
 /// Whose labels a manifest takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Labelling {
-    /// The crowd's votes of FER+: soft labels, and a label where one class has more than half of all votes.
-    Ferplus,
-    /// The original single label of FER2013.
+    /// The crowd's votes of FER+: soft labels, and a label where one class has more than half of all votes
+    #[value(alias = "ferplus")]
+    Votes,
+    /// The original single label of FER2013
     Fer2013,
 }
 
-/// Why the data set cannot be imported.
-#[derive(Debug, thiserror::Error)]
-#[allow(missing_docs)]
-pub enum ImportError {
-    #[error("{}: {source}", path.display())]
-    Csv { path: PathBuf, source: csv::Error },
-    #[error("{}, line {line}: {reason}", path.display())]
-    Row { path: PathBuf, line: usize, reason: String },
+/// Why rows were left out.
+const OUTSIDE: &str = "in which the seven classes have no majority of the votes";
+const LEAKING: &str = "for training with an identical picture in another split";
+const CONTRADICTED: &str = "whose identical copies have other labels";
+
+/// Votes of FER+.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Votes {
+    /// For the seven classes, in canonical order.
+    pub seven: [u32; Expression::COUNT],
+    /// For contempt, unknown and not a face.
+    pub others: u32,
 }
 
-/// What the import left out, for the person.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct LeftOut {
-    /// Rows in which contempt, unknown and not-a-face have at least half of the votes.
-    pub outside_the_classes: usize,
-    /// Training rows of which an identical picture is in another split.
-    pub leaking_duplicates: usize,
+impl Votes {
+    /// Shares of the seven classes among their votes, and the class with more than half of *all* votes; `None` where the
+    /// seven have no more than half of all votes.
+    fn shares(self) -> Option<(Probabilities, Option<Expression>)> {
+        let seven: u32 = self.seven.iter().sum();
+        let all = seven + self.others;
+        if 2 * seven <= all {
+            return None;
+        }
+        let label = Expression::ALL.into_iter().find(|e| 2 * self.seven[e.index()] > all);
+        Some((self.seven.map(|v| v as f32 / seven as f32), label))
+    }
+
+    /// Puts the votes into `row`; whether it is to be kept.
+    pub fn put(self, row: &mut Row, imported: &mut Imported) -> bool {
+        let Some((shares, label)) = self.shares() else {
+            imported.leave_out(OUTSIDE);
+            return false;
+        };
+        row.set_soft(shares);
+        row.label = label;
+        true
+    }
 }
 
 impl Labels {
-    fn votes(&self) -> [u32; Expression::COUNT] {
-        [
+    fn votes(&self) -> Votes {
+        let seven = [
             self.fp_neutral,
             self.fp_happiness,
             self.fp_sadness,
@@ -70,33 +98,8 @@ impl Labels {
             self.fp_fear,
             self.fp_disgust,
             self.fp_anger,
-        ]
-    }
-
-    /// Shares of the seven classes among their votes, and the class with more than half of *all* votes; `None` where the
-    /// seven have no more than half of all votes.
-    fn ferplus(&self) -> Option<(Probabilities, Option<Expression>)> {
-        let votes = self.votes();
-        let seven: u32 = votes.iter().sum();
-        let all = seven + self.fp_contempt + self.fp_unknown + self.fp_not_a_face;
-        if 2 * seven <= all {
-            return None;
-        }
-        let label = Expression::ALL.into_iter().find(|e| 2 * votes[e.index()] > all);
-        Some((votes.map(|v| v as f32 / seven as f32), label))
-    }
-
-    fn fer2013(&self) -> Option<Expression> {
-        Some(match self.fer_class.as_str() {
-            "angry" => Expression::Anger,
-            "disgust" => Expression::Disgust,
-            "fear" => Expression::Fear,
-            "happy" => Expression::Happiness,
-            "sad" => Expression::Sadness,
-            "surprise" => Expression::Surprise,
-            "neutral" => Expression::Neutral,
-            _ => return None,
-        })
+        ];
+        Votes { seven, others: self.fp_contempt + self.fp_unknown + self.fp_not_a_face }
     }
 }
 
@@ -107,14 +110,13 @@ impl Labels {
 ///
 /// # Errors
 /// If the file is missing or a row is not as described in the data set's table.
-pub fn import(folder: &Path, labelling: Labelling) -> Result<(Vec<Row>, LeftOut), ImportError> {
+pub fn import(folder: &Path, labelling: Labelling) -> Result<Imported, ImportError> {
     let path = folder.join("fer2013_labels.csv");
-    let csv_error = |source| ImportError::Csv { path: path.clone(), source };
-    let mut reader = csv::Reader::from_path(&path).map_err(csv_error)?;
-    let (mut rows, mut left_out) = (Vec::new(), LeftOut::default());
+    let mut reader = open_csv(&path, &["split", "pos", "dup_group", "dup_crosses_split", "fer_class", "fp_neutral"])?;
+    let mut imported = Imported::default();
     for (index, labels) in reader.deserialize::<Labels>().enumerate() {
-        let labels = labels.map_err(csv_error)?;
-        let fault = |reason: String| ImportError::Row { path: path.clone(), line: index + 2, reason };
+        let labels = labels.map_err(|source| ImportError::Csv { path: path.clone(), source })?;
+        let fault = |reason: String| ImportError::Row { path: path.clone(), line: index as u64 + 2, reason };
         let (split, strip, cell) = match labels.split.as_str() {
             "Training" if labels.pos < CELLS_IN_TRAINING_A => (Split::Train, "training_a.png", labels.pos),
             "Training" => (Split::Train, "training_b.png", labels.pos - CELLS_IN_TRAINING_A),
@@ -123,7 +125,7 @@ pub fn import(folder: &Path, labelling: Labelling) -> Result<(Vec<Row>, LeftOut)
             other => return Err(fault(format!("unknown split '{other}'"))),
         };
         if split == Split::Train && labels.dup_crosses_split == 1 {
-            left_out.leaking_duplicates += 1;
+            imported.leave_out(LEAKING);
             continue;
         }
         let mut row = Row {
@@ -132,20 +134,59 @@ pub fn import(folder: &Path, labelling: Labelling) -> Result<(Vec<Row>, LeftOut)
             ..Row::new(folder.join(strip), split)
         };
         match labelling {
-            Labelling::Fer2013 => {
-                let label = labels.fer2013();
-                row.label = Some(label.ok_or_else(|| fault(format!("unknown class '{}'", labels.fer_class)))?);
+            Labelling::Fer2013 if labels.fer_label_status == CONTRADICTORY => {
+                imported.leave_out(CONTRADICTED);
+                continue;
             }
-            Labelling::Ferplus => {
-                let Some((shares, label)) = labels.ferplus() else {
-                    left_out.outside_the_classes += 1;
-                    continue;
-                };
-                row.set_soft(shares);
-                row.label = label;
-            }
+            Labelling::Fer2013 => match meaning(&labels.fer_class) {
+                Some(Meaning::Seven(label)) => row.label = Some(label),
+                _ => return Err(fault(format!("unknown class '{}'", labels.fer_class))),
+            },
+            Labelling::Votes if !labels.votes().put(&mut row, &mut imported) => continue,
+            Labelling::Votes => {}
         }
-        rows.push(row);
+        imported.rows.push(row);
     }
-    Ok((rows, left_out))
+    Ok(imported)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_majority_of_all_votes_is_a_label_and_less_is_only_a_share() {
+        let votes = |seven, others| Votes { seven, others }.shares();
+        let (shares, label) = votes([6, 2, 0, 0, 0, 0, 0], 2).unwrap();
+        assert_eq!((shares[0], label), (0.75, Some(Expression::Neutral)));
+        assert_eq!(votes([5, 3, 0, 0, 0, 0, 0], 2).unwrap().1, None);
+        assert!(votes([3, 2, 0, 0, 0, 0, 0], 5).is_none());
+    }
+
+    fn import_rows(rows: &str, labelling: Labelling) -> Result<Imported, ImportError> {
+        let folder = tempfile::tempdir().unwrap();
+        let header = "split,pos,dup_group,dup_crosses_split,fer_class,fer_label_status,fp_neutral,fp_happiness,\
+                      fp_surprise,fp_sadness,fp_anger,fp_disgust,fp_fear,fp_contempt,fp_unknown,fp_NF\n";
+        std::fs::write(folder.path().join("fer2013_labels.csv"), format!("{header}{rows}")).unwrap();
+        import(folder.path(), labelling)
+    }
+
+    #[test]
+    fn copies_that_leak_or_contradict_are_left_out() {
+        let rows = "Training,0,-1,0,angry,0,0,0,0,0,10,0,0,0,0,0\n\
+                    Training,1,7,1,sad,1,0,0,0,10,0,0,0,0,0,0\n\
+                    Training,14280,8,0,happy,2,0,10,0,0,0,0,0,0,0,0\n";
+        let fer2013 = import_rows(rows, Labelling::Fer2013).unwrap();
+        assert_eq!(fer2013.rows.len(), 1);
+        assert_eq!(fer2013.rows[0].label, Some(Expression::Anger));
+        assert_eq!(fer2013.left_out, [(1, LEAKING), (1, CONTRADICTED)]);
+        let votes = import_rows(rows, Labelling::Votes).unwrap();
+        assert_eq!((votes.rows[1].cell, votes.rows[1].label), (Some(1), Some(Expression::Happiness)));
+    }
+
+    #[test]
+    fn an_unknown_class_is_named_by_line() {
+        let error = import_rows("Training,0,-1,0,joy,0,0,0,0,0,10,0,0,0,0,0\n", Labelling::Fer2013).unwrap_err();
+        assert!(error.to_string().contains("line 2: unknown class 'joy'"), "{error}");
+    }
 }

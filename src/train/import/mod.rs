@@ -1,3 +1,67 @@
-//! From published data sets to manifests, one file a data set.
+//! Published data sets to manifests.
 
+pub mod affectnet;
+pub mod class_folders;
+pub mod feph;
 pub mod fer2013;
+pub mod fer2013_csv;
+mod npy;
+mod pictures;
+
+use std::path::PathBuf;
+
+use super::manifest::Row;
+
+/// A data set as rows, and what was left out of it on purpose.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Imported {
+    /// The rows, paths absolute.
+    pub rows: Vec<Row>,
+    /// How many were left out, and why.
+    pub left_out: Vec<(usize, &'static str)>,
+}
+
+impl Imported {
+    /// Notes that one more was left out.
+    fn leave_out(&mut self, why: &'static str) {
+        match self.left_out.iter_mut().find(|(_, known)| *known == why) {
+            Some((count, _)) => *count += 1,
+            None => self.left_out.push((1, why)),
+        }
+    }
+}
+
+/// Why a data set cannot be imported.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum ImportError {
+    #[error("{}: {source}", path.display())]
+    Unreadable { path: PathBuf, source: std::io::Error },
+    #[error("{}: {source}", path.display())]
+    Csv { path: PathBuf, source: csv::Error },
+    #[error("{}: there is no column '{column}'; the columns are: {found}", path.display())]
+    Column { path: PathBuf, column: &'static str, found: String },
+    #[error("{}, line {line}: {reason}", path.display())]
+    Row { path: PathBuf, line: u64, reason: String },
+    #[error("{}: {reason}", path.display())]
+    File { path: PathBuf, reason: String },
+    #[error("{}: no images found; expected {expected}", path.display())]
+    Nothing { path: PathBuf, expected: &'static str },
+    #[error("{}: cannot be written: {source}", path.display())]
+    Write { path: PathBuf, source: std::io::Error },
+}
+
+/// Opens a CSV file that must have `columns`.
+fn open_csv(path: &std::path::Path, columns: &[&'static str]) -> Result<csv::Reader<std::fs::File>, ImportError> {
+    let csv_error = |source| ImportError::Csv { path: path.into(), source };
+    let mut reader = csv::Reader::from_path(path).map_err(csv_error)?;
+    let headers = reader.headers().map_err(csv_error)?;
+    match columns.iter().find(|column| !headers.iter().any(|header| header.trim_start_matches('\u{feff}') == **column))
+    {
+        Some(column) => {
+            let found: Vec<&str> = headers.iter().take(20).collect();
+            Err(ImportError::Column { path: path.into(), column, found: found.join(", ") })
+        }
+        None => Ok(reader),
+    }
+}

@@ -11,7 +11,7 @@ const REACH: usize = 8;
 
 /// What a face looked like when it was last seen.
 #[derive(Debug, Clone)]
-pub(super) struct Appearance {
+pub(super) struct Patch {
     /// Values less their mean, scaled to unit length.
     values: Vec<f32>,
     roll_degrees: f32,
@@ -26,7 +26,7 @@ pub(super) struct Match {
     pub(super) correlation: f32,
 }
 
-impl Appearance {
+impl Patch {
     /// Of the face in `face`.
     pub(super) fn of(luma: &Plane, face: &BoundingBox, roll_degrees: f32) -> Self {
         let (x, y) = face.centre();
@@ -115,7 +115,7 @@ mod tests {
         let (before, after) = (texture(160, 120, 0.0), texture(160, 120, 5.5));
         let plane = |samples| Plane { samples, stride: 160, width: 160, height: 120 };
         let face = BoundingBox { x: 50.0, y: 40.0, w: 48.0, h: 48.0 };
-        let found = Appearance::of(&plane(&before), &face, 0.0).find(&plane(&after), &face);
+        let found = Patch::of(&plane(&before), &face, 0.0).find(&plane(&after), &face);
         assert!(found.correlation > 0.97, "{}", found.correlation);
         assert!((found.face.x - 55.5).abs() < 0.7 && (found.face.y - 40.0).abs() < 0.7, "{:?}", found.face);
     }
@@ -125,6 +125,6 @@ mod tests {
         let (before, flat) = (texture(100, 100, 0.0), vec![77u8; 10_000]);
         let plane = |samples| Plane { samples, stride: 100, width: 100, height: 100 };
         let face = BoundingBox { x: 30.0, y: 30.0, w: 40.0, h: 40.0 };
-        assert_eq!(Appearance::of(&plane(&before), &face, 0.0).find(&plane(&flat), &face).correlation, 0.0);
+        assert_eq!(Patch::of(&plane(&before), &face, 0.0).find(&plane(&flat), &face).correlation, 0.0);
     }
 }

@@ -1,0 +1,45 @@
+//! The program's allocator: mimalloc, and an orderly end where there is no memory left.
+#![allow(unsafe_code)] // An allocator is unsafe by its nature.
+
+use std::alloc::{GlobalAlloc, Layout};
+
+use mimalloc::MiMalloc;
+
+/// For many small buffers from many threads. Out of memory, it ends the program with exit code 7 (a limit was reached)
+/// instead of aborting it.
+pub struct Allocator;
+
+// SAFETY: every call is handed on to mimalloc as it is.
+unsafe impl GlobalAlloc for Allocator {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        or_end(unsafe { MiMalloc.alloc(layout) })
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        unsafe { MiMalloc.dealloc(pointer, layout) };
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        or_end(unsafe { MiMalloc.alloc_zeroed(layout) })
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        or_end(unsafe { MiMalloc.realloc(pointer, layout, size) })
+    }
+}
+
+#[inline]
+fn or_end(pointer: *mut u8) -> *mut u8 {
+    if pointer.is_null() {
+        end();
+    }
+    pointer
+}
+
+#[cold]
+fn end() -> ! {
+    // Nothing here may allocate.
+    let line = b"annotate: the memory does not suffice (see --max-memory)\n";
+    let _ = rustix::io::write(rustix::stdio::stderr(), line);
+    std::process::exit(7)
+}

@@ -1,0 +1,92 @@
+//! What FFmpeg writes into its log: of much of the damage it meets, it tells there and nowhere else.
+#![allow(unsafe_code)] // A callback from C, with C's variadic arguments.
+
+use std::cell::RefCell;
+use std::ffi::{CStr, c_char, c_int, c_void};
+use std::mem::transmute;
+use std::sync::Once;
+
+use ffmpeg_next as ffmpeg;
+use ffmpeg_next::ffi;
+
+/// Errors logged since they were last taken.
+#[derive(Debug)]
+pub(super) struct Report {
+    pub(super) count: usize,
+    /// The first of them.
+    pub(super) message: String,
+}
+
+thread_local! {
+    // With one decoding thread, FFmpeg logs in the thread that calls it, so that videos decoded side by side do not hear
+    // of each other's damage.
+    static HEARD: RefCell<Option<Report>> = const { RefCell::new(None) };
+}
+
+/// More of a message is not kept.
+const LONGEST_MESSAGE: usize = 200;
+
+/// Listens from now on, in place of FFmpeg's own log on standard error.
+pub(super) fn listen() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        // Also makes FFmpeg's error codes speak.
+        if let Err(error) = ffmpeg::init() {
+            tracing::warn!("FFmpeg: {error}");
+        }
+        let hear: unsafe extern "C" fn(*mut c_void, c_int, *const c_char, *mut c_void) = hear;
+        // SAFETY: the last argument, a `va_list`, is a pointer by the calling conventions of x86-64 and AArch64; the binding
+        // calls its target by a name that differs between them.
+        unsafe { ffi::av_log_set_callback(Some(transmute::<*const (), _>(hear as *const ()))) };
+    });
+}
+
+/// The errors logged in this thread since the last call.
+pub(super) fn take() -> Option<Report> {
+    HEARD.with(|heard| heard.take())
+}
+
+unsafe extern "C" fn hear(context: *mut c_void, level: c_int, format: *const c_char, arguments: *mut c_void) {
+    if level > ffi::AV_LOG_ERROR as c_int || !unsafe { concerns_pictures(context) } {
+        return;
+    }
+    let mut line = [0; LONGEST_MESSAGE];
+    let mut with_prefix = 0;
+    type FormatLine =
+        unsafe extern "C" fn(*mut c_void, c_int, *const c_char, *mut c_void, *mut c_char, c_int, *mut c_int) -> c_int;
+    // SAFETY: as in `listen`; the line is written into a buffer of the length given, with a zero at its end.
+    let message = unsafe {
+        let format_line = transmute::<*const (), FormatLine>(ffi::av_log_format_line2 as *const ());
+        let length = LONGEST_MESSAGE as c_int;
+        format_line(std::ptr::null_mut(), level, format, arguments, line.as_mut_ptr(), length, &mut with_prefix);
+        CStr::from_ptr(line.as_ptr()).to_string_lossy()
+    };
+    // The text of a file may be in it.
+    let message: String = message.trim().chars().map(|c| if c.is_control() { '?' } else { c }).collect();
+    // A thread that ends while it logs has nobody to tell.
+    let _ = HEARD.try_with(|heard| {
+        let mut heard = heard.borrow_mut();
+        match &mut *heard {
+            Some(report) => report.count += 1,
+            None => *heard = Some(Report { count: 1, message }),
+        }
+    });
+}
+
+/// Whether a message may be about the video: sound and encoders have their own.
+///
+/// # Safety
+/// `context` is null or what FFmpeg gives its log callback: an object whose first field is its class.
+unsafe fn concerns_pictures(context: *mut c_void) -> bool {
+    // SAFETY: as above; an object of the class `AVCodecContext` is one.
+    unsafe {
+        let Some(class) = context.cast::<*const ffi::AVClass>().as_ref().and_then(|class| class.as_ref()) else {
+            return true;
+        };
+        if class.class_name.is_null() || CStr::from_ptr(class.class_name) != c"AVCodecContext" {
+            return true;
+        }
+        let codec = &*context.cast::<ffi::AVCodecContext>();
+        codec.codec_type == ffi::AVMediaType::AVMEDIA_TYPE_VIDEO && ffi::av_codec_is_encoder(codec.codec) == 0
+    }
+}

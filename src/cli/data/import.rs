@@ -1,0 +1,95 @@
+//! `annotate data import FORMAT SOURCE -o MANIFEST`.
+
+use std::path::PathBuf;
+
+use super::{pictures_of, save};
+use crate::cli::Failure;
+use crate::cli::apply::{self, Reviewed};
+use crate::model::class_order::ClassOrder;
+use crate::model::registry;
+use crate::train::import::feph::{MultiLabel, NoneLabel};
+use crate::train::import::fer2013::Labelling;
+use crate::train::import::{ImportError, Imported, affectnet, class_folders, feph, fer2013, fer2013_csv};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// The data set's format
+    #[arg(value_enum)]
+    format: DataSet,
+    /// The folder that holds it; for corrections, the file that the review page saved
+    source: PathBuf,
+    /// The manifest to write
+    #[arg(long, short, visible_alias = "output", value_name = "MANIFEST.csv")]
+    out: PathBuf,
+    /// FER2013: whose labels to take
+    #[arg(long, value_enum, default_value = "votes")]
+    labels: Labelling,
+    /// FePh: frames with several expressions
+    #[arg(long, value_enum, default_value = "drop")]
+    multi_label: MultiLabel,
+    /// FePh: frames labelled 'none'
+    #[arg(long, value_enum, default_value = "drop")]
+    none_label: NoneLabel,
+    /// Class folders: what numbers as names of folders mean
+    #[arg(long, value_enum, value_name = "ORDER")]
+    classes: Option<ClassOrder>,
+    /// Corrections: the annotation that was reviewed
+    #[arg(long, value_name = "LABELS.json", required_if_eq("format", "corrections"))]
+    annotation: Option<PathBuf>,
+    /// Corrections: the video, where it is not where it was annotated
+    #[arg(long, value_name = "FILE")]
+    video: Option<PathBuf>,
+    /// Corrections: the model whose crop rule the pictures follow
+    #[arg(long, value_name = "NAME|DIR", default_value = registry::DEFAULT)]
+    model: PathBuf,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum DataSet {
+    /// Folders named after classes, alone or in train, validation and test
+    ClassFolders,
+    /// FER2013 pictures in strips, with FER2013's labels and FER+ votes
+    Fer2013,
+    /// FER2013 as published, fer2013.csv, with fer2013new.csv of FER+
+    Fer2013Csv,
+    /// FePh: FePh_labels.csv and its images
+    Feph,
+    /// AffectNet: train_set and val_set with images and annotations
+    Affectnet,
+    /// What people corrected on the review page
+    Corrections,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let Arguments { source, out, .. } = arguments;
+    let source = source.canonicalize().map_err(|e| Failure::Input(format!("{}: {e}", source.display())))?;
+    let imported = match arguments.format {
+        DataSet::ClassFolders => class_folders::import(&source, arguments.classes),
+        DataSet::Fer2013 => fer2013::import(&source, arguments.labels),
+        DataSet::Fer2013Csv => fer2013_csv::import(&source, &absolute(&pictures_of(out))?, arguments.labels),
+        DataSet::Feph => feph::import(&source, arguments.multi_label, arguments.none_label),
+        DataSet::Affectnet => affectnet::import(&source),
+        DataSet::Corrections => Ok(Imported { rows: corrections(arguments)?, left_out: Vec::new() }),
+    };
+    let imported = imported.map_err(|error| match error {
+        ImportError::Write { .. } => Failure::Output(error.to_string()),
+        _ => Failure::Input(error.to_string()),
+    })?;
+    save(out, &imported.rows)?;
+    anstream::eprintln!("{}: {} images", out.display(), imported.rows.len());
+    for (count, why) in &imported.left_out {
+        anstream::eprintln!("left out: {count} {why}");
+    }
+    Ok(())
+}
+
+fn absolute(path: &std::path::Path) -> Result<PathBuf, Failure> {
+    std::path::absolute(path).map_err(|e| Failure::Output(format!("{}: {e}", path.display())))
+}
+
+fn corrections(arguments: &Arguments) -> Result<Vec<crate::train::manifest::Row>, Failure> {
+    let Arguments { source, out, annotation, video, model, .. } = arguments;
+    let annotation = annotation.as_ref().ok_or_else(|| Failure::Usage("--annotation is missing".into()))?;
+    let reviewed = Reviewed::read(source, annotation)?;
+    apply::pictures(&reviewed, annotation, video.as_deref(), model, &pictures_of(out))
+}

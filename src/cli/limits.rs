@@ -1,0 +1,72 @@
+//! What the program allows itself: address space, files, and time in which nothing moves.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread::{Builder, available_parallelism};
+use std::time::Duration;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use signal_hook::consts::SIGXFSZ;
+
+use super::{Failure, exit_code};
+use crate::annotate::decode::Patience;
+
+/// Address space that is enough for pictures of 8K: measured, 2.1 GB are reserved and 330 MB used.
+const USUAL_MIB: u64 = 8 << 10;
+/// Allocators reserve for every thread.
+const USUAL_MIB_A_CORE: u64 = 256;
+
+/// Limits the address space to `mib`; zero leaves it alone, and nothing means what is sensible. Never raises a limit.
+///
+/// # Errors
+/// If the system does not allow it.
+pub(super) fn limit_memory(mib: Option<u64>) -> Result<(), Failure> {
+    let cores = available_parallelism().map_or(1, usize::from) as u64;
+    let mib = match mib {
+        Some(0) => return Ok(()),
+        Some(mib) => mib,
+        None => USUAL_MIB + USUAL_MIB_A_CORE * cores,
+    };
+    let wanted = mib.saturating_mul(1 << 20);
+    let Rlimit { current, maximum } = getrlimit(Resource::As);
+    if current.is_some_and(|current| current <= wanted) {
+        return Ok(());
+    }
+    setrlimit(Resource::As, Rlimit { current: Some(wanted), maximum })
+        .map_err(|error| Failure::Usage(format!("--max-memory {mib}: {error}")))
+}
+
+/// A file that grows beyond what the system allows (`ulimit -f`) is an error of writing, and not the end of the program.
+///
+/// # Errors
+/// If the signal cannot be caught.
+pub(super) fn survive_full_quota() -> std::io::Result<()> {
+    signal_hook::flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)))?;
+    Ok(())
+}
+
+/// Ends the program where one call into the decoder or the file system does not come back. Stops watching when dropped.
+pub(super) struct Watchdog {
+    _stop: mpsc::Sender<()>,
+}
+
+/// A stream that falls silent is noticed where it is read, and what was seen is kept; this comes after it.
+const GRACE: Duration = Duration::from_secs(5);
+
+impl Watchdog {
+    /// Watches `patience` while `name` is read.
+    pub(super) fn watch(name: String, patience: Arc<Patience>) -> std::io::Result<Self> {
+        let (stop, stopped) = mpsc::channel::<()>();
+        Builder::new().name("watchdog".into()).spawn(move || {
+            while stopped.recv_timeout(Duration::from_millis(250)) == Err(RecvTimeoutError::Timeout) {
+                if patience.overdue().is_some_and(|over| over > GRACE) {
+                    let failure = Failure::Limit(format!("{name}: nothing moves any more (see --stall-timeout)"));
+                    anstream::eprintln!("annotate: {failure}");
+                    std::process::exit(exit_code(&failure).into());
+                }
+            }
+        })?;
+        Ok(Self { _stop: stop })
+    }
+}

@@ -1,0 +1,106 @@
+//! `annotate plan`: a corpus or a cross-validation as units of work.
+
+use std::path::PathBuf;
+use std::thread::available_parallelism;
+
+use candle_core::Device;
+use clap::Args;
+
+use super::Failure;
+use super::progress::CorpusProgress;
+use super::shared::{self, AnnotationArguments, ExecutionArguments, corpus_failure};
+use super::signals::Steps;
+use crate::corpus::inputs;
+use crate::corpus::plan::{Line, Plan, SCHEMA, Terms};
+use crate::model::registry;
+use crate::timeline::Tool;
+use crate::write::put;
+
+/// Arguments of `annotate plan`.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Folders (with all below them), patterns, lists of names (.txt, .lst, .list; '-' for standard input) and videos
+    #[arg(required = true, value_name = "CORPUS")]
+    inputs: Vec<PathBuf>,
+    /// Length of the ranges that long videos are cut into: 5min, 90s, 1h; rounded to whole spans of the tracker
+    #[arg(long, value_name = "TIME", default_value = "5min", value_parser = duration)]
+    segment: f64,
+    /// File to write; standard output if not given
+    #[arg(short, long, value_name = "FILE", default_value = "-", hide_default_value = true)]
+    output: PathBuf,
+    /// Videos looked at at a time; one a core if not given
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    jobs: Option<u16>,
+    #[command(flatten)]
+    annotation: AnnotationArguments,
+    #[command(flatten)]
+    execution: ExecutionArguments,
+}
+
+/// Seconds, or a number with ms, s, min or h behind it.
+fn duration(text: &str) -> Result<f64, String> {
+    let fault = || format!("'{text}' is no length of time such as 5min, 90s or 1h");
+    let unit = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(unit);
+    let seconds = match unit {
+        "" | "s" => 1.0,
+        "ms" => 1e-3,
+        "m" | "min" => 60.0,
+        "h" => 3600.0,
+        _ => return Err(fault()),
+    };
+    let number: f64 = number.trim().parse().map_err(|_| fault())?;
+    if number > 0.0 && number.is_finite() { Ok(number * seconds) } else { Err(fault()) }
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    arguments.execution.talk();
+    let options = shared::options(Some(&arguments.annotation), Some(&arguments.execution), Default::default())?;
+    if options.annotation.start_s.is_some() || options.annotation.end_s.is_some() {
+        return Err(Failure::Usage("a plan is for whole videos; leave out start_s and end_s".into()));
+    }
+    let model = registry::open(&options.model, &Device::Cpu).map_err(|e| Failure::Configuration(e.to_string()))?;
+    let signals = Steps::listen().map_err(anyhow::Error::from)?;
+    let found = inputs::find(&arguments.inputs, &arguments.output).map_err(corpus_failure)?;
+    super::batch::check(&found, &[])?;
+    let terms = Terms {
+        schema: SCHEMA.into(),
+        tool: Tool::default(),
+        model_name: options.model.clone(),
+        model: model.identity(),
+        settings: options.annotation.clone(),
+    };
+    let progress = CorpusProgress::new(arguments.execution.progress(&options), found.items.len(), 0);
+    let jobs = arguments.jobs.map_or_else(|| available_parallelism().map_or(1, usize::from), usize::from);
+    let plan = Plan::of_videos(&found, terms, arguments.segment, jobs, &signals.interrupt, &|| {
+        progress.begin(0).end(true);
+    });
+    progress.finish();
+    if let Some(signal) = signals.received() {
+        return Err(Failure::Interrupted { signal, hint: "interrupted; no plan is written".into() });
+    }
+    let plan = plan.map_err(corpus_failure)?;
+    put(&arguments.output, |out| plan.write(out)).map_err(|e| Failure::Output(e.to_string()))?;
+    if !arguments.execution.quiet {
+        let refused = plan.lines.iter().filter(|line| matches!(line, Line::Refused { .. })).count();
+        let units = plan.lines.len() - refused;
+        anstream::eprintln!("{units} units of {} videos, {refused} files refused", plan.videos().len());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_of_time_have_units() {
+        assert_eq!(duration("5min"), Ok(300.0));
+        assert_eq!(duration("90"), Ok(90.0));
+        assert_eq!(duration("1.5 h"), Ok(5400.0));
+        assert_eq!(duration("2s"), Ok(2.0));
+        for wrong in ["", "min", "-1s", "0", "5 weeks", "inf", "nan"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+}

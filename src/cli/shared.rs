@@ -1,0 +1,194 @@
+//! Options that several commands have in common.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::{Map, Value, json};
+
+use super::Failure;
+use super::device::DeviceChoice;
+use super::progress::ProgressChoice;
+use super::settings::Options;
+use crate::annotate::AnnotateError;
+use crate::annotate::decode::Deinterlace;
+use crate::annotate::track::Latency;
+use crate::corpus::CorpusError;
+use crate::eaf::BundleOptions;
+use crate::eaf::preset::Preset;
+
+/// What changes the result.
+#[derive(Debug, Args)]
+pub(super) struct AnnotationArguments {
+    /// A built-in model's name or a model directory
+    #[arg(long, value_name = "NAME|DIR")]
+    model: Option<PathBuf>,
+    /// When interlaced pictures are deinterlaced
+    #[arg(long, value_enum)]
+    deinterlace: Option<Deinterlace>,
+    /// Smallest face looked for, as a share of the picture's shorter side
+    #[arg(long, value_name = "SHARE", value_parser = finite)]
+    min_face: Option<f64>,
+    /// Most faces followed at a time
+    #[arg(long, value_name = "N")]
+    max_faces: Option<usize>,
+    /// Whether frames wait 0.4 s for later ones, which steadies boxes and bridges gaps; low for live pictures
+    #[arg(long, value_enum)]
+    latency: Option<Latency>,
+    /// Largest picture accepted, pixels
+    #[arg(long, value_name = "PIXELS")]
+    max_pixels: Option<u64>,
+    /// Most memory, MiB of address space; 0 for no limit. 8 GiB and 256 MiB a core if not given (none with CUDA)
+    #[arg(long, value_name = "MIB")]
+    max_memory: Option<u64>,
+    /// How long a stream may keep silent: then it counts as lost, and what was seen is written; 0 for ever
+    #[arg(long, value_name = "SECONDS", value_parser = finite)]
+    stall_timeout: Option<f64>,
+}
+
+/// How the work is done.
+#[derive(Debug, Args)]
+pub(super) struct ExecutionArguments {
+    /// Where the network runs: auto, cpu, cuda or cuda:N
+    #[arg(long)]
+    device: Option<DeviceChoice>,
+    /// Threads that classify, a video; its share of the cores if not given. Changes nothing in the result
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+    /// Most faces classified together. Changes nothing in the result
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    batch_size: Option<u16>,
+    /// How progress is shown
+    #[arg(long, value_enum)]
+    progress: Option<ProgressChoice>,
+    /// Say nothing but errors
+    #[arg(short, long)]
+    pub(super) quiet: bool,
+    /// Say more; twice for everything
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    pub(super) verbose: u8,
+}
+
+/// How ELAN's files are written.
+#[derive(Debug, Args)]
+pub(super) struct TierArguments {
+    /// How .eaf names its tiers: plain, dgs, bsl, ngt, or a preset file
+    #[arg(long, value_name = "NAME|FILE", default_value = "plain", hide_default_value = true)]
+    pub(super) tiers: String,
+    /// Frames left empty between neighbouring annotations of an .eaf; the preset's if not given
+    #[arg(long, value_name = "N")]
+    pub(super) gap_frames: Option<usize>,
+}
+
+impl AnnotationArguments {
+    /// Adds the options given as flags to trees of options and annotation settings.
+    fn add_to(&self, flags: &mut Map<String, Value>, annotation: &mut Map<String, Value>) {
+        let mut track = Map::new();
+        set(flags, "model", json!(self.model));
+        set(flags, "max_memory", json!(self.max_memory));
+        set(flags, "stall_timeout", json!(self.stall_timeout));
+        set(annotation, "deinterlace", json!(self.deinterlace));
+        set(annotation, "max_pixels", json!(self.max_pixels));
+        set(&mut track, "min_face", json!(self.min_face));
+        set(&mut track, "max_faces", json!(self.max_faces));
+        set(&mut track, "latency", json!(self.latency));
+        annotation.insert("track".into(), track.into());
+    }
+}
+
+impl ExecutionArguments {
+    fn add_to(&self, flags: &mut Map<String, Value>) {
+        set(flags, "device", json!(self.device));
+        set(flags, "threads", json!(self.threads));
+        set(flags, "batch_size", json!(self.batch_size));
+        set(flags, "progress", json!(self.progress));
+    }
+
+    /// How progress is shown; not at all where nothing is to be said.
+    pub(super) fn progress(&self, options: &Options) -> ProgressChoice {
+        if self.quiet { ProgressChoice::None } else { options.progress }
+    }
+
+    /// Sets up the log: warnings, or more with -v, to standard error.
+    pub(super) fn talk(&self) {
+        let level = match (self.quiet, self.verbose) {
+            (true, _) => "error",
+            (false, 0) => "warn",
+            (false, 1) => "annotate=info",
+            (false, _) => "annotate=debug",
+        };
+        let filter = tracing_subscriber::EnvFilter::new(level);
+        // A second call (in tests) finds a subscriber set; that one serves as well.
+        let _ =
+            tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time().try_init();
+    }
+}
+
+impl TierArguments {
+    pub(super) fn bundle(&self) -> Result<BundleOptions, Failure> {
+        let mut preset = Preset::load(&self.tiers).map_err(|e| Failure::Configuration(e.to_string()))?;
+        preset.gap_frames = self.gap_frames.unwrap_or(preset.gap_frames);
+        Ok(BundleOptions { preset, merge_into: None, taken: Vec::new() })
+    }
+}
+
+/// A number that JSON has too.
+fn finite(text: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|number: &f64| number.is_finite()).ok_or_else(|| format!("'{text}' is not a number"))
+}
+
+fn set(tree: &mut Map<String, Value>, name: &str, value: Value) {
+    if !value.is_null() {
+        tree.insert(name.into(), value);
+    }
+}
+
+/// The options with the flags on top; `more` are annotation settings of one command alone.
+///
+/// # Errors
+/// If they make no sense.
+pub(super) fn options(
+    annotation: Option<&AnnotationArguments>,
+    execution: Option<&ExecutionArguments>,
+    more: Map<String, Value>,
+) -> Result<Options, Failure> {
+    let (mut flags, mut settings) = (Map::new(), more);
+    if let Some(arguments) = annotation {
+        arguments.add_to(&mut flags, &mut settings);
+    }
+    if let Some(arguments) = execution {
+        arguments.add_to(&mut flags);
+    }
+    flags.insert("annotation".into(), settings.into());
+    Options::layered(&flags.into())
+}
+
+/// The exit code's class of a library error.
+pub(super) fn failure(error: AnnotateError) -> Failure {
+    let text = error.to_string();
+    match error {
+        AnnotateError::Decode(error) => match error.exit_code() {
+            2 => Failure::Usage(text),
+            7 => Failure::Limit(text),
+            75 => Failure::Temporary(text),
+            _ => Failure::Input(text),
+        },
+        AnnotateError::Setting(_) | AnnotateError::Classify { .. } => Failure::Configuration(text),
+        AnnotateError::Output(_) => Failure::Output(text),
+        // What a small limit of memory or of processes leads to.
+        AnnotateError::Thread { .. } => Failure::Limit(text),
+        AnnotateError::Detector(_) | AnnotateError::Panicked { .. } => Failure::Unforeseen(error.into()),
+    }
+}
+
+/// The exit code's class of an error that stops the work on a corpus.
+pub(super) fn corpus_failure(error: CorpusError) -> Failure {
+    let text = error.to_string();
+    match error {
+        CorpusError::Input { .. } | CorpusError::Plan { .. } => Failure::Input(text),
+        CorpusError::Usage(_) => Failure::Usage(text),
+        CorpusError::Mixed(_) => Failure::Configuration(text),
+        CorpusError::Output(_) => Failure::Output(text),
+        CorpusError::Busy(_) | CorpusError::Temporary(_) => Failure::Temporary(text),
+        CorpusError::Annotate(error) => failure(error),
+    }
+}

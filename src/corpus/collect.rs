@@ -1,0 +1,72 @@
+//! Parts put together to whole videos, as if nobody had ever cut them.
+
+use std::path::Path;
+
+use super::part::{self, Part};
+use super::path::printable;
+use super::plan::{Plan, Unit};
+use super::work::{failure_place, head};
+use super::{CorpusError, Outcome};
+use crate::annotate::Assembler;
+use crate::annotate::decode::Decoded;
+use crate::timeline::Timeline;
+
+/// Puts the parts of one video together: stitch, smooth, segment.
+///
+/// # Errors
+/// [`CorpusError::Mixed`] where parts are of another model, other settings or another version. What is missing or broken
+/// is the inner error.
+pub fn video(plan: &Plan, units: &[&Unit], parts: &Path) -> Result<Result<Timeline, Outcome>, CorpusError> {
+    let path = &units[0].path;
+    let failed = |reason: String| Ok(Err(Outcome { path: path.clone(), code: 3, reason, result: None }));
+    let name = printable(path);
+    let mut assembler = Assembler::new(&plan.terms.settings);
+    let mut decoded: Vec<Decoded> = Vec::new();
+    let mut times: Option<(f64, f64)> = None;
+    for unit in units {
+        let place = part::place(parts, &unit.unit);
+        let part = match Part::read(&place) {
+            Ok(part) => part,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                let note = failure_place(parts, &unit.unit);
+                let known = std::fs::read(&note).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+                let missing = || Outcome {
+                    path: path.clone(),
+                    code: 3,
+                    reason: format!("{name}: {} has not been worked on (unit {})", unit.range(), unit.unit),
+                    result: None,
+                };
+                return Ok(Err(known.unwrap_or_else(missing)));
+            }
+            Err(error) => return failed(format!("{}: {error}; work again", printable(&place))),
+        };
+        let expected = head(plan, unit);
+        if part.head != expected {
+            return Err(CorpusError::Mixed(format!(
+                "{}: it is of another model, other settings or another version than the plan; empty the folder of parts",
+                printable(&place)
+            )));
+        }
+        let mut runs_backwards = false;
+        let frames = part.frames(|classified| {
+            let (first_s, last_s) = times.unwrap_or((classified.time_s, f64::NEG_INFINITY));
+            runs_backwards |= classified.time_s <= last_s;
+            times = Some((first_s, classified.time_s));
+            assembler.push(classified);
+            Ok::<_, CorpusError>(())
+        })?;
+        match frames {
+            Ok(part) if !runs_backwards => decoded.push(part),
+            Ok(_) => return failed(format!("{}: it overlaps the part before it; work again", printable(&place))),
+            Err(error) => return failed(format!("{}: {error}; work again", printable(&place))),
+        }
+    }
+    assembler.drain();
+    let (first_s, last_s) = times.unwrap_or_default();
+    let Some(mut decoded) = Decoded::join(decoded, first_s, last_s) else {
+        return failed(format!("{name}: nothing was decoded"));
+    };
+    decoded.media.path = path.display().to_string();
+    decoded.media.sha256 = Some(units[0].sha256.clone());
+    Ok(Ok(assembler.finish(decoded, plan.terms.model.clone(), false)))
+}

@@ -1,0 +1,224 @@
+//! The run log: one JSON object a line, only ever added to. It says what ran with which versions, and what is done.
+//!
+//! An input is done where its last entry says complete, made by the same program with the same model and settings, the
+//! input is still the same, and every file asked for is there with the bytes that were written. A line that a killed
+//! run left half is no line.
+
+use std::collections::HashMap;
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::Outcome;
+use crate::files::file_sha256;
+use crate::timeline::{ModelIdentity, Tool};
+use crate::write::WriteError;
+
+/// Name of the log in an output folder.
+pub const NAME: &str = "run.jsonl";
+
+/// What all results of a run have in common.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Terms {
+    /// The program.
+    pub tool: Tool,
+    /// The model.
+    pub model: ModelIdentity,
+    /// The effective settings, and whatever else changes what is written.
+    pub settings: Value,
+    /// What `--format` calls the formats written.
+    pub formats: Vec<String>,
+}
+
+impl Terms {
+    /// SHA-256 of the terms, hexadecimal.
+    pub fn digest(&self) -> String {
+        crate::model::sha256(serde_json::to_string(self).unwrap_or_default().as_bytes())
+    }
+}
+
+/// What tells a file from what it was, without reading it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stamp {
+    /// Bytes.
+    pub size: u64,
+    /// Nanoseconds since 1970 of the last change of its content.
+    pub modified: i64,
+    /// The same of it or of what is known about it, which nobody can set.
+    pub changed: i64,
+    /// Number on its file system.
+    pub inode: u64,
+}
+
+impl Stamp {
+    /// Of the file at `path`, links followed.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn of(path: &Path) -> std::io::Result<Self> {
+        let metadata = std::fs::metadata(path)?;
+        let nanoseconds = |seconds: i64, rest: i64| seconds.saturating_mul(1_000_000_000).saturating_add(rest);
+        Ok(Self {
+            size: metadata.len(),
+            modified: nanoseconds(metadata.mtime(), metadata.mtime_nsec()),
+            changed: nanoseconds(metadata.ctime(), metadata.ctime_nsec()),
+            inode: metadata.ino(),
+        })
+    }
+}
+
+/// A file that was written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Written {
+    /// Relative to the output folder.
+    #[serde(with = "super::path")]
+    pub path: PathBuf,
+    /// SHA-256 of its bytes, hexadecimal.
+    pub sha256: String,
+}
+
+impl Written {
+    /// Of a file below `folder`.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn of(folder: &Path, path: &Path) -> std::io::Result<Self> {
+        let below = path.strip_prefix(folder).unwrap_or(path);
+        Ok(Self { path: below.into(), sha256: file_sha256(path, &|| false)?.unwrap_or_default() })
+    }
+
+    fn is_there(&self, folder: &Path) -> bool {
+        Self::of(folder, &folder.join(&self.path)).is_ok_and(|now| now == *self)
+    }
+}
+
+/// One line.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Entry {
+    /// A run began.
+    Begin {
+        /// When, RFC 3339.
+        time: String,
+        /// Of [`Terms::digest`]; entries of items refer to it.
+        terms_sha256: String,
+        /// The terms.
+        terms: Terms,
+        /// How many videos there are.
+        items: usize,
+    },
+    /// An input was worked on.
+    Item {
+        /// When, RFC 3339.
+        time: String,
+        /// Under which terms.
+        terms_sha256: String,
+        /// Where its results are, without their extension.
+        #[serde(with = "super::path")]
+        output: PathBuf,
+        /// The input before it was read.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        stamp: Option<Stamp>,
+        /// What became of it.
+        outcome: Outcome,
+        /// How long it took, seconds.
+        wall_s: f64,
+    },
+    /// A run ended.
+    End {
+        /// When, RFC 3339.
+        time: String,
+        /// Its exit code.
+        code: u8,
+        /// Inputs that are complete.
+        complete: usize,
+        /// Inputs that are not.
+        failed: usize,
+    },
+}
+
+/// The log of one output folder.
+pub struct Journal {
+    folder: PathBuf,
+    terms_sha256: String,
+    file: Mutex<File>,
+    /// The last entry of each output.
+    known: HashMap<PathBuf, (String, Option<Stamp>, Outcome)>,
+}
+
+impl Journal {
+    /// Opens the log in `folder` and notes that a run begins.
+    ///
+    /// # Errors
+    /// If it cannot be read or written.
+    pub fn open(folder: &Path, terms: &Terms, items: usize) -> Result<Self, WriteError> {
+        let path = folder.join(NAME);
+        let unwritable = |source| WriteError::Io { path: path.clone(), source };
+        let mut known = HashMap::new();
+        let mut file = OpenOptions::new().read(true).append(true).create(true).open(&path).map_err(unwritable)?;
+        let mut lines = BufReader::new(&file);
+        let (mut line, mut is_whole) = (Vec::new(), true);
+        while lines.read_until(b'\n', &mut line).map_err(unwritable)? > 0 {
+            is_whole = line.ends_with(b"\n");
+            if let Ok(Entry::Item { terms_sha256, output, stamp, outcome, .. }) = serde_json::from_slice(&line) {
+                known.insert(output, (terms_sha256, stamp, outcome));
+            }
+            line.clear();
+        }
+        if !is_whole {
+            file.write_all(b"\n").map_err(unwritable)?;
+        }
+        let terms_sha256 = terms.digest();
+        let this = Self { folder: folder.into(), terms_sha256: terms_sha256.clone(), file: Mutex::new(file), known };
+        this.note(&Entry::Begin { time: now(), terms_sha256, terms: terms.clone(), items })?;
+        Ok(this)
+    }
+
+    /// What became of the input at `path`, where it is done and nothing has changed since. With `by_content` the input is
+    /// read to see; otherwise only where size, times or number differ.
+    pub fn done(&self, output: &Path, path: &Path, by_content: bool) -> Option<Outcome> {
+        let (terms, stamp, outcome) = self.known.get(output)?;
+        let result = outcome.result.as_ref()?;
+        if *terms != self.terms_sha256 || outcome.code != 0 {
+            return None;
+        }
+        let is_unchanged = !by_content && Stamp::of(path).ok().as_ref() == stamp.as_ref();
+        let is_same =
+            is_unchanged || file_sha256(path, &|| false).ok().flatten().is_some_and(|now| now == result.sha256);
+        let is_done = is_same && result.outputs.iter().all(|written| written.is_there(&self.folder));
+        is_done.then(|| Outcome { path: path.into(), ..outcome.clone() })
+    }
+
+    /// Notes what became of an input.
+    ///
+    /// # Errors
+    /// If the log cannot be written.
+    pub fn item(&self, output: &Path, stamp: Option<Stamp>, outcome: &Outcome, wall_s: f64) -> Result<(), WriteError> {
+        let outcome = outcome.clone();
+        let (time, terms_sha256) = (now(), self.terms_sha256.clone());
+        self.note(&Entry::Item { time, terms_sha256, output: output.into(), stamp, outcome, wall_s })
+    }
+
+    /// Adds a line.
+    ///
+    /// # Errors
+    /// If the log cannot be written.
+    pub fn note(&self, entry: &Entry) -> Result<(), WriteError> {
+        let mut line = serde_json::to_vec(entry).unwrap_or_default();
+        line.push(b'\n');
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        // In one call, so that lines stay whole.
+        file.write_all(&line).map_err(|source| WriteError::Io { path: self.folder.join(NAME), source })
+    }
+}
+
+/// The time, RFC 3339.
+pub fn now() -> String {
+    chrono::DateTime::<chrono::Utc>::from(std::time::SystemTime::now())
+        .to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
+}

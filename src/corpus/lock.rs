@@ -1,0 +1,68 @@
+//! One run at a time in a folder.
+//!
+//! The lock belongs to the open file and not to the file's existence, so that one left by a run that was killed holds
+//! nobody up. On network file systems it is kept by the server.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read as _, Seek as _, Write as _};
+use std::path::Path;
+
+use super::CorpusError;
+use super::path::printable;
+
+/// Name of the lock in an output folder.
+pub const NAME: &str = ".annotate.lock";
+
+/// Held for as long as it lives.
+#[derive(Debug)]
+pub struct Lock(#[allow(dead_code)] File);
+
+impl Lock {
+    /// Takes the lock of `folder`, which is made if it is not there.
+    ///
+    /// # Errors
+    /// [`CorpusError::Busy`] naming who has it; or if the folder cannot be written.
+    pub fn take(folder: &Path) -> Result<Self, CorpusError> {
+        let unwritable = |source: std::io::Error| crate::write::WriteError::Io { path: folder.into(), source };
+        std::fs::create_dir_all(folder).map_err(unwritable)?;
+        let mut options = OpenOptions::new();
+        let mut file =
+            options.read(true).write(true).create(true).truncate(false).open(folder.join(NAME)).map_err(unwritable)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut holder = String::new();
+                let _ = file.take(200).read_to_string(&mut holder);
+                let holder = if holder.is_empty() { "another run" } else { holder.trim() };
+                return Err(CorpusError::Busy(format!(
+                    "{}: {holder} is writing there; wait for it to end, or take another folder",
+                    printable(folder)
+                )));
+            }
+            Err(TryLockError::Error(source)) => return Err(unwritable(source).into()),
+        }
+        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        let holder = format!("process {} on {}\n", std::process::id(), host.trim());
+        file.set_len(0)
+            .and_then(|()| file.rewind())
+            .and_then(|()| file.write_all(holder.as_bytes()))
+            .map_err(unwritable)?;
+        Ok(Self(file))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_second_one_is_told_who_has_it_and_a_left_over_file_holds_nobody_up() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join(NAME), "process 1 on elsewhere, long dead\n".repeat(9)).unwrap();
+        let first = Lock::take(folder.path()).unwrap();
+        let message = Lock::take(folder.path()).unwrap_err().to_string();
+        assert!(message.contains(&format!("process {}", std::process::id())), "{message}");
+        drop(first);
+        Lock::take(folder.path()).unwrap();
+    }
+}

@@ -1,0 +1,303 @@
+//! The plan of a corpus: one JSON object a line. The first says with which model and settings; then comes a line for
+//! every unit of work, each of which is a pure function of its line and the first one, and one for every file that is
+//! refused.
+
+use std::io::{self, Write};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde::{Deserialize, Serialize};
+
+use super::inputs::{Inputs, Item};
+use super::journal::Stamp;
+use super::path::printable;
+use super::{CorpusError, Outcome, workers};
+use crate::annotate::decode::{DecodeError, Decoder, Entry, Packets, Source};
+use crate::annotate::span::{self, LEAD_S, SPAN_S};
+use crate::annotate::{Excerpt, Execution, Settings, decode_options};
+use crate::files::file_sha256;
+use crate::timeline::{ModelIdentity, Tool};
+
+/// The version of the plan's form.
+pub const SCHEMA: &str = "annotate/plan/1";
+
+/// A plan of a million units is half of this.
+const LARGEST: u64 = 1 << 30;
+
+/// The first line.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Terms {
+    /// [`SCHEMA`].
+    pub schema: String,
+    /// The program that planned; no other version works on the plan.
+    pub tool: Tool,
+    /// What `--model` named.
+    #[serde(with = "super::path")]
+    pub model_name: PathBuf,
+    /// The model.
+    pub model: ModelIdentity,
+    /// The effective settings.
+    pub settings: Settings,
+}
+
+impl Terms {
+    /// SHA-256 of the settings and of the grid that videos are cut by, hexadecimal.
+    pub fn settings_sha256(&self) -> String {
+        let settings = serde_json::to_string(&(&self.settings, SPAN_S, LEAD_S)).unwrap_or_default();
+        crate::model::sha256(settings.as_bytes())
+    }
+}
+
+/// A piece of a video.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Unit {
+    /// Hash of the file's content, the range, the model, the settings and the version.
+    pub unit: String,
+    /// The video.
+    #[serde(with = "super::path")]
+    pub path: PathBuf,
+    /// Where its results go, without their extension, relative to the output folder.
+    #[serde(with = "super::path")]
+    pub output: PathBuf,
+    /// SHA-256 of the video.
+    pub sha256: String,
+    /// The video when it was planned.
+    stamp: Stamp,
+    /// First span; the first unit of a video has none.
+    from: Option<i64>,
+    /// First span no longer wanted; the last unit of a video has none.
+    to: Option<i64>,
+    /// Where decoding may start.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    entry: Option<Entry>,
+}
+
+impl Unit {
+    fn new(item: &Item, sha256: &str, stamp: &Stamp, excerpt: Excerpt, terms: &Terms) -> Self {
+        let Range { start, end } = excerpt.spans;
+        let from = (start != span::ALL.start).then_some(start);
+        let to = (end != span::ALL.end).then_some(end);
+        let of = (sha256, from, to, &terms.model.sha256, terms.settings_sha256(), &terms.tool.version);
+        let id = crate::model::sha256(serde_json::to_string(&of).unwrap_or_default().as_bytes());
+        Self {
+            unit: id[..32].into(),
+            path: item.path.clone(),
+            output: item.output.clone(),
+            sha256: sha256.into(),
+            stamp: stamp.clone(),
+            from,
+            to,
+            entry: excerpt.entry,
+        }
+    }
+
+    pub(crate) fn excerpt(&self) -> Excerpt {
+        let spans = self.from.unwrap_or(span::ALL.start)..self.to.unwrap_or(span::ALL.end);
+        Excerpt { spans, entry: self.entry.clone() }
+    }
+
+    /// What part of the video it is, for people.
+    pub fn range(&self) -> String {
+        let seconds = |span: Option<i64>| span.map(|span| format!("{} s", span.saturating_mul(SPAN_S)));
+        match (seconds(self.from), seconds(self.to)) {
+            (None, None) => "all of it".into(),
+            (from, to) => {
+                format!("{} to {}", from.unwrap_or("the start".into()), to.unwrap_or("the end".into()))
+            }
+        }
+    }
+
+    /// Whether the video is still what was planned. It is read where its stamp is another one.
+    pub(crate) fn is_unchanged(&self, interrupt: &AtomicBool) -> io::Result<bool> {
+        if Stamp::of(&self.path)? == self.stamp {
+            return Ok(true);
+        }
+        let stop = || interrupt.load(Ordering::Relaxed);
+        Ok(file_sha256(&self.path, &stop)?.is_none_or(|sha256| sha256 == self.sha256))
+    }
+}
+
+/// A fold of a cross-validation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Fold {
+    /// Hash of the manifest, the recipe, the number of folds, this fold and the version.
+    pub unit: String,
+    /// Which one, from 1.
+    pub fold: usize,
+    /// How many there are.
+    pub folds: usize,
+    /// The images.
+    #[serde(with = "super::path")]
+    pub data: PathBuf,
+    /// What to do with them.
+    #[serde(with = "super::path")]
+    pub recipe: PathBuf,
+}
+
+/// A line after the first.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Line {
+    /// A piece of a video.
+    Video(Unit),
+    /// A file that nobody needs to try.
+    Refused {
+        /// Where its results would go.
+        #[serde(with = "super::path")]
+        output: PathBuf,
+        /// Why.
+        outcome: Outcome,
+    },
+    /// A fold of a cross-validation.
+    Fold(Fold),
+}
+
+/// A whole plan.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// The first line.
+    pub terms: Terms,
+    /// The others.
+    pub lines: Vec<Line>,
+}
+
+impl Plan {
+    /// Plans the work on videos, cut into ranges of about `segment_s` seconds; `jobs` files are looked at at a time. `tell`
+    /// hears of each file.
+    ///
+    /// # Errors
+    /// On interruption. A file that cannot be opened is a line.
+    pub fn of_videos(
+        inputs: &Inputs,
+        terms: Terms,
+        segment_s: f64,
+        jobs: usize,
+        interrupt: &Arc<AtomicBool>,
+        tell: &(dyn Fn() + Sync),
+    ) -> Result<Self, CorpusError> {
+        let spans = ((segment_s / SPAN_S as f64).round() as i64).max(1);
+        let stop = || interrupt.load(Ordering::Relaxed);
+        let planned = workers::share(&inputs.items, jobs, &stop, &|item: &Item| {
+            let lines = video(item, &terms, spans, interrupt)?;
+            tell();
+            Ok::<_, CorpusError>(lines)
+        })?;
+        let refused = inputs
+            .refused
+            .iter()
+            .map(|(path, reason)| Line::Refused { output: path.clone(), outcome: refusal(path, 3, reason.clone()) });
+        let lines = refused.chain(planned.into_iter().flatten().flatten()).collect();
+        Ok(Self { terms, lines })
+    }
+
+    /// Reads and checks a plan.
+    ///
+    /// # Errors
+    /// If it cannot be read, is of another form, or a video's ranges leave gaps or overlap.
+    pub fn read(path: &Path) -> Result<Self, CorpusError> {
+        let refused = |reason: String| CorpusError::Plan { path: printable(path), reason };
+        let text = crate::files::read_text(path, LARGEST).map_err(|e| refused(e.to_string()))?;
+        let mut lines = text.lines();
+        let first = lines.next().unwrap_or_default();
+        let terms: Terms = serde_json::from_str(first).map_err(|e| refused(format!("line 1 is no plan's: {e}")))?;
+        if terms.schema != SCHEMA {
+            return Err(refused(format!("its form is '{}', but this program reads '{SCHEMA}'", terms.schema)));
+        }
+        let lines: Result<Vec<Line>, _> = lines
+            .enumerate()
+            .map(|(index, line)| serde_json::from_str(line).map_err(|e| refused(format!("line {}: {e}", index + 2))))
+            .collect();
+        let plan = Self { terms, lines: lines? };
+        plan.check().map_err(refused)?;
+        Ok(plan)
+    }
+
+    /// Whether every video's ranges follow one another from its start to its end.
+    fn check(&self) -> Result<(), String> {
+        for units in self.videos() {
+            let name = printable(&units[0].path);
+            let missing = || Err(format!("{name}: its first or last part is not in the plan; plan again"));
+            if units[0].from.is_some() || units.last().is_some_and(|last| last.to.is_some()) {
+                return missing();
+            }
+            for pair in units.windows(2) {
+                match (pair[0].to, pair[1].from) {
+                    (Some(to), Some(from)) if to == from => {}
+                    (Some(to), Some(from)) if to < from => {
+                        return Err(format!("{name}: nothing covers {} s to {} s", to * SPAN_S, from * SPAN_S));
+                    }
+                    _ => return Err(format!("{name}: {} is planned twice", pair[1].range())),
+                }
+                if (&pair[0].sha256, &pair[0].output) != (&pair[1].sha256, &pair[1].output) {
+                    return Err(format!("{name}: its parts are not of one file"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The units of each video, in order.
+    pub fn videos(&self) -> Vec<Vec<&Unit>> {
+        let units = self.lines.iter().filter_map(|line| match line {
+            Line::Video(unit) => Some(unit),
+            _ => None,
+        });
+        let mut videos: Vec<Vec<&Unit>> = Vec::new();
+        for unit in units {
+            match videos.last_mut() {
+                Some(video) if video[0].path == unit.path => video.push(unit),
+                _ => videos.push(vec![unit]),
+            }
+        }
+        videos
+    }
+
+    /// Writes the plan.
+    ///
+    /// # Errors
+    /// If `out` does.
+    pub fn write(&self, out: &mut dyn Write) -> io::Result<()> {
+        serde_json::to_writer(&mut *out, &self.terms)?;
+        for line in &self.lines {
+            out.write_all(b"\n")?;
+            serde_json::to_writer(&mut *out, line)?;
+        }
+        out.write_all(b"\n")
+    }
+}
+
+/// The lines of one video.
+fn video(item: &Item, terms: &Terms, spans: i64, interrupt: &Arc<AtomicBool>) -> Result<Vec<Line>, CorpusError> {
+    let refused = |code: u8, reason: String| {
+        Ok(vec![Line::Refused { output: item.output.clone(), outcome: refusal(&item.path, code, reason) }])
+    };
+    let source = Source::File(item.path.clone());
+    let execution = Execution { threads: 1, batch_size: 1, interrupt: Arc::clone(interrupt), patience: Arc::default() };
+    // Decodes the first frame, so that whatever is refused is refused now.
+    let opened = Decoder::open(&source, decode_options(&terms.settings, &execution));
+    let packets = opened.and_then(|_| Packets::read(&source, interrupt));
+    let packets = match packets {
+        Ok(packets) => packets,
+        Err(error @ DecodeError::Interrupted { .. }) => return Err(crate::annotate::AnnotateError::from(error).into()),
+        Err(error) => return refused(error.exit_code(), error.to_string()),
+    };
+    let stop = || interrupt.load(Ordering::Relaxed);
+    let content = Stamp::of(&item.path).and_then(|stamp| Ok((stamp, file_sha256(&item.path, &stop)?)));
+    match content {
+        Ok((stamp, Some(sha256))) => {
+            let excerpts = packets.excerpts(spans).into_iter();
+            let units = excerpts.map(|excerpt| Unit::new(item, &sha256, &stamp, excerpt, terms));
+            Ok(units.map(Line::Video).collect())
+        }
+        Ok((_, None)) => {
+            Err(crate::annotate::AnnotateError::from(DecodeError::Interrupted { name: source.name() }).into())
+        }
+        Err(error) => refused(3, format!("{}: {error}", printable(&item.path))),
+    }
+}
+
+fn refusal(path: &Path, code: u8, reason: String) -> Outcome {
+    Outcome { path: path.into(), code, reason, result: None }
+}

@@ -1,0 +1,213 @@
+//! One shard of a plan.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use serde::{Deserialize, Serialize};
+
+use super::part::{self, Head, Part, PartWriter};
+use super::path::printable;
+use super::plan::{Line, Plan, Unit};
+use super::{CorpusError, Outcome, workers};
+use crate::annotate::decode::{DecodeError, Source};
+use crate::annotate::{AnnotateError, Excerpt, Execution, Look, look};
+use crate::model::Model;
+use crate::write::{WriteError, put};
+
+/// Which share of a plan: every `of`th line, from the `index`th on, counted from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shard {
+    /// From 0, below `of`.
+    pub index: usize,
+    /// At least 1.
+    pub of: usize,
+}
+
+impl std::str::FromStr for Shard {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let fault = || format!("'{text}' is not I/N with I from 0 to N-1");
+        let (index, of) = text.split_once('/').ok_or_else(fault)?;
+        let (index, of) = (index.parse().map_err(|_| fault())?, of.parse().map_err(|_| fault())?);
+        if index < of { Ok(Self { index, of }) } else { Err(fault()) }
+    }
+}
+
+/// What became of a unit.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum UnitState {
+    /// It was done before.
+    Skipped,
+    /// It is done.
+    Done,
+    /// It cannot be done.
+    Failed(Outcome),
+    /// It could not be done now.
+    Temporary {
+        /// Why.
+        reason: String,
+    },
+    /// It was left off.
+    Interrupted,
+}
+
+/// How a shard is worked on.
+pub struct Workplace<'a> {
+    /// Where parts go.
+    pub parts: &'a Path,
+    /// The plan's model.
+    pub model: &'a Model,
+    /// For each unit.
+    pub execution: Execution,
+    /// Units worked on at a time.
+    pub jobs: usize,
+    /// Whether nothing more should be started.
+    pub drain: &'a (dyn Fn() -> bool + Sync),
+}
+
+/// Works on the units of `shard` that are not done; `tell` hears what became of each.
+///
+/// # Errors
+/// If the plan is not for this program and model, or parts cannot be written. What is wrong with a video is no error.
+pub fn work(
+    plan: &Plan,
+    shard: Shard,
+    place: &Workplace,
+    tell: &(dyn Fn(&Unit, &UnitState) + Sync),
+) -> Result<(), CorpusError> {
+    check(plan, place.model)?;
+    std::fs::create_dir_all(place.parts).map_err(|source| WriteError::Io { path: place.parts.into(), source })?;
+    let units = plan.lines.iter().enumerate().filter(|(index, _)| index % shard.of == shard.index);
+    let units: Vec<&Unit> = units
+        .filter_map(|(_, line)| match line {
+            Line::Video(unit) => Some(unit),
+            _ => None,
+        })
+        .collect();
+    workers::share(&units, place.jobs, place.drain, &|unit| {
+        let state = one(plan, unit, place)?;
+        tell(unit, &state);
+        Ok::<_, CorpusError>(())
+    })?;
+    Ok(())
+}
+
+/// Whether the plan was made by this program for this model.
+fn check(plan: &Plan, model: &Model) -> Result<(), CorpusError> {
+    let (tool, identity) = (crate::timeline::Tool::default(), model.identity());
+    if plan.terms.tool != tool {
+        let (planned, here) = (&plan.terms.tool.version, &tool.version);
+        return Err(CorpusError::Mixed(format!("the plan is of version {planned}, this is {here}; plan again")));
+    }
+    if plan.terms.model != identity {
+        let name = printable(&plan.terms.model_name);
+        return Err(CorpusError::Mixed(format!("the model '{name}' is not the one that was planned with; plan again")));
+    }
+    Ok(())
+}
+
+/// What a part of `unit` must say it is.
+pub(crate) fn head(plan: &Plan, unit: &Unit) -> Head {
+    Head {
+        unit: unit.unit.clone(),
+        model: plan.terms.model.sha256.clone(),
+        settings: plan.terms.settings_sha256(),
+        version: plan.terms.tool.version.clone(),
+    }
+}
+
+/// Where it is said that a unit failed.
+pub(crate) fn failure_place(folder: &Path, unit: &str) -> PathBuf {
+    folder.join(format!("{unit}.failed.json"))
+}
+
+fn one(plan: &Plan, unit: &Unit, place: &Workplace) -> Result<UnitState, CorpusError> {
+    let (path, head) = (part::place(place.parts, &unit.unit), head(plan, unit));
+    if Part::read(&path).is_ok_and(|part| part.head == head) {
+        return Ok(UnitState::Skipped);
+    }
+    let failed = |code, reason| UnitState::Failed(Outcome { path: unit.path.clone(), code, reason, result: None });
+    let name = printable(&unit.path);
+    let interrupt = Arc::clone(&place.execution.interrupt);
+    let state = match unit.is_unchanged(&interrupt) {
+        Err(error) if is_temporary(&error) => UnitState::Temporary { reason: format!("{name}: {error}") },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => failed(3, format!("{name}: no such file")),
+        Err(error) => failed(3, format!("{name}: {error}")),
+        Ok(false) => failed(3, format!("{name}: the file is not what it was when it was planned; plan again")),
+        Ok(true) => match excerpt(plan, unit, &unit.excerpt(), place, &path, &head) {
+            Ok(()) => UnitState::Done,
+            Err(CorpusError::Annotate(AnnotateError::Decode(DecodeError::Interrupted { .. }))) => {
+                UnitState::Interrupted
+            }
+            Err(CorpusError::Annotate(AnnotateError::Decode(error))) => failed(error.exit_code(), error.to_string()),
+            // A card that is busy or full may be free later.
+            Err(CorpusError::Annotate(error @ AnnotateError::Classify { .. })) if !place.model.device().is_cpu() => {
+                UnitState::Temporary { reason: error.to_string() }
+            }
+            Err(error) => return Err(error),
+        },
+    };
+    let note = failure_place(place.parts, &unit.unit);
+    match &state {
+        UnitState::Failed(outcome) => put(&note, |out| Ok(serde_json::to_writer(out, outcome)?))?,
+        _ => {
+            let _ = std::fs::remove_file(&note);
+        }
+    }
+    Ok(state)
+}
+
+/// Looks at one excerpt and writes its part; from the beginning of the video where its entry turns out not to give the
+/// same.
+fn excerpt(
+    plan: &Plan,
+    unit: &Unit,
+    excerpt: &Excerpt,
+    place: &Workplace,
+    path: &Path,
+    head: &Head,
+) -> Result<(), CorpusError> {
+    let mut writer = PartWriter::begin(path, head)?;
+    let source = Source::File(unit.path.clone());
+    let decoded =
+        look(&source, excerpt, place.model, &plan.terms.settings, &place.execution, &mut |look| match look {
+            Look::Opened { .. } => Ok(()),
+            Look::Frame(classified) => writer.frame(classified),
+        })?;
+    if place.execution.interrupt.load(Ordering::Relaxed) {
+        return Err(AnnotateError::Decode(DecodeError::Interrupted { name: source.name() }).into());
+    }
+    if decoded.is_proven {
+        return Ok(writer.finish(decoded)?);
+    }
+    tracing::info!("{} ({}): decoded from its beginning", source.name(), unit.range());
+    let spans = excerpt.spans.clone();
+    self::excerpt(plan, unit, &Excerpt { spans, entry: None }, place, path, head)
+}
+
+/// Whether trying again may help.
+fn is_temporary(error: &io::Error) -> bool {
+    use io::ErrorKind::{Interrupted, OutOfMemory, ResourceBusy, StaleNetworkFileHandle, TimedOut, WouldBlock};
+    // EIO, ENFILE, EMFILE, ENOTCONN, EHOSTDOWN
+    let numbers = [5, 23, 24, 107, 112];
+    matches!(error.kind(), Interrupted | OutOfMemory | ResourceBusy | StaleNetworkFileHandle | TimedOut | WouldBlock)
+        || error.raw_os_error().is_some_and(|number| numbers.contains(&number))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shard_counts_from_zero() {
+        assert_eq!("0/1".parse(), Ok(Shard { index: 0, of: 1 }));
+        assert_eq!("15/16".parse(), Ok(Shard { index: 15, of: 16 }));
+        for wrong in ["", "1", "1/1", "2/1", "-1/2", "0/0", "a/b", "0/2/3"] {
+            assert!(wrong.parse::<Shard>().is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! `annotate models import`: published checkpoints to model directories. Nothing in a checkpoint is executed.
+
+mod keras;
+mod layout;
+mod onnx;
+mod pickle;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use candle_core::{Device, Tensor};
+use serde_json::json;
+
+use super::class_order::{ClassOrder, Meaning};
+use super::efficientnet::EfficientNetConfig;
+use super::mobilenet::MobileNetConfig;
+use super::parameters::SetError;
+use super::{Architecture, Colours, Input, ModelConfig, ModelError, Network, Parameters, Purpose, WeightsError};
+use super::{read_tensors, sha256, write_tensors};
+use crate::annotate::crop::CropRule;
+use crate::files;
+use crate::timeline::Expression;
+use layout::Checkpoint;
+
+/// A checkpoint larger than this belongs to no network of the two families.
+const LARGEST: u64 = 512 << 20;
+
+/// A network whose published checkpoints are known: `--arch`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum KnownNetwork {
+    /// The network of SLTAT 2022 in Keras: MobileNetV1, 224 pixels, head 1024-256-7
+    #[value(name = "mobilenet_v1")]
+    MobilenetV1,
+    /// timm's tf_efficientnet_b0, 224 pixels
+    #[value(name = "tf_efficientnet_b0")]
+    EfficientnetB0,
+    /// timm's tf_efficientnet_b2, 260 pixels
+    #[value(name = "tf_efficientnet_b2")]
+    EfficientnetB2,
+}
+
+impl KnownNetwork {
+    /// The network.
+    pub fn architecture(self) -> Architecture {
+        match self {
+            Self::MobilenetV1 => Architecture::MobilenetV1(MobileNetConfig::seed()),
+            Self::EfficientnetB0 => Architecture::Efficientnet(EfficientNetConfig::b0()),
+            Self::EfficientnetB2 => Architecture::Efficientnet(EfficientNetConfig::b2()),
+        }
+    }
+
+    /// The pictures it was trained on.
+    pub fn input(self) -> Input {
+        let side = if self == Self::EfficientnetB2 { 260 } else { 224 };
+        let (mean, deviation) = match self {
+            // Caffe's BGR means, taken off R, G and B in this order, and no scale: what the seed calls "IP".
+            Self::MobilenetV1 => (vec![103.939 / 255.0, 116.779 / 255.0, 123.68 / 255.0], vec![1.0 / 255.0; 3]),
+            // ImageNet's.
+            _ => (vec![0.485, 0.456, 0.406], vec![0.229, 0.224, 0.225]),
+        };
+        Input {
+            side,
+            colours: Colours::Rgb,
+            mean,
+            deviation,
+            colour_normalisation: Default::default(),
+            region: Default::default(),
+        }
+    }
+}
+
+/// What is known about a checkpoint besides its bytes.
+#[derive(Debug, Clone)]
+pub struct Description {
+    /// The new model's name.
+    pub name: String,
+    /// The network.
+    pub architecture: Architecture,
+    /// The pictures it was trained on.
+    pub input: Input,
+    /// How faces were cut out for it.
+    pub crop: CropRule,
+    /// The order of its outputs; from their number if not known.
+    pub classes: Option<ClassOrder>,
+    /// The file's SHA-256, where it is published.
+    pub sha256: Option<String>,
+    /// The licence of the weights, as their publisher states it.
+    pub licence: Option<String>,
+    /// Where they were published.
+    pub origin: Option<String>,
+    /// What becomes of an output for contempt.
+    pub contempt: Contempt,
+}
+
+/// What becomes of an output for contempt, which is none of the seven classes of a timeline.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Contempt {
+    /// It is left out
+    #[default]
+    Drop,
+    /// It is kept beside the model, in contempt.safetensors
+    Keep,
+}
+
+/// The file with the output for contempt: `weight` `[features]` and `bias` `[1]`. With it, the eight logits of the checkpoint
+/// are there again: features times `weight`, plus `bias`, is the eighth.
+pub const CONTEMPT_FILE: &str = "contempt.safetensors";
+
+/// A model directory's contents, not yet written.
+pub struct Imported {
+    /// `config.json`.
+    pub config: ModelConfig,
+    /// `model.safetensors`.
+    pub weights: Vec<u8>,
+    /// `README.md`.
+    pub card: String,
+    /// [`CONTEMPT_FILE`], where it was to be kept.
+    pub contempt: Option<Vec<u8>>,
+    /// Outputs of the checkpoint that are none of the seven expressions and were left out.
+    pub left_out: usize,
+}
+
+/// Why a checkpoint cannot become a model.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum ImportError {
+    #[error("{}: {source}", path.display())]
+    Unreadable { path: PathBuf, source: std::io::Error },
+    #[error("{}: SHA-256 is {found}, not {expected}: it is another file, or was damaged on its way", path.display())]
+    Changed { path: PathBuf, expected: String, found: String },
+    #[error("{} {reason}", path.display())]
+    Refused { path: PathBuf, reason: String },
+    #[error("{}: the network that was named does not fit: {source}", path.display())]
+    Misfit { path: PathBuf, source: WeightsError },
+    #[error("{}: {outputs} outputs, but the order '{order}' has {expected} classes; name another with --classes", path.display())]
+    Outputs { path: PathBuf, outputs: usize, order: String, expected: usize },
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    #[error("the device failed: {0}")]
+    Device(#[from] candle_core::Error),
+    #[error(transparent)]
+    Unforeseen(#[from] anyhow::Error),
+}
+
+/// Reads the checkpoint `path` (safetensors, ONNX, a PyTorch state dict, or Keras's HDF5, told apart by their content) and
+/// gives the model directory it becomes: our names and layout, outputs in canonical order.
+///
+/// # Errors
+/// If the file is not what it should be, or not of the network that is described.
+pub fn import(path: &Path, description: &Description) -> Result<Imported, ImportError> {
+    let refused = |reason: String| ImportError::Refused { path: path.into(), reason };
+    let bytes = files::read(path, LARGEST).map_err(|source| ImportError::Unreadable { path: path.into(), source })?;
+    let source_sha256 = sha256(&bytes);
+    if let Some(expected) = &description.sha256
+        && !expected.eq_ignore_ascii_case(&source_sha256)
+    {
+        return Err(ImportError::Changed { path: path.into(), expected: expected.clone(), found: source_sha256 });
+    }
+    let (format, checkpoint) = read(bytes).map_err(refused)?;
+    let mut tensors = layout::convert(checkpoint, &description.architecture).map_err(refused)?;
+    let (order, left_out, contempt) = reorder(&mut tensors, description.classes, path)?;
+    let contempt = contempt.filter(|_| description.contempt == Contempt::Keep);
+    let contempt = contempt.map(|tensors| write_tensors(&tensors, false)).transpose()?;
+    check(&tensors, description, path)?;
+    let weights = write_tensors(&tensors, false)?;
+    let file = path.file_name().unwrap_or_default().to_string_lossy();
+    let config = ModelConfig {
+        name: description.name.clone(),
+        architecture: description.architecture.clone(),
+        input: description.input.clone(),
+        crop: description.crop,
+        classes: Expression::ALL.into(),
+        temperature: 1.0,
+        training: json!({
+            "imported_from": { "file": file, "format": format, "sha256": source_sha256, "class_order": order },
+            "licence": description.licence,
+            "origin": description.origin,
+        }),
+        metrics: serde_json::Value::Null,
+        sha256: sha256(&weights),
+    };
+    if let Some(reason) = config.fault() {
+        return Err(refused(format!("cannot become a model: {reason}")));
+    }
+    let card = card(&config, left_out);
+    Ok(Imported { config, weights, card, contempt, left_out })
+}
+
+/// The format's name and the content.
+fn read(bytes: Vec<u8>) -> Result<(&'static str, Checkpoint), String> {
+    const HDF5: &[u8] = b"\x89HDF\r\n\x1a\n";
+    if bytes.starts_with(HDF5) {
+        return Ok(("keras_hdf5", Checkpoint::Keras(keras::read(bytes)?)));
+    }
+    if bytes.starts_with(b"PK") || bytes.first() == Some(&0x80) {
+        return Ok(("pytorch_state_dict", Checkpoint::Torch(pickle::read(&bytes)?)));
+    }
+    // A safetensors file begins with the length of a JSON object.
+    if bytes.get(8) == Some(&b'{') {
+        let tensors = read_tensors(&bytes).map_err(|e| format!("is not a sound safetensors file: {e}"))?;
+        return Ok(("safetensors", Checkpoint::Torch(tensors)));
+    }
+    match onnx::read(&bytes) {
+        Ok(layers) => Ok(("onnx", Checkpoint::Graph(layers))),
+        Err(reason) if reason.starts_with("is not") => {
+            Err("is neither safetensors, ONNX, a PyTorch state dict nor Keras's HDF5".into())
+        }
+        Err(reason) => Err(reason),
+    }
+}
+
+/// The order that outputs were in, how many were left out, and the tensors of [`CONTEMPT_FILE`] where contempt was among
+/// them.
+type Reordered = (ClassOrder, usize, Option<BTreeMap<String, Tensor>>);
+
+/// Brings the classifier's outputs into canonical order and leaves out those that are none of the seven.
+fn reorder(
+    tensors: &mut BTreeMap<String, Tensor>,
+    order: Option<ClassOrder>,
+    path: &Path,
+) -> Result<Reordered, ImportError> {
+    let [weight, bias] = ["classifier.weight", "classifier.bias"].map(|name| tensors.get(name).cloned());
+    let (Some(weight), Some(bias)) = (weight, bias) else {
+        return Err(ImportError::Refused { path: path.into(), reason: "has no classifier".into() });
+    };
+    let outputs = bias.dims().first().copied().unwrap_or_default();
+    // What the networks that others build on have.
+    let order = order.unwrap_or(match outputs {
+        8 => ClassOrder::Emotieff8,
+        10 => ClassOrder::Emotieff8Va,
+        _ => ClassOrder::Seed,
+    });
+    let expected = order.meanings().len();
+    if outputs != expected || weight.dims().last() != Some(&expected) {
+        let order = serde_json::to_value(order).map_err(anyhow::Error::from)?;
+        let order = order.as_str().unwrap_or_default().to_owned();
+        return Err(ImportError::Outputs { path: path.into(), outputs, order, expected });
+    }
+    let contempt = match order.meanings().iter().position(|meaning| *meaning == Meaning::Contempt) {
+        Some(place) => {
+            let weight = weight.narrow(1, place, 1)?.flatten_all()?;
+            Some(BTreeMap::from([("weight".to_owned(), weight), ("bias".to_owned(), bias.narrow(0, place, 1)?)]))
+        }
+        None => None,
+    };
+    let places: Vec<u32> = Expression::ALL.iter().map(|e| order.place(*e) as u32).collect();
+    let places = Tensor::new(places, &Device::Cpu)?;
+    tensors.insert("classifier.weight".into(), weight.index_select(&places, 1)?.contiguous()?);
+    tensors.insert("classifier.bias".into(), bias.index_select(&places, 0)?);
+    let left_out = order.meanings().iter().filter(|m| !matches!(m, Meaning::Seven(_))).count();
+    Ok((order, left_out, contempt))
+}
+
+/// Whether the tensors are those of the network, in number, shape and being finite.
+fn check(tensors: &BTreeMap<String, Tensor>, description: &Description, path: &Path) -> Result<(), ImportError> {
+    let parameters = Parameters::new(Purpose::Inference, &Device::Cpu);
+    Network::new(&parameters, &description.architecture, description.input.colours)?;
+    parameters.set(tensors).map_err(|error| match error {
+        SetError::Weights(source) => ImportError::Misfit { path: path.into(), source },
+        SetError::Device(error) => ImportError::Device(error),
+    })
+}
+
+fn card(config: &ModelConfig, left_out: usize) -> String {
+    let from = &config.training["imported_from"];
+    let text = |value: &serde_json::Value, absent: &str| value.as_str().unwrap_or(absent).to_owned();
+    let left_out = match left_out {
+        0 => String::new(),
+        count => format!(
+            " {count} output(s) that are none of the seven expressions were left out: the probabilities are those given \
+             that it is one of the seven."
+        ),
+    };
+    format!(
+        "# {}\n\n\
+         Imported from `{}` ({}, SHA-256 `{}`).\n\n\
+         - Origin: {}\n\
+         - Licence of the weights: {}\n\
+         - Outputs were in the order `{}` and are in canonical order now.{left_out}\n\
+         - Pictures: {} pixels, {:?}; the crop is {} times the side of the face's box.\n\n\
+         Nothing has been measured here, and the probabilities are not calibrated: `annotate evaluate` does the first.\n",
+        config.name,
+        text(&from["file"], "a file"),
+        text(&from["format"], "unknown"),
+        text(&from["sha256"], "unknown"),
+        text(&config.training["origin"], "not stated"),
+        text(&config.training["licence"], "not stated; find out before you use or pass on the weights"),
+        text(&from["class_order"], "unknown"),
+        config.input.side,
+        config.input.colours,
+        config.crop.scale,
+    )
+}

@@ -1,0 +1,291 @@
+//! Training crops: faces found in frames and videos and cut out of them exactly as annotation does it.
+//!
+//! Annotation's own tracker finds the face, and annotation's own function cuts it out. A still picture is a video that
+//! stands still until the tracker believes what it sees.
+
+use std::collections::{BTreeMap, HashSet};
+use std::io::Cursor;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use image::{DynamicImage, GrayImage, ImageFormat, ImageReader, RgbImage};
+use rayon::prelude::*;
+
+use super::manifest::Row;
+use crate::annotate::crop::{CropRule, face};
+use crate::annotate::decode::{DecodeError, DecodeOptions, Decoder, Source};
+use crate::annotate::detect::Seeta;
+use crate::annotate::frame::{Colour, Frame, Matrix, Plane, Planes, Sighting};
+use crate::annotate::track::{FaceTracker, TrackSettings};
+use crate::model::{ColourNormalisation, Colours};
+use crate::write::put;
+
+/// How faces are cut out.
+#[derive(Debug, Clone)]
+pub struct CropSettings {
+    /// How the square lies about the face's box.
+    pub rule: CropRule,
+    /// Whether the square turns with the head, as annotation's does.
+    pub align: bool,
+    /// Side of the crops, pixels.
+    pub side: usize,
+    /// Luma or colour.
+    pub colours: Colours,
+    /// What is done to the colours of the crop.
+    pub normalisation: ColourNormalisation,
+    /// How faces are found.
+    pub track: TrackSettings,
+}
+
+/// What became of the rows.
+#[derive(Debug, Default)]
+pub struct Cropped {
+    /// Rows of the crops; everything but the path is as it was.
+    pub rows: Vec<Row>,
+    /// Rows, from 1, and files in which no face was found.
+    pub without_face: Vec<(usize, PathBuf)>,
+}
+
+/// Why crops cannot be made.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum CropError {
+    #[error("row {row}: {}: {reason}", path.display())]
+    Picture { row: usize, path: PathBuf, reason: String },
+    #[error("row {row}: {}: a video's row needs the number of the frame", path.display())]
+    NoFrameNumber { row: usize, path: PathBuf },
+    #[error("row {row}: {}: the video has no frame {frame}", path.display())]
+    NoSuchFrame { row: usize, path: PathBuf, frame: u64 },
+    #[error("row {row}: {}: cells of a strip are faces already", path.display())]
+    Cell { row: usize, path: PathBuf },
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    #[error("the built-in face detector cannot be read: {0}")]
+    Detector(std::io::Error),
+    #[error("{}: cannot be written: {reason}", path.display())]
+    Write { path: PathBuf, reason: String },
+}
+
+/// How often a still picture is shown to the tracker: enough for a likely face to be believed.
+const SHOWN: usize = 4;
+/// Time between, seconds: less than until the next search of the whole picture.
+const APART_S: f64 = 0.04;
+/// A frame may have 8K; its decoder may take three bytes a pixel and as much again.
+const LARGEST: u64 = 512 << 20;
+
+/// Cuts the face out of what each row shows and writes the crops into `folder`, which is made. Rows of videos name a
+/// frame, counted from 0 as annotation counts. Where several faces are seen, it is the largest.
+///
+/// # Errors
+/// If a picture or video cannot be read, a frame is not there, or a crop cannot be written; the message names the row.
+pub fn crop_rows(
+    rows: &[Row],
+    folder: &Path,
+    settings: &CropSettings,
+    decoding: &DecodeOptions,
+    tell: &(dyn Fn(usize) + Sync),
+) -> Result<Cropped, CropError> {
+    std::fs::create_dir_all(folder).map_err(|e| write_error(folder, &e))?;
+    let names = names(rows);
+    let mut videos: BTreeMap<&Path, Vec<usize>> = BTreeMap::new();
+    let mut stills = Vec::new();
+    for (index, row) in rows.iter().enumerate() {
+        match (row.cell, is_still(&row.path)) {
+            (Some(_), _) => return Err(CropError::Cell { row: index + 1, path: row.path.clone() }),
+            (None, true) => stills.push(index),
+            (None, false) => videos.entry(&row.path).or_default().push(index),
+        }
+    }
+    let save = |index: usize, pixels: Option<Vec<f32>>| -> Result<(usize, bool), CropError> {
+        tell(1);
+        let Some(pixels) = pixels else { return Ok((index, false)) };
+        write_crop(pixels, &folder.join(&names[index]), settings)?;
+        Ok((index, true))
+    };
+    let one_still = |index: &usize| save(*index, crop_still(&rows[*index], *index + 1, settings)?);
+    let mut done: Vec<(usize, bool)> = stills.par_iter().map(one_still).collect::<Result<_, _>>()?;
+    let videos: Vec<(&Path, Vec<usize>)> = videos.into_iter().collect();
+    let of_videos: Vec<Vec<(usize, bool)>> = videos
+        .par_iter()
+        .map(|(path, wanted)| crop_video(path, rows, wanted, settings, decoding, &save))
+        .collect::<Result<_, _>>()?;
+    done.extend(of_videos.into_iter().flatten());
+    done.sort_unstable();
+    let mut cropped = Cropped::default();
+    for (index, is_found) in done {
+        match is_found {
+            true => cropped.rows.push(Row { path: folder.join(&names[index]), ..rows[index].clone() }),
+            false => cropped.without_face.push((index + 1, rows[index].path.clone())),
+        }
+    }
+    Ok(cropped)
+}
+
+/// File names for the crops: those of the frames, so that what they say (PHOENIX's do) is kept, and numbered where two
+/// would be the same.
+fn names(rows: &[Row]) -> Vec<String> {
+    let mut taken = HashSet::new();
+    rows.iter()
+        .map(|row| {
+            let stem = row.path.file_stem().unwrap_or_default().to_string_lossy();
+            let stem = match (is_still(&row.path), row.frame) {
+                (false, Some(frame)) => format!("{stem}-{frame:06}"),
+                _ => stem.into_owned(),
+            };
+            let mut name = format!("{stem}.png");
+            let mut number = 2;
+            while !taken.insert(name.clone()) {
+                name = format!("{stem}-{number}.png");
+                number += 1;
+            }
+            name
+        })
+        .collect()
+}
+
+/// Whether the name is that of an image file.
+pub fn is_still(path: &Path) -> bool {
+    let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
+    ["png", "jpg", "jpeg"].iter().any(|known| extension == *known)
+}
+
+fn tracker(settings: &CropSettings) -> Result<FaceTracker, CropError> {
+    let detector = Seeta::new().map_err(CropError::Detector)?;
+    Ok(FaceTracker::new(Box::new(detector), settings.track.clone()))
+}
+
+fn crop_still(row: &Row, number: usize, settings: &CropSettings) -> Result<Option<Vec<f32>>, CropError> {
+    let picture: Arc<dyn Planes> = Arc::new(Still::read(&row.path).map_err(|reason| CropError::Picture {
+        row: number,
+        path: row.path.clone(),
+        reason,
+    })?);
+    let mut tracker = tracker(settings)?;
+    let mut last = None;
+    for index in 0..SHOWN {
+        let time_s = index as f64 * APART_S;
+        last = tracker.push(Frame { index, pts: index as i64, time_s, picture: Arc::clone(&picture) }).pop().or(last);
+    }
+    last = tracker.finish().pop().or(last);
+    Ok(last.and_then(|(frame, sightings)| largest(&frame, sightings, settings)))
+}
+
+/// The crop of the largest face that annotation would classify.
+fn largest(frame: &Frame, sightings: Vec<Sighting>, settings: &CropSettings) -> Option<Vec<f32>> {
+    let area = |sighting: &Sighting| sighting.face.map_or(0.0, |face| face.w * face.h);
+    let mut found: Vec<Sighting> = sightings.into_iter().map(crate::annotate::unreadable_if_small).collect();
+    found.sort_by(|a, b| area(b).total_cmp(&area(a)));
+    found.into_iter().find_map(|mut sighting| {
+        if !settings.align {
+            sighting.roll_degrees = 0.0;
+        }
+        face(frame.picture.as_ref(), &sighting, &settings.rule, settings.side, settings.colours)
+    })
+}
+
+fn crop_video(
+    path: &Path,
+    rows: &[Row],
+    wanted: &[usize],
+    settings: &CropSettings,
+    decoding: &DecodeOptions,
+    save: &(dyn Fn(usize, Option<Vec<f32>>) -> Result<(usize, bool), CropError> + Sync),
+) -> Result<Vec<(usize, bool)>, CropError> {
+    let mut by_frame: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
+    for index in wanted {
+        let missing = || CropError::NoFrameNumber { row: index + 1, path: path.into() };
+        by_frame.entry(rows[*index].frame.ok_or_else(missing)?).or_default().push(*index);
+    }
+    let mut decoder = Decoder::open(&Source::File(path.into()), decoding.clone())?;
+    let mut tracker = tracker(settings)?;
+    let mut done = Vec::new();
+    let mut take = |tracked: Vec<(Frame, Vec<Sighting>)>, by_frame: &mut BTreeMap<u64, Vec<usize>>| {
+        for (frame, sightings) in tracked {
+            let Some(indices) = by_frame.remove(&(frame.index as u64)) else { continue };
+            let pixels = largest(&frame, sightings, settings);
+            for index in indices {
+                done.push(save(index, pixels.clone())?);
+            }
+        }
+        Ok::<(), CropError>(())
+    };
+    // Frames after the last one wanted are not looked at.
+    while !by_frame.is_empty()
+        && let Some(frame) = decoder.next_frame()?
+    {
+        take(tracker.push(frame), &mut by_frame)?;
+    }
+    take(tracker.finish(), &mut by_frame)?;
+    match by_frame.iter().next() {
+        Some((frame, indices)) => Err(CropError::NoSuchFrame { row: indices[0] + 1, path: path.into(), frame: *frame }),
+        None => Ok(done),
+    }
+}
+
+fn write_crop(mut pixels: Vec<f32>, path: &Path, settings: &CropSettings) -> Result<(), CropError> {
+    settings.normalisation.apply(&mut pixels, settings.colours.count());
+    let samples: Vec<u8> = pixels.into_iter().map(|value| value.round() as u8).collect();
+    let side = settings.side as u32;
+    let picture = match settings.colours {
+        Colours::Luma => GrayImage::from_raw(side, side, samples).map(DynamicImage::ImageLuma8),
+        Colours::Rgb => RgbImage::from_raw(side, side, samples).map(DynamicImage::ImageRgb8),
+    };
+    let mut bytes = Cursor::new(Vec::new());
+    if let Some(picture) = picture {
+        picture.write_to(&mut bytes, ImageFormat::Png).map_err(|e| write_error(path, &e))?;
+    }
+    put(path, |out| out.write_all(bytes.get_ref())).map_err(|e| write_error(path, &e))
+}
+
+fn write_error(path: &Path, error: &dyn std::fmt::Display) -> CropError {
+    CropError::Write { path: path.into(), reason: error.to_string() }
+}
+
+/// A photograph as video keeps it: luma and chroma, here in full range and at full resolution.
+struct Still {
+    planes: [Vec<u8>; 3],
+    width: usize,
+    height: usize,
+}
+
+impl Still {
+    fn read(path: &Path) -> Result<Self, String> {
+        let mut reader =
+            ImageReader::open(path).and_then(ImageReader::with_guessed_format).map_err(|e| e.to_string())?;
+        let mut limits = image::Limits::default();
+        limits.max_alloc = Some(LARGEST);
+        reader.limits(limits);
+        let image = reader.decode().map_err(|e| format!("not a readable image: {e}"))?.into_rgb8();
+        let (width, height) = (image.width() as usize, image.height() as usize);
+        let mut planes = [const { Vec::new() }; 3];
+        for plane in &mut planes {
+            plane.reserve_exact(width * height);
+        }
+        for pixel in image.pixels() {
+            let [r, g, b] = pixel.0.map(f32::from);
+            // ITU-R BT.601, full range, as JPEG has it.
+            let y = 0.299 * r + 0.587 * g + 0.114 * b;
+            let values = [y, 128.0 + (b - y) / 1.772, 128.0 + (r - y) / 1.402];
+            planes.iter_mut().zip(values).for_each(|(plane, value)| plane.push(value.round() as u8));
+        }
+        Ok(Self { planes, width, height })
+    }
+
+    fn plane(&self, index: usize) -> Plane<'_> {
+        Plane { samples: &self.planes[index], stride: self.width, width: self.width, height: self.height }
+    }
+}
+
+impl Planes for Still {
+    fn luma(&self) -> Plane<'_> {
+        self.plane(0)
+    }
+
+    fn chroma(&self) -> Option<[Plane<'_>; 2]> {
+        Some([self.plane(1), self.plane(2)])
+    }
+
+    fn colour(&self) -> Colour {
+        Colour { matrix: Matrix::Bt601, full_range: true }
+    }
+}

@@ -1,0 +1,53 @@
+//! The image files of a folder, and whether they are usable.
+
+use std::path::{Path, PathBuf};
+
+use image::ImageReader;
+
+use super::ImportError;
+
+/// Larger pictures are no face crops or video frames: 8K has 33 million pixels.
+pub const MOST_PIXELS: u64 = 64 << 20;
+
+/// The files in `folder` that are images by their name, in order of name.
+pub fn images(folder: &Path) -> Result<Vec<PathBuf>, ImportError> {
+    let mut found: Vec<PathBuf> =
+        entries(folder)?.into_iter().filter(|path| is_image(path) && path.is_file()).collect();
+    found.sort();
+    Ok(found)
+}
+
+/// The folders in `folder`, in order of name.
+pub fn folders(folder: &Path) -> Result<Vec<PathBuf>, ImportError> {
+    let mut found: Vec<PathBuf> = entries(folder)?.into_iter().filter(|path| path.is_dir()).collect();
+    found.sort();
+    Ok(found)
+}
+
+fn entries(folder: &Path) -> Result<Vec<PathBuf>, ImportError> {
+    let unreadable = |source| ImportError::Unreadable { path: folder.into(), source };
+    let entries = std::fs::read_dir(folder).map_err(unreadable)?;
+    entries.map(|entry| entry.map(|entry| entry.path()).map_err(unreadable)).collect()
+}
+
+fn is_image(path: &Path) -> bool {
+    let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
+    ["png", "jpg", "jpeg"].iter().any(|known| extension == *known)
+}
+
+/// What is wrong with an image file, as far as its first bytes say; `None` where nothing is.
+pub fn fault(path: &Path) -> Option<String> {
+    let reader = ImageReader::open(path).and_then(ImageReader::with_guessed_format);
+    let size = match reader {
+        Ok(reader) => reader.into_dimensions(),
+        Err(error) => return Some(format!("{}: {error}", path.display())),
+    };
+    match size {
+        Ok((width, height)) if u64::from(width) * u64::from(height) > MOST_PIXELS => {
+            Some(format!("{}: a picture of {width}x{height} is too large", path.display()))
+        }
+        Ok((0, _) | (_, 0)) => Some(format!("{}: a picture without pixels", path.display())),
+        Ok(_) => None,
+        Err(error) => Some(format!("{}: not a readable image: {error}", path.display())),
+    }
+}

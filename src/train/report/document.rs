@@ -1,0 +1,150 @@
+//! A report as Markdown and as one HTML page without scripts, from the same parts.
+
+use std::fmt::Write as _;
+
+/// A report.
+pub struct Document {
+    /// Its heading.
+    pub title: String,
+    /// Its parts in order.
+    pub blocks: Vec<Block>,
+}
+
+/// A part of a report.
+pub enum Block {
+    /// A heading.
+    Heading(String),
+    /// A paragraph.
+    Text(String),
+    /// A table.
+    Table(Table),
+    /// A plot: an SVG element. Not in Markdown.
+    Plot(String),
+}
+
+/// A table with a caption; the first column is text, the others numbers.
+pub struct Table {
+    caption: String,
+    heads: Vec<String>,
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    /// A table without rows.
+    pub fn new(caption: &str, heads: &[&str]) -> Self {
+        Self { caption: caption.into(), heads: heads.iter().map(|head| (*head).to_owned()).collect(), rows: Vec::new() }
+    }
+
+    /// Adds a row.
+    pub fn row(&mut self, cells: impl IntoIterator<Item = String>) {
+        self.rows.push(cells.into_iter().collect());
+    }
+
+    /// The table for the terminal: columns one below the other.
+    pub fn plain(&self) -> String {
+        let lines = || std::iter::once(&self.heads).chain(&self.rows);
+        let width = |column: usize| lines().filter_map(|line| line.get(column)).map(|c| c.chars().count()).max();
+        let widths: Vec<usize> = (0..self.heads.len()).map(|column| width(column).unwrap_or(0)).collect();
+        let mut text = format!("{}\n", self.caption);
+        for line in lines() {
+            for (column, (cell, width)) in line.iter().zip(&widths).enumerate() {
+                // Writing to a string cannot fail.
+                let _ = match column {
+                    0 => write!(text, "  {cell:<width$}"),
+                    _ => write!(text, "  {cell:>width$}"),
+                };
+            }
+            text.push('\n');
+        }
+        text
+    }
+}
+
+const STYLE: &str = "body{font:16px/1.5 sans-serif;max-width:64em;margin:2em auto;padding:0 1em;color:#222;background:#fff}\
+                     table{border-collapse:collapse;margin:1.2em 0}caption{text-align:left;font-weight:bold;padding:.3em 0}\
+                     td,th{padding:.2em .6em;border-bottom:1px solid #ccc;text-align:right}\
+                     td:first-child,th:first-child{text-align:left}svg{max-width:100%;height:auto;margin:.6em 0;display:block}\
+                     svg text{font:12px sans-serif;fill:#222}";
+
+impl Document {
+    /// As Markdown, without plots.
+    pub fn markdown(&self) -> String {
+        // A name can hold what Markdown takes for itself.
+        let cell = |text: &str| text.replace(char::is_control, " ").replace('|', "\\|").replace('<', "&lt;");
+        let mut text = format!("# {}\n", cell(&self.title));
+        for block in &self.blocks {
+            let _ = match block {
+                Block::Heading(heading) => writeln!(text, "\n## {}", cell(heading)),
+                Block::Text(paragraph) => writeln!(text, "\n{}", cell(paragraph)),
+                Block::Plot(_) => Ok(()),
+                Block::Table(table) => {
+                    let line = |cells: &[String]| {
+                        let cells: Vec<String> = cells.iter().map(|c| cell(c)).collect();
+                        format!("| {} |\n", cells.join(" | "))
+                    };
+                    let rule = "|---".repeat(table.heads.len());
+                    let rows: String = table.rows.iter().map(|row| line(row)).collect();
+                    write!(text, "\n{}\n\n{}{rule}|\n{rows}", cell(&table.caption), line(&table.heads))
+                }
+            };
+        }
+        text
+    }
+
+    /// As one HTML page that asks for nothing else.
+    pub fn html(&self) -> String {
+        let title = escaped(&self.title);
+        let mut page = format!(
+            "<!DOCTYPE html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
+             <meta name=\"viewport\" content=\"width=device-width\">\n\
+             <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
+             <title>{title}</title>\n<style>{STYLE}</style>\n<h1>{title}</h1>\n"
+        );
+        for block in &self.blocks {
+            let _ = match block {
+                Block::Heading(heading) => writeln!(page, "<h2>{}</h2>", escaped(heading)),
+                Block::Text(paragraph) => writeln!(page, "<p>{}</p>", escaped(paragraph)),
+                Block::Plot(svg) => writeln!(page, "{svg}"),
+                Block::Table(table) => {
+                    let line = |cells: &[String], tag: &str| {
+                        let cells: String = cells.iter().map(|c| format!("<{tag}>{}</{tag}>", escaped(c))).collect();
+                        format!("<tr>{cells}</tr>\n")
+                    };
+                    let rows: String = table.rows.iter().map(|row| line(row, "td")).collect();
+                    let caption = escaped(&table.caption);
+                    writeln!(page, "<table><caption>{caption}</caption>\n{}{rows}</table>", line(&table.heads, "th"))
+                }
+            };
+        }
+        page + "</html>\n"
+    }
+}
+
+/// Text for HTML and SVG: markup and control characters taken away.
+pub(super) fn escaped(text: &str) -> String {
+    quick_xml::escape::escape(text.replace(char::is_control, " ")).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_cannot_become_markup() {
+        let hostile = "<script>alert('x')</script>|a\nb";
+        let mut table = Table::new(hostile, &[hostile]);
+        table.row([hostile.to_owned()]);
+        let blocks = vec![Block::Heading(hostile.into()), Block::Text(hostile.into()), Block::Table(table)];
+        let document = Document { title: hostile.into(), blocks };
+        let (html, markdown) = (document.html(), document.markdown());
+        assert!(!html.contains("<script") && html.contains("&lt;script"), "{html}");
+        assert!(!markdown.contains("<script") && markdown.contains("\\|a b"), "{markdown}");
+    }
+
+    #[test]
+    fn columns_stand_one_below_the_other() {
+        let mut table = Table::new("T", &["name", "value"]);
+        table.row(["a longer name".into(), "7".into()]);
+        assert_eq!(table.plain(), "T\n  name           value\n  a longer name      7\n");
+    }
+}

@@ -1,0 +1,100 @@
+//! `predictions.csv`: one row an image, so that anybody can measure again.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::timeline::{Expression, Probabilities};
+use crate::train::metrics::Judged;
+use crate::write::{WriteError, put};
+
+/// One image's result.
+#[derive(Debug, Clone)]
+pub struct Prediction {
+    /// The image as the manifest names it; `#n` names the cell of a strip.
+    pub image: String,
+    /// Truth and probabilities.
+    pub judged: Judged,
+}
+
+/// Why a table of predictions cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum PredictionsError {
+    #[error("{}: {source}", path.display())]
+    Unreadable { path: PathBuf, source: csv::Error },
+    #[error("{}, line {line}: {reason}", path.display())]
+    Row { path: PathBuf, line: u64, reason: String },
+}
+
+#[derive(Deserialize)]
+struct Row {
+    path: String,
+    truth: Expression,
+    neutral: f32,
+    happiness: f32,
+    sadness: f32,
+    surprise: f32,
+    fear: f32,
+    disgust: f32,
+    anger: f32,
+}
+
+/// Writes `predictions`.
+pub(super) fn write(path: &Path, predictions: &[Prediction]) -> Result<(), WriteError> {
+    put(path, |out| {
+        let mut csv = csv::Writer::from_writer(out);
+        csv.write_record(["path", "truth"].into_iter().chain(Expression::ALL.map(Expression::name)))?;
+        for Prediction { image, judged: Judged { truth, probabilities } } in predictions {
+            let numbers = probabilities.map(|p| format!("{p:.6}"));
+            csv.write_record([image.as_str(), truth.name()].into_iter().chain(numbers.iter().map(String::as_str)))?;
+        }
+        csv.flush()
+    })
+}
+
+/// Reads a table of predictions; further columns are passed over.
+///
+/// # Errors
+/// If it cannot be read, a column is missing, or a row's truth is no class or its probabilities are none; the message names
+/// the line.
+pub fn read(path: &Path) -> Result<Vec<Prediction>, PredictionsError> {
+    let unreadable = |source| PredictionsError::Unreadable { path: path.into(), source };
+    let mut reader = csv::Reader::from_path(path).map_err(unreadable)?;
+    let mut predictions = Vec::new();
+    for (index, row) in reader.deserialize::<Row>().enumerate() {
+        let line = index as u64 + 2;
+        let fault = |reason: String| PredictionsError::Row { path: path.into(), line, reason };
+        let row = row.map_err(|e| fault(e.to_string()))?;
+        let probabilities: Probabilities =
+            [row.neutral, row.happiness, row.sadness, row.surprise, row.fear, row.disgust, row.anger];
+        if !probabilities.iter().all(|p| (0.0..=1.0).contains(p)) {
+            return Err(fault("a probability is not between 0 and 1".into()));
+        }
+        predictions.push(Prediction { image: row.path, judged: Judged { truth: row.truth, probabilities } });
+    }
+    Ok(predictions)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_and_a_bad_row_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("p.csv");
+        let probabilities = [0.5, 0.25, 0.125, 0.125, 0.0, 0.0, 0.0];
+        let judged = Judged { truth: Expression::Fear, probabilities };
+        write(&path, &[Prediction { image: "a, b.png#3".into(), judged }]).unwrap();
+        let back = read(&path).unwrap();
+        assert_eq!((back[0].image.as_str(), back[0].judged.truth), ("a, b.png#3", Expression::Fear));
+        assert_eq!(back[0].judged.probabilities, probabilities);
+        let text = std::fs::read_to_string(&path).unwrap();
+        for (from, to) in [("fear,0.5", "joy,0.5"), ("0.500000", "1.500000"), ("0.500000", "NaN")] {
+            std::fs::write(&path, text.replacen(from, to, 1)).unwrap();
+            let error = read(&path).unwrap_err().to_string();
+            assert!(error.contains("p.csv, line 2"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! How sure measures are: intervals by resampling, and whether two models differ.
+
+use std::collections::HashMap;
+
+use rand::RngExt;
+use serde::{Deserialize, Serialize};
+
+use super::metrics::{Confusion, Judged, accuracy, balanced_accuracy, class_metrics, kappa};
+use crate::model::parameters::seeded;
+use crate::timeline::{Expression, most_probable};
+
+/// Number of bootstrap samples.
+const RESAMPLES: usize = 2000;
+
+/// 95 % intervals: percentile bootstrap over clusters, that is, over subjects or sequences where images belong to some, so
+/// that neighbouring frames of a video do not count as independent. Seeded: same input, same intervals.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Intervals {
+    /// Number of clusters.
+    pub clusters: usize,
+    /// Share of right predictions.
+    pub accuracy: [f64; 2],
+    /// Mean recall.
+    pub balanced_accuracy: [f64; 2],
+    /// Mean F1.
+    pub macro_f1: [f64; 2],
+    /// Cohen's kappa, where it is defined.
+    pub kappa: Option<[f64; 2]>,
+}
+
+/// Two models on the same images.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Comparison {
+    /// Images both have judged.
+    pub images: usize,
+    /// Images only the first gets right.
+    pub only_first: u64,
+    /// Images only the second gets right.
+    pub only_second: u64,
+    /// Two-sided exact probability of a split of the two at least as uneven if the models were equally good (McNemar 1947).
+    pub p_value: f64,
+    /// Accuracy of the first less that of the second.
+    pub accuracy_difference: f64,
+    /// Its 95 % interval, by the bootstrap over clusters.
+    pub accuracy_difference_interval: [f64; 2],
+    /// Balanced accuracy of the first less that of the second.
+    pub balanced_accuracy_difference: f64,
+    /// Its 95 % interval, likewise.
+    pub balanced_accuracy_difference_interval: [f64; 2],
+}
+
+/// Intervals of the measures of `judged`; `clusters` says by name what each belongs to.
+pub fn intervals(judged: &[Judged], clusters: &[String]) -> Intervals {
+    let pairs: Vec<Pair> = judged.iter().map(pair).collect();
+    let members = members(clusters);
+    let mut values = [const { Vec::new() }; 4];
+    resample(&members, |images| {
+        let confusion = table(images.iter().map(|image| pairs[*image]));
+        let f1: Vec<f64> = class_metrics(&confusion).iter().filter_map(|c| c.f1).collect();
+        let macro_f1 = f1.iter().sum::<f64>() / f1.len() as f64;
+        let all =
+            [accuracy(&confusion), balanced_accuracy(&confusion), macro_f1, kappa(&confusion).unwrap_or(f64::NAN)];
+        values.iter_mut().zip(all).for_each(|(values, value)| values.push(value));
+    });
+    let [accuracy, balanced_accuracy, macro_f1, kappa] = values.map(interval);
+    let kappa = Some(kappa).filter(|kappa| kappa[0].is_finite());
+    Intervals { clusters: members.len(), accuracy, balanced_accuracy, macro_f1, kappa }
+}
+
+/// Compares two models' answers to the same images, in the same order.
+pub fn compare(first: &[Judged], second: &[Judged], clusters: &[String]) -> Comparison {
+    let pairs: Vec<(Pair, Pair)> = first.iter().zip(second).map(|(a, b)| (pair(a), pair(b))).collect();
+    let measures = |images: &mut dyn Iterator<Item = usize>| {
+        let images: Vec<usize> = images.collect();
+        let a = table(images.iter().map(|image| pairs[*image].0));
+        let b = table(images.iter().map(|image| pairs[*image].1));
+        [accuracy(&a) - accuracy(&b), balanced_accuracy(&a) - balanced_accuracy(&b)]
+    };
+    let mut values = [const { Vec::new() }; 2];
+    resample(&members(clusters), |images| {
+        let differences = measures(&mut images.iter().copied());
+        values.iter_mut().zip(differences).for_each(|(values, value)| values.push(value));
+    });
+    let [accuracy_difference, balanced_accuracy_difference] = measures(&mut (0..pairs.len()));
+    let [accuracy_difference_interval, balanced_accuracy_difference_interval] = values.map(interval);
+    let right = |(truth, predicted): Pair| truth == predicted;
+    let only_first = pairs.iter().filter(|(a, b)| right(*a) && !right(*b)).count() as u64;
+    let only_second = pairs.iter().filter(|(a, b)| !right(*a) && right(*b)).count() as u64;
+    Comparison {
+        images: pairs.len(),
+        only_first,
+        only_second,
+        p_value: mcnemar(only_first, only_second),
+        accuracy_difference,
+        accuracy_difference_interval,
+        balanced_accuracy_difference,
+        balanced_accuracy_difference_interval,
+    }
+}
+
+/// The exact two-sided p-value of McNemar's test with `b` and `c` discordant pairs: twice the lower tail of the binomial
+/// distribution with probability one half.
+pub fn mcnemar(b: u64, c: u64) -> f64 {
+    let n = b + c;
+    // The logarithm of "n over k" times 2 to the minus n, from k to k + 1.
+    let mut log_term = -(n as f64) * std::f64::consts::LN_2;
+    let mut tail = 0.0;
+    for k in 0..=b.min(c) {
+        tail += log_term.exp();
+        log_term += ((n - k) as f64).ln() - ((k + 1) as f64).ln();
+    }
+    (2.0 * tail).min(1.0)
+}
+
+type Pair = (usize, usize);
+
+fn pair(judged: &Judged) -> Pair {
+    (judged.truth.index(), most_probable(&judged.probabilities).index())
+}
+
+fn table(pairs: impl Iterator<Item = Pair>) -> Confusion {
+    let mut table = [[0; Expression::COUNT]; Expression::COUNT];
+    pairs.for_each(|(truth, predicted)| table[truth][predicted] += 1);
+    table
+}
+
+/// The images of each cluster, in order of appearance.
+fn members(clusters: &[String]) -> Vec<Vec<usize>> {
+    let mut places: HashMap<&str, usize> = HashMap::new();
+    let mut members: Vec<Vec<usize>> = Vec::new();
+    for (image, cluster) in clusters.iter().enumerate() {
+        let place = *places.entry(cluster).or_insert(members.len());
+        if place == members.len() {
+            members.push(Vec::new());
+        }
+        members[place].push(image);
+    }
+    members
+}
+
+/// Calls `with` with the images of as many clusters as there are, drawn with replacement, again and again.
+fn resample(members: &[Vec<usize>], mut with: impl FnMut(&[usize])) {
+    let mut random = seeded(0, "bootstrap");
+    let mut images = Vec::new();
+    for _ in 0..RESAMPLES {
+        images.clear();
+        for _ in 0..members.len() {
+            images.extend(&members[random.random_range(0..members.len())]);
+        }
+        with(&images);
+    }
+}
+
+/// The middle 95 % of `values`, between neighbours linearly, as NumPy's `percentile`; what is not a number is left out.
+fn interval(mut values: Vec<f64>) -> [f64; 2] {
+    values.retain(|value| value.is_finite());
+    values.sort_by(f64::total_cmp);
+    if values.is_empty() {
+        return [f64::NAN; 2];
+    }
+    [0.025, 0.975].map(|share| {
+        let place = share * (values.len() - 1) as f64;
+        let (below, above) = (values[place.floor() as usize], values[place.ceil() as usize]);
+        below + (above - below) * place.fract()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Deserialize)]
+    struct Mcnemar {
+        b: u64,
+        c: u64,
+        p: f64,
+    }
+
+    #[derive(Deserialize)]
+    struct Bootstrap {
+        truth: Vec<usize>,
+        predicted: Vec<usize>,
+        other: Vec<usize>,
+        clusters: Vec<usize>,
+        accuracy: [f64; 2],
+        balanced_accuracy: [f64; 2],
+        macro_f1: [f64; 2],
+        kappa: [f64; 2],
+        accuracy_difference: [f64; 2],
+    }
+
+    /// `tests/metrics/make.py` says how it was made.
+    #[derive(Deserialize)]
+    struct Reference {
+        mcnemar: Vec<Mcnemar>,
+        bootstrap: Vec<Bootstrap>,
+    }
+
+    fn reference() -> Reference {
+        serde_json::from_str(include_str!("../../tests/metrics/significance.json")).unwrap()
+    }
+
+    #[test]
+    fn p_values_are_those_of_statsmodels() {
+        let cases = reference().mcnemar;
+        assert!(cases.len() >= 6);
+        for Mcnemar { b, c, p } in cases {
+            assert!((mcnemar(b, c) - p).abs() < 1e-9 * (1.0 + p), "{b} {c}: {} is not {p}", mcnemar(b, c));
+        }
+        // The two settings of SLTAT 2022 whose difference the paper speaks of.
+        assert_eq!(format!("{:.2}", mcnemar(16, 25)), "0.21");
+    }
+
+    #[test]
+    fn intervals_are_those_of_another_bootstrap() {
+        for case in reference().bootstrap {
+            let judged = |answers: &[usize]| -> Vec<Judged> {
+                let pairs = case.truth.iter().zip(answers);
+                pairs
+                    .map(|(truth, answer)| {
+                        let probabilities = std::array::from_fn(|class| if class == *answer { 1.0 } else { 0.0 });
+                        Judged { truth: Expression::ALL[*truth], probabilities }
+                    })
+                    .collect()
+            };
+            let clusters: Vec<String> = case.clusters.iter().map(usize::to_string).collect();
+            let found = intervals(&judged(&case.predicted), &clusters);
+            let compared = compare(&judged(&case.predicted), &judged(&case.other), &clusters);
+            for (name, found, expected) in [
+                ("accuracy", found.accuracy, case.accuracy),
+                ("balanced accuracy", found.balanced_accuracy, case.balanced_accuracy),
+                ("macro-F1", found.macro_f1, case.macro_f1),
+                ("kappa", found.kappa.unwrap(), case.kappa),
+                ("difference", compared.accuracy_difference_interval, case.accuracy_difference),
+            ] {
+                // Two bootstraps of 2,000 and 20,000 samples: their ends differ by some hundredths of the width.
+                let width = expected[1] - expected[0];
+                for (found, expected) in found.iter().zip(expected) {
+                    assert!((found - expected).abs() < 0.08 * width, "{name}: {found} is not {expected}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn frames_of_few_videos_give_wider_intervals_than_as_many_single_images() {
+        let judged: Vec<Judged> = (0..200)
+            .map(|image| {
+                let answer = if image % 40 < 10 { 0 } else { 1 };
+                let mut probabilities = [0.0; Expression::COUNT];
+                probabilities[answer] = 1.0;
+                Judged { truth: Expression::ALL[if image < 40 { 0 } else { 1 }], probabilities }
+            })
+            .collect();
+        let single: Vec<String> = (0..200).map(|image| image.to_string()).collect();
+        let videos: Vec<String> = (0..200).map(|image| (image / 40).to_string()).collect();
+        let width = |clusters: &[String]| {
+            let [low, high] = intervals(&judged, clusters).accuracy;
+            high - low
+        };
+        assert!(width(&videos) > 1.5 * width(&single), "{} {}", width(&videos), width(&single));
+    }
+}

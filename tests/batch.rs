@@ -1,0 +1,281 @@
+//! A corpus on one machine: everything is annotated, or marked as partial, or named with the reason; and a run goes on
+//! where the last one was left.
+
+mod material;
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use annotate::timeline::Timeline;
+use assert_cmd::cargo::CommandCargoExt as _;
+use material::ffmpeg;
+use serde_json::Value;
+
+struct Corpus {
+    folder: tempfile::TempDir,
+}
+
+impl Corpus {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("in")).unwrap();
+        Self { folder }
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// A clip of a second, at several places.
+    fn clips(&self, names: &[&str]) {
+        let clip = self.at("clip.mp4");
+        if !clip.exists() {
+            ffmpeg("-i assets/demo/demo.mp4 -t 1 -c:v libx264 -preset ultrafast", &clip);
+        }
+        for name in names {
+            let path = self.at("in").join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::copy(&clip, path).unwrap();
+        }
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::cargo_bin("annotate").unwrap();
+        command.arg("batch").args(arguments).args(["--output-dir", "out"]).current_dir(self.folder.path());
+        command.stdin(Stdio::null()).stderr(Stdio::piped());
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    /// Runs, asserts the exit code, and gives what was said.
+    fn ends(&self, arguments: &[&str], code: i32) -> String {
+        let output = self.run(arguments);
+        let talk = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {talk}");
+        talk
+    }
+
+    fn failures(&self) -> BTreeMap<String, u64> {
+        let report: Value = serde_json::from_slice(&std::fs::read(self.at("out/failures.json")).unwrap()).unwrap();
+        let failures = report["failures"].as_array().unwrap().iter();
+        failures.map(|f| (f["path"].as_str().unwrap_or("?").to_string(), f["code"].as_u64().unwrap())).collect()
+    }
+
+    /// Files of which nobody should be left.
+    fn leftovers(&self) -> Vec<PathBuf> {
+        let files = walkdir::WalkDir::new(self.at("out")).into_iter().map(|entry| entry.unwrap().into_path());
+        files.filter(|path| path.extension().is_some_and(|e| e == "tmp")).collect()
+    }
+
+    /// How many videos a run worked on, by its last mention in the log.
+    fn worked_on(&self) -> usize {
+        let log = std::fs::read_to_string(self.at("out/run.jsonl")).unwrap();
+        let lines: Vec<Value> = log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        let begin = lines.iter().rposition(|line| line["event"] == "begin").unwrap();
+        lines[begin..].iter().filter(|line| line["event"] == "item").count()
+    }
+}
+
+#[test]
+fn a_tree_is_mirrored_in_all_formats_and_each_file_is_what_the_plain_command_writes() {
+    let corpus = Corpus::new();
+    let odd = "sub/it's \"a\" {b}\nline.mp4";
+    corpus.clips(&["a.mp4", "a.mov", "sub/deep/ü.mkv", "-dash.mp4", odd]);
+    std::fs::write(corpus.at("in/notes.txt"), "not a video").unwrap();
+    let talk = corpus.ends(&["in", "-f", "json,csv,eaf,parquet"], 0);
+    assert!(talk.contains("5 of 5 videos complete"), "{talk}");
+    for name in ["a.mp4", "a.mov", "sub/deep/ü.mkv", "-dash.mp4", odd] {
+        for extension in ["json", "csv", "eaf", "parquet"] {
+            assert!(corpus.at(&format!("out/{name}.{extension}")).is_file(), "{name}.{extension}");
+        }
+        let mut plain = Command::cargo_bin("annotate").unwrap();
+        let alone = corpus.at("alone.json");
+        let input = format!("in/{name}");
+        let output = plain.arg(&input).arg("-o").arg(&alone).current_dir(corpus.folder.path()).output().unwrap();
+        assert!(output.status.success());
+        assert_eq!(std::fs::read(alone).unwrap(), std::fs::read(corpus.at(&format!("out/{name}.json"))).unwrap());
+    }
+    assert!(corpus.failures().is_empty() && corpus.leftovers().is_empty());
+    let mut table = csv::Reader::from_path(corpus.at("out/summary.csv")).unwrap();
+    let rows: Vec<csv::StringRecord> = table.records().map(Result::unwrap).collect();
+    assert_eq!(rows.len(), 5);
+    let page = std::fs::read_to_string(corpus.at("out/index.html")).unwrap();
+    assert!(page.contains("it&apos;s &quot;a&quot; {b}\\nline.mp4") && !page.contains("src="), "{page}");
+    assert!(page.contains("it%27s%20%22a%22%20%7Bb%7D%0Aline.mp4.json"));
+}
+
+#[test]
+fn what_is_done_is_skipped_and_whatever_has_changed_is_done_again() {
+    let corpus = Corpus::new();
+    corpus.clips(&["a.mp4", "b.mp4", "c.mp4"]);
+    corpus.ends(&["in", "-f", "json,csv"], 0);
+    assert_eq!(corpus.worked_on(), 3);
+    let log = std::fs::read_to_string(corpus.at("out/run.jsonl")).unwrap();
+    let begin: Value = serde_json::from_str(log.lines().next().unwrap()).unwrap();
+    assert_eq!(begin["terms"]["tool"]["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(begin["terms"]["model"]["sha256"].as_str().unwrap().len(), 64);
+    let redone = |arguments: &[&str], expected: usize| {
+        corpus.ends(arguments, 0);
+        assert_eq!(corpus.worked_on(), expected, "{arguments:?}");
+    };
+    redone(&["in", "-f", "json,csv"], 0);
+    redone(&["in", "-f", "json,csv", "--checksum"], 0);
+    // An output that is gone, cut off, or altered.
+    std::fs::remove_file(corpus.at("out/a.mp4.csv")).unwrap();
+    redone(&["in", "-f", "json,csv"], 1);
+    let cut = std::fs::read(corpus.at("out/b.mp4.csv")).unwrap();
+    std::fs::write(corpus.at("out/b.mp4.csv"), &cut[..cut.len() / 2]).unwrap();
+    redone(&["in", "-f", "json,csv"], 1);
+    assert_eq!(std::fs::read(corpus.at("out/b.mp4.csv")).unwrap(), cut);
+    // A video touched, but the same; then another one under its name.
+    std::fs::File::open(corpus.at("in/a.mp4")).unwrap().set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+    redone(&["in", "-f", "json,csv"], 0);
+    ffmpeg("-i assets/demo/demo.mp4 -ss 1 -t 1 -c:v libx264 -preset ultrafast", &corpus.at("in/a.mp4"));
+    redone(&["in", "-f", "json,csv"], 1);
+    // Other settings, other formats.
+    redone(&["in", "-f", "json,csv", "--max-faces", "3"], 3);
+    redone(&["in", "-f", "json", "--max-faces", "3"], 3);
+    redone(&["in", "-f", "json", "--max-faces", "3", "--again"], 3);
+}
+
+#[test]
+fn a_bad_file_stops_nothing_and_is_named_with_its_reason() {
+    let corpus = Corpus::new();
+    corpus.clips(&["good.mp4", "last.mp4", "cut.mp4"]);
+    std::fs::write(corpus.at("in/empty.mp4"), "").unwrap();
+    std::fs::write(corpus.at("in/<b>text.mp4"), "words ".repeat(500)).unwrap();
+    std::os::unix::fs::symlink("nowhere.mp4", corpus.at("in/dangling.mp4")).unwrap();
+    ffmpeg("-i assets/demo/demo.mp4 -t 2 -c:v libx264 -movflags +faststart", &corpus.at("in/cut.mp4"));
+    let bytes = std::fs::read(corpus.at("in/cut.mp4")).unwrap();
+    std::fs::write(corpus.at("in/cut.mp4"), &bytes[..bytes.len() * 7 / 10]).unwrap();
+    let talk = corpus.ends(&["in"], 8);
+    assert!(talk.contains("4 of 6 videos are not complete") && talk.contains("failures.json"), "{talk}");
+    let expected = [("in/<b>text.mp4", 3), ("in/cut.mp4", 4), ("in/dangling.mp4", 3), ("in/empty.mp4", 3)];
+    assert_eq!(corpus.failures(), expected.map(|(path, code)| (path.to_string(), code)).into());
+    assert!(!Timeline::read(&corpus.at("out/cut.mp4.json")).unwrap().complete);
+    assert!(Timeline::read(&corpus.at("out/good.mp4.json")).unwrap().complete);
+    assert!(corpus.leftovers().is_empty());
+    let page = std::fs::read_to_string(corpus.at("out/index.html")).unwrap();
+    assert!(page.contains("&lt;b&gt;text.mp4") && !page.contains("<b>"), "{page}");
+    // Mended, only what was not complete is done.
+    corpus.clips(&["empty.mp4", "<b>text.mp4", "nowhere.mp4", "cut.mp4"]);
+    corpus.ends(&["in"], 0);
+    assert_eq!(corpus.worked_on(), 5);
+}
+
+#[test]
+fn lists_patterns_and_names_beyond_text_are_found() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let corpus = Corpus::new();
+    corpus.clips(&["x/a.mp4", "y/a.mp4", "y/b.mp4"]);
+    let invalid = Path::new(std::ffi::OsStr::from_bytes(b"in/\xff.mp4"));
+    std::fs::copy(corpus.at("clip.mp4"), corpus.folder.path().join(invalid)).unwrap();
+    let mut child = corpus.command(&["-"]).stdin(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"in/x/a.mp4\0in/y/a.mp4\0in/\xff.mp4\0").unwrap();
+    assert!(child.wait().unwrap().success());
+    let written = |name: &str| corpus.at("out").join(name).is_file();
+    assert!(written("in/x/a.mp4.json") && written("in/y/a.mp4.json"));
+    assert!(corpus.at("out").join(std::ffi::OsStr::from_bytes(b"in/\xff.mp4.json")).is_file());
+    std::fs::write(corpus.at("list.txt"), "in/y/b.mp4\nin/absent.mp4\n").unwrap();
+    corpus.ends(&["list.txt"], 8);
+    assert!(written("in/y/b.mp4.json"));
+    assert_eq!(corpus.failures(), [("in/absent.mp4".to_string(), 3)].into());
+    corpus.ends(&["in/?/a.mp4"], 0);
+    assert_eq!(corpus.worked_on(), 0, "they were done through the list");
+    corpus.ends(&["nothing/here-*.mp4"], 3);
+    // A link that leads out is no way out.
+    let outside = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink(outside.path(), corpus.at("out/z")).unwrap();
+    corpus.clips(&["z/a.mp4"]);
+    corpus.ends(&["in"], 8);
+    assert_eq!(corpus.failures(), [("in/z/a.mp4".to_string(), 3)].into());
+    assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 0);
+}
+
+fn signal(child: &Child, name: &str) {
+    assert!(Command::new("kill").args([name, &child.id().to_string()]).status().unwrap().success());
+}
+
+/// Waits until the run has begun to write.
+fn is_at_work(corpus: &Corpus) {
+    let begun = Instant::now();
+    while corpus.leftovers().is_empty() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "nothing is written");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn a_run_that_was_killed_goes_on_where_it_was_and_ends_with_the_same_bytes() {
+    let corpus = Corpus::new();
+    let names: Vec<String> = (0..6).map(|number| format!("{number}.mp4")).collect();
+    corpus.clips(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    let mut child = corpus.command(&["in", "--jobs", "2"]).spawn().unwrap();
+    is_at_work(&corpus);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(!corpus.at("out/index.html").exists());
+    corpus.ends(&["in", "--jobs", "2"], 0);
+    assert!(corpus.leftovers().is_empty(), "what the killed run left is gone");
+    let bytes = |folder: &str| {
+        names.iter().map(|n| std::fs::read(corpus.at(&format!("{folder}/{n}.json"))).unwrap()).collect::<Vec<_>>()
+    };
+    let after_the_kill = bytes("out");
+    std::fs::rename(corpus.at("out"), corpus.at("killed")).unwrap();
+    corpus.ends(&["in", "--jobs", "1"], 0);
+    assert_eq!(bytes("out"), after_the_kill);
+}
+
+#[test]
+fn ctrl_c_finishes_what_is_at_work_and_a_second_one_stops_it() {
+    let corpus = Corpus::new();
+    corpus.clips(&["a.mp4", "b.mp4", "c.mp4"]);
+    ffmpeg("-stream_loop 30 -i assets/demo/demo.mp4 -c copy", &corpus.at("in/0long.mp4"));
+    // The long one is at work when it is stopped.
+    let child = corpus.command(&["in", "--jobs", "1"]).spawn().unwrap();
+    is_at_work(&corpus);
+    signal(&child, "-INT");
+    std::thread::sleep(Duration::from_millis(200));
+    signal(&child, "-INT");
+    let output = child.wait_with_output().unwrap();
+    let talk = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(130), "{talk}");
+    assert!(talk.contains("Ctrl-C again") && talk.contains("run the same command again"), "{talk}");
+    assert!(!corpus.at("out/0long.mp4.json").exists() && corpus.leftovers().is_empty());
+    // The short one is finished, the others are not begun.
+    std::fs::remove_file(corpus.at("in/0long.mp4")).unwrap();
+    let child = corpus.command(&["in", "--jobs", "1"]).spawn().unwrap();
+    is_at_work(&corpus);
+    signal(&child, "-INT");
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(Timeline::read(&corpus.at("out/a.mp4.json")).unwrap().complete);
+    assert!(!corpus.at("out/c.mp4.json").exists());
+    let child = corpus.command(&["in", "--jobs", "1"]).spawn().unwrap();
+    signal(&child, "-TERM");
+    let code = child.wait_with_output().unwrap().status.code();
+    assert!(code == Some(143) || code.is_none(), "TERM stops at once: {code:?}");
+    corpus.ends(&["in"], 0);
+}
+
+#[test]
+fn a_second_run_over_the_same_folder_is_told_to_wait() {
+    let corpus = Corpus::new();
+    ffmpeg("-stream_loop 5 -i assets/demo/demo.mp4 -c copy", &corpus.at("in/long.mp4"));
+    let mut first = corpus.command(&["in"]).spawn().unwrap();
+    is_at_work(&corpus);
+    let talk = corpus.ends(&["in"], 75);
+    assert!(talk.contains(&format!("process {}", first.id())), "{talk}");
+    first.kill().unwrap();
+    first.wait().unwrap();
+    // A lock whose owner was killed holds nobody up.
+    std::fs::remove_file(corpus.at("in/long.mp4")).unwrap();
+    corpus.clips(&["short.mp4"]);
+    corpus.ends(&["in"], 0);
+}
