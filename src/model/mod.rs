@@ -181,10 +181,7 @@ impl Model {
         if found != config.sha256 {
             return Err(ModelError::Changed { path: weights_path, expected: config.sha256, found });
         }
-        let tensors = read_tensors(weights).map_err(|e| match e {
-            ReadError::NotSafetensors(reason) => ModelError::NotSafetensors { path: weights_path.clone(), reason },
-            ReadError::Weights(source) => ModelError::Weights { path: weights_path.clone(), source },
-        })?;
+        let tensors = read_tensors(weights).map_err(|e| e.of(&weights_path))?;
         let parameters = Parameters::new(Purpose::Inference, device);
         let network = Network::new(&parameters, &config.architecture, config.input.colours)?;
         parameters.set(&tensors).map_err(|e| match e {
@@ -334,6 +331,16 @@ pub(crate) enum ReadError {
     NotSafetensors(String),
     #[error(transparent)]
     Weights(#[from] WeightsError),
+}
+
+impl ReadError {
+    /// The same of the file at `path`.
+    fn of(self, path: &Path) -> ModelError {
+        match self {
+            Self::NotSafetensors(reason) => ModelError::NotSafetensors { path: path.into(), reason },
+            Self::Weights(source) => ModelError::Weights { path: path.into(), source },
+        }
+    }
 }
 
 /// SHA-256 of `bytes`, lower-case hexadecimal.
