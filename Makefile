@@ -9,7 +9,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 
 ANNOTATE := target/release/annotate
 
-.PHONY: help setup build demo test lint fmt bench bench-training check-cuda fuzz install clean
+.PHONY: help setup build demo test test-cluster lint fmt bench bench-training bench-faces check-cuda fuzz soak install clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -34,10 +34,22 @@ test: ## run every test
 	cargo test --locked --doc
 	if command -v cargo-nextest >/dev/null; then cargo nextest run --locked; else cargo test --locked --lib --bins --tests; fi
 
-lint: ## clippy without warnings, and rustfmt
+test-cluster: build ## a corpus through Snakemake, Slurm and Ray, as far as they can be installed here
+	@scripts/setup.sh cluster
+	PATH="$(CURDIR)/target/cluster/bin:$$PATH" pipelines/tests/run.sh $(ANNOTATE)
+
+lint: ## clippy without warnings, rustfmt, and the licences, sources and advisories of what is linked
 	@scripts/setup.sh lint
 	cargo clippy --locked --all-targets -- -D warnings
 	cargo fmt --check
+	@if ! command -v cargo-deny >/dev/null; then \
+		echo 'skipped: cargo-deny is not installed'; \
+	elif cargo deny --locked fetch db >/dev/null 2>&1; then \
+		cargo deny --locked check; \
+	else \
+		echo 'skipped: advisories (their database cannot be reached)'; \
+		cargo deny --locked check licenses bans sources; \
+	fi
 
 fmt: ## format the code
 	@scripts/setup.sh lint
@@ -58,15 +70,28 @@ check-cuda: ## compile all of it for CUDA, without a card (downloads 1.2 GB of t
 	@scripts/setup.sh lint
 	@scripts/cuda.sh check
 
+bench-faces: setup ## measure how faces are found and followed, beside MediaPipe and YuNet in a virtual environment
+	test -x target/peers/bin/python || python3 -m venv target/peers
+	target/peers/bin/pip install --quiet 'mediapipe==0.10.14' opencv-python-headless
+	target/peers/bin/python tests/faces/peers.py $(ANNOTATE_DATA) target/faces
+	cargo bench --locked --bench faces -- $(CURDIR)/target/faces
+
 # Seconds for each of the readers.
 SECONDS ?= 60
 
 fuzz: ## feed broken files to every reader of ours, SECONDS=60 each (needs a nightly compiler)
 	@scripts/setup.sh fuzz
+	scripts/fuzz_media.sh fuzz/corpus/media
 	for reader in $$(cargo fuzz list); do \
 		mkdir -p fuzz/corpus/$$reader && \
-		cargo +nightly fuzz run $$reader fuzz/corpus/$$reader fuzz/seeds/$$reader -- -max_total_time=$(SECONDS) -print_final_stats=1 || exit 1; \
+		cargo +nightly fuzz run $$reader fuzz/corpus/$$reader $$(ls -d fuzz/seeds/$$reader 2>/dev/null) -- -max_total_time=$(SECONDS) -print_final_stats=1 || exit 1; \
 	done
+
+# Minutes of video.
+MINUTES ?= 60
+
+soak: build ## annotate MINUTES=60 of looped video and watch that the memory stays flat
+	scripts/soak.sh $(ANNOTATE) $(MINUTES)
 
 install: build ## put the binary, man page and completions under PREFIX (/usr/local for root, else ~/.local)
 	install -D -m 755 $(ANNOTATE) $(DESTDIR)$(PREFIX)/bin/annotate

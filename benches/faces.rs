@@ -19,6 +19,7 @@ use annotate::annotate::decode::{DecodeOptions, Decoder, Deinterlace, Source};
 use annotate::annotate::detect::Seeta;
 use annotate::annotate::frame::{Frame, GreyPicture, Sighting};
 use annotate::annotate::track::{FaceTracker, TrackSettings};
+use annotate::model::refiner::FaceRefiner;
 use annotate::timeline::{BoundingBox, Status};
 
 /// Overlap from which two boxes agree.
@@ -96,6 +97,15 @@ fn truth(path: &Path, name_column: &str) -> Truth {
     truth
 }
 
+/// With the refinement network in the file that FACE_REFINER names, if any.
+fn tracker(settings: TrackSettings) -> FaceTracker {
+    let detector = Box::new(Seeta::new().expect("the built-in detector reads"));
+    let Some(file) = std::env::var_os("FACE_REFINER") else { return FaceTracker::new(detector, settings) };
+    let weights = std::fs::read(file).expect("the weights read");
+    let refiner = FaceRefiner::from_bytes(&weights).expect("the weights fit");
+    FaceTracker::with_refiner(detector, Some(refiner), settings)
+}
+
 fn follow(path: &Path) -> Boxes {
     let options = DecodeOptions {
         deinterlace: Deinterlace::Auto,
@@ -104,10 +114,10 @@ fn follow(path: &Path) -> Boxes {
         max_pixels: 1 << 26,
         threads: 1,
         interrupt: Arc::default(),
+        patience: Default::default(),
     };
     let mut decoder = Decoder::open(&Source::File(path.into()), options).expect("the clip opens");
-    let detector = Seeta::new().expect("the built-in detector reads");
-    let mut tracker = FaceTracker::new(Box::new(detector), TrackSettings::default());
+    let mut tracker = tracker(TrackSettings::default());
     let mut boxes = Boxes::default();
     let (mut seconds, mut last_s) = (0.0, 0.0);
     while let Some(frame) = decoder.next_frame().expect("the clip decodes") {
@@ -143,10 +153,9 @@ fn look(path: &Path) -> Boxes {
     let picture = image::open(path).expect("the photo reads").into_luma8();
     let (width, height) = (picture.width() as usize, picture.height() as usize);
     let picture = Arc::new(GreyPicture { samples: picture.into_raw(), width, height });
-    let detector = Seeta::new().expect("the built-in detector reads");
     let settings = TrackSettings { min_face: SMALL, max_faces: 100, ..TrackSettings::default() };
     let started = Instant::now();
-    let mut tracker = FaceTracker::new(Box::new(detector), settings);
+    let mut tracker = tracker(settings);
     let mut boxes = Boxes { count: 1, ..Boxes::default() };
     let mut tracked = Vec::new();
     for index in 0..SHOWN {

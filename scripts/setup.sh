@@ -3,7 +3,8 @@
 #
 #   scripts/setup.sh         what building and running need
 #   scripts/setup.sh test    and the test runner
-#   scripts/setup.sh lint    and clippy and rustfmt
+#   scripts/setup.sh lint    and clippy, rustfmt and cargo-deny
+#   scripts/setup.sh cluster and Snakemake, Ray and a Slurm for one machine, as far as they can be had
 #   scripts/setup.sh fuzz    and a nightly compiler and cargo-fuzz
 #
 # Missing native packages are installed with apt-get where that is permitted: as root, or where sudo asks for no
@@ -105,6 +106,30 @@ lint)
     if ! cargo clippy --version >/dev/null 2>&1 || ! cargo fmt --version >/dev/null 2>&1; then
         say "missing: clippy and rustfmt; run: rustup component add clippy rustfmt"
         exit 1
+    fi
+    if ! command -v cargo-deny >/dev/null && [ "${ANNOTATE_SETUP:-install}" != check ]; then
+        say "installing cargo-deny (some minutes, once)"
+        cargo install cargo-deny --locked || say "cannot install cargo-deny; licences and sources are not checked"
+    fi
+    ;;
+cluster)
+    # What cannot be installed is skipped by name in the test.
+    if ! command -v slurmctld >/dev/null && command -v apt-get >/dev/null && [ "$(id -u)" = 0 ] &&
+        [ "${ANNOTATE_SETUP:-install}" != check ]; then
+        say "installing Slurm for one machine"
+        { apt-get update -q &&
+            DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends slurm-wlm munge; } >&2 ||
+            say "cannot install slurm-wlm and munge"
+    fi
+    venv=target/cluster
+    if [ ! -e "$venv/complete" ]; then
+        say "installing Snakemake and Ray into $venv"
+        if python3 -m venv "$venv" && "$venv/bin/pip" install -q -r pipelines/requirements.txt; then
+            "$venv/bin/pip" install -q -r pipelines/ray/requirements.txt || say "cannot install Ray"
+            touch "$venv/complete"
+        else
+            say "cannot install Snakemake (python3-venv, and a package index within reach, are needed)"
+        fi
     fi
     ;;
 fuzz)

@@ -69,7 +69,7 @@ impl Corpus {
 
     /// Files of which nobody should be left.
     fn leftovers(&self) -> Vec<PathBuf> {
-        let files = walkdir::WalkDir::new(self.at("out")).into_iter().map(|entry| entry.unwrap().into_path());
+        let files = walkdir::WalkDir::new(self.at("out")).into_iter().filter_map(|entry| Some(entry.ok()?.into_path()));
         files.filter(|path| path.extension().is_some_and(|e| e == "tmp")).collect()
     }
 

@@ -108,6 +108,9 @@ fn the_same_picture_on_two_sides_is_found() {
     for (test, part) in [("copy", "1 identical pictures"), ("brighter", "1 near-identical pairs")] {
         manifest(test);
         refused("data inspect m.csv --leakage", folder, 3, part);
+        let (_, stderr) = succeed("data split m.csv --as-it-is --drop-copies -o clean.csv", folder);
+        assert!(stderr.contains("1 training images") && stderr.contains("no leakage"), "{stderr}");
+        assert_eq!(manifest::read(&folder.join("clean.csv")).unwrap()[0].split, Split::Test);
     }
     manifest("other");
     let (table, stderr) = succeed("data inspect m.csv --leakage", folder);
@@ -124,11 +127,12 @@ fn copies_in_fer2013_are_near_and_other_pictures_are_not() {
     assert!(rows.iter().all(|row| row.label.is_some()));
     let rows: Vec<Row> = rows.into_iter().filter(|row| row.split == Split::Test).take(800).collect();
     let prints = fingerprints(&rows).unwrap();
+    let pictures: Vec<_> = rows.iter().zip(&prints).collect();
     let (mut same, mut near, mut far) = (0, 0, 0);
-    for a in 0..rows.len() {
-        for b in a + 1..rows.len() {
-            let is_copy = rows[a].sequence.is_some() && rows[a].sequence == rows[b].sequence;
-            match prints[a].distance(&prints[b]) {
+    for (place, (row, print)) in pictures.iter().enumerate() {
+        for (other, other_print) in &pictures[place + 1..] {
+            let is_copy = row.sequence.is_some() && row.sequence == other.sequence;
+            match print.distance(other_print) {
                 Some(0) if is_copy => same += 1,
                 Some(distance) if distance <= NEAR => near += 1,
                 Some(_) => far += 1,

@@ -9,7 +9,6 @@ use annotate::model::parameters::seeded;
 use annotate::model::{Architecture, Colours, Network, Parameters, Phase, Purpose};
 use candle_core::{Device, Tensor};
 use proptest::prelude::*;
-use rand::RngExt as _;
 
 /// Sets all tensors to random values: those of a trained network's size, statistics included.
 fn randomise(parameters: &Parameters, seed: u64) {

@@ -42,6 +42,7 @@ struct Arguments {
 #[serde(deny_unknown_fields)]
 struct Recipe {
     seed: u64,
+    faces: usize,
     patches: usize,
     batch: usize,
     learning_rate: f64,
@@ -56,8 +57,9 @@ struct Recipe {
 /// How much each output counts in the loss, and the error from which it counts linearly (of the measured ones).
 const LOSS: [f64; OUTPUTS] = [1.0, 5.0, 5.0, 4.0, 1.0, 0.7];
 const LINEAR_FROM: [f64; OUTPUTS] = [0.0, 0.04, 0.04, 0.05, 0.08, 0.0];
-/// Patches the network is measured on after training.
+/// Patches the network is measured on after training, and the faces they are made of.
 const MEASURED: usize = 6400;
+const MEASURED_FACES: usize = 1500;
 
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
@@ -65,8 +67,9 @@ fn main() -> anyhow::Result<()> {
     let recipe: Recipe = toml::from_str(&recipe).context("the recipe is not valid")?;
     std::fs::create_dir_all(&arguments.out)?;
     let fer = arguments.data.join("fer2013");
-    let mut faces = material::faces(&fer.join("training_a.png"))?;
-    faces.extend(material::faces(&fer.join("training_b.png"))?);
+    let mut faces = material::faces(&fer.join("training_a.png"), recipe.faces)?;
+    let more = recipe.faces - faces.len();
+    faces.extend(material::faces(&fer.join("training_b.png"), more)?);
     let mut scenes = material::clips(&arguments.data.join("videos"))?;
     scenes.extend(material::photos(&arguments.data.join("photos"))?);
     eprintln!("{} faces, {} pictures without or with known ones", faces.len(), scenes.len());
@@ -88,13 +91,14 @@ fn main() -> anyhow::Result<()> {
     };
     let steps = recipe.patches / recipe.batch;
     let warm_up = (recipe.warm_up * steps as f64) as u64;
+    let weights = arguments.out.join("model.safetensors");
     let dropout = Mutex::new(seeded(recipe.seed, "dropout"));
     let started = Instant::now();
     let mut sums = [0.0f64; OUTPUTS];
     for step in 0..steps {
         let patches = make(&maker, recipe.seed, "training", step * recipe.batch, recipe.batch);
-        let (x, targets, weights) = tensors(patches, &device)?;
-        let losses = losses(&network.forward(&x, Phase::Training(&dropout))?, &targets, &weights)?;
+        let (x, targets, counted) = tensors(patches, &device)?;
+        let losses = losses(&network.forward(&x, Phase::Training(&dropout))?, &targets, &counted)?;
         for (sum, loss) in sums.iter_mut().zip(losses.to_vec1::<f32>()?) {
             *sum += f64::from(loss);
         }
@@ -105,12 +109,13 @@ fn main() -> anyhow::Result<()> {
             let means = sums.map(|sum| format!("{:.4}", sum / 50.0)).join(" ");
             eprintln!("step {} of {steps}: {means}  {:.0} s", step + 1, started.elapsed().as_secs_f64());
             sums = [0.0; OUTPUTS];
+            std::fs::write(&weights, write_tensors(&average.tensors(&variables)?, true)?)?;
         }
     }
     let averaged = average.tensors(&variables)?;
     parameters.set(&averaged)?;
-    std::fs::write(arguments.out.join("model.safetensors"), write_tensors(&averaged, true)?)?;
-    let others = material::faces(&fer.join("publictest.png"))?;
+    std::fs::write(&weights, write_tensors(&averaged, true)?)?;
+    let others = material::faces(&fer.join("publictest.png"), MEASURED_FACES)?;
     let measured = measure(&network, &Maker { faces: &others, ..maker }, recipe.seed)?;
     println!("{measured}");
     std::fs::write(arguments.out.join("measures.txt"), measured)?;

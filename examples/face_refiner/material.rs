@@ -30,12 +30,12 @@ pub struct Face {
 /// SeetaFace's box on FER2013's pictures: median of 1,307 faces, see `examples/crop_rule.rs`.
 const USUAL_SIDE: f32 = 0.917 * FACE_SIDE as f32;
 
-/// Reads a strip of FER2013 pictures.
-pub fn faces(strip: &Path) -> anyhow::Result<Vec<Face>> {
+/// Reads the first `most` of a strip of FER2013 pictures.
+pub fn faces(strip: &Path, most: usize) -> anyhow::Result<Vec<Face>> {
     let mut reader = image::ImageReader::open(strip).with_context(|| strip.display().to_string())?;
     reader.no_limits();
     let pictures = reader.decode().with_context(|| strip.display().to_string())?.into_luma8().into_raw();
-    let pictures: Vec<&[u8]> = pictures.chunks_exact(FACE_SIDE * FACE_SIDE).collect();
+    let pictures: Vec<&[u8]> = pictures.chunks_exact(FACE_SIDE * FACE_SIDE).take(most).collect();
     let parts: anyhow::Result<Vec<Vec<Face>>> = pictures
         .par_chunks(1000)
         .map(|part| {
@@ -203,6 +203,7 @@ pub fn clips(folder: &Path) -> anyhow::Result<Vec<Scene>> {
             max_pixels: 1 << 26,
             threads: 1,
             interrupt: Arc::default(),
+            patience: Default::default(),
         };
         let mut decoder = Decoder::open(&Source::File(folder.join(name)), options)?;
         while let Some(frame) = decoder.next_frame()? {

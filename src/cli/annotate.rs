@@ -141,13 +141,13 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     let targets =
         output::plan(&arguments.inputs, &arguments.outputs, &arguments.formats, arguments.output_dir.as_deref())?;
     let device = options.device.open()?;
+    let signals = Signals::listen().map_err(anyhow::Error::from)?;
     if device.is_cpu() || options.max_memory.is_some() {
         limit_memory(options.max_memory)?;
     }
     let model = registry::open(&options.model, &device).map_err(|e| Failure::Configuration(e.to_string()))?;
     let elan = elan_options(&arguments)?;
     let known = known_calibration(&arguments.calibrate, &model)?;
-    let signals = Signals::listen().map_err(anyhow::Error::from)?;
     let run = Run { arguments: &arguments, options: &options, model: &model, known, elan, signals };
     let mut worst: Option<Failure> = None;
     for (input, targets) in arguments.inputs.iter().zip(targets) {
@@ -193,7 +193,7 @@ impl Run<'_> {
             interrupt: Arc::clone(&self.signals.interrupt),
             patience: options.patience(),
         };
-        let _watchdog = Watchdog::watch(source.name(), Arc::clone(&execution.patience)).map_err(anyhow::Error::from)?;
+        let _watchdog = Watchdog::watch(source.name(), Arc::clone(&execution.patience))?;
         let calibrates = !matches!(arguments.calibrate, Calibrate::Off);
         let mut outputs = Outputs::open(targets, !calibrates, &self.elan)?;
         let choice = arguments.execution.progress(options);

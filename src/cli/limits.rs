@@ -56,9 +56,13 @@ const GRACE: Duration = Duration::from_secs(5);
 
 impl Watchdog {
     /// Watches `patience` while `name` is read.
-    pub(super) fn watch(name: String, patience: Arc<Patience>) -> std::io::Result<Self> {
+    ///
+    /// # Errors
+    /// If the system allows no further thread.
+    pub(super) fn watch(name: String, patience: Arc<Patience>) -> Result<Self, Failure> {
+        let refused = Failure::Limit(format!("{name}: no thread can be started"));
         let (stop, stopped) = mpsc::channel::<()>();
-        Builder::new().name("watchdog".into()).spawn(move || {
+        let watching = Builder::new().name("watchdog".into()).spawn(move || {
             while stopped.recv_timeout(Duration::from_millis(250)) == Err(RecvTimeoutError::Timeout) {
                 if patience.overdue().is_some_and(|over| over > GRACE) {
                     let failure = Failure::Limit(format!("{name}: nothing moves any more (see --stall-timeout)"));
@@ -66,7 +70,7 @@ impl Watchdog {
                     std::process::exit(exit_code(&failure).into());
                 }
             }
-        })?;
-        Ok(Self { _stop: stop })
+        });
+        watching.map(|_| Self { _stop: stop }).map_err(|_| refused)
     }
 }

@@ -14,7 +14,7 @@ use crate::corpus::path::{printable, with_suffix};
 use crate::eaf::{Bundle, BundleError, BundleOptions};
 use crate::timeline::{FrameRecord, Media, ModelIdentity, Timeline, Tool};
 use crate::write::jsonl::{Header, LiveLines};
-use crate::write::{Format, Output, PREFIX, SUFFIX, WriteError, Writer, write};
+use crate::write::{self, Format, Output, WriteError, Writer, write};
 
 /// A place and the format it gets.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,12 +101,8 @@ pub(super) fn mirrored(folder: &Path, item: &Item, formats: &[Format]) -> Result
 
 /// Removes what a run that was killed has left half written below `folder`.
 pub(super) fn remove_leftovers(folder: &Path) {
-    let is_leftover = |name: &str| name.starts_with(PREFIX) && name.ends_with(SUFFIX);
-    for entry in WalkDir::new(folder).into_iter().filter_map(Result::ok) {
-        if entry.file_type().is_file() && entry.file_name().to_str().is_some_and(is_leftover) {
-            // One that stays is found next time.
-            let _ = std::fs::remove_file(entry.path());
-        }
+    for entry in WalkDir::new(folder).into_iter().filter_map(Result::ok).filter(|entry| entry.file_type().is_dir()) {
+        write::remove_leftovers(entry.path());
     }
 }
 

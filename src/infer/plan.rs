@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 
+use super::kernels::bf16::Bf16;
 use super::kernels::blocks::{BLOCK, Buffer, Planes, PlanesMut, blocks, pack, unpack};
 use super::kernels::filter::{Filter, LARGEST_KERNEL};
 use super::kernels::product::{Product, RunProduct};
@@ -154,6 +155,7 @@ struct Sizes {
     maps: Vec<usize>,
     channels: usize,
     weights: usize,
+    words: usize,
 }
 
 /// The buffers one image needs.
@@ -173,6 +175,8 @@ struct Workspace {
     gate: Buffer,
     /// Weights with the gate in them.
     weights: Buffer,
+    /// Inputs of products in bfloat16.
+    words: Buffer<u32>,
 }
 
 impl Workspace {
@@ -185,6 +189,7 @@ impl Workspace {
             hidden: Buffer::zeros(sizes.channels),
             gate: Buffer::zeros(sizes.channels),
             weights: Buffer::zeros(sizes.weights),
+            words: Buffer::zeros(sizes.words),
         }
     }
 }
@@ -219,6 +224,28 @@ impl Plan {
             instructions,
             spare: Mutex::default(),
         })
+    }
+
+    /// The same with the 1x1 convolutions in bfloat16; none where this machine or these instructions have none. Everything
+    /// else stays f32.
+    pub fn in_bf16(mut self) -> Option<Self> {
+        let bf16 = Bf16::detect().filter(|_| self.instructions.is_best())?;
+        let sizes = &mut self.sizes;
+        let narrowed = |step| match step {
+            Step::Product { from, product, pixels, is_gated, shortcut, to } if pixels > 1 => {
+                sizes.words = sizes.words.max(RunProduct::words(&product, pixels));
+                Step::Product { from, product: product.narrowed(bf16), pixels, is_gated, shortcut, to }
+            }
+            Step::Rows { from, first: First::Pointwise(product), filter, ring, has_sums, to } => {
+                sizes.words = sizes.words.max(ring.words(product.from()));
+                let first = First::Pointwise(product.narrowed(bf16));
+                Step::Rows { from, first, filter, ring, has_sums, to }
+            }
+            other => other,
+        };
+        self.steps = std::mem::take(&mut self.steps).into_iter().map(narrowed).collect();
+        self.spare = Mutex::default();
+        Some(self)
     }
 
     /// The shape of a picture.
@@ -275,7 +302,7 @@ impl Plan {
 
 impl Step {
     fn run(&self, picture: &[f32], workspace: &mut Workspace, instructions: Instructions) {
-        let Workspace { picture: bordered, between, maps, sums, hidden, gate, weights } = workspace;
+        let Workspace { picture: bordered, between, maps, sums, hidden, gate, weights, words } = workspace;
         match self {
             Self::Dense { dense, to } => {
                 dense.take(picture, bordered);
@@ -299,14 +326,14 @@ impl Step {
                     }
                 };
                 let sums = has_sums.then_some(&mut sums[..]);
-                RunRows { source, filter, ring: *ring, between, out: &mut out, sums }.run(instructions);
+                RunRows { source, filter, ring: *ring, between, out: &mut out, sums, words }.run(instructions);
                 maps[*to] = out;
             }
             Self::Product { from, product, pixels, is_gated, shortcut, to } => {
                 let mut out = std::mem::take(&mut maps[*to]);
                 let plane = pixels * BLOCK;
                 let planes = |place: usize| Planes { values: &maps[place], plane };
-                let weights = match is_gated {
+                let weights = match *is_gated && product.bf16().is_none() {
                     true => {
                         elementwise::scale_weights(product, gate, weights, instructions);
                         &weights[..]
@@ -318,6 +345,8 @@ impl Step {
                     weights,
                     x: planes(*from),
                     count: *pixels,
+                    scale: is_gated.then_some(&gate[..]),
+                    words,
                     shortcut: shortcut.map(planes),
                     out: PlanesMut { values: &mut out, plane },
                 }
@@ -331,7 +360,16 @@ impl Step {
                 let apply = |product: &Product, x: &[f32], out: &mut [f32]| {
                     let x = Planes { values: x, plane: BLOCK };
                     let out = PlanesMut { values: out, plane: BLOCK };
-                    RunProduct { product, weights: product.weights(), x, count: 1, shortcut: None, out }
+                    RunProduct {
+                        product,
+                        weights: product.weights(),
+                        x,
+                        count: 1,
+                        scale: None,
+                        words: &mut [],
+                        shortcut: None,
+                        out,
+                    }
                         .run(instructions);
                 };
                 apply(reduce, sums, hidden);

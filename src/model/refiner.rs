@@ -5,9 +5,10 @@ use candle_core::{Device, Result, Tensor};
 
 use super::layers::{BatchNormConstants, ConvolutionNorm, Dense, Phase};
 use super::ops;
-use super::parameters::Scope;
+use super::parameters::{Scope, SetError};
 use super::{Parameters, Purpose};
 use crate::infer::kernels::Activation;
+use crate::infer::{Layer, Plan, PlanError, Shape};
 
 /// Side of the network's square input, samples.
 pub const SIDE: usize = 40;
@@ -87,6 +88,21 @@ impl RefinerNetwork {
     }
 }
 
+impl RefinerNetwork {
+    /// The network compiled for single patches.
+    ///
+    /// # Errors
+    /// If the device fails; the layers fit each other.
+    pub fn plan(&self) -> std::result::Result<Plan, RefinerError> {
+        let convolutions = std::iter::once(&self.stem).chain(self.blocks.iter().flatten()).chain([&self.places]);
+        let mut layers = convolutions.map(ConvolutionNorm::planned).collect::<Result<Vec<_>>>()?;
+        layers.push(Layer::Mean);
+        layers.push(Layer::Linear(self.units.planned(Activation::Relu)?));
+        layers.push(Layer::Linear(self.outputs.planned(Activation::Identity)?));
+        Ok(Plan::compile(&layers, Shape { height: SIDE, width: SIDE, channels: 1 })?)
+    }
+}
+
 /// A patch of luma as the network wants it: mean 0, standard deviation 1, unless it is flat.
 pub fn normalised(mut patch: Vec<f32>) -> Vec<f32> {
     let count = patch.len() as f32;
@@ -126,38 +142,70 @@ impl Judgement {
     }
 }
 
-/// The trained network.
-pub struct FaceRefiner(RefinerNetwork);
+/// The trained network, ready to run.
+pub struct FaceRefiner(Plan);
+
+/// Why weights are not a refinement network's.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum RefinerError {
+    #[error("not a safetensors file: {0}")]
+    NotSafetensors(String),
+    #[error(transparent)]
+    Weights(#[from] SetError),
+    #[error(transparent)]
+    Device(#[from] candle_core::Error),
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+}
 
 impl FaceRefiner {
-    /// Reads the weights that come with the program.
-    ///
-    /// # Errors
-    /// If they cannot be read, which a test excludes.
-    pub fn built_in() -> anyhow::Result<Self> {
-        Self::from_bytes(include_bytes!("../../assets/models/refiner/model.safetensors"))
-    }
-
     /// Reads the contents of a weights file.
     ///
     /// # Errors
     /// If it is not one, or a tensor is missing, unknown, of the wrong shape or type, or not finite.
-    pub fn from_bytes(weights: &[u8]) -> anyhow::Result<Self> {
-        let tensors = super::read_tensors(weights).map_err(anyhow::Error::msg)?;
+    pub fn from_bytes(weights: &[u8]) -> std::result::Result<Self, RefinerError> {
+        let tensors = super::read_tensors(weights).map_err(RefinerError::NotSafetensors)?;
         let parameters = Parameters::new(Purpose::Inference, &Device::Cpu);
         let network = RefinerNetwork::new(&parameters.root())?;
         parameters.set(&tensors)?;
-        Ok(Self(network))
+        Ok(Self(network.plan()?))
     }
 
     /// Judges one patch of luma, [`SIDE`] x [`SIDE`] values from 0 to 255.
     ///
-    /// # Errors
-    /// If the number of values does not fit.
-    pub fn judge(&self, patch: Vec<f32>) -> Result<Judgement> {
-        let x = Tensor::from_vec(normalised(patch), (1, SIDE, SIDE, 1), &Device::Cpu)?;
-        let row: Vec<f32> = self.0.forward(&x, Phase::Inference)?.flatten_all()?.to_vec1()?;
-        let row = row.try_into().map_err(|_| candle_core::Error::msg("the refinement network gives other outputs"))?;
-        Ok(Judgement::from_outputs(&row))
+    /// # Panics
+    /// If there are not as many values.
+    pub fn judge(&self, patch: Vec<f32>) -> Judgement {
+        let mut row = [0.0; OUTPUTS];
+        self.0.run(&normalised(patch), &mut row);
+        Judgement::from_outputs(&row)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::DType;
+
+    use super::*;
+
+    #[test]
+    fn the_plan_gives_what_the_network_gives() {
+        let parameters = Parameters::new(Purpose::Training { seed: 7 }, &Device::Cpu);
+        let network = RefinerNetwork::new(&parameters.root()).unwrap();
+        let patch: Vec<f32> = (0..SIDE * SIDE).map(|i| (i * i % 251) as f32).collect();
+        let x = Tensor::from_vec(normalised(patch.clone()), (1, SIDE, SIDE, 1), &Device::Cpu).unwrap();
+        let theirs = network.forward(&x, Phase::Inference).unwrap().to_dtype(DType::F32).unwrap();
+        let theirs: Vec<f32> = theirs.flatten_all().unwrap().to_vec1().unwrap();
+        let mut ours = [0.0; OUTPUTS];
+        network.plan().unwrap().run(&normalised(patch), &mut ours);
+        for (a, b) in ours.iter().zip(&theirs) {
+            assert!((a - b).abs() < 1e-4 * (1.0 + b.abs()), "{ours:?} {theirs:?}");
+        }
+    }
+
+    #[test]
+    fn a_flat_patch_is_not_blown_up() {
+        assert!(normalised(vec![100.0; SIDE * SIDE]).iter().all(|v| *v == 0.0));
     }
 }

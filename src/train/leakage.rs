@@ -115,6 +115,12 @@ pub struct Leaks {
 }
 
 impl Leaks {
+    /// Training rows, from 0, whose picture stands on another side too, as it is or nearly so.
+    pub fn copied_training_rows(&self, rows: &[Row]) -> BTreeSet<usize> {
+        let pairs = self.identical.iter().chain(self.near.iter().map(|(pair, _)| pair));
+        pairs.flatten().copied().filter(|row| rows[*row].split == Split::Train).collect()
+    }
+
     /// Whether nothing was found.
     pub fn is_none(&self) -> bool {
         self.groups.is_empty() && self.identical.is_empty() && self.near.is_empty()
@@ -140,10 +146,13 @@ pub fn leaks(rows: &[Row], fingerprints: &[Fingerprint], sides: Sides) -> Leaks 
     }
     let mut identical: Vec<[usize; 2]> = Vec::new();
     for rows in same.values() {
-        // One pair for each row beyond the first side: all pairs of many copies would say no more.
-        identical.extend(rows[1..].iter().filter(|row| names[**row] != names[rows[0]]).map(|row| [rows[0], *row]));
+        // Each row with the first one on another side: all pairs of many copies would say no more.
+        let elsewhere = |row: usize| rows.iter().copied().find(|other| names[*other] != names[row]);
+        identical
+            .extend(rows.iter().filter_map(|row| Some([(*row).min(elsewhere(*row)?), (*row).max(elsewhere(*row)?)])));
     }
     identical.sort_unstable();
+    identical.dedup();
 
     let near: Vec<([usize; 2], u32)> = (0..fingerprints.len())
         .into_par_iter()
@@ -209,7 +218,8 @@ mod tests {
             [of(face), of(face), of(|x, y| face(y + 11, x)), of(face), of(|x, y| face(x, y).saturating_add(9))];
         let leaks = leaks(&rows, &fingerprints, Sides::of(&rows));
         assert_eq!(leaks.groups.keys().collect::<Vec<_>>(), ["subject anna"]);
-        assert_eq!(leaks.identical, [[0, 3]]);
+        assert_eq!(leaks.identical, [[0, 3], [1, 3]]);
+        assert_eq!(leaks.copied_training_rows(&rows), BTreeSet::from([0, 1]));
         assert_eq!(leaks.near.iter().map(|(pair, _)| *pair).collect::<Vec<_>>(), [[0, 4], [1, 4]]);
     }
 }

@@ -16,9 +16,9 @@ use std::sync::{Mutex, PoisonError};
 use tempfile::NamedTempFile;
 
 /// What the names of unfinished files begin with,
-pub(crate) const PREFIX: &str = ".annotate-";
+const PREFIX: &str = ".annotate-";
 /// and end in.
-pub(crate) const SUFFIX: &str = ".tmp";
+const SUFFIX: &str = ".tmp";
 
 /// Why an output cannot be written.
 #[derive(Debug, thiserror::Error)]
@@ -191,7 +191,7 @@ fn temporary_in(folder: &Path) -> io::Result<NamedTempFile> {
 }
 
 /// Removes what killed runs have left in `folder`; once a folder and run, as a folder may hold a corpus.
-fn remove_leftovers(folder: &Path) {
+pub(crate) fn remove_leftovers(folder: &Path) {
     static SEEN: Mutex<Option<HashSet<PathBuf>>> = Mutex::new(None);
     let mut seen = SEEN.lock().unwrap_or_else(PoisonError::into_inner);
     if !seen.get_or_insert_default().insert(folder.into()) {

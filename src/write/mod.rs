@@ -18,8 +18,8 @@ use std::path::Path;
 use std::str::FromStr;
 
 pub(crate) use ass::overlay_script;
+pub(crate) use atomic::remove_leftovers;
 pub use atomic::{Output, WriteError, put};
-pub(crate) use atomic::{PREFIX, SUFFIX};
 
 use crate::timeline::Timeline;
 

@@ -257,6 +257,7 @@ impl Decoder {
             (stream.avg_frame_rate(), stream.frames(), stream.duration());
         let decoder = open_codec(&stream, &options).map_err(|error| match error {
             ffmpeg::Error::DecoderNotFound => DecodeError::NoDecoder { name: name.clone(), codec: codec.clone() },
+            error if is_out_of_memory(error) => DecodeError::OutOfMemory { name: name.clone() },
             error => DecodeError::NotOpened { name: name.clone(), reason: error.to_string() },
         })?;
         let start_s = if start_time == ffi::AV_NOPTS_VALUE { 0.0 } else { start_time as f64 * f64::from(time_base) };
@@ -601,7 +602,7 @@ impl Decoder {
 
     /// Notes that something could not be decoded.
     fn lose(&mut self, error: ffmpeg::Error) -> Result<(), DecodeError> {
-        if error == (ffmpeg::Error::Other { errno: ffmpeg::error::ENOMEM }) {
+        if is_out_of_memory(error) {
             return Err(DecodeError::OutOfMemory { name: self.name.clone() });
         }
         let message = reports::take().map_or_else(|| error.to_string(), |report| report.message);
@@ -619,8 +620,10 @@ impl Decoder {
 
     /// Keeps what the person wants of the prepared frames, to be given one by one.
     fn queue(&mut self, prepared: Result<Vec<(Video, Stamp)>, ffmpeg::Error>) -> Result<(), DecodeError> {
-        let prepared =
-            prepared.map_err(|e| DecodeError::Conversion { name: self.name.clone(), reason: e.to_string() })?;
+        let prepared = prepared.map_err(|error| match is_out_of_memory(error) {
+            true => DecodeError::OutOfMemory { name: self.name.clone() },
+            false => DecodeError::Conversion { name: self.name.clone(), reason: error.to_string() },
+        })?;
         let start_s = self.options.start_s.unwrap_or(f64::NEG_INFINITY);
         self.ready.extend(prepared.into_iter().filter(|(_, stamp)| stamp.time_s >= start_s));
         Ok(())
@@ -645,6 +648,10 @@ impl Decoder {
             _ => self.damage.push(Damage { frame, kind, count, message }),
         }
     }
+}
+
+fn is_out_of_memory(error: ffmpeg::Error) -> bool {
+    error == ffmpeg::Error::Other { errno: ffmpeg::error::ENOMEM }
 }
 
 fn too_large(name: &str, width: u32, height: u32, limit: u64) -> Result<(), DecodeError> {

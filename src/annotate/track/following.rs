@@ -5,7 +5,7 @@ use super::descriptor::Descriptor;
 use super::held::{Look, OCCLUDED};
 use super::motion::{Measured, Motion};
 use super::refine::{Refined, refine};
-use super::{Eyes, PROVISIONAL, same_face};
+use super::{Eyes, LIKELY, PROVISIONAL, same_face};
 use crate::annotate::crop::Region;
 use crate::annotate::detect::{Detection, SearchWindow};
 use crate::annotate::frame::{Frame, Plane, Sighting};
@@ -27,6 +27,8 @@ const PARTLY: f32 = 0.45;
 /// A face that neither the detector nor the network is sure of for so long is lost even if the content seems the same,
 /// seconds: correlation drifts.
 const UNSURE_AT_MOST_S: f64 = 2.0;
+/// After so long without being sure of it, a face seen elsewhere may be this one, seconds.
+const DOUBTED_AFTER_S: f64 = 0.3;
 /// A face of which nothing at all is seen for so long is lost, seconds. Shorter than frames wait, so that what was said
 /// meanwhile can be taken back.
 const UNSEEN_AT_MOST_S: f64 = 0.3;
@@ -144,6 +146,11 @@ impl Track {
         self.state == State::InView
     }
 
+    /// In view, and not only by its looks, which may have been taken from what is behind a face that moved on.
+    pub(super) fn is_surely_in_view(&self, now: f64) -> bool {
+        self.is_in_view() && now - self.sure_s <= DOUBTED_AFTER_S
+    }
+
     /// Looks for the face in the next frame, `dt` seconds later.
     pub(super) fn follow(&mut self, eyes: &mut Eyes, frame: &Frame, dt: f64) -> Look {
         if !self.is_in_view() {
@@ -157,7 +164,7 @@ impl Track {
             self.state = State::OutOfFrame;
             return self.unseen();
         }
-        let refined = eyes.refiner.as_ref().and_then(|r| refine(r, &luma, &expected, self.roll_degrees));
+        let refined = eyes.refiner.as_ref().map(|r| refine(r, &luma, &expected, self.roll_degrees));
         let found = self.see(refined, &expected).or_else(|| self.search(eyes, &luma, &expected, now));
         if let Some(found) = found {
             return self.take(found, frame);
@@ -173,7 +180,8 @@ impl Track {
 
     /// By the detector, in a window about the expected place: upright or as last turned first, then two of the other turns.
     fn search(&mut self, eyes: &mut Eyes, luma: &Plane, expected: &BoundingBox, now: f64) -> Option<Found> {
-        if self.searches_in_vain >= EAGER_SEARCHES && now - self.searched_s < SEARCH_EVERY_S {
+        let is_eager = eyes.refiner.is_none() || self.searches_in_vain < EAGER_SEARCHES;
+        if !is_eager && now - self.searched_s < SEARCH_EVERY_S {
             return None;
         }
         self.searched_s = now;
@@ -201,14 +209,14 @@ impl Track {
             if let Some(detection) = near {
                 self.searches_in_vain = 0;
                 let roll = detection.roll_degrees;
-                let refined = eyes.refiner.as_ref().and_then(|r| refine(r, luma, &detection.face, roll));
+                let refined = eyes.refiner.as_ref().map(|r| refine(r, luma, &detection.face, roll));
                 let seen = refined.filter(|r| r.probability >= SEEN && is_near(&r.face, expected));
                 return Some(Found {
                     is_sure: true,
                     doubt: 2.0,
                     face: seen.map_or(detection.face, |r| r.face),
                     roll_degrees: seen.map_or(roll, |r| r.roll_degrees),
-                    score: refined.map(|r| r.probability),
+                    score: Some(refined.map_or(certainty(detection.score), |r| r.probability)),
                     covered: seen.map(|r| r.covered),
                     source: BoxSource::Detected,
                 });
@@ -286,18 +294,19 @@ impl Track {
     }
 
     /// A look at a face just found.
-    pub(super) fn first_look(&self, refined: Option<Refined>) -> Look {
+    pub(super) fn first_look(&self, refined: Option<Refined>, detector_score: f32) -> Look {
         let covered = refined.filter(|r| r.probability >= SEEN).map(|r| r.covered);
         let is_occluded = covered.is_some_and(|covered| covered >= OCCLUDED);
         let status = if is_occluded { Status::Occluded } else { Status::Ok };
-        let mut look = self.look(status, refined.map(|r| r.probability), BoxSource::Detected);
+        let score = refined.map_or(certainty(detector_score), |r| r.probability);
+        let mut look = self.look(status, Some(score), BoxSource::Detected);
         look.sighting.covered = covered;
         look
     }
 
     /// A look at the face in an earlier frame, found from what came after.
     pub(super) fn earlier_look(&self, refined: &Refined) -> Look {
-        let mut look = self.first_look(Some(*refined));
+        let mut look = self.first_look(Some(*refined), 0.0);
         look.sighting.face = Some(refined.face);
         look.sighting.roll_degrees = refined.roll_degrees;
         look.measured = Some(Measured { face: refined.face, doubt: Found::from(*refined).doubt });
@@ -337,6 +346,12 @@ impl Track {
             measured: None,
         }
     }
+}
+
+/// The detector's score as a number from 0 to 1: a half where a new face is considered at all.
+fn certainty(detector_score: f32) -> f32 {
+    let score = detector_score.max(0.0);
+    score / (score + LIKELY)
 }
 
 /// Whether a face can have moved from `expected` to `face` between two frames.

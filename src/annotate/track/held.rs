@@ -136,10 +136,13 @@ impl LookAhead {
     pub(super) fn take_back(&mut self, track: u32, nothing: &Sighting) {
         for held in self.held.iter_mut().rev() {
             let Some(look) = held.looks.iter_mut().find(|look| look.sighting.track == track) else { return };
-            if look.measured.is_some() || look.sighting.status != Status::LowQuality {
-                return;
+            match look.sighting.status {
+                Status::NoFace => {}
+                Status::LowQuality if look.measured.is_none() => {
+                    *look = Look { sighting: nothing.clone(), measured: None };
+                }
+                _ => return,
             }
-            *look = Look { sighting: nothing.clone(), measured: None };
         }
     }
 

@@ -1,9 +1,9 @@
 //! Which face is whose, from frame to frame: where to look, association, what to say where nothing is seen.
 //!
 //! The whole picture is searched by the detector only at the start, after a loss, and about once a second. Where a face is
-//! expected, the refinement network looks in every frame, and corrects the place; where it sees none, the detector is asked in
-//! a window there, upright and turned; where that is blind too, the face's last appearance is looked for by correlation. A
-//! new face is believed when detector and network are sure of it or it is seen again.
+//! expected, the refinement network, if there is one, looks in every frame, and corrects the place; where it sees none, the
+//! detector is asked in a window there, upright and turned; where that is blind too, the face's last appearance is looked for
+//! by correlation. A new face is believed when detector and network are sure of it or it is seen again.
 //!
 //! Frames wait for a moment ([`LOOK_AHEAD_S`]), so that a face just found is followed back to where it came from, gaps are
 //! bridged from both sides, and boxes are smoothed without lag. A cut ends every track but those whose signer is seen in the
@@ -111,13 +111,12 @@ struct Eyes {
 }
 
 impl FaceTracker {
-    /// With a detector, settings and the built-in refinement network.
+    /// With a detector and settings.
     pub fn new(detector: Box<dyn FaceDetector>, settings: TrackSettings) -> Self {
-        // A test reads the built-in network; without it faces are followed by detector and correlation.
-        Self::with_refiner(detector, FaceRefiner::built_in().ok(), settings)
+        Self::with_refiner(detector, None, settings)
     }
 
-    /// With another refinement network, or none.
+    /// The same with a refinement network, where there is one.
     pub fn with_refiner(
         detector: Box<dyn FaceDetector>,
         refiner: Option<FaceRefiner>,
@@ -236,7 +235,9 @@ impl FaceTracker {
             }
             let Held { frame, looks, .. } = &mut held[first - 1];
             let refined = refine(refiner, &frame.picture.luma(), &face, track.roll_degrees);
-            let Some(refined) = refined.filter(|r| r.probability >= SEEN && is_near(&r.face, &face)) else { return };
+            if refined.probability < SEEN || !is_near(&refined.face, &face) {
+                return;
+            }
             let is_taken = |look: &Look| look.sighting.face.is_some_and(|other| other.iou(&refined.face) > SAME_FACE);
             if looks.iter().any(|look| look.sighting.track != id && is_taken(look)) {
                 return;
@@ -252,7 +253,7 @@ impl FaceTracker {
 
     fn wants_search(&mut self, now: f64) -> bool {
         let mut believed = self.tracks.iter().filter(|t| t.is_believed()).peekable();
-        let is_missing = believed.peek().is_none() || believed.any(|t| !t.is_in_view());
+        let is_missing = believed.peek().is_none() || believed.any(|t| !t.is_surely_in_view(now));
         if !is_missing {
             self.missing_since_s = None;
             return now - self.searched_s >= SEARCH_EVERY_S;
@@ -291,7 +292,7 @@ impl FaceTracker {
         }
         let luma = frame.picture.luma();
         let refiner = self.eyes.refiner.as_ref();
-        let refined = refiner.and_then(|r| refine(r, &luma, &detection.face, detection.roll_degrees));
+        let refined = refiner.map(|r| refine(r, &luma, &detection.face, detection.roll_degrees));
         let probability = refined.map_or(1.0, |r| r.probability);
         if probability < DENIED {
             return;
@@ -301,21 +302,22 @@ impl FaceTracker {
         if let Some(index) = self.lost_track_for(&track, frame.time_s) {
             let id = self.tracks[index].id;
             self.tracks[index] = track.continuing(&self.tracks[index]);
-            looks[index] = self.tracks[index].first_look(refined);
+            looks[index] = self.tracks[index].first_look(refined, detection.score);
             found.push(id);
             return;
         }
         if self.tracks.iter().filter(|t| t.is_in_view()).count() < self.settings.max_faces {
             self.next_provisional = PROVISIONAL.max(self.next_provisional.wrapping_add(1));
-            looks.push(track.first_look(refined));
+            looks.push(track.first_look(refined, detection.score));
             self.tracks.push(track);
         }
     }
 
-    /// The lost track that the face just found continues: the one whose signer looks most like it, if enough so.
+    /// The lost or doubtful track that the face just found continues: the one whose signer looks most like it, if enough so.
     fn lost_track_for(&self, found: &Track, now: f64) -> Option<usize> {
-        let lost = || self.tracks.iter().enumerate().filter(|(_, t)| t.is_believed() && !t.is_in_view());
-        let is_only_one = lost().count() == 1 && !self.tracks.iter().any(Track::is_in_view);
+        let is_doubtful = move |track: &Track| track.is_believed() && !track.is_surely_in_view(now);
+        let lost = || self.tracks.iter().enumerate().filter(move |(_, track)| is_doubtful(track));
+        let is_only_one = lost().count() == 1 && !self.tracks.iter().any(|track| track.is_surely_in_view(now));
         let enough = |track: &Track| match track.state {
             State::Cut { .. } => SAME_PERSON,
             _ if is_nearby(&track.motion.face(), &found.motion.face()) && now - track.seen_s < MOMENT_S => {

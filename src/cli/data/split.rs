@@ -1,13 +1,13 @@
 //! `annotate data split MANIFEST -o MANIFEST`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::inspect::{self, Table};
-use super::{read, save};
+use super::{read, save, unreadable};
 use crate::cli::Failure;
 use crate::timeline::Expression;
 use crate::train::fold::{self, Grouping};
-use crate::train::leakage::Sides;
+use crate::train::leakage::{self, Sides};
 use crate::train::manifest::{Row, Split};
 
 #[derive(Debug, clap::Args)]
@@ -26,6 +26,12 @@ pub(super) struct Arguments {
     /// Leave the test images as they are and divide the others
     #[arg(long)]
     keep_test: bool,
+    /// Leave the division as it is
+    #[arg(long, conflicts_with_all = ["folds", "shares", "keep_test", "group", "ungrouped"])]
+    as_it_is: bool,
+    /// Leave out training images of which a copy, or nearly one, is on another side
+    #[arg(long, conflicts_with = "folds")]
+    drop_copies: bool,
     /// What stays on one side: all images of a subject (where nobody is named, of a sequence), or of a sequence
     #[arg(long, value_enum, default_value = "subject")]
     group: Group,
@@ -80,9 +86,13 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     };
     let sides = match arguments.folds {
         Some(folds) => into_folds(&mut rows, folds, grouping, arguments.seed),
+        None if arguments.as_it_is => Ok(Sides::Splits),
         None => into_splits(&mut rows, &arguments.shares, arguments.keep_test, grouping, arguments.seed),
     };
     let sides = sides.map_err(|reason| Failure::Input(format!("{}: {reason}", manifest.display())))?;
+    if arguments.drop_copies {
+        rows = without_copies(manifest, rows)?;
+    }
     save(out, &rows)?;
     let table = Table::of(&rows, sides);
     anstream::eprint!("{table}");
@@ -91,6 +101,14 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
     inspect::report_leaks(manifest, &rows, sides)?;
     Ok(())
+}
+
+/// The rows without training images that stand on another side too.
+fn without_copies(manifest: &Path, rows: Vec<Row>) -> Result<Vec<Row>, Failure> {
+    let fingerprints = leakage::fingerprints(&rows).map_err(|e| unreadable(manifest, &e))?;
+    let copied = leakage::leaks(&rows, &fingerprints, Sides::Splits).copied_training_rows(&rows);
+    anstream::eprintln!("left out: {} training images of which a copy is on another side", copied.len());
+    Ok(rows.into_iter().enumerate().filter(|(row, _)| !copied.contains(row)).map(|(_, row)| row).collect())
 }
 
 fn into_folds(rows: &mut [Row], folds: usize, grouping: Grouping, seed: u64) -> Result<Sides, String> {

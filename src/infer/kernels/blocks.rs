@@ -21,23 +21,23 @@ pub const fn blocks(channels: usize) -> usize {
 
 /// Numbers that begin at a cache line, so that no vector straddles two.
 #[derive(Debug, Default)]
-pub struct Buffer {
-    values: Vec<f32>,
+pub struct Buffer<T = f32> {
+    values: Vec<T>,
     first: usize,
     len: usize,
 }
 
-impl Buffer {
+impl<T: Copy + Default> Buffer<T> {
     /// `len` zeros.
     pub fn zeros(len: usize) -> Self {
-        let values = vec![0.0; len + LINE / size_of::<f32>()];
+        let values = vec![T::default(); len + LINE / size_of::<T>()];
         // Where the address is not known (under Miri), any place does.
-        let first = values.as_ptr().align_offset(LINE).min(LINE / size_of::<f32>());
+        let first = values.as_ptr().align_offset(LINE).min(LINE / size_of::<T>());
         Self { values, first, len }
     }
 }
 
-impl Clone for Buffer {
+impl<T: Copy + Default> Clone for Buffer<T> {
     fn clone(&self) -> Self {
         let mut copy = Self::zeros(self.len);
         copy.copy_from_slice(self);
@@ -45,16 +45,16 @@ impl Clone for Buffer {
     }
 }
 
-impl Deref for Buffer {
-    type Target = [f32];
+impl<T> Deref for Buffer<T> {
+    type Target = [T];
 
-    fn deref(&self) -> &[f32] {
+    fn deref(&self) -> &[T] {
         &self.values[self.first..self.first + self.len]
     }
 }
 
-impl DerefMut for Buffer {
-    fn deref_mut(&mut self) -> &mut [f32] {
+impl<T> DerefMut for Buffer<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
         &mut self.values[self.first..self.first + self.len]
     }
 }
@@ -118,7 +118,7 @@ mod tests {
     #[test]
     fn a_buffer_begins_at_a_cache_line() {
         for len in [0, 1, 100, 100_000] {
-            let buffer = Buffer::zeros(len);
+            let buffer = Buffer::<f32>::zeros(len);
             assert_eq!((buffer.len(), buffer.as_ptr().addr() % LINE), (len, 0));
             assert_eq!(buffer.clone().as_ptr().addr() % LINE, 0);
         }

@@ -8,6 +8,7 @@
 
 pub mod activation;
 pub mod batch_norm;
+pub mod bf16;
 pub mod blocks;
 pub mod convolution;
 #[cfg(feature = "cuda")]

@@ -13,6 +13,7 @@ use std::ops::Range;
 use pulp::{Simd, WithSimd};
 
 use super::Activation;
+use super::bf16::{Bf16, PAIRS};
 use super::blocks::{BLOCK, Buffer, PANEL, Planes, PlanesMut, blocks};
 use super::simd::{Instructions, activate, lanes, multiply_add};
 
@@ -31,6 +32,15 @@ pub struct Product {
     /// `[panel][PANEL]`.
     bias: Buffer,
     activation: Activation,
+    narrow: Option<Narrow>,
+}
+
+/// Weights in bfloat16, in the place of the others.
+#[derive(Debug, Clone)]
+struct Narrow {
+    /// `[panel][pair of inputs][PANEL]`.
+    weights: Buffer<u32>,
+    bf16: Bf16,
 }
 
 impl Product {
@@ -47,8 +57,31 @@ impl Product {
         }
         let mut padded = Buffer::zeros(panels * PANEL);
         padded[..to].copy_from_slice(bias);
-        Self { from, to, weights: packed, bias: padded, activation }
+        Self { from, to, weights: packed, bias: padded, activation, narrow: None }
     }
+
+    /// The same in bfloat16.
+    pub fn narrowed(self, bf16: Bf16) -> Self {
+        let half = self.from.div_ceil(2);
+        let mut weights = Buffer::zeros(self.panels() * half * PANEL);
+        let word = |value: f32| u32::from(half::bf16::from_f32(value).to_bits());
+        for panel in 0..self.panels() {
+            for input in 0..self.from {
+                let line = &self.weights[(panel * self.from + input) * PANEL..][..PANEL];
+                let words = &mut weights[(panel * half + input / 2) * PANEL..][..PANEL];
+                for (words, weight) in words.iter_mut().zip(line) {
+                    *words |= word(*weight) << (input % 2 * 16);
+                }
+            }
+        }
+        Self { weights: Buffer::default(), narrow: Some(Narrow { weights, bf16 }), ..self }
+    }
+
+    /// Whether it is in bfloat16.
+    pub fn bf16(&self) -> Option<Bf16> {
+        self.narrow.as_ref().map(|narrow| narrow.bf16)
+    }
+
 
     /// Channels that go in.
     pub fn from(&self) -> usize {
@@ -92,6 +125,13 @@ pub enum Operand<'a> {
         /// Values a window takes of each row.
         length: usize,
     },
+    /// Blocks of channels in bfloat16, for products that are; see [`super::bf16`].
+    Pairs {
+        /// From the first pixel on.
+        words: &'a [u32],
+        /// Words from a block to the next.
+        plane: usize,
+    },
 }
 
 /// Lines of pixels.
@@ -132,7 +172,11 @@ impl Panel<'_> {
     #[inline(always)]
     pub fn run<S: Simd>(&self, simd: S, out: PlanesMut<'_>) {
         let from = self.product.from;
-        let depth = if matches!(self.x, Operand::Blocks(_)) { DEPTH } else { from };
+        let depth = match self.x {
+            Operand::Blocks(_) => DEPTH,
+            Operand::Pairs { .. } => 2 * DEPTH,
+            Operand::Windows { .. } => from,
+        };
         for begin in (0..from).step_by(depth) {
             let inputs = begin..(begin + depth).min(from);
             for line in 0..self.lines.lines {
@@ -195,7 +239,8 @@ impl Panel<'_> {
         let Place { line, first, inputs } = place;
         let from = self.product.from;
         let ends = inputs.end == from;
-        let weights = &self.weights[(self.panel * from + inputs.start) * PANEL..][..inputs.len() * PANEL];
+        let weights =
+            || &self.weights[(self.panel * from + inputs.start) * PANEL..][..inputs.len() * PANEL];
         let bias = (inputs.start == 0).then(|| &self.product.bias[self.panel * PANEL..][..PANEL]);
         let shortcut = self
             .shortcut
@@ -203,30 +248,45 @@ impl Panel<'_> {
             .map(|s| Planes { values: &s.values[line * self.lines.to_step + first * BLOCK..], plane: s.plane });
         let activation = if ends { self.product.activation } else { Activation::Identity };
         let line = line * self.lines.from_step;
+        let end = End { shortcut, activation };
         // A function of its own each, or the one around it grows beyond what compilers take.
         match self.x {
             Operand::Blocks(x) => simd.vectorize(Tile::<'_, ROWS, VECTORS, BLOCK> {
-                weights,
+                weights: weights(),
                 bias,
                 x: &x.values[inputs.start / BLOCK * x.plane + line + first * BLOCK..],
                 segment: x.plane,
                 length: BLOCK,
                 step: BLOCK,
                 out,
-                shortcut,
-                activation,
+                end,
             }),
             Operand::Windows { values, row, step, length } => simd.vectorize(Tile::<'_, ROWS, VECTORS, 0> {
-                weights,
+                weights: weights(),
                 bias,
                 x: &values[line + first * step..],
                 segment: row,
                 length,
                 step,
                 out,
-                shortcut,
-                activation,
+                end,
             }),
+            Operand::Pairs { words, plane } => {
+                let Some(Narrow { weights, bf16 }) = &self.product.narrow else {
+                    unreachable!("words are made for products in bfloat16 only");
+                };
+                let half = from.div_ceil(2);
+                let weights = &weights[(self.panel * half + inputs.start / 2) * PANEL..];
+                let weights = &weights[..inputs.len().div_ceil(2) * PANEL];
+                let x = &words[inputs.start / BLOCK * plane + line / 2 + first * PAIRS..];
+                let mut out = out;
+                // Where registers hold 16 channels, their number is that of the blocks.
+                if lanes::<S>() == BLOCK {
+                    bf16.sums::<ROWS, VECTORS>(weights, bias, x, plane, &mut out);
+                }
+                let blocks = self.product.blocks_of(self.panel);
+                simd.vectorize(Finish { end, rows: ROWS, blocks, out });
+            }
         }
     }
 }
@@ -250,30 +310,81 @@ struct Tile<'a, const ROWS: usize, const VECTORS: usize, const STEP: usize> {
     length: usize,
     step: usize,
     out: PlanesMut<'a>,
-    shortcut: Option<Planes<'a>>,
+    end: End<'a>,
+}
+
+/// What happens to sums that are complete.
+#[derive(Debug, Clone, Copy)]
+struct End<'a> {
     activation: Activation,
+    shortcut: Option<Planes<'a>>,
+}
+
+impl End<'_> {
+    /// To the sums of `rows` pixels in `blocks` blocks.
+    #[inline(always)]
+    fn finish<S: Simd>(&self, simd: S, rows: usize, blocks: usize, out: &mut PlanesMut<'_>) {
+        for block in 0..blocks {
+            let out = S::as_mut_simd_f32s(&mut out.values[block * out.plane..][..rows * BLOCK]).0;
+            if self.activation != Activation::Identity {
+                for value in out.iter_mut() {
+                    *value = activate(simd, self.activation, *value);
+                }
+            }
+            if let Some(shortcut) = self.shortcut {
+                let shortcut = S::as_simd_f32s(&shortcut.values[block * shortcut.plane..][..rows * BLOCK]).0;
+                for (value, other) in out.iter_mut().zip(shortcut) {
+                    *value = simd.add_f32s(*value, *other);
+                }
+            }
+        }
+    }
+}
+
+/// [`End::finish`] alone.
+struct Finish<'a> {
+    end: End<'a>,
+    rows: usize,
+    blocks: usize,
+    out: PlanesMut<'a>,
+}
+
+impl WithSimd for Finish<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(mut self, simd: S) {
+        self.end.finish(simd, self.rows, self.blocks, &mut self.out);
+    }
 }
 
 impl<const ROWS: usize, const VECTORS: usize, const STEP: usize> WithSimd for Tile<'_, ROWS, VECTORS, STEP> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
+    fn with_simd<S: Simd>(mut self, simd: S) {
         let lanes = lanes::<S>();
         let step = if STEP == 0 { self.step } else { STEP };
         let per_block = BLOCK / lanes;
+        let plane = self.out.plane / lanes;
+        let place = |row: usize, vector: usize| vector / per_block * plane + row * per_block + vector % per_block;
+        let out = S::as_mut_simd_f32s(&mut *self.out.values).0;
+        assert!(out.len() > place(ROWS - 1, VECTORS - 1));
+        // Plain loops over constant ranges: whatever else sends the sums through memory.
         let mut sums = [[simd.splat_f32s(0.0); VECTORS]; ROWS];
         match self.bias {
             Some(bias) => {
-                for row in &mut sums {
-                    row.copy_from_slice(&S::as_simd_f32s(bias).0[..VECTORS]);
+                let bias = &S::as_simd_f32s(bias).0[..VECTORS];
+                for row in 0..ROWS {
+                    for vector in 0..VECTORS {
+                        sums[row][vector] = bias[vector];
+                    }
                 }
             }
             None => {
-                for block in 0..VECTORS / per_block {
-                    let so_far = S::as_simd_f32s(&self.out.values[block * self.out.plane..][..ROWS * BLOCK]).0;
-                    for (sums, so_far) in sums.iter_mut().zip(so_far.chunks_exact(per_block)) {
-                        sums[block * per_block..][..per_block].copy_from_slice(so_far);
+                for row in 0..ROWS {
+                    for vector in 0..VECTORS {
+                        sums[row][vector] = out[place(row, vector)];
                     }
                 }
             }
@@ -284,32 +395,20 @@ impl<const ROWS: usize, const VECTORS: usize, const STEP: usize> WithSimd for Ti
             let rows: [&[f32]; ROWS] = std::array::from_fn(|row| &x[row * step..][..length]);
             let lines = S::as_simd_f32s(weights).0.chunks_exact(PANEL / lanes);
             for (input, line) in lines.enumerate() {
-                for (row, sums) in rows.iter().zip(&mut sums) {
-                    let value = simd.splat_f32s(row[input]);
-                    for (sum, weight) in sums.iter_mut().zip(line) {
-                        *sum = multiply_add(simd, value, *weight, *sum);
+                for row in 0..ROWS {
+                    let value = simd.splat_f32s(rows[row][input]);
+                    for vector in 0..VECTORS {
+                        sums[row][vector] = multiply_add(simd, value, line[vector], sums[row][vector]);
                     }
                 }
             }
         }
-        for block in 0..VECTORS / per_block {
-            let out = &mut self.out.values[block * self.out.plane..][..ROWS * BLOCK];
-            let out = S::as_mut_simd_f32s(out).0;
-            for (out, sums) in out.chunks_exact_mut(per_block).zip(&sums) {
-                out.copy_from_slice(&sums[block * per_block..][..per_block]);
-            }
-            if self.activation != Activation::Identity {
-                for value in out.iter_mut() {
-                    *value = activate(simd, self.activation, *value);
-                }
-            }
-            if let Some(shortcut) = self.shortcut {
-                let shortcut = S::as_simd_f32s(&shortcut.values[block * shortcut.plane..][..ROWS * BLOCK]).0;
-                for (value, other) in out.iter_mut().zip(shortcut) {
-                    *value = simd.add_f32s(*value, *other);
-                }
+        for row in 0..ROWS {
+            for vector in 0..VECTORS {
+                out[place(row, vector)] = sums[row][vector];
             }
         }
+        self.end.finish(simd, ROWS, VECTORS / per_block, &mut self.out);
     }
 }
 
@@ -322,16 +421,20 @@ const CHUNK: usize = 128 << 10;
 pub struct RunProduct<'a> {
     /// The product.
     pub product: &'a Product,
-    /// Its weights, or its weights scaled.
+    /// Its weights, or its weights scaled; not looked at in bfloat16.
     pub weights: &'a [f32],
     /// What goes in.
     pub x: Planes<'a>,
     /// Pixels.
     pub count: usize,
+    /// What each input channel is multiplied by, in bfloat16 only.
+    pub scale: Option<&'a [f32]>,
     /// What is added, laid out as the result.
     pub shortcut: Option<Planes<'a>>,
     /// Where it goes.
     pub out: PlanesMut<'a>,
+    /// Room for the inputs in bfloat16: [`RunProduct::words`].
+    pub words: &'a mut [u32],
 }
 
 impl RunProduct<'_> {
@@ -339,6 +442,16 @@ impl RunProduct<'_> {
     pub fn run(self, instructions: Instructions) {
         instructions.run(self);
     }
+
+    /// Words that `count` pixels need on the way into `product` in bfloat16.
+    pub fn words(product: &Product, count: usize) -> usize {
+        blocks(product.from) * chunk(product).min(count) * PAIRS
+    }
+}
+
+/// Pixels that are worked through together.
+fn chunk(product: &Product) -> usize {
+    (CHUNK / product.from).next_multiple_of(ROWS_OF_16)
 }
 
 impl WithSimd for RunProduct<'_> {
@@ -346,13 +459,21 @@ impl WithSimd for RunProduct<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let chunk = (CHUNK / self.product.from).next_multiple_of(ROWS_OF_16);
+        let product = self.product;
         let mut first = 0;
         while first < self.count {
-            let count = chunk.min(self.count - first);
-            for panel in 0..self.product.panels() {
+            let count = chunk(product).min(self.count - first);
+            let x = Planes { values: &self.x.values[first * BLOCK..], plane: self.x.plane };
+            let plane = count * PAIRS;
+            if let Some(bf16) = product.bf16() {
+                bf16.narrow(x, count, self.scale, &mut self.words[..blocks(product.from) * plane]);
+            }
+            let x = match product.bf16() {
+                Some(_) => Operand::Pairs { words: self.words, plane },
+                None => Operand::Blocks(x),
+            };
+            for panel in 0..product.panels() {
                 let block = panel * PANEL / BLOCK;
-                let x = Planes { values: &self.x.values[first * BLOCK..], plane: self.x.plane };
                 let shortcut = self
                     .shortcut
                     .map(|s| Planes { values: &s.values[block * s.plane + first * BLOCK..], plane: s.plane });
@@ -360,9 +481,8 @@ impl WithSimd for RunProduct<'_> {
                     values: &mut self.out.values[block * self.out.plane + first * BLOCK..],
                     plane: self.out.plane,
                 };
-                let product = self.product;
                 let lines = Lines { lines: 1, pixels: count, from_step: 0, to_step: 0 };
-                Panel { product, weights: self.weights, panel, x: Operand::Blocks(x), lines, shortcut }.run(simd, out);
+                Panel { product, weights: self.weights, panel, x, lines, shortcut }.run(simd, out);
             }
             first += count;
         }
@@ -372,7 +492,6 @@ impl WithSimd for RunProduct<'_> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use rand::RngExt as _;
 
     use super::super::blocks::{pack, unpack};
     use super::*;
@@ -403,6 +522,8 @@ mod tests {
                     weights: product.weights(),
                     x: Planes { values: &blocked_x, plane },
                     count: pixels,
+                    scale: None,
+                    words: &mut [],
                     shortcut: has_shortcut.then_some(Planes { values: &blocked_shortcut, plane }),
                     out: PlanesMut { values: &mut out, plane },
                 }.run(instructions);
@@ -437,6 +558,8 @@ mod tests {
                     weights: product.weights(),
                     x: Planes { values: &x[first * BLOCK..], plane: 23 * BLOCK },
                     count,
+                    scale: None,
+                    words: &mut [],
                     shortcut: None,
                     out: PlanesMut { values: &mut out, plane: count * BLOCK },
                 }
@@ -445,6 +568,48 @@ mod tests {
             };
             for first in 0..20 {
                 assert_eq!(run(first, 1), run(first, 23 - first), "{}", instructions.name());
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_product_in_bfloat16_is_that_of_the_rounded_numbers(
+            pixels in 1usize..60, from in 1usize..300, to in 1usize..80, seed: u64, has_scale: bool,
+        ) {
+            let Some(bf16) = Bf16::detect() else {
+                println!("skipped: a_product_in_bfloat16_is_that_of_the_rounded_numbers (this CPU has no AVX512-BF16)");
+                return Ok(());
+            };
+            let mut random = seeded(seed, "bf16");
+            let mut values = |count: usize| -> Vec<f32> { (0..count).map(|_| random.random_range(-1.0..1.0)).collect() };
+            let (weights, bias, x, scale) = (values(from * to), values(to), values(pixels * from), values(from));
+            let product = Product::new(&weights, &bias, Activation::Silu).narrowed(bf16);
+            let plane = pixels * BLOCK;
+            let mut blocked = Buffer::zeros(blocks(from) * plane);
+            pack(&x, from, &mut blocked);
+            let mut padded_scale = vec![0.0; blocks(from) * BLOCK];
+            padded_scale[..from].copy_from_slice(&scale);
+            let mut out = vec![f32::NAN; blocks(to) * plane];
+            RunProduct {
+                product: &product,
+                weights: &[],
+                x: Planes { values: &blocked, plane },
+                count: pixels,
+                scale: has_scale.then_some(&padded_scale),
+                words: &mut vec![0; RunProduct::words(&product, pixels)],
+                shortcut: None,
+                out: PlanesMut { values: &mut out, plane },
+            }.run(Instructions::best());
+            let mut found = vec![f32::NAN; pixels * to];
+            unpack(&out, to, &mut found);
+            let rounded = |value: f32| f64::from(half::bf16::from_f32(value).to_f32());
+            for (place, found) in found.into_iter().enumerate() {
+                let (pixel, channel) = (place / to, place % to);
+                let scaled = |k: usize| x[pixel * from + k] * if has_scale { scale[k] } else { 1.0 };
+                let sum: f64 = (0..from).map(|k| rounded(scaled(k)) * rounded(weights[k * to + channel])).sum();
+                let expected = Activation::Silu.apply((sum + f64::from(bias[channel])) as f32);
+                prop_assert!((found - expected).abs() < 1e-4, "{pixel} {channel}: {found} {expected}");
             }
         }
     }

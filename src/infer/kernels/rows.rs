@@ -4,6 +4,7 @@
 use pulp::{Simd, WithSimd};
 
 use super::Window;
+use super::bf16::PAIRS;
 use super::blocks::{BLOCK, PANEL, Planes, PlanesMut, blocks};
 use super::filter::{Filter, FilterRow, LARGEST_KERNEL};
 use super::product::{Lines, Operand, Panel, Product};
@@ -29,6 +30,15 @@ pub enum Source<'a> {
     Dense(Dense<'a>),
     /// It is there already.
     Given(Planes<'a>),
+}
+
+/// Rows of a 1x1 convolution's input in bfloat16, where it is.
+#[derive(Debug, Clone, Copy)]
+struct Words<'a> {
+    words: &'a [u32],
+    /// The first of the rows.
+    first: usize,
+    rows: usize,
 }
 
 /// A dense convolution of a picture `[height, width, colours]` with its borders.
@@ -62,12 +72,26 @@ impl<'a> Dense<'a> {
 impl Source<'_> {
     /// Writes the rows from `row` on, in the blocks of `panel`.
     #[inline(always)]
-    fn produce<S: Simd>(&self, simd: S, panel: usize, row: usize, size: Size, out: PlanesMut<'_>) {
+    fn produce<S: Simd>(
+        &self,
+        simd: S,
+        panel: usize,
+        row: usize,
+        size: Size,
+        words: Option<Words<'_>>,
+        out: PlanesMut<'_>,
+    ) {
         let Size { rows: lines, columns: pixels, to_step } = size;
         let (product, x, from_step) = match self {
             Self::Pointwise { product, x } => {
-                let x = Planes { values: &x.values[row * pixels * BLOCK..], plane: x.plane };
-                (product, Operand::Blocks(x), pixels * BLOCK)
+                let x = match words {
+                    Some(Words { words, first, rows }) => Operand::Pairs {
+                        words: &words[(row - first) * pixels * PAIRS..],
+                        plane: rows * pixels * PAIRS,
+                    },
+                    None => Operand::Blocks(Planes { values: &x.values[row * pixels * BLOCK..], plane: x.plane }),
+                };
+                (product, x, pixels * BLOCK)
             }
             Self::Dense(dense) => (&dense.product, dense.operand(row), dense.stride * dense.row),
             Self::Given(x) => {
@@ -124,6 +148,11 @@ impl Ring {
         self.plane() * if self.is_whole() { blocks.min(PANEL / BLOCK) } else { blocks }
     }
 
+    /// Words it takes for `channels` of the first convolution's input in bfloat16.
+    pub fn words(&self, channels: usize) -> usize {
+        blocks(channels) * self.group * self.window.width * PAIRS
+    }
+
     /// Whether a panel of the whole picture is computed before the next one.
     fn is_whole(&self) -> bool {
         self.group == self.window.height
@@ -159,6 +188,8 @@ pub struct RunRows<'a> {
     pub out: &'a mut [f32],
     /// Set to the result's sums over the pixels, `[blocks][BLOCK]`.
     pub sums: Option<&'a mut [f32]>,
+    /// Room for the first convolution's input in bfloat16: [`Ring::words`].
+    pub words: &'a mut [u32],
 }
 
 impl RunRows<'_> {
@@ -197,15 +228,26 @@ impl WithSimd for RunRows<'_> {
         }
         let ring = self.ring;
         let window = ring.window;
-        let blocks = blocks(self.filter.channels());
+        let all_blocks = blocks(self.filter.channels());
         let out_row_length = window.out_width() * BLOCK;
         let (mut produced, mut finished) = (0, 0);
         while finished < window.out_height() {
             let until = (produced + ring.group).min(window.height);
             let ready = self.ready(finished, until);
-            for panel in 0..blocks.div_ceil(PANEL / BLOCK) {
+            let words = match &self.source {
+                Source::Pointwise { product, x } => product.bf16().map(|bf16| {
+                    let rows = until - produced;
+                    let count = rows * window.width;
+                    let x = Planes { values: &x.values[produced * window.width * BLOCK..], plane: x.plane };
+                    let words = &mut self.words[..blocks(product.from()) * count * PAIRS];
+                    bf16.narrow(x, count, None, words);
+                    Words { words, first: produced, rows }
+                }),
+                _ => None,
+            };
+            for panel in 0..all_blocks.div_ceil(PANEL / BLOCK) {
                 let first = panel * PANEL / BLOCK;
-                let last = (first + PANEL / BLOCK).min(blocks);
+                let last = (first + PANEL / BLOCK).min(all_blocks);
                 let mut row = produced;
                 while row < until {
                     // As many as lie one after the other.
@@ -214,7 +256,7 @@ impl WithSimd for RunRows<'_> {
                     let end = ring.slot(last - 1, 0) + ring.plane();
                     let out = PlanesMut { values: &mut self.between[begin..end], plane: ring.plane() };
                     let size = Size { rows, columns: window.width, to_step: ring.columns * BLOCK };
-                    self.source.produce(simd, panel, row, size, out);
+                    self.source.produce(simd, panel, row, size, words, out);
                     row += rows;
                 }
                 for block in first..last {
@@ -267,7 +309,7 @@ impl WithSimd for RunDense<'_> {
         for panel in 0..self.dense.product.panels() {
             let out = PlanesMut { values: &mut self.out[panel * PANEL / BLOCK * plane..], plane };
             let size = Size { rows, columns, to_step: columns * BLOCK };
-            Source::Dense(self.dense).produce(simd, panel, 0, size, out);
+            Source::Dense(self.dense).produce(simd, panel, 0, size, None, out);
         }
     }
 }
@@ -275,7 +317,6 @@ impl WithSimd for RunDense<'_> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use rand::RngExt as _;
 
     use super::super::Activation;
     use super::super::blocks::{Buffer, pack, unpack};
@@ -369,6 +410,7 @@ mod tests {
                     between: &mut ring_values,
                     out: &mut out,
                     sums: Some(&mut sums),
+                    words: &mut [],
                 }.run(instructions);
                 let mut found = vec![f32::NAN; expected.len()];
                 unpack(&out, channels, &mut found);

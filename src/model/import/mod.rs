@@ -291,3 +291,41 @@ fn card(config: &ModelConfig, left_out: usize) -> String {
         config.crop.scale,
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const CHECKPOINTS: [&[u8]; 5] = [
+        include_bytes!("../../../tests/import/efficientnet7.pt"),
+        include_bytes!("../../../tests/import/efficientnet7.onnx"),
+        include_bytes!("../../../tests/import/efficientnet8.safetensors"),
+        include_bytes!("../../../tests/import/mobilenet7.h5"),
+        include_bytes!("../../../tests/import/whole_module.pt"),
+    ];
+
+    proptest! {
+        #[test]
+        fn altered_checkpoints_are_read_or_refused_without_panic(
+            which in 0..CHECKPOINTS.len(),
+            // Formats keep what rules the rest at the beginning and the end.
+            changes in prop::collection::vec((0usize..2_000, any::<bool>(), any::<u8>()), 1..6),
+            cut in prop::option::of(0.0f64..1.0),
+        ) {
+            let mut bytes = CHECKPOINTS[which].to_vec();
+            for (place, from_end, value) in changes {
+                let place = place % bytes.len();
+                let place = if from_end { bytes.len() - 1 - place } else { place };
+                bytes[place] = value;
+            }
+            if let Some(cut) = cut {
+                bytes.truncate((bytes.len() as f64 * cut) as usize);
+            }
+            if let Ok((_, checkpoint)) = read(bytes) {
+                let _ = layout::convert(checkpoint, &KnownNetwork::MobilenetV1.architecture());
+            }
+        }
+    }
+}

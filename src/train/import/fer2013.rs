@@ -52,7 +52,7 @@ pub enum Labelling {
 /// Why rows were left out.
 const OUTSIDE: &str = "in which the seven classes have no majority of the votes";
 const LEAKING: &str = "for training with an identical picture in another split";
-const CONTRADICTED: &str = "whose identical copies have other labels";
+const CONTRADICTED: &str = "for training whose identical copies have other labels";
 
 /// Votes of FER+.
 #[derive(Debug, Clone, Copy, Default)]
@@ -105,7 +105,8 @@ impl Labels {
 
 /// Reads `folder/fer2013_labels.csv` into rows whose paths are those of the strips in `folder`.
 ///
-/// Training rows with a byte-identical picture in another split are left out; PublicTest becomes the validation split,
+/// Training rows with a byte-identical picture in another split are left out, and with FER2013's labels those whose copies
+/// have other labels, which are kept for judging, as published figures include them; PublicTest becomes the validation split,
 /// PrivateTest the test split. Byte-identical pictures share a `sequence`, so that grouped splits keep them together.
 ///
 /// # Errors
@@ -134,7 +135,7 @@ pub fn import(folder: &Path, labelling: Labelling) -> Result<Imported, ImportErr
             ..Row::new(folder.join(strip), split)
         };
         match labelling {
-            Labelling::Fer2013 if labels.fer_label_status == CONTRADICTORY => {
+            Labelling::Fer2013 if split == Split::Train && labels.fer_label_status == CONTRADICTORY => {
                 imported.leave_out(CONTRADICTED);
                 continue;
             }

@@ -51,3 +51,23 @@ pub fn fault(path: &Path) -> Option<String> {
         Err(error) => Some(format!("{}: not a readable image: {error}", path.display())),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_picture_that_claims_to_be_huge_is_refused_before_it_is_decoded() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("huge.jpg");
+        image::RgbImage::new(8, 8).save(&path).unwrap();
+        assert_eq!(fault(&path), None);
+        let mut bytes = std::fs::read(&path).unwrap();
+        // Height and width stand five bytes behind the marker of the frame's header.
+        let header = bytes.windows(2).position(|pair| pair == [0xff, 0xc0]).unwrap();
+        bytes[header + 5..header + 9].fill(0xfe);
+        std::fs::write(&path, bytes).unwrap();
+        let fault = fault(&path).unwrap();
+        assert!(fault.contains("65278x65278") && fault.contains("too large"), "{fault}");
+    }
+}

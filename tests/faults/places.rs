@@ -1,0 +1,168 @@
+//! Where outputs cannot go, and what happens to a run from outside.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::material::ffmpeg;
+use crate::{files_in, orderly, program, run_within, valid};
+
+const LONGEST: Duration = Duration::from_secs(60);
+
+fn demo() -> &'static Path {
+    Path::new("assets/demo/demo.mp4")
+}
+
+/// Asserts an end with code 6 and one line that names the output, and nothing under its name.
+fn refused(command: &mut Command, output: &Path) {
+    let result = run_within(command, LONGEST).unwrap();
+    let message = orderly(&result).unwrap();
+    assert_eq!(result.status.code(), Some(6), "{message}");
+    assert!(message.contains("labels.json"), "{message}");
+    assert!(!output.exists(), "{}", output.display());
+}
+
+#[test]
+fn a_full_disk_leaves_nothing_under_the_outputs_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let labels = folder.path().join("labels.json");
+    // A quota of 8 KiB for one file.
+    let mut command = Command::new("sh");
+    let binary = program().get_program().to_owned();
+    command.args(["-c", "ulimit -f 16; exec \"$0\" \"$@\""]).arg(binary).arg(demo()).args(["-q", "--end", "4", "-o"]);
+    refused(command.arg(&labels), &labels);
+    assert!(files_in(folder.path()).is_empty());
+    let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=16k", "tmpfs"]).arg(folder.path()).output();
+    if !mounted.is_ok_and(|output| output.status.success()) {
+        println!("skipped: a file system of 16 KiB (only root may mount one)");
+        return;
+    }
+    refused(program().arg(demo()).args(["-q", "--end", "4", "-o"]).arg(&labels), &labels);
+    let left = files_in(folder.path());
+    assert!(Command::new("umount").arg(folder.path()).status().unwrap().success());
+    assert!(left.is_empty());
+}
+
+#[test]
+fn a_place_where_nothing_can_be_written_is_refused_before_the_work() {
+    let folder = tempfile::tempdir().unwrap();
+    for place in ["/proc/labels.json", "/dev/null/labels.json", "/dev/full/../absent/labels.json"] {
+        refused(program().arg(demo()).args(["-q", "-o", place]), Path::new(place));
+    }
+    let labels = folder.path().join("labels.json");
+    fs::write(&labels, "old").unwrap();
+    fs::set_permissions(&labels, fs::Permissions::from_mode(0o444)).unwrap();
+    let result = run_within(program().arg(demo()).args(["-q", "-o"]).arg(&labels), LONGEST).unwrap();
+    assert_eq!(result.status.code(), Some(6), "{}", orderly(&result).unwrap());
+    assert_eq!(fs::read(&labels).unwrap(), b"old");
+}
+
+/// A run that takes some seconds, begun: its temporary file is there.
+fn begun(folder: &Path) -> Child {
+    let video = folder.with_extension("mp4");
+    ffmpeg(&format!("-stream_loop 8 -i {} -c copy", demo().display()), &video);
+    let mut command = program();
+    command.arg(&video).args(["-q", "-o"]).arg(folder.join("labels.json"));
+    let child = command.stderr(Stdio::piped()).spawn().unwrap();
+    let started = Instant::now();
+    while files_in(folder).is_empty() {
+        assert!(started.elapsed() < LONGEST, "the run does not begin");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    child
+}
+
+#[test]
+fn an_output_folder_that_is_taken_away_is_said_and_what_a_killed_run_left_is_removed() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = place.path().join("out");
+    fs::create_dir(&folder).unwrap();
+    let child = begun(&folder);
+    fs::remove_dir_all(&folder).unwrap();
+    let result = child.wait_with_output().unwrap();
+    let message = orderly(&result).unwrap();
+    assert_eq!(result.status.code(), Some(6), "{message}");
+    assert!(message.contains("labels.json") && !folder.exists(), "{message}");
+
+    fs::create_dir(&folder).unwrap();
+    let mut child = begun(&folder);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let left: Vec<_> = files_in(&folder).into_keys().collect();
+    assert!(left.len() == 1 && left[0].extension().is_some_and(|e| e == "tmp"), "{left:?}");
+    let mut command = program();
+    command.arg(demo()).args(["-q", "--end", "1", "-o"]).arg(folder.join("labels.json"));
+    assert_eq!(run_within(&mut command, LONGEST).unwrap().status.code(), Some(0));
+    let files: Vec<_> = files_in(&folder).into_keys().collect();
+    assert_eq!(files, [folder.join("labels.json")]);
+}
+
+#[test]
+fn two_runs_on_one_output_leave_one_whole_result() {
+    let folder = tempfile::tempdir().unwrap();
+    let labels = folder.path().join("labels.json");
+    let runs = [1, 2].map(|_| program().arg(demo()).args(["-q", "--end", "2", "-o"]).arg(&labels).spawn().unwrap());
+    for mut run in runs {
+        assert!(run.wait().unwrap().success());
+    }
+    let timeline = valid(&fs::read(&labels).unwrap()).unwrap();
+    assert!(timeline.complete && timeline.frames.pts.len() == 50);
+    assert_eq!(files_in(folder.path()).len(), 1);
+}
+
+#[test]
+fn term_keeps_what_is_done_and_a_clock_that_jumps_changes_nothing() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = place.path().join("out");
+    fs::create_dir(&folder).unwrap();
+    let child = begun(&folder);
+    std::thread::sleep(Duration::from_secs(1));
+    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
+    let result = child.wait_with_output().unwrap();
+    assert_eq!(result.status.code(), Some(143), "{}", orderly(&result).unwrap());
+    assert!(!valid(&fs::read(folder.join("labels.json")).unwrap()).unwrap().complete);
+
+    let labels = |name: &str| folder.join(name).with_extension("json");
+    assert!(program().arg(demo()).args(["-q", "--end", "2", "-o"]).arg(labels("now")).status().unwrap().success());
+    let mut command = Command::new("faketime");
+    command.args(["-f", "@1999-12-31 23:59:59 x100"]).arg(program().get_program()).arg(demo());
+    match command.args(["-q", "--end", "2", "-o"]).arg(labels("then")).stdin(Stdio::null()).status() {
+        Ok(status) => {
+            assert!(status.success());
+            assert_eq!(fs::read(labels("now")).unwrap(), fs::read(labels("then")).unwrap());
+        }
+        Err(_) => println!("skipped: a clock that jumps (faketime is not installed)"),
+    }
+}
+
+#[test]
+fn a_file_that_grows_while_it_is_read_is_marked() {
+    use std::io::Write as _;
+    let place = tempfile::tempdir().unwrap();
+    let folder = place.path().join("out");
+    fs::create_dir(&folder).unwrap();
+    let child = begun(&folder);
+    let mut video = fs::OpenOptions::new().append(true).open(folder.with_extension("mp4")).unwrap();
+    video.write_all(&[0; 64]).unwrap();
+    let result = child.wait_with_output().unwrap();
+    let message = orderly(&result).unwrap();
+    assert!(result.status.code() == Some(4) && message.contains("changed while it was read"), "{message}");
+}
+
+#[test]
+fn memory_that_does_not_suffice_is_a_limit_and_no_crash() {
+    let folder = tempfile::tempdir().unwrap();
+    let video = folder.path().join("large.mp4");
+    ffmpeg("-f lavfi -i color=gray:size=7680x4320:rate=5:duration=1 -c:v libx264 -preset ultrafast", &video);
+    for (mebibytes, ends) in [("100", &[7][..]), ("1600", &[0, 7])] {
+        let labels = folder.path().join("labels.json");
+        let mut command = program();
+        command.arg(&video).args(["-q", "--max-memory", mebibytes, "-o"]).arg(&labels);
+        let result = run_within(&mut command, LONGEST).unwrap();
+        let message = orderly(&result).unwrap();
+        assert!(ends.contains(&result.status.code().unwrap()), "{mebibytes} MiB: {message}");
+        assert_eq!(labels.exists(), result.status.success(), "{mebibytes} MiB: {message}");
+    }
+}
