@@ -370,7 +370,7 @@ impl Step {
                         shortcut: None,
                         out,
                     }
-                        .run(instructions);
+                    .run(instructions);
                 };
                 apply(reduce, sums, hidden);
                 apply(expand, hidden, gate);

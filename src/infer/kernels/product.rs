@@ -82,7 +82,6 @@ impl Product {
         self.narrow.as_ref().map(|narrow| narrow.bf16)
     }
 
-
     /// Channels that go in.
     pub fn from(&self) -> usize {
         self.from
@@ -239,8 +238,7 @@ impl Panel<'_> {
         let Place { line, first, inputs } = place;
         let from = self.product.from;
         let ends = inputs.end == from;
-        let weights =
-            || &self.weights[(self.panel * from + inputs.start) * PANEL..][..inputs.len() * PANEL];
+        let weights = || &self.weights[(self.panel * from + inputs.start) * PANEL..][..inputs.len() * PANEL];
         let bias = (inputs.start == 0).then(|| &self.product.bias[self.panel * PANEL..][..PANEL]);
         let shortcut = self
             .shortcut

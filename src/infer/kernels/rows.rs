@@ -85,10 +85,9 @@ impl Source<'_> {
         let (product, x, from_step) = match self {
             Self::Pointwise { product, x } => {
                 let x = match words {
-                    Some(Words { words, first, rows }) => Operand::Pairs {
-                        words: &words[(row - first) * pixels * PAIRS..],
-                        plane: rows * pixels * PAIRS,
-                    },
+                    Some(Words { words, first, rows }) => {
+                        Operand::Pairs { words: &words[(row - first) * pixels * PAIRS..], plane: rows * pixels * PAIRS }
+                    }
                     None => Operand::Blocks(Planes { values: &x.values[row * pixels * BLOCK..], plane: x.plane }),
                 };
                 (product, x, pixels * BLOCK)
