@@ -84,4 +84,5 @@ def main():
         print(f"{side}x{side}x{colours:<5}{ours:8.1f}{theirs:13.1f}   {spread}")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -13,8 +13,8 @@ use std::time::Instant;
 use annotate::model::mobilenet::MobileNetConfig;
 use annotate::model::parameters::seeded;
 use annotate::model::{Architecture, Colours, Network, Parameters, Phase, Purpose};
-use annotate::train::optim::AdamW;
-use annotate::train::recipe::Optimiser;
+use annotate::train::optim::{Gradients, Optimiser};
+use annotate::train::recipe;
 use anyhow::Context as _;
 use candle_core::{D, Device, Tensor};
 use rand::RngExt as _;
@@ -29,8 +29,16 @@ fn main() -> anyhow::Result<()> {
     let device = Device::Cpu;
     let parameters = Parameters::new(Purpose::Training { seed: 1 }, &device);
     let network = Network::new(&parameters, &Architecture::MobilenetV1(MobileNetConfig::seed()), colours)?;
-    let settings = Optimiser { learning_rate: 1e-3, weight_decay: 0.01, warm_up_epochs: 0.0 };
-    let mut optimiser = AdamW::new(parameters.variables(), &settings);
+    let settings = recipe::Optimiser {
+        kind: recipe::Rule::Adamw,
+        learning_rate: 1e-3,
+        weight_decay: 0.01,
+        momentum: 0.0,
+        nesterov: false,
+        sam_rho: 0.0,
+    };
+    let variables = parameters.variables();
+    let mut optimiser = Optimiser::new(&variables, &settings);
 
     let mut random = seeded(1, "pictures");
     let count = batch * side * side * colours.count();
@@ -48,7 +56,9 @@ fn main() -> anyhow::Result<()> {
             let log_probabilities = candle_nn::ops::log_softmax(&logits, D::Minus1)?;
             let loss = (log_probabilities * &targets)?.sum(D::Minus1)?.neg()?.mean_all()?;
             anyhow::ensure!(loss.to_scalar::<f32>()?.is_finite(), "the loss left the numbers");
-            optimiser.step(&loss.backward()?, settings.learning_rate)?;
+            let mut gradients = Gradients::default();
+            gradients.add(&loss.backward()?, &variables, 1.0)?;
+            optimiser.step(&gradients, settings.learning_rate)?;
         }
         println!("{}", started.elapsed().as_secs_f64() / f64::from(steps));
     }

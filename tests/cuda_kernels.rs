@@ -90,7 +90,7 @@ impl Argument for Vec<f32> {
 impl Argument for (Window, usize) {
     fn words(&self) -> String {
         let (w, channels) = self;
-        let [top, left] = w.padding();
+        let [top, left] = [w.top(), w.left()];
         format!(
             "{} {} {} {} {channels} {} {} {top} {left}",
             w.height,

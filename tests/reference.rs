@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use annotate::model::efficientnet::{EfficientNetConfig, Stage};
 use annotate::model::mobilenet::{Block, MobileNetConfig};
 use annotate::model::{Architecture, Colours, Network, Parameters, Phase, Purpose};
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 
 /// `count` numbers in [0, 1) that depend on `name` and their place: make.py's `uniform`.
 fn uniform(name: &str, count: usize) -> impl Iterator<Item = f64> {
@@ -35,45 +35,62 @@ fn value(name: &str, shape: &[usize]) -> Tensor {
 /// The same weights and pictures in Keras's networks, and in timm's and a NumPy one.
 const WITNESSES: [&str; 2] = [include_str!("reference/logits.json"), include_str!("reference/timm_logits.json")];
 
-fn check(name: &str, architecture: Architecture) {
-    let witnesses: [serde_json::Value; 2] = WITNESSES.map(|text| serde_json::from_str(text).unwrap());
-    let expected = &witnesses[0][name];
-    let side = expected["side"].as_u64().unwrap() as usize;
-    let parameters = Parameters::new(Purpose::Inference, &Device::Cpu);
-    let network = Network::new(&parameters, &architecture, Colours::Rgb).unwrap();
+/// Logits of two pictures, with the weights of the formula.
+fn logits(architecture: &Architecture, side: usize, device: &Device, dtype: DType) -> (Vec<f32>, usize) {
+    let parameters = Parameters::of_type(Purpose::Inference, device, dtype);
+    let network = Network::new(&parameters, architecture, Colours::Rgb).unwrap();
     let tensors: BTreeMap<String, Tensor> =
         parameters.variables().iter().map(|(name, var)| (name.clone(), value(name, var.dims()))).collect();
     parameters.set(&tensors).unwrap();
-    let trainable: usize =
-        tensors.iter().filter(|(name, _)| !name.contains("running")).map(|(_, t)| t.elem_count()).sum();
-
+    let trainable = tensors.iter().filter(|(name, _)| !name.contains("running")).map(|(_, t)| t.elem_count()).sum();
     let pixels: Vec<f32> = uniform("pictures", 2 * side * side * 3).map(|u| (u * 2.0 - 1.0) as f32).collect();
-    let pictures = Tensor::from_vec(pixels, (2, side, side, 3), &Device::Cpu).unwrap();
-    let logits = network.forward(&pictures, Phase::Inference).unwrap().to_vec2::<f32>().unwrap();
+    let pictures = Tensor::from_vec(pixels, (2, side, side, 3), device).unwrap().to_dtype(dtype).unwrap();
+    let logits = network.forward(&pictures, Phase::Inference).unwrap().to_dtype(DType::F32).unwrap();
+    (logits.flatten_all().unwrap().to_vec1().unwrap(), trainable)
+}
+
+/// Compares with both witnesses; `tolerance` is relative to the largest logit, as the rounding is.
+fn check(name: &str, architecture: &Architecture, device: &Device, dtype: DType, tolerance: f32) {
+    let witnesses: [serde_json::Value; 2] = WITNESSES.map(|text| serde_json::from_str(text).unwrap());
+    let side = witnesses[0][name]["side"].as_u64().unwrap() as usize;
+    let (logits, trainable) = logits(architecture, side, device, dtype);
     for witness in &witnesses {
         assert_eq!(trainable as u64, witness[name]["trainable_parameters"].as_u64().unwrap(), "{name}");
-        let expected: Vec<Vec<f32>> = serde_json::from_value(witness[name]["logits"].clone()).unwrap();
+        let expected: Vec<[f32; 7]> = serde_json::from_value(witness[name]["logits"].clone()).unwrap();
         let largest = expected.iter().flatten().fold(1f32, |largest, logit| largest.max(logit.abs()));
-        for (ours, theirs) in logits.iter().flatten().zip(expected.iter().flatten()) {
-            // Relative to the largest logit, as the rounding is.
-            assert!((ours - theirs).abs() <= 1e-4 * largest, "{name}: {ours} is not {theirs}: {}", witness["made_by"]);
+        for (ours, theirs) in logits.iter().zip(expected.iter().flatten()) {
+            let difference = (ours - theirs).abs();
+            assert!(difference <= tolerance * largest, "{name}: {ours} is not {theirs}: {}", witness["made_by"]);
         }
     }
 }
 
+fn architectures() -> [(&'static str, Architecture); 3] {
+    [
+        ("mobilenet_v1", Architecture::MobilenetV1(MobileNetConfig::seed())),
+        ("tf_efficientnet_b0", Architecture::Efficientnet(EfficientNetConfig::b0())),
+        ("tf_efficientnet_b2", Architecture::Efficientnet(EfficientNetConfig::b2())),
+    ]
+}
+
+fn check_on_the_cpu(name: &str) {
+    let (_, architecture) = architectures().into_iter().find(|(other, _)| *other == name).unwrap();
+    check(name, &architecture, &Device::Cpu, DType::F32, 1e-4);
+}
+
 #[test]
 fn the_seeds_mobilenet_gives_keras_and_numpys_logits() {
-    check("mobilenet_v1", Architecture::MobilenetV1(MobileNetConfig::seed()));
+    check_on_the_cpu("mobilenet_v1");
 }
 
 #[test]
 fn efficientnet_b0_gives_keras_and_timms_logits() {
-    check("tf_efficientnet_b0", Architecture::Efficientnet(EfficientNetConfig::b0()));
+    check_on_the_cpu("tf_efficientnet_b0");
 }
 
 #[test]
 fn efficientnet_b2_gives_keras_and_timms_logits() {
-    check("tf_efficientnet_b2", Architecture::Efficientnet(EfficientNetConfig::b2()));
+    check_on_the_cpu("tf_efficientnet_b2");
 }
 
 /// The norm of `values` and its two projections: gradients.py's.
@@ -85,21 +102,21 @@ fn summary(name: &str, values: &Tensor) -> [f64; 3] {
     [values.iter().map(|v| v * v).sum::<f64>().sqrt(), projection(0), projection(1)]
 }
 
-fn check_gradients(name: &str, architecture: Architecture) {
+fn check_gradients(name: &str, architecture: &Architecture, device: &Device) {
     let fixture: serde_json::Value = serde_json::from_str(include_str!("reference/gradients.json")).unwrap();
     let expected = &fixture[name];
     let [side, images] = ["side", "images"].map(|key| expected[key].as_u64().unwrap() as usize);
-    let parameters = Parameters::new(Purpose::Training { seed: 0 }, &Device::Cpu);
-    let network = Network::new(&parameters, &architecture, Colours::Luma).unwrap();
+    let parameters = Parameters::new(Purpose::Training { seed: 0 }, device);
+    let network = Network::new(&parameters, architecture, Colours::Luma).unwrap();
     let variables = parameters.variables();
     parameters.set(&variables.iter().map(|(name, var)| (name.clone(), value(name, var.dims()))).collect()).unwrap();
 
     let pixels: Vec<f32> = uniform("pictures", images * side * side).map(|u| (u * 2.0 - 1.0) as f32).collect();
-    let pictures = Tensor::from_vec(pixels, (images, side, side, 1), &Device::Cpu).unwrap();
+    let pictures = Tensor::from_vec(pixels, (images, side, side, 1), device).unwrap();
     let random = std::sync::Mutex::new(annotate::model::parameters::seeded(0, "dropout"));
     let logits = network.forward(&pictures, Phase::Training(&random)).unwrap();
     let classes: Vec<u32> = (0..images as u32).map(|image| image % 7).collect();
-    let loss = candle_nn::loss::cross_entropy(&logits, &Tensor::new(classes, &Device::Cpu).unwrap()).unwrap();
+    let loss = candle_nn::loss::cross_entropy(&logits, &Tensor::new(classes, device).unwrap()).unwrap();
     let close = |ours: f64, theirs: f64, scale: f64| (ours - theirs).abs() <= 1e-3 * scale + 1e-6;
     let (ours, theirs) = (f64::from(loss.to_scalar::<f32>().unwrap()), expected["loss"].as_f64().unwrap());
     assert!(close(ours, theirs, 1.0), "{name}: the loss {ours} is not {theirs}");
@@ -117,22 +134,19 @@ fn check_gradients(name: &str, architecture: Architecture) {
     }
 }
 
-#[test]
-fn a_small_mobilenet_gives_pytorchs_gradients() {
+fn small_mobilenet() -> Architecture {
     let block = |channels, stride| Block { channels, stride };
-    let config = MobileNetConfig {
+    Architecture::MobilenetV1(MobileNetConfig {
         stem_channels: 8,
         stem_stride: 2,
         blocks: vec![block(16, 1), block(20, 2), block(72, 1)],
         feature_units: 12,
         dropout: 0.0,
-    };
-    check_gradients("mobilenet_v1", Architecture::MobilenetV1(config));
+    })
 }
 
-#[test]
-fn a_small_efficientnet_gives_pytorchs_gradients() {
-    let config = EfficientNetConfig {
+fn small_efficientnet() -> Architecture {
+    Architecture::Efficientnet(EfficientNetConfig {
         stem_channels: 8,
         stem_stride: 2,
         stages: vec![
@@ -141,6 +155,41 @@ fn a_small_efficientnet_gives_pytorchs_gradients() {
         ],
         head_channels: 24,
         dropout: 0.0,
-    };
-    check_gradients("efficientnet", Architecture::Efficientnet(config));
+    })
+}
+
+#[test]
+fn a_small_mobilenet_gives_pytorchs_gradients() {
+    check_gradients("mobilenet_v1", &small_mobilenet(), &Device::Cpu);
+}
+
+#[test]
+fn a_small_efficientnet_gives_pytorchs_gradients() {
+    check_gradients("efficientnet", &small_efficientnet(), &Device::Cpu);
+}
+
+/// The first card, or why `test` is skipped.
+fn card(test: &str) -> Option<Device> {
+    if !cfg!(feature = "cuda") {
+        eprintln!("skipped: {test} needs the feature cuda");
+        return None;
+    }
+    Device::new_cuda(0).inspect_err(|e| eprintln!("skipped: {test} needs a card: {e}")).ok()
+}
+
+#[test]
+fn networks_give_the_same_logits_on_a_card() {
+    let Some(card) = card("networks_give_the_same_logits_on_a_card") else { return };
+    for (name, architecture) in architectures() {
+        for (dtype, tolerance) in [(DType::F32, 1e-3), (DType::F16, 2e-2), (DType::BF16, 1e-1)] {
+            check(name, &architecture, &card, dtype, tolerance);
+        }
+    }
+}
+
+#[test]
+fn small_networks_give_pytorchs_gradients_on_a_card() {
+    let Some(card) = card("small_networks_give_pytorchs_gradients_on_a_card") else { return };
+    check_gradients("mobilenet_v1", &small_mobilenet(), &card);
+    check_gradients("efficientnet", &small_efficientnet(), &card);
 }

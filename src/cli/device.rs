@@ -62,11 +62,15 @@ impl DeviceChoice {
     /// If a card was asked for by name and cannot be used; the message says why.
     pub(super) fn open(self) -> Result<Device, Failure> {
         match self {
-            // Our operations have no CUDA form yet, so 'auto' does not choose a card that could not run them.
-            Self::Auto | Self::Cpu => Ok(Device::Cpu),
-            Self::Cuda(card) if cfg!(feature = "cuda") => Err(Failure::Configuration(format!(
-                "--device cuda:{card}: the networks' depthwise convolution does not run on CUDA yet; use --device cpu"
-            ))),
+            Self::Cpu => Ok(Device::Cpu),
+            Self::Auto if cfg!(feature = "cuda") => Ok(Device::new_cuda(0).unwrap_or(Device::Cpu)),
+            Self::Auto => Ok(Device::Cpu),
+            Self::Cuda(card) if cfg!(feature = "cuda") => Device::new_cuda(card).map_err(|e| {
+                Failure::Configuration(format!(
+                    "--device cuda:{card}: no card that can be used ({}); use --device cpu",
+                    e.to_string().lines().next().unwrap_or_default()
+                ))
+            }),
             Self::Cuda(card) => Err(Failure::Configuration(format!(
                 "--device cuda:{card}: this program was built without CUDA (cargo feature 'cuda'); use --device cpu"
             ))),

@@ -9,8 +9,7 @@ use rand_chacha::ChaCha8Rng;
 use super::ops::{self, Moments, Norm};
 use super::parameters::{Scope, Start};
 use crate::infer::kernels::Activation;
-use crate::infer::kernels::convolution::Reach;
-use crate::infer::{Convolution as PlannedConvolution, Layer, Linear, Reach as PlannedReach};
+use crate::infer::{Convolution as PlannedConvolution, Layer, Linear, Reach};
 
 /// Whether a forward pass belongs to training.
 #[derive(Clone, Copy)]
@@ -212,15 +211,23 @@ impl ConvolutionNorm {
         }
     }
 
+    fn weights(&self) -> Result<(&Tensor, Reach)> {
+        Ok(match &self.convolution {
+            Convolution::Dense { weights, kernel, stride } => {
+                (weights, Reach::Dense { kernel: *kernel, stride: *stride })
+            }
+            Convolution::Depthwise { weights, stride } => {
+                (weights, Reach::Depthwise { kernel: weights.dim(0)?, stride: *stride })
+            }
+            Convolution::Pointwise { weights } => (weights, Reach::Pointwise),
+        })
+    }
+
     /// As [`convolve`](Self::convolve) and [`ops::normalise_by_batch`], in one operation.
     fn train_fused(&self, x: &Tensor) -> Result<(Tensor, Moments)> {
-        let (weights, reach, kernel) = match &self.convolution {
-            Convolution::Dense { weights, kernel, stride } => (weights, Reach::Dense, [*kernel, *stride]),
-            Convolution::Depthwise { weights, stride } => (weights, Reach::Depthwise, [weights.dim(0)?, *stride]),
-            Convolution::Pointwise { weights } => (weights, Reach::Dense, [1, 1]),
-        };
+        let (weights, reach) = self.weights()?;
         let BatchNorm { gamma, beta, eps, activation, .. } = &self.norm;
-        ops::convolve_normalise(x, weights, [gamma, beta], reach, kernel, *eps, *activation)
+        ops::convolve_normalise(x, weights, [gamma, beta], reach, *eps, *activation)
     }
 
     /// The same for a plan, with the normalisation folded into the weights.
@@ -228,15 +235,7 @@ impl ConvolutionNorm {
     /// # Errors
     /// If the device fails.
     pub fn planned(&self) -> Result<Layer> {
-        let (weights, reach) = match &self.convolution {
-            Convolution::Dense { weights, kernel, stride } => {
-                (weights, PlannedReach::Dense { kernel: *kernel, stride: *stride })
-            }
-            Convolution::Depthwise { weights, stride } => {
-                (weights, PlannedReach::Depthwise { kernel: weights.dim(0)?, stride: *stride })
-            }
-            Convolution::Pointwise { weights } => (weights, PlannedReach::Pointwise),
-        };
+        let (weights, reach) = self.weights()?;
         let [scale, bias] = self.norm.folded()?;
         let mut weights = numbers(weights)?;
         for row in weights.chunks_exact_mut(scale.len()) {
@@ -281,7 +280,7 @@ impl Dense {
     /// # Errors
     /// If the shapes do not fit.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        x.matmul(&self.weights)?.broadcast_add(&self.bias)
+        x.matmul(&self.weights)?.broadcast_add(&self.bias.to_dtype(x.dtype())?)
     }
 
     /// The same for a plan, with the activation that follows it.

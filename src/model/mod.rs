@@ -129,6 +129,8 @@ pub struct Model {
     device: Device,
     runner: Runner,
     operations: usize,
+    #[cfg(feature = "cuda")]
+    uploader: crate::infer::kernels::cuda::Uploader,
 }
 
 /// What inference runs.
@@ -182,8 +184,7 @@ impl Model {
         if found != config.sha256 {
             return Err(ModelError::Changed { path: weights_path, expected: config.sha256, found });
         }
-        let tensors = read_tensors(weights)
-            .map_err(|reason| ModelError::NotSafetensors { path: weights_path.clone(), reason })?;
+        let tensors = read_tensors(weights).map_err(|e| e.of(&weights_path))?;
         let parameters = Parameters::new(Purpose::Inference, device);
         let network = Network::new(&parameters, &config.architecture, config.input.colours)?;
         parameters.set(&tensors).map_err(|e| match e {
@@ -220,7 +221,14 @@ impl Model {
         let plan = network.plan(side, colours, Instructions::best())?;
         let operations = plan.operations();
         let runner = if device.is_cpu() { Runner::Plan(Box::new(plan)) } else { Runner::Network(network) };
-        Ok(Self { config, device: device.clone(), runner, operations })
+        Ok(Self {
+            config,
+            device: device.clone(),
+            runner,
+            operations,
+            #[cfg(feature = "cuda")]
+            uploader: Default::default(),
+        })
     }
 
     /// The model computed with `precision`.
@@ -281,7 +289,8 @@ impl Model {
         &self.device
     }
 
-    /// Logits `[images, 7]` of `pictures`, `[images, side, side, colours]` with values 0 to 255, row by row.
+    /// Logits `[images, 7]` of `pictures`, `[images, side, side, colours]` with values 0 to 255, row by row. On a card they
+    /// are still being computed when this returns.
     ///
     /// # Errors
     /// If the length does not fit or the device fails.
@@ -299,11 +308,18 @@ impl Model {
                 plan.run(&pictures, &mut logits);
                 Tensor::from_vec(logits, (images, plan.output().len()), &Device::Cpu)
             }
-            Runner::Network(network) => {
-                let x = Tensor::from_vec(pictures, shape, &Device::Cpu)?.to_device(&self.device)?;
-                network.forward(&x, Phase::Inference)
-            }
+            Runner::Network(network) => network.forward(&self.uploaded(&pictures, shape.into())?, Phase::Inference),
         }
+    }
+
+    #[cfg(feature = "cuda")]
+    fn uploaded(&self, pictures: &[f32], shape: candle_core::Shape) -> CandleResult<Tensor> {
+        ops::uploaded(pictures, &shape, &self.device, &self.uploader)
+    }
+
+    #[cfg(not(feature = "cuda"))]
+    fn uploaded(&self, pictures: &[f32], shape: candle_core::Shape) -> CandleResult<Tensor> {
+        Tensor::from_slice(pictures, shape, &self.device)
     }
 
     /// Calibrated probabilities of `pictures`, as for [`logits`](Self::logits).
@@ -364,9 +380,36 @@ pub fn write_tensors(tensors: &BTreeMap<String, Tensor>, half: bool) -> anyhow::
 }
 
 /// Reads a safetensors file's tensors, or says why not.
-pub(crate) fn read_tensors(bytes: &[u8]) -> Result<BTreeMap<String, Tensor>, String> {
-    let tensors = candle_core::safetensors::load_buffer(bytes, &Device::Cpu).map_err(|e| e.to_string())?;
-    Ok(tensors.into_iter().collect())
+pub(crate) fn read_tensors(bytes: &[u8]) -> Result<BTreeMap<String, Tensor>, ReadError> {
+    use candle_core::safetensors::Load as _;
+    let file = safetensors::SafeTensors::deserialize(bytes).map_err(|e| ReadError::NotSafetensors(e.to_string()))?;
+    let tensors = file.tensors().into_iter();
+    tensors
+        .map(|(name, view)| match view.load(&Device::Cpu) {
+            Ok(tensor) => Ok((name, tensor)),
+            // A type that candle has no tensors of.
+            Err(_) => Err(WeightsError::Type { name, found: format!("{:?}", view.dtype()) }.into()),
+        })
+        .collect()
+}
+
+/// Why a file has no tensors to read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReadError {
+    #[error("not a safetensors file: {0}")]
+    NotSafetensors(String),
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+}
+
+impl ReadError {
+    /// The same of the file at `path`.
+    fn of(self, path: &Path) -> ModelError {
+        match self {
+            Self::NotSafetensors(reason) => ModelError::NotSafetensors { path: path.into(), reason },
+            Self::Weights(source) => ModelError::Weights { path: path.into(), source },
+        }
+    }
 }
 
 /// SHA-256 of `bytes`, lower-case hexadecimal.

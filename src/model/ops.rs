@@ -6,13 +6,14 @@
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use candle_core::{
-    CpuStorage, CustomOp1, CustomOp2, CustomOp3, Device, InplaceOp2, Layout, Result, Shape, Storage, Tensor, Var, bail,
+    CpuStorage, CustomOp1, CustomOp2, CustomOp3, Device, InplaceOp1, Layout, Result, Shape, Storage, Tensor, Var, bail,
 };
 #[cfg(feature = "cuda")]
 use candle_core::{CudaStorage, DType, backend::BackendStorage as _, cuda_backend::cudarc::driver::CudaView};
 
+use crate::infer::Reach;
 use crate::infer::kernels::batch_norm::{self, Statistics};
-use crate::infer::kernels::convolution::{Convolution, Reach};
+use crate::infer::kernels::convolution::Convolution;
 #[cfg(feature = "cuda")]
 use crate::infer::kernels::cuda;
 use crate::infer::kernels::normalised::{Normalised, Saved};
@@ -137,14 +138,19 @@ pub fn convolve_normalise(
     weights: &Tensor,
     [gamma, beta]: [&Tensor; 2],
     reach: Reach,
-    [kernel, stride]: [usize; 2],
     eps: f32,
     activation: Activation,
 ) -> Result<(Tensor, Moments)> {
     let (_, height, width, from) = x.dims4()?;
-    let convolution = Convolution { reach, window: Window { height, width, kernel, stride }, from, to: gamma.dim(0)? };
-    if weights.elem_count() != convolution.weights() || (reach == Reach::Depthwise && convolution.to != from) {
-        bail!("{:?} convolution of {from} channels to {} met weights of {:?}", reach, convolution.to, weights.dims());
+    let (is_depthwise, kernel, stride) = match reach {
+        Reach::Dense { kernel, stride } => (false, kernel, stride),
+        Reach::Depthwise { kernel, stride } => (true, kernel, stride),
+        Reach::Pointwise => (false, 1, 1),
+    };
+    let window = Window { height, width, kernel, stride };
+    let convolution = Convolution { is_depthwise, window, from, to: gamma.dim(0)? };
+    if weights.elem_count() != convolution.weights() || (is_depthwise && convolution.to != from) {
+        bail!("{reach:?} convolution of {from} channels to {} met weights of {:?}", convolution.to, weights.dims());
     }
     let saved = Arc::new(OnceLock::new());
     let op = ConvolveNormalise { layer: Normalised { convolution, eps, activation }, saved: Arc::clone(&saved) };
@@ -689,34 +695,31 @@ pub fn read<const N: usize, R>(tensors: [&Tensor; N], f: impl FnOnce([&[f32]; N]
     Ok(f(slices))
 }
 
-/// Calls `f` with the values of `target`, to change them, and of `other`, of the same size. On the CPU they are changed in
-/// place; from a card they are fetched and brought back.
+/// Calls `f` with the values of `target`, to change them: on the CPU in place, from a card fetched and brought back.
 ///
 /// # Errors
-/// As [`read`].
-pub fn change(target: &Var, other: &Tensor, mut f: impl FnMut(&mut [f32], &[f32])) -> Result<()> {
-    let other = other.contiguous()?;
+/// If the tensor is not contiguous or not f32, or the device fails.
+pub fn change(target: &Var, mut f: impl FnMut(&mut [f32])) -> Result<()> {
     if target.device().is_cpu() {
-        return target.inplace_op2(&other, &Change(Mutex::new(f)));
+        return target.inplace_op1(&Change(Mutex::new(f)));
     }
     let mut values = target.flatten_all()?.to_vec1::<f32>()?;
-    read([&other], |[other]| f(&mut values, other))?;
+    f(&mut values);
     target.set(&Tensor::from_vec(values, target.shape(), target.device())?)
 }
 
 struct Change<F>(Mutex<F>);
 
-impl<F: FnMut(&mut [f32], &[f32])> InplaceOp2 for Change<F> {
+impl<F: FnMut(&mut [f32])> InplaceOp1 for Change<F> {
     fn name(&self) -> &'static str {
         "change"
     }
 
-    fn cpu_fwd(&self, target: &mut CpuStorage, lt: &Layout, other: &CpuStorage, lo: &Layout) -> Result<()> {
-        let (CpuStorage::F32(values), Some((start, end))) = (target, lt.contiguous_offsets()) else {
-            bail!("expected a contiguous f32 tensor");
-        };
+    fn cpu_fwd(&self, target: &mut CpuStorage, layout: &Layout) -> Result<()> {
+        let (start, end) = offsets(layout)?;
+        let CpuStorage::F32(values) = target else { bail!("expected a tensor of f32") };
         let mut f = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        f(&mut values[start..end], slice(other, lo)?);
+        f(&mut values[start..end]);
         Ok(())
     }
 }
@@ -795,54 +798,56 @@ mod tests {
         (a - b).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap()
     }
 
+    fn multiplied(rows: &Tensor, weights: &Tensor) -> Tensor {
+        let (images, height, width, from) = rows.dims4().unwrap();
+        let y = rows.reshape((images * height * width, from)).unwrap().matmul(weights).unwrap();
+        y.reshape((images, height, width, weights.dim(1).unwrap())).unwrap()
+    }
+
     #[test]
     fn a_fused_layer_is_its_parts_one_after_the_other() {
-        for (inputs, reach, [kernel, stride]) in layers() {
+        for (inputs, reach) in layers() {
             let [x, weights, gamma, beta] = &inputs[..] else { unreachable!() };
             let act = Activation::Relu6;
             let z = match reach {
-                Reach::Depthwise => depthwise(x, weights, stride).unwrap(),
-                Reach::Dense => {
-                    let rows = patches(x, kernel, stride).unwrap();
-                    let (images, height, width, patch) = rows.dims4().unwrap();
-                    let z = rows.reshape(((), patch)).unwrap().matmul(weights).unwrap();
-                    z.reshape((images, height, width, ())).unwrap()
-                }
+                Reach::Depthwise { stride, .. } => depthwise(x, weights, stride).unwrap(),
+                Reach::Pointwise => multiplied(x, weights),
+                Reach::Dense { kernel, stride } => multiplied(&patches(x, kernel, stride).unwrap(), weights),
             };
             let (parts, moments) = normalise_by_batch(&z, gamma, beta, 1e-3, act).unwrap();
-            let (fused, fused_moments) =
-                convolve_normalise(x, weights, [gamma, beta], reach, [kernel, stride], 1e-3, act).unwrap();
-            assert!(difference(&parts, &fused) < 1e-4, "{reach:?} {kernel} {stride}");
+            let (fused, fused_moments) = convolve_normalise(x, weights, [gamma, beta], reach, 1e-3, act).unwrap();
+            assert!(difference(&parts, &fused) < 1e-4, "{reach:?}");
             assert!(difference(&moments.mean, &fused_moments.mean) < 1e-5);
             assert!(difference(&moments.variance, &fused_moments.variance) < 1e-5);
             let norm = Norm { gamma, beta, mean: &moments.mean, variance: &moments.variance, eps: 1e-3 };
-            if reach == Reach::Depthwise {
+            if let Reach::Depthwise { stride, .. } = reach {
                 let inference = depthwise_normalise(x, weights, stride, norm, act).unwrap();
                 assert!(difference(&parts, &inference) < 1e-5);
             }
         }
     }
 
-    /// Every kind of layer, on pictures of both parities and channels that fill blocks of every width.
-    fn layers() -> impl Iterator<Item = (Vec<Tensor>, Reach, [usize; 2])> {
-        let shapes = [(1, 1), (3, 1), (3, 2), (5, 2)];
-        [(Reach::Dense, 3, 5), (Reach::Depthwise, 3, 3)].into_iter().flat_map(move |(reach, from, to)| {
-            shapes.into_iter().map(move |(kernel, stride)| {
-                let weights = match reach {
-                    Reach::Dense => random((kernel * kernel * from, to), 2),
-                    Reach::Depthwise => random((kernel, kernel, from), 2),
-                };
-                let inputs = vec![random((2, 5, 4, from), 1), weights, random(to, 3), random(to, 4)];
-                (inputs, reach, [kernel, stride])
-            })
-        })
+    /// Every kind of layer, on a picture with an odd and an even side.
+    fn layers() -> Vec<(Vec<Tensor>, Reach)> {
+        let affine = |channels: usize| [random(channels, 3), random(channels, 4)];
+        let layer = |from: usize, weights: Tensor, to: usize, reach| {
+            let [gamma, beta] = affine(to);
+            (vec![random((2, 5, 4, from), 1), weights, gamma, beta], reach)
+        };
+        let mut layers = vec![layer(3, random((3, 5), 2), 5, Reach::Pointwise)];
+        for (kernel, stride) in [(1, 2), (3, 1), (3, 2), (5, 2)] {
+            let dense = random((kernel * kernel * 3, 5), 2);
+            layers.push(layer(3, dense, 5, Reach::Dense { kernel, stride }));
+            layers.push(layer(3, random((kernel, kernel, 3), 2), 3, Reach::Depthwise { kernel, stride }));
+        }
+        layers
     }
 
     #[test]
     fn fused_layers_gradients_agree_with_finite_differences() {
-        for (inputs, reach, kernel) in layers() {
+        for (inputs, reach) in layers() {
             check_gradients(&inputs, |i| {
-                convolve_normalise(&i[0], &i[1], [&i[2], &i[3]], reach, kernel, 1e-1, Activation::Silu).unwrap().0
+                convolve_normalise(&i[0], &i[1], [&i[2], &i[3]], reach, 1e-1, Activation::Silu).unwrap().0
             });
         }
     }

@@ -15,6 +15,7 @@ pub struct Parameters {
     variables: Arc<Mutex<BTreeMap<String, Var>>>,
     purpose: Purpose,
     device: Device,
+    dtype: DType,
 }
 
 /// What a network is built for.
@@ -108,7 +109,13 @@ pub enum SetError {
 impl Parameters {
     /// No tensors yet.
     pub fn new(purpose: Purpose, device: &Device) -> Self {
-        Self { variables: Arc::default(), purpose, device: device.clone() }
+        Self::of_type(purpose, device, DType::F32)
+    }
+
+    /// As [`new`](Self::new), for a network that multiplies numbers of type `dtype`: weights have it; biases and
+    /// normalisation, of one dimension, stay f32.
+    pub fn of_type(purpose: Purpose, device: &Device, dtype: DType) -> Self {
+        Self { variables: Arc::default(), purpose, device: device.clone(), dtype }
     }
 
     /// The root of the tree of names.
@@ -142,7 +149,7 @@ impl Parameters {
         let variables = self.lock();
         check(tensors, &variables.iter().map(|(name, var)| (name.clone(), var.dims().to_vec())).collect())?;
         for (name, var) in variables.iter() {
-            var.set(&tensors[name].to_dtype(DType::F32)?.to_device(&self.device)?)?;
+            var.set(&tensors[name].to_dtype(var.dtype())?.to_device(&self.device)?)?;
         }
         Ok(())
     }
@@ -163,7 +170,8 @@ impl Parameters {
                 normal.sample_iter(&mut random).take(count).collect()
             }
         };
-        let var = Var::from_tensor(&Tensor::from_vec(values, shape, &self.device)?)?;
+        let dtype = if shape.len() > 1 { self.dtype } else { DType::F32 };
+        let var = Var::from_tensor(&Tensor::from_vec(values, shape, &self.device)?.to_dtype(dtype)?)?;
         if self.lock().insert(name.clone(), var.clone()).is_some() {
             bail!("two layers share the tensor name '{name}'");
         }

@@ -165,7 +165,7 @@ impl FaceRefiner {
     /// # Errors
     /// If it is not one, or a tensor is missing, unknown, of the wrong shape or type, or not finite.
     pub fn from_bytes(weights: &[u8]) -> std::result::Result<Self, RefinerError> {
-        let tensors = super::read_tensors(weights).map_err(RefinerError::NotSafetensors)?;
+        let tensors = super::read_tensors(weights).map_err(|e| RefinerError::NotSafetensors(e.to_string()))?;
         let parameters = Parameters::new(Purpose::Inference, &Device::Cpu);
         let network = RefinerNetwork::new(&parameters.root())?;
         parameters.set(&tensors)?;

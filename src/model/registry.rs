@@ -57,7 +57,7 @@ pub fn weights(name: &Path) -> Result<(ModelConfig, BTreeMap<String, Tensor>), M
         Some(embedded) => super::read_tensors(embedded.weights),
         None => super::read_tensors(&super::read_bounded(&path, super::LARGEST_WEIGHTS)?),
     };
-    Ok((config, tensors.map_err(|reason| ModelError::NotSafetensors { path, reason })?))
+    Ok((config, tensors.map_err(|e| e.of(&path))?))
 }
 
 /// The card of the model that `--model` names.

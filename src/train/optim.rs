@@ -7,6 +7,7 @@ use candle_core::{Device, Result, Tensor, Var};
 
 use super::recipe::{Optimiser as Settings, Rule};
 use crate::infer::kernels::update;
+use crate::model::ops;
 
 /// Decay of the gradients' first moment.
 const BETA1: f64 = 0.9;
@@ -29,16 +30,23 @@ impl Gradients {
     pub fn add(&mut self, store: &GradStore, variables: &BTreeMap<String, Var>, factor: f32) -> Result<()> {
         for (name, var) in variables {
             let Some(gradient) = store.get(var) else { continue };
-            let new = gradient.flatten_all()?.to_vec1::<f32>()?;
-            let sum = self.0.entry(name.clone()).or_insert_with(|| vec![0.0; new.len()]);
-            sum.iter_mut().zip(new).for_each(|(sum, new)| *sum += factor * new);
+            match self.0.get_mut(name) {
+                Some(sum) => ops::read([&gradient.contiguous()?], |[new]| update::add(sum, new, factor))?,
+                None => {
+                    let mut new = gradient.flatten_all()?.to_vec1::<f32>()?;
+                    if factor != 1.0 {
+                        new.iter_mut().for_each(|g| *g *= factor);
+                    }
+                    self.0.insert(name.clone(), new);
+                }
+            }
         }
         Ok(())
     }
 
     /// Length over all variables.
     pub fn norm(&self) -> f64 {
-        self.0.values().flatten().map(|g| f64::from(*g).powi(2)).sum::<f64>().sqrt()
+        self.0.values().map(|gradient| update::sum_of_squares(gradient)).sum::<f64>().sqrt()
     }
 
     /// Shortens to `longest` what is longer.
@@ -107,44 +115,27 @@ impl Optimiser {
     pub fn step(&mut self, gradients: &Gradients, rate: f64) -> Result<()> {
         self.steps += 1;
         let Settings { kind, weight_decay, momentum, nesterov, .. } = self.settings;
-        let correction1 = 1.0 - BETA1.powf(self.steps as f64);
-        let correction2 = 1.0 - BETA2.powf(self.steps as f64);
-        for variable in &mut self.variables {
-            let Some(gradient) = gradients.0.get(&variable.name) else { continue };
-            let mut values = variable.var.flatten_all()?.to_vec1::<f32>()?;
-            let decay = if variable.var.rank() > 1 { weight_decay } else { 0.0 };
+        let corrections = [BETA1, BETA2].map(|beta| 1.0 - beta.powf(self.steps as f64));
+        for Variable { name, var, first, second } in &mut self.variables {
+            let Some(gradient) = gradients.0.get(name) else { continue };
+            let decay = if var.rank() > 1 { weight_decay } else { 0.0 };
             let (inside, keep) = match kind {
                 Rule::Adamw => (0.0, (1.0 - rate * decay) as f32),
                 Rule::Adam | Rule::Sgd => (decay as f32, 1.0),
             };
-            match kind {
-                Rule::Sgd => {
-                    let (rate, momentum) = (rate as f32, momentum as f32);
-                    for ((value, g), velocity) in values.iter_mut().zip(gradient).zip(&mut variable.first) {
-                        let g = g + inside * *value;
-                        *velocity = momentum * *velocity + g;
-                        *value -= rate * if nesterov { g + momentum * *velocity } else { *velocity };
-                    }
-                }
-                Rule::Adam | Rule::Adamw => {
-                    let step = update::AdamW {
-                        betas: [BETA1 as f32, BETA2 as f32],
-                        rate: (rate / correction1) as f32,
-                        second_correction: (1.0 / correction2) as f32,
-                        eps: EPS,
-                        keep,
-                    };
-                    let decayed: Vec<f32>;
-                    let gradient = if inside == 0.0 {
-                        &gradient[..]
-                    } else {
-                        decayed = gradient.iter().zip(&values).map(|(g, value)| g + inside * value).collect();
-                        &decayed[..]
-                    };
-                    step.step(&mut values, gradient, [&mut variable.first[..], &mut variable.second[..]]);
-                }
-            }
-            variable.var.set(&Tensor::from_vec(values, variable.var.shape(), variable.var.device())?)?;
+            let sgd = update::Sgd { rate: rate as f32, momentum: momentum as f32, nesterov, decay: inside };
+            let adam = update::Adam {
+                betas: [BETA1 as f32, BETA2 as f32],
+                rate: (rate / corrections[0]) as f32,
+                second_correction: (1.0 / corrections[1]) as f32,
+                eps: EPS,
+                decay: inside,
+                keep,
+            };
+            ops::change(var, |values| match kind {
+                Rule::Sgd => sgd.step(values, gradient, first),
+                Rule::Adam | Rule::Adamw => adam.step(values, gradient, [&mut first[..], &mut second[..]]),
+            })?;
         }
         Ok(())
     }

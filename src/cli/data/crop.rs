@@ -109,7 +109,15 @@ fn settings(arguments: &Arguments) -> Result<CropSettings, Failure> {
 /// As annotation decodes where nothing else is asked for.
 fn decoding() -> DecodeOptions {
     let Settings { deinterlace, start_s, end_s, max_pixels, .. } = Settings::default();
-    DecodeOptions { deinterlace, start_s, end_s, max_pixels, threads: 1, interrupt: Arc::default(), patience: Arc::default() }
+    DecodeOptions {
+        deinterlace,
+        start_s,
+        end_s,
+        max_pixels,
+        threads: 1,
+        interrupt: Arc::default(),
+        patience: Arc::default(),
+    }
 }
 
 /// A row for a frame every so often.

@@ -4,20 +4,12 @@
 use super::matrix::{Matrix, multiply};
 use super::{Window, depthwise, patches};
 
-/// Which channels of the input an output channel sees.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reach {
-    /// All; weights `[kernel * kernel * from, to]`.
-    Dense,
-    /// Its own only; weights `[kernel, kernel, from]`.
-    Depthwise,
-}
-
 /// A convolution without bias, from `[images, height, width, from]` to `[images, out_height, out_width, to]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Convolution {
-    /// Which channels are summed over.
-    pub reach: Reach,
+    /// Whether an output channel sees its own input channel only, and the weights are `[kernel, kernel, from]`; otherwise it
+    /// sees all, and they are `[kernel * kernel * from, to]`.
+    pub is_depthwise: bool,
     /// How the kernel moves.
     pub window: Window,
     /// Channels of the input.
@@ -40,10 +32,7 @@ impl Convolution {
     /// Number of weights.
     pub fn weights(&self) -> usize {
         let window = self.window.kernel * self.window.kernel * self.from;
-        match self.reach {
-            Reach::Dense => window * self.to,
-            Reach::Depthwise => window,
-        }
+        if self.is_depthwise { window } else { window * self.to }
     }
 
     /// Whether the patches of the input are the input itself.
@@ -61,9 +50,9 @@ impl Convolution {
 
     /// `z = x * weights`.
     pub(super) fn forward(&self, x: &[f32], weights: &[f32], z: &mut [f32]) {
-        match self.reach {
-            Reach::Depthwise => depthwise::forward_images(x, weights, z, self.from, &self.window),
-            Reach::Dense => {
+        match self.is_depthwise {
+            true => depthwise::forward_images(x, weights, z, self.from, &self.window),
+            false => {
                 let weights = Matrix::new(weights, self.to);
                 let multiply = |x: &[f32], z| multiply(Matrix::new(x, self.weights() / self.to), weights, z, false);
                 if self.is_pointwise() { multiply(x, z) } else { multiply(&self.patches(x), z) }
@@ -73,9 +62,9 @@ impl Convolution {
 
     /// Gradient with respect to `x`, given `dz` of the output's shape.
     pub(super) fn input_gradient(&self, dz: &[f32], weights: &[f32], dx: &mut [f32]) {
-        match self.reach {
-            Reach::Depthwise => depthwise::input_gradient_images(dz, weights, dx, self.from, &self.window),
-            Reach::Dense => {
+        match self.is_depthwise {
+            true => depthwise::input_gradient_images(dz, weights, dx, self.from, &self.window),
+            false => {
                 let (dz, turned) = (Matrix::new(dz, self.to), Matrix::new(weights, self.to).transposed());
                 if self.is_pointwise() {
                     return multiply(dz, turned, dx, false);
@@ -90,9 +79,9 @@ impl Convolution {
 
     /// Adds the gradient with respect to the weights to `dw`.
     pub(super) fn add_weight_gradient(&self, x: &[f32], dz: &[f32], dw: &mut [f32]) {
-        match self.reach {
-            Reach::Depthwise => depthwise::add_weight_gradient(x, dz, dw, self.from, &self.window),
-            Reach::Dense => {
+        match self.is_depthwise {
+            true => depthwise::add_weight_gradient(x, dz, dw, self.from, &self.window),
+            false => {
                 let dz = Matrix::new(dz, self.to);
                 let window = self.weights() / self.to;
                 let multiply = |x: &[f32], dw| multiply(Matrix::new(x, window).transposed(), dz, dw, true);

@@ -282,3 +282,37 @@ fn added(parts: Vec<Vec<f32>>) -> Vec<f32> {
     });
     sum
 }
+
+#[cfg(test)]
+mod tests {
+    use rand::RngExt as _;
+
+    use super::*;
+    use crate::infer::kernels::Window;
+    use crate::model::parameters::seeded;
+
+    /// With few and many threads, on a number of images that pieces do not divide.
+    #[test]
+    fn results_do_not_depend_on_the_number_of_threads() {
+        for is_depthwise in [true, false] {
+            let window = Window { height: 13, width: 12, kernel: 3, stride: if is_depthwise { 1 } else { 2 } };
+            let convolution = Convolution { is_depthwise, window, from: 24, to: if is_depthwise { 24 } else { 40 } };
+            let layer = Normalised { convolution, eps: 1e-3, activation: Activation::Silu };
+            let mut random = seeded(1, "layer");
+            let mut values =
+                |count: usize| -> Vec<f32> { (0..count).map(|_| random.random_range(-1.0..1.0)).collect() };
+            let (x, weights) = (values(11 * convolution.input_image()), values(convolution.weights()));
+            let (gamma, beta) = (values(convolution.to), values(convolution.to));
+            let dy = values(11 * convolution.output_pixels() * convolution.to);
+            let results = [1, 2, 5].map(|threads| {
+                rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(|| {
+                    let (y, saved) = layer.forward(&x, &weights, &gamma, &beta);
+                    let gradients = layer.backward(&x, &weights, &gamma, &beta, &saved, &dy, [true; 2]);
+                    let Gradients { x, weights, gamma, beta } = gradients;
+                    [y, x.unwrap(), weights.unwrap(), gamma, beta]
+                })
+            });
+            assert!(results[0] == results[1] && results[0] == results[2]);
+        }
+    }
+}

@@ -37,11 +37,6 @@ impl Window {
         self.padding_before(self.width, self.out_width())
     }
 
-    /// Pixels outside the picture above the first row and left of the first column.
-    pub fn padding(&self) -> [usize; 2] {
-        [self.top(), self.left()]
-    }
-
     fn padding_before(&self, size: usize, out: usize) -> usize {
         ((out - 1) * self.stride + self.kernel).saturating_sub(size) / 2
     }

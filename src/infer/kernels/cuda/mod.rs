@@ -47,7 +47,7 @@ unsafe impl DeviceRepr for KernelWindow {}
 
 impl KernelWindow {
     fn new(window: &Window, channels: usize) -> Result<Self> {
-        let [top, left] = window.padding();
+        let [top, left] = [window.top(), window.left()];
         let numbers = [
             window.height,
             window.width,
