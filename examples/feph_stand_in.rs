@@ -152,6 +152,7 @@ fn shown() -> Result<Vec<Vec<Shown>>> {
         max_pixels: 1 << 24,
         threads: 0,
         interrupt: Arc::default(),
+        patience: Arc::default(),
     };
     let mut decoder = Decoder::open(&Source::File(demo.join("demo.mp4")), options)?;
     let mut shown: Vec<Vec<Shown>> = Expression::ALL.map(|_| Vec::new()).into();

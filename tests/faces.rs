@@ -22,6 +22,7 @@ fn follow_with(path: &Path, settings: TrackSettings) -> Followed {
         max_pixels: 1 << 26,
         threads: 1,
         interrupt: Arc::default(),
+        patience: Arc::default(),
     };
     let mut decoder = Decoder::open(&Source::File(path.into()), options).unwrap();
     let mut tracker = FaceTracker::new(Box::new(Seeta::new().unwrap()), settings);

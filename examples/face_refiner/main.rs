@@ -19,8 +19,10 @@ use serde::Deserialize;
 use annotate::model::parameters::seeded;
 use annotate::model::refiner::{Judgement, OUTPUTS, RefinerNetwork, SIDE, normalised};
 use annotate::model::{Parameters, Phase, Purpose, write_tensors};
-use annotate::train::optim::{AdamW, Average, learning_rate};
-use annotate::train::recipe::Optimiser;
+use annotate::train::average::Average;
+use annotate::train::optim::{Gradients, Optimiser};
+use annotate::train::recipe::{self, Curve, Layers, Rule, Schedule, Stage};
+use annotate::train::schedule::{Place, learning_rate};
 
 use patch::{Appearance, Cover, Maker, Patch, Placement};
 
@@ -78,9 +80,23 @@ fn main() -> anyhow::Result<()> {
     let parameters = Parameters::new(Purpose::Training { seed: recipe.seed }, &device);
     let network = RefinerNetwork::new(&parameters.root())?;
     let variables = parameters.variables();
-    let settings =
-        Optimiser { learning_rate: recipe.learning_rate, weight_decay: recipe.weight_decay, warm_up_epochs: 0.0 };
-    let mut optimiser = AdamW::new(variables.clone(), &settings);
+    // Every patch is new, so all of it is one epoch.
+    let stage = Stage {
+        train: Layers::All,
+        epochs: 1,
+        patience: None,
+        freeze_statistics: false,
+        optimiser: recipe::Optimiser {
+            kind: Rule::Adamw,
+            learning_rate: recipe.learning_rate,
+            weight_decay: recipe.weight_decay,
+            momentum: 0.0,
+            nesterov: false,
+            sam_rho: 0.0,
+        },
+        schedule: Schedule { kind: Curve::Cosine, warm_up_epochs: recipe.warm_up, ..Schedule::default() },
+    };
+    let mut optimiser = Optimiser::new(&variables, &stage.optimiser);
     let mut average = Average::new(&variables, recipe.average_decay)?;
     let maker = Maker {
         faces: &faces,
@@ -90,7 +106,6 @@ fn main() -> anyhow::Result<()> {
         cover: &recipe.cover,
     };
     let steps = recipe.patches / recipe.batch;
-    let warm_up = (recipe.warm_up * steps as f64) as u64;
     let weights = arguments.out.join("model.safetensors");
     let dropout = Mutex::new(seeded(recipe.seed, "dropout"));
     let started = Instant::now();
@@ -102,8 +117,10 @@ fn main() -> anyhow::Result<()> {
         for (sum, loss) in sums.iter_mut().zip(losses.to_vec1::<f32>()?) {
             *sum += f64::from(loss);
         }
-        let gradients = losses.sum_all()?.backward()?;
-        optimiser.step(&gradients, learning_rate(recipe.learning_rate, step as u64, steps as u64, warm_up))?;
+        let mut gradients = Gradients::default();
+        gradients.add(&losses.sum_all()?.backward()?, &variables, 1.0)?;
+        let place = Place { step: step as u64, steps_an_epoch: steps as u64, scores: &[] };
+        optimiser.step(&gradients, learning_rate(&stage, place))?;
         average.update(&variables, step as u64)?;
         if (step + 1) % 50 == 0 {
             let means = sums.map(|sum| format!("{:.4}", sum / 50.0)).join(" ");

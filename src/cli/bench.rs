@@ -11,9 +11,9 @@ use rayon::ThreadPoolBuilder;
 use serde_json::{Map, Value, json};
 
 use super::Failure;
-use super::shared::failure;
 use super::device::DeviceChoice;
 use super::settings::Options;
+use super::shared::failure;
 use crate::annotate::decode::Source;
 use crate::annotate::measure::measure;
 use crate::annotate::{Execution, annotate};
@@ -116,7 +116,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         "classifier": classifier(&model, options.batch_size, threads, arguments.seconds)?,
     });
     if let Some(video) = &arguments.video {
-        let execution = Execution { threads, batch_size: options.batch_size, interrupt: Arc::default(), patience: Arc::default() };
+        let execution =
+            Execution { threads, batch_size: options.batch_size, interrupt: Arc::default(), patience: Arc::default() };
         report["video"] = stages(&Source::File(video.clone()), &model, &options, &execution)?;
     }
     report["peak_memory_mib"] = json!(peak_memory_mib());

@@ -248,7 +248,7 @@ mod tests {
     fn two_videos_never_share_their_results() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
-        ["a.mp4", "a.mov", "x/a.mp4"].map(|name| touch(&at(name)));
+        ["a.mp4", "a.mov", "x/a.mp4"].into_iter().for_each(|name| touch(&at(name)));
         let found = find(&[folder.path().into()], Path::new("out")).unwrap();
         assert_eq!(outputs(&found), ["a.mov", "a.mp4", "x/a.mp4"]);
         let list = at("list.txt");
@@ -260,7 +260,7 @@ mod tests {
     fn a_pattern_is_a_name_where_there_is_such_a_file() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
-        ["a.mp4", "b.mp4", "c[1].mp4"].map(|name| touch(&at(name)));
+        ["a.mp4", "b.mp4", "c[1].mp4"].into_iter().for_each(|name| touch(&at(name)));
         assert_eq!(find(&[at("*.mp4")], Path::new("out")).unwrap().items.len(), 3);
         assert_eq!(find(&[at("c[1].mp4")], Path::new("out")).unwrap().items.len(), 1);
     }

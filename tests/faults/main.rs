@@ -46,17 +46,21 @@ pub struct Case {
     pub name: OsString,
     /// Puts the input under this path.
     pub make: Box<dyn Fn(&Path) + Send + Sync>,
+    /// What is said on the command line.
     pub options: Vec<String>,
     /// What is annotated, where that is not the file itself.
     pub video: Option<PathBuf>,
+    /// How it must end.
     pub end: End,
 }
 
 impl Case {
+    /// A case without options.
     pub fn new(name: impl Into<OsString>, make: impl Fn(&Path) + Send + Sync + 'static, end: End) -> Self {
         Self { name: name.into(), make: Box::new(make), options: Vec::new(), video: None, end }
     }
 
+    /// With options.
     pub fn with(mut self, options: &[&str]) -> Self {
         self.options = options.iter().map(|&option| option.to_owned()).collect();
         self

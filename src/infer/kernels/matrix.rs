@@ -64,7 +64,6 @@ pub fn multiply(a: Matrix<'_>, b: Matrix<'_>, c: &mut [f32], add: bool) {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use rand::RngExt as _;
 
     use super::*;
     use crate::model::parameters::seeded;
