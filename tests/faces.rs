@@ -130,7 +130,9 @@ fn of_fifty_faces_as_many_are_followed_as_asked_for() {
     let (_folder, path) = from_demo("-vf crop=720:720,scale=160:160,tile=10x5,loop=8:1:0 -frames:v 8");
     let small = TrackSettings { min_face: 0.04, ..TrackSettings::default() };
     let followed = follow_with(&path, small.clone());
-    assert!(followed.iter().all(|s| boxes(s).len() == 8), "{:?}", followed.iter().map(Vec::len).collect::<Vec<_>>());
+    let counts: Vec<usize> = followed.iter().map(|s| boxes(s).len()).collect();
+    // A face that is not quite sure must be seen again first.
+    assert!(counts.iter().all(|count| *count <= 8) && counts[2..].iter().all(|count| *count == 8), "{counts:?}");
     let many = follow_with(&path, TrackSettings { max_faces: 60, ..small });
     assert!((35..=50).contains(&boxes(&many[4]).len()), "{}", boxes(&many[4]).len());
 }

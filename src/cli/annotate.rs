@@ -18,8 +18,8 @@ use super::shared::{self, AnnotationArguments, ExecutionArguments, TierArguments
 use super::signals::Signals;
 use super::strip;
 use crate::annotate::calibrate::{self, Calibration};
-use crate::annotate::decode::Source;
-use crate::annotate::{Event, Execution, annotate, decode_options};
+use crate::annotate::decode::{DecodeError, Source};
+use crate::annotate::{AnnotateError, Event, Execution, annotate, decode_options};
 use crate::eaf::BundleOptions;
 use crate::model::Model;
 use crate::overlay::{OverlayError, overlay};
@@ -55,10 +55,10 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE")]
     overlay: Option<PathBuf>,
     /// First moment wanted: seconds or [HH:]MM:SS[.fff] of the video's own time
-    #[arg(long, value_name = "TIME", value_parser = moment)]
+    #[arg(long, value_name = "TIME", value_parser = moment, allow_negative_numbers = true)]
     start: Option<f64>,
     /// First moment no longer wanted
-    #[arg(long, value_name = "TIME", value_parser = moment)]
+    #[arg(long, value_name = "TIME", value_parser = moment, allow_negative_numbers = true)]
     end: Option<f64>,
     /// Correct labels for what each signer's face looks like at rest: off, auto (measured in this video), or the labels.json
     /// of a run with auto, whose signers A, B, ... are this video's too. Lines (.jsonl) then come at the end
@@ -209,7 +209,14 @@ impl Run<'_> {
             }
         });
         progress.finish();
-        let mut timeline = result.map_err(failure)?;
+        let mut timeline = match (result, self.signals.received()) {
+            (Ok(timeline), _) => timeline,
+            (Err(error @ AnnotateError::Decode(DecodeError::Interrupted { .. })), Some(signal)) => {
+                let hint = format!("{error} before the first frame; nothing was written. Run the same command again");
+                return Err(Failure::Interrupted { signal, hint });
+            }
+            (Err(error), _) => return Err(failure(error)),
+        };
         if calibrates {
             let calibration = self.known.clone().unwrap_or_else(|| calibrate::measure(&timeline));
             let calibration = calibrate::apply(&mut timeline, &options.annotation, &calibration);

@@ -16,6 +16,8 @@ use crate::annotate::decode::Patience;
 const USUAL_MIB: u64 = 8 << 10;
 /// Allocators reserve for every thread.
 const USUAL_MIB_A_CORE: u64 = 256;
+/// With less, bytes, not even the threads' stacks can be had.
+const LEAST_LEFT: u64 = 128 << 20;
 
 /// Limits the address space to `mib`; zero leaves it alone, and nothing means what is sensible. Never raises a limit.
 ///
@@ -29,12 +31,25 @@ pub(super) fn limit_memory(mib: Option<u64>) -> Result<(), Failure> {
         None => USUAL_MIB + USUAL_MIB_A_CORE * cores,
     };
     let wanted = mib.saturating_mul(1 << 20);
+    let taken = address_space().unwrap_or(0);
+    if wanted < taken + LEAST_LEFT {
+        let least = (taken + LEAST_LEFT).div_ceil(1 << 20);
+        return Err(Failure::Limit(format!("--max-memory {mib}: the program itself needs {least} MiB")));
+    }
     let Rlimit { current, maximum } = getrlimit(Resource::As);
     if current.is_some_and(|current| current <= wanted) {
         return Ok(());
     }
     setrlimit(Resource::As, Rlimit { current: Some(wanted), maximum })
         .map_err(|error| Failure::Usage(format!("--max-memory {mib}: {error}")))
+}
+
+/// Address space that the program has taken up, bytes; nothing where the system does not say.
+fn address_space() -> Option<u64> {
+    // proc(5): "VmSize:", in kibibytes.
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let kibibytes = status.lines().find_map(|line| line.strip_prefix("VmSize:"))?;
+    Some(kibibytes.trim().strip_suffix(" kB")?.parse::<u64>().ok()? << 10)
 }
 
 /// A file that grows beyond what the system allows (`ulimit -f`) is an error of writing, and not the end of the program.

@@ -32,7 +32,7 @@ pub(super) struct AnnotationArguments {
     #[arg(long, value_enum)]
     deinterlace: Option<Deinterlace>,
     /// Smallest face looked for, as a share of the picture's shorter side
-    #[arg(long, value_name = "SHARE", value_parser = finite)]
+    #[arg(long, value_name = "SHARE", value_parser = finite, allow_negative_numbers = true)]
     min_face: Option<f64>,
     /// Most faces followed at a time
     #[arg(long, value_name = "N")]
@@ -47,7 +47,7 @@ pub(super) struct AnnotationArguments {
     #[arg(long, value_name = "MIB")]
     max_memory: Option<u64>,
     /// How long a stream may keep silent: then it counts as lost, and what was seen is written; 0 for ever
-    #[arg(long, value_name = "SECONDS", value_parser = finite)]
+    #[arg(long, value_name = "SECONDS", value_parser = finite, allow_negative_numbers = true)]
     stall_timeout: Option<f64>,
 }
 
@@ -148,7 +148,10 @@ impl TierArguments {
 
 /// A number that JSON has too.
 fn finite(text: &str) -> Result<f64, String> {
-    text.parse().ok().filter(|number: &f64| number.is_finite()).ok_or_else(|| format!("'{text}' is not a number"))
+    text.parse()
+        .ok()
+        .filter(|number: &f64| number.is_finite() && *number >= 0.0)
+        .ok_or_else(|| format!("'{text}' is not a number of 0 or more"))
 }
 
 fn set(tree: &mut Map<String, Value>, name: &str, value: Value) {

@@ -99,7 +99,7 @@ impl Preset {
                 .map_err(|source| PresetError::Read { name: name.into(), source })?,
         };
         let preset: Self = toml::from_str(&text)
-            .map_err(|e| PresetError::Parse { name: name.into(), reason: e.to_string().trim_end().into() })?;
+            .map_err(|e| PresetError::Parse { name: name.into(), reason: files::toml_fault(&text, &e) })?;
         let tiers =
             [("expression", &preset.expression), ("confidence", &preset.confidence), ("status", &preset.status)];
         if let Some((key, value)) = tiers.into_iter().find(|(_, value)| !value.contains("{signer}")) {

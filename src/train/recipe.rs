@@ -498,7 +498,8 @@ optimiser = { learning_rate = 1e-3 }
     fn recipes_in_the_repository_can_be_used() {
         let mut count = 0;
         for entry in walk(Path::new("pipelines")) {
-            if entry.extension().is_some_and(|e| e == "toml") {
+            // That of the tracker's network is another program's.
+            if entry.extension().is_some_and(|e| e == "toml") && !entry.starts_with("pipelines/faces") {
                 Recipe::read(&entry, &[]).unwrap();
                 count += 1;
             }

@@ -119,7 +119,7 @@ fn a_stream_over_http_needs_permission_and_a_lost_one_keeps_what_was_seen() {
     let bytes = stream();
     let folder = tempfile::tempdir().unwrap();
     let labels = folder.path().join("labels.json");
-    let whole = serve("HTTP/1.0 200 OK\r\nContent-Type: video/mp2t\r\n\r\n", bytes.clone());
+    let whole = serve("HTTP/1.0 200 OK\r\nConnection: close\r\nContent-Type: video/mp2t\r\n\r\n", bytes.clone());
     let annotate = |address: &str, options: &[&str]| {
         let _ = std::fs::remove_file(&labels);
         let mut command = program();

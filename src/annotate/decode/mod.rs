@@ -577,7 +577,9 @@ impl Decoder {
                 }
                 Err(error) => {
                     errors += 1;
-                    let is_silent = self.source.0.is_stream() && self.options.patience.has_run_out();
+                    // Once the wait was broken off, FFmpeg says so at every further read.
+                    let is_silent = self.source.0.is_stream()
+                        && (error == ffmpeg::Error::Exit || self.options.patience.has_run_out());
                     let is_broken = matches!(self.source.0, Source::Url(_)) && error != ffmpeg::Error::Eof;
                     if is_silent || is_broken {
                         let reason = if is_silent { self.options.patience.reason() } else { error.to_string() };

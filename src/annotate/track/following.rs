@@ -250,7 +250,8 @@ impl Track {
         self.motion.fade(dt);
         let is_partly_seen = is_remembered && match_here.correlation >= PARTLY;
         if !self.is_believed() || !is_partly_seen && now - self.seen_s > UNSEEN_AT_MOST_S {
-            self.state = State::Lost;
+            // Whoever was last seen half across the edge has left by it.
+            self.state = if passes_edge(expected, &frame.picture.luma()) { State::OutOfFrame } else { State::Lost };
             return self.unseen();
         }
         let was_covered = self.covered.is_some_and(|covered| covered >= OCCLUDED);
@@ -357,6 +358,12 @@ fn certainty(detector_score: f32) -> f32 {
 /// Whether a face can have moved from `expected` to `face` between two frames.
 pub(super) fn is_near(face: &BoundingBox, expected: &BoundingBox) -> bool {
     same_face(face, expected) && (face.w / expected.w).ln().abs() < LARGEST_STEP
+}
+
+/// Whether a tenth of the box or more is outside the picture.
+fn passes_edge(face: &BoundingBox, luma: &Plane) -> bool {
+    let outside = |from: f32, length: f32, size: usize| (-from).max(from + length - size as f32);
+    outside(face.x, face.w, luma.width) >= 0.1 * face.w || outside(face.y, face.h, luma.height) >= 0.1 * face.h
 }
 
 /// Whether less than half of the box is inside the picture.

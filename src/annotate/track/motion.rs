@@ -184,7 +184,8 @@ mod tests {
             .collect();
         for place in 8..13 {
             let (x, _) = smoothed(&frames, place).unwrap().centre();
-            assert!((x - 100.0 - 2.0 * place as f32).abs() < 0.5, "{place}: {x}");
+            // A fortieth of the face.
+            assert!((x - 100.0 - 2.0 * place as f32).abs() < 2.0, "{place}: {x}");
         }
     }
 
