@@ -9,7 +9,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 
 ANNOTATE := target/release/annotate
 
-.PHONY: help setup build demo test test-cluster lint fmt bench bench-peers bench-training bench-faces check-cuda fuzz soak install clean
+.PHONY: help setup build demo test test-cluster lint deny fmt bench bench-peers bench-training bench-faces check-cuda fuzz soak install clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -38,13 +38,14 @@ test-cluster: build ## a corpus through Snakemake, Slurm and Ray, as far as they
 	@scripts/setup.sh cluster
 	PATH="$(CURDIR)/target/cluster/bin:$$PATH" pipelines/tests/run.sh $(ANNOTATE)
 
-lint: ## clippy without warnings, rustfmt, and the licences, sources and advisories of what is linked
+lint: ## clippy without warnings, and rustfmt
 	@scripts/setup.sh lint
 	cargo clippy --locked --all-targets -- -D warnings
 	cargo fmt --check
-	@if ! command -v cargo-deny >/dev/null; then \
-		echo 'skipped: cargo-deny is not installed'; \
-	elif cargo deny --locked fetch db >/dev/null 2>&1; then \
+
+deny: ## check licences, sources and advisories of what is linked
+	@scripts/setup.sh deny
+	@if cargo deny --locked fetch db >/dev/null 2>&1; then \
 		cargo deny --locked check; \
 	else \
 		echo 'skipped: advisories (their database cannot be reached)'; \

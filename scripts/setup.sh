@@ -3,7 +3,8 @@
 #
 #   scripts/setup.sh         what building and running need
 #   scripts/setup.sh test    and the test runner
-#   scripts/setup.sh lint    and clippy, rustfmt and cargo-deny
+#   scripts/setup.sh lint    and clippy and rustfmt
+#   scripts/setup.sh deny    and cargo-deny
 #   scripts/setup.sh cluster and Snakemake, Ray and a Slurm for one machine, as far as they can be had
 #   scripts/setup.sh fuzz    and a nightly compiler and cargo-fuzz
 #
@@ -107,6 +108,8 @@ lint)
         say "missing: clippy and rustfmt; run: rustup component add clippy rustfmt"
         exit 1
     fi
+    ;;
+deny)
     if ! command -v cargo-deny >/dev/null && [ "${ANNOTATE_SETUP:-install}" != check ]; then
         say "installing cargo-deny (some minutes, once)"
         cargo install cargo-deny --locked || say "cannot install cargo-deny; licences and sources are not checked"

@@ -288,7 +288,7 @@ fn answer(stream: &mut TcpStream, content: &[u8], connection: Connection) -> Str
 }
 
 fn content() -> Vec<u8> {
-    (0..50_000u32).map(|place| (place * place >> 7) as u8).collect()
+    (0..50_000u32).map(|place| ((place * place) >> 7) as u8).collect()
 }
 
 fn pull(server: &Server, hash: &str, folder: &TempDir) -> (Output, String) {

@@ -107,7 +107,7 @@ fn long_video(folder: &Path, test: &str) -> PathBuf {
     filter += &(0..parts.len()).map(|index| format!("[v{index}]")).collect::<String>();
     filter += &format!("concat=n={}:v=1[v]", parts.len());
     let encode = "-c:v libx264 -preset veryfast -g 50 -bf 3 -threads 1";
-    ffmpeg(&format!("{inputs} -filter_complex {filter} -map [v] {encode} -t 48"), &path);
+    ffmpeg(&format!("{inputs} -filter_complex {filter} -map [v] {encode} -t 24"), &path);
     path
 }
 
@@ -119,7 +119,7 @@ fn a_long_video_is_the_same_for_any_number_of_shards_and_any_range() {
     let expected = uncut("long.mp4", folder.path());
     assert_eq!(expected.len(), FORMATS.len());
     let (units, from_the_beginning) = same("long.mp4", &expected, "2s", 3, folder.path());
-    assert!(units >= 4, "{units} units");
+    assert!(units >= 3, "{units} units");
     assert_eq!(from_the_beginning, 0, "an ordinary file is entered in the middle");
     for (segment, shards) in [("20s", 2), ("5min", 16)] {
         same("long.mp4", &expected, segment, shards, folder.path());
@@ -131,7 +131,7 @@ fn every_container_and_codec_is_the_same_where_cuts_are_awkward() {
     let test = "every_container_and_codec_is_the_same_where_cuts_are_awkward";
     let folder = tempfile::tempdir().unwrap();
     long_video(folder.path(), test);
-    let source = format!("-ss 8 -t 24 -i {}", folder.path().join("long.mp4").display());
+    let source = format!("-ss 4 -t 12 -i {}", folder.path().join("long.mp4").display());
     for (name, arguments) in [
         // No key frame but the first.
         ("one-key.mp4", "-c:v libx264 -preset ultrafast -g 10000"),

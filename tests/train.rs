@@ -69,7 +69,7 @@ impl Place {
                     let file = format!("{split}-{name}-{index}.png");
                     let noise = |x: u32, y: u32| ((x * 7 + y * 13 + index as u32 * 29) % 17) as u8;
                     let picture = image::RgbImage::from_fn(16, 16, |x, y| {
-                        let stripe = if (x * (class as u32 + 1) / 8) % 2 == 0 { 60 } else { 180 };
+                        let stripe = if (x * (class as u32 + 1) / 8).is_multiple_of(2) { 60 } else { 180 };
                         let colour = if by_hue { HUES[class] } else { [stripe; 3] };
                         image::Rgb(colour.map(|value| value.saturating_add(noise(x, y))))
                     });

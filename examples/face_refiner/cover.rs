@@ -28,7 +28,7 @@ impl Capsule {
         let distance = (u * u + v * v).sqrt();
         let hidden = (self.radius - distance + 0.5).clamp(0.0, 1.0);
         let edge = distance / self.radius;
-        (hidden > 0.0).then(|| (self.grey - self.falloff * edge * edge, hidden))
+        (hidden > 0.0).then_some((self.grey - self.falloff * edge * edge, hidden))
     }
 }
 

@@ -190,7 +190,8 @@ fn measure(network: &RefinerNetwork, maker: &Maker, seed: u64) -> anyhow::Result
             judged.push((Judgement::from_outputs(&row), targets, weights));
         }
     }
-    let share = |of: &dyn Fn(&(Judgement, [f32; OUTPUTS], [f32; OUTPUTS])) -> Option<bool>| {
+    type Judged = (Judgement, [f32; OUTPUTS], [f32; OUTPUTS]);
+    let share = |of: &dyn Fn(&Judged) -> Option<bool>| {
         let (mut yes, mut all) = (0, 0);
         for is in judged.iter().filter_map(of) {
             all += 1;

@@ -320,7 +320,7 @@ fn symmetric(random: &mut ChaCha8Rng, reach: f32) -> f32 {
 }
 
 /// A Gaussian of standard deviation `sigma` samples, along rows, then columns.
-fn blur(samples: &mut Vec<f32>, sigma: f32) {
+fn blur(samples: &mut [f32], sigma: f32) {
     if sigma < 0.3 {
         return;
     }

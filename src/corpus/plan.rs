@@ -168,6 +168,8 @@ impl Fold {
 }
 
 /// A line after the first.
+// A plan has as many units as it has lines.
+#[allow(clippy::large_enum_variant)]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Line {

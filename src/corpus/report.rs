@@ -129,7 +129,7 @@ fn page(terms: &Terms, outcomes: &[Outcome], out: &mut dyn Write) -> io::Result<
     let (bad, good): (Vec<&Outcome>, Vec<&Outcome>) = outcomes.iter().partition(|outcome| outcome.code != 0);
     for outcome in bad.into_iter().chain(good) {
         let class = if outcome.code == 0 { "" } else { " class=\"bad\"" };
-        write!(out, "<tr{class}><td>{}", escape(&printable(&outcome.path)))?;
+        write!(out, "<tr{class}><td>{}", escape(printable(&outcome.path)))?;
         if outcome.code != 0 {
             let reason: String = outcome.reason.chars().filter(|c| !c.is_control()).collect();
             write!(out, "<br><small>{} ({})</small>", escape(&reason), outcome.code)?;

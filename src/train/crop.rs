@@ -183,6 +183,7 @@ fn largest(frame: &Frame, sightings: Vec<Sighting>, settings: &CropSettings) -> 
     })
 }
 
+#[allow(clippy::type_complexity)]
 fn crop_video(
     path: &Path,
     rows: &[Row],

@@ -156,13 +156,14 @@ fn memory_that_does_not_suffice_is_a_limit_and_no_crash() {
     let folder = tempfile::tempdir().unwrap();
     let video = folder.path().join("large.mp4");
     ffmpeg("-f lavfi -i color=gray:size=7680x4320:rate=5:duration=1 -c:v libx264 -preset ultrafast", &video);
-    for (mebibytes, ends) in [("100", &[7][..]), ("1600", &[0, 7])] {
+    for (mebibytes, ends) in [("100", &[7][..]), ("1600", &[0, 4, 7])] {
         let labels = folder.path().join("labels.json");
         let mut command = program();
         command.arg(&video).args(["-q", "--max-memory", mebibytes, "-o"]).arg(&labels);
         let result = run_within(&mut command, LONGEST).unwrap();
         let message = orderly(&result).unwrap();
         assert!(ends.contains(&result.status.code().unwrap()), "{mebibytes} MiB: {message}");
-        assert_eq!(labels.exists(), result.status.success(), "{mebibytes} MiB: {message}");
+        let is_written = [Some(0), Some(4)].contains(&result.status.code());
+        assert_eq!(labels.exists(), is_written, "{mebibytes} MiB: {message}");
     }
 }

@@ -100,7 +100,8 @@ fn ctrl_c_ends_the_wait_for_a_stream() {
 }
 
 /// Answers one request with `head` and `body`, then closes.
-fn serve(head: &'static str, body: Vec<u8>) -> String {
+fn serve(head: impl Into<String>, body: Vec<u8>) -> String {
+    let head = head.into();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}/live.ts", listener.local_addr().unwrap());
     std::thread::spawn(move || {
@@ -119,7 +120,8 @@ fn a_stream_over_http_needs_permission_and_a_lost_one_keeps_what_was_seen() {
     let bytes = stream();
     let folder = tempfile::tempdir().unwrap();
     let labels = folder.path().join("labels.json");
-    let whole = serve("HTTP/1.0 200 OK\r\nConnection: close\r\nContent-Type: video/mp2t\r\n\r\n", bytes.clone());
+    let head = format!("HTTP/1.0 200 OK\r\nContent-Length: {}\r\n\r\n", bytes.len());
+    let whole = serve(head, bytes.clone());
     let annotate = |address: &str, options: &[&str]| {
         let _ = std::fs::remove_file(&labels);
         let mut command = program();

@@ -37,7 +37,11 @@ pub(super) fn listen() {
         let hear: unsafe extern "C" fn(*mut c_void, c_int, *const c_char, *mut c_void) = hear;
         // SAFETY: the last argument, a `va_list`, is a pointer by the calling conventions of x86-64 and AArch64; the binding
         // calls its target by a name that differs between them.
-        unsafe { ffi::av_log_set_callback(Some(transmute::<*const (), _>(hear as *const ()))) };
+        // The type is FFmpeg's, whose list of arguments has another name on every machine.
+        #[allow(clippy::missing_transmute_annotations)]
+        unsafe {
+            ffi::av_log_set_callback(Some(transmute::<*const (), _>(hear as *const ())))
+        };
     });
 }
 
