@@ -328,7 +328,7 @@ fn blur(samples: &mut [f32], sigma: f32) {
     let weights: Vec<f32> = (-radius..=radius).map(|d| (-0.5 * (d as f32 / sigma).powi(2)).exp()).collect();
     let sum: f32 = weights.iter().sum();
     for (along, across) in [(1, SIDE), (SIDE, 1)] {
-        let source = samples.clone();
+        let source = samples.to_vec();
         for line in 0..SIDE {
             for place in 0..SIDE {
                 let total: f32 = weights
