@@ -214,7 +214,7 @@ impl Maker<'_> {
     }
 
     /// Light, lens and camera.
-    fn develop(&self, samples: &mut Vec<f32>, random: &mut ChaCha8Rng) {
+    fn develop(&self, samples: &mut [f32], random: &mut ChaCha8Rng) {
         let settings = self.appearance;
         if random.random::<f32>() < settings.blur_share {
             blur(samples, settings.blur * random.random::<f32>());
