@@ -17,7 +17,8 @@ const MOST_FRAMES: usize = 64;
 const PAST_S: f64 = 0.4;
 /// The cover and the turn of a face are the medians over so long before and after a frame, seconds.
 const MEDIAN_S: f64 = 0.09;
-/// Share of a face from which it counts as covered. Chosen on the frames judged by eye in tests/faces/occlusion.csv.
+/// Share of a face from which it counts as covered. A guess: to be fitted on
+/// the frames judged by eye in tests/faces/occlusion.csv once there is a network that says what is covered.
 pub(super) const OCCLUDED: f32 = 0.2;
 
 /// What is known of one track in one frame by that frame alone.

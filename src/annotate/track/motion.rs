@@ -3,7 +3,7 @@
 
 use crate::timeline::BoundingBox;
 
-/// Standard deviation of a measured centre, sides of the box (measured: docs/benchmarks.md, 'Finding faces').
+/// Standard deviation of a measured centre, sides of the box (a guess; what comes of it: docs/benchmarks.md, 'Finding faces').
 const CENTRE_NOISE: f64 = 0.02;
 /// Standard deviation of a measured size, natural logarithm.
 const SIZE_NOISE: f64 = 0.05;
