@@ -9,7 +9,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 
 ANNOTATE := target/release/annotate
 
-.PHONY: help setup build demo test test-cluster lint deny fmt bench bench-peers bench-training bench-faces check-cuda fuzz soak install clean
+.PHONY: help setup build demo test test-cluster test-cuts lint deny fmt bench bench-peers bench-training bench-faces check-cuda fuzz soak install clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -37,6 +37,9 @@ test: ## run every test
 test-cluster: build ## a corpus through Snakemake, Slurm and Ray, as far as they can be installed here
 	@scripts/setup.sh cluster
 	PATH="$(CURDIR)/target/cluster/bin:$$PATH" pipelines/tests/run.sh $(ANNOTATE)
+
+test-cuts: ## cut videos of every container and codec at awkward places (minutes)
+	cargo nextest run --locked --run-ignored all -E 'test(every_container_and_codec)'
 
 lint: ## clippy without warnings, and rustfmt
 	@scripts/setup.sh lint

@@ -127,6 +127,7 @@ fn a_long_video_is_the_same_for_any_number_of_shards_and_any_range() {
 }
 
 #[test]
+#[ignore = "takes minutes: make test-cuts"]
 fn every_container_and_codec_is_the_same_where_cuts_are_awkward() {
     let test = "every_container_and_codec_is_the_same_where_cuts_are_awkward";
     let folder = tempfile::tempdir().unwrap();
