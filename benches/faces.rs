@@ -97,7 +97,7 @@ fn truth(path: &Path, name_column: &str) -> Truth {
     truth
 }
 
-/// With the refinement network in the file that FACE_REFINER names, if any.
+/// With the built-in refinement network, or the one in the file that FACE_REFINER names.
 fn tracker(settings: TrackSettings) -> FaceTracker {
     let detector = Box::new(Seeta::new().expect("the built-in detector reads"));
     let Some(file) = std::env::var_os("FACE_REFINER") else { return FaceTracker::new(detector, settings) };

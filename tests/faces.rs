@@ -10,7 +10,7 @@ use annotate::annotate::decode::{DecodeOptions, Decoder, Deinterlace, Source};
 use annotate::annotate::detect::Seeta;
 use annotate::annotate::frame::{Frame, GreyPicture, Sighting};
 use annotate::annotate::track::{FaceTracker, TrackSettings};
-use annotate::timeline::BoundingBox;
+use annotate::timeline::{BoundingBox, Status};
 
 type Followed = Vec<Vec<Sighting>>;
 
@@ -65,11 +65,20 @@ fn truth(path: &Path) -> HashMap<String, BTreeMap<usize, Vec<BoundingBox>>> {
 }
 
 #[test]
-fn every_signer_is_followed_through_every_real_clip_under_one_id() {
-    let test = "every_signer_is_followed_through_every_real_clip_under_one_id";
+fn every_signer_is_followed_through_every_real_clip_under_one_id_and_hands_before_faces_are_told() {
+    let test = "every_signer_is_followed_through_every_real_clip_under_one_id_and_hands_before_faces_are_told";
     let Some(data) = material::data(test) else { return };
     let truth = truth(&data.join("videos/face_boxes.csv"));
+    let judged = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/faces/occlusion.csv");
+    let judged: Vec<(String, usize, usize, String)> = csv::ReaderBuilder::new()
+        .comment(Some(b'#'))
+        .from_path(judged)
+        .unwrap()
+        .deserialize()
+        .map(Result::unwrap)
+        .collect();
     let (mut hits, mut found, mut true_boxes) = (0, 0, 0);
+    let (mut told, mut invented, mut missed) = (0, 0, 0);
     let mut coverages = Vec::new();
     for clip in material::clips(test) {
         let name = clip.file_name().unwrap().to_str().unwrap().to_owned();
@@ -87,11 +96,24 @@ fn every_signer_is_followed_through_every_real_clip_under_one_id() {
             true_boxes += faces.len();
             hits += faces.iter().filter(|face| here.iter().any(|(_, other)| other.iou(face) >= 0.5)).count();
         }
+        for (_, first, last, how) in judged.iter().filter(|(clip, ..)| *clip == name) {
+            for sightings in &followed[*first..=*last] {
+                let is_occluded = sightings.iter().any(|s| s.status == Status::Occluded);
+                match (how.as_str(), is_occluded) {
+                    ("covered", true) => told += 1,
+                    ("covered", false) => missed += 1,
+                    ("clear", true) => invented += 1,
+                    _ => {}
+                }
+            }
+        }
     }
     let mean = coverages.iter().sum::<f64>() / coverages.len() as f64;
     assert!(mean >= 0.99, "mean coverage {mean}");
     assert!(hits as f64 >= 0.97 * true_boxes as f64, "{hits} of {true_boxes} boxes found");
     assert!(hits as f64 >= 0.97 * found as f64, "{hits} of {found} boxes are right");
+    let f1 = 2.0 * told as f64 / (2 * told + invented + missed) as f64;
+    assert!(f1 >= 0.7, "occluded: {told} right, {invented} invented, {missed} missed, F1 {f1}");
 }
 
 #[test]

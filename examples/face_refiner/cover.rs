@@ -32,10 +32,10 @@ impl Capsule {
     }
 }
 
-/// A hand of about `size` (length of the palm) with its palm about `palm`, of about the face's `grey`.
-pub fn hand(palm: (f32, f32), size: f32, grey: f32, random: &mut ChaCha8Rng) -> Vec<Capsule> {
-    let direction: f32 = random.random_range(0.0..std::f32::consts::TAU);
-    let grey = grey * random.random_range(0.75..1.3);
+/// A hand of about `size` (length of the palm) with its palm about `palm` and its fingers in `direction` (radians, clockwise from
+/// the right), of about the face's `grey`.
+pub fn hand(palm: (f32, f32), direction: f32, size: f32, grey: f32, random: &mut ChaCha8Rng) -> Vec<Capsule> {
+    let grey = grey * random.random_range(0.8..1.25);
     let falloff = random.random_range(5.0..55.0);
     let half = 0.4 * size;
     let towards =

@@ -57,7 +57,7 @@ struct Recipe {
 }
 
 /// How much each output counts in the loss, and the error from which it counts linearly (of the measured ones).
-const LOSS: [f64; OUTPUTS] = [1.0, 5.0, 5.0, 4.0, 1.0, 0.7];
+const LOSS: [f64; OUTPUTS] = [1.0, 5.0, 5.0, 4.0, 1.0, 1.5];
 const LINEAR_FROM: [f64; OUTPUTS] = [0.0, 0.04, 0.04, 0.05, 0.08, 0.0];
 /// Patches the network is measured on after training, and the faces they are made of.
 const MEASURED: usize = 6400;

@@ -38,6 +38,7 @@ pub struct Appearance {
 pub struct Cover {
     pub share: f32,
     pub hands: f32,
+    pub from_below: f32,
 }
 
 /// A patch and its targets, in the order of the network's outputs, each with its weight in the loss (0: unknown).
@@ -201,16 +202,23 @@ impl Maker<'_> {
     fn things(&self, pose: &Pose, skin: f32, random: &mut ChaCha8Rng) -> Vec<Capsule> {
         let mut things = Vec::new();
         for _ in 0..if random.random::<f32>() < 0.2 { 2 } else { 1 } {
-            let around = |random: &mut ChaCha8Rng| {
-                0.55 * (random.random::<f32>() + random.random::<f32>()
-                    - random.random::<f32>()
-                    - random.random::<f32>())
+            let (place, direction) = if random.random::<f32>() < self.cover.from_below {
+                self.from_below(pose, random)
+            } else {
+                let place = (spread(random, 0.55), spread(random, 0.55) + 0.12);
+                (place, random.random_range(0.0..std::f32::consts::TAU))
             };
-            let (across, down) = (around(random), around(random) + 0.12);
-            let palm = pose.outside(across, down);
-            things.extend(hand(palm, pose.side * random.random_range(0.45..0.95), skin, random));
+            let palm = pose.outside(place.0, place.1);
+            things.extend(hand(palm, direction, pose.side * random.random_range(0.45..0.95), skin, random));
         }
         things
+    }
+
+    /// Where the palm lies in sides of the box, and where the fingers point on the patch: signing hands come up to mouth and chin.
+    fn from_below(&self, pose: &Pose, random: &mut ChaCha8Rng) -> ((f32, f32), f32) {
+        let place = (spread(random, 0.3), 0.5 + spread(random, 0.2));
+        let up = pose.roll - std::f32::consts::FRAC_PI_2;
+        (place, up + spread(random, 0.8))
     }
 
     /// Light, lens and camera.
@@ -313,6 +321,11 @@ impl Outline {
         };
         (inside / self.soft).clamp(0.0, 1.0)
     }
+}
+
+/// A number about 0, of standard deviation 0.58 times `width` and never beyond twice of it.
+fn spread(random: &mut ChaCha8Rng, width: f32) -> f32 {
+    width * (random.random::<f32>() + random.random::<f32>() - random.random::<f32>() - random.random::<f32>())
 }
 
 fn symmetric(random: &mut ChaCha8Rng, reach: f32) -> f32 {

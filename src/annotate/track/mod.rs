@@ -1,9 +1,9 @@
 //! Which face is whose, from frame to frame: where to look, association, what to say where nothing is seen.
 //!
 //! The whole picture is searched by the detector only at the start, after a loss, and about once a second. Where a face is
-//! expected, the refinement network, if there is one, looks in every frame, and corrects the place; where it sees none, the
-//! detector is asked in a window there, upright and turned; where that is blind too, the face's last appearance is looked for
-//! by correlation. A new face is believed when detector and network are sure of it or it is seen again.
+//! expected, the refinement network looks in every frame, and corrects the place; where it sees none, the detector is asked in
+//! a window there, upright and turned; where that is blind too, the face's last appearance is looked for by correlation. A
+//! new face is believed when detector and network are sure of it or it is seen again.
 //!
 //! Frames wait for a moment ([`LOOK_AHEAD_S`]), so that a face just found is followed back to where it came from, gaps are
 //! bridged from both sides, and boxes are smoothed without lag. A cut ends every track but those whose signer is seen in the
@@ -111,12 +111,13 @@ struct Eyes {
 }
 
 impl FaceTracker {
-    /// With a detector and settings.
+    /// With a detector, settings and the built-in refinement network.
     pub fn new(detector: Box<dyn FaceDetector>, settings: TrackSettings) -> Self {
-        Self::with_refiner(detector, None, settings)
+        // A test reads the built-in network; without it faces are followed by detector and correlation.
+        Self::with_refiner(detector, FaceRefiner::built_in().ok(), settings)
     }
 
-    /// The same with a refinement network, where there is one.
+    /// With another refinement network, or none.
     pub fn with_refiner(
         detector: Box<dyn FaceDetector>,
         refiner: Option<FaceRefiner>,

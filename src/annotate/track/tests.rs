@@ -181,6 +181,11 @@ fn low_latency_gives_each_frame_at_once() {
     }
 }
 
+#[test]
+fn the_built_in_refinement_network_reads() {
+    FaceRefiner::built_in().unwrap();
+}
+
 fn any_script() -> impl Strategy<Value = Vec<Vec<Person>>> {
     let person = (0.0f32..200.0, 0.5f32..10.0, 0usize..3);
     prop::collection::vec(prop::collection::vec(person, 0..4), 1..60)
