@@ -9,7 +9,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 
 ANNOTATE := target/release/annotate
 
-.PHONY: help setup build demo test test-cluster test-cuts lint deny fmt bench bench-peers bench-training bench-faces check-cuda fuzz soak install clean
+.PHONY: help setup build demo test test-cluster test-cuts lint deny fmt bench bench-corpus bench-peers bench-training bench-faces check-cuda fuzz soak install clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -41,18 +41,24 @@ test-cluster: build ## a corpus through Snakemake, Slurm and Ray, as far as they
 test-cuts: ## cut videos of every container and codec at awkward places (minutes)
 	cargo nextest run --locked --run-ignored all -E 'test(every_container_and_codec)'
 
-lint: ## clippy without warnings, and rustfmt
+# Building cargo-deny takes minutes, so that only `make deny` does it.
+lint: ## clippy without warnings, rustfmt, and `make deny` where cargo-deny is installed
 	@scripts/setup.sh lint
 	cargo clippy --locked --all-targets -- -D warnings
 	cargo fmt --check
+	@if command -v cargo-deny >/dev/null; then \
+		$(MAKE) --no-print-directory deny; \
+	else \
+		echo 'skipped: licences, sources and advisories (cargo-deny is not installed; `make deny` installs it)'; \
+	fi
 
 deny: ## check licences, sources and advisories of what is linked
 	@scripts/setup.sh deny
-	@if cargo deny --locked fetch db >/dev/null 2>&1; then \
-		cargo deny --locked check; \
+	@if timeout 60 cargo deny --locked fetch db >/dev/null 2>&1; then \
+		cargo deny --locked check --hide-inclusion-graph; \
 	else \
 		echo 'skipped: advisories (their database cannot be reached)'; \
-		cargo deny --locked check licenses bans sources; \
+		cargo deny --locked check --hide-inclusion-graph licenses bans sources; \
 	fi
 
 fmt: ## format the code
@@ -61,6 +67,9 @@ fmt: ## format the code
 
 bench: setup ## measure speed: decoding, detection, classification, the whole pipeline
 	cargo bench --locked
+
+bench-corpus: build ## measure what a corpus costs beyond its videos: batch, jobs, 10,000 files, cutting (half an hour)
+	benches/corpus.py $(ANNOTATE)
 
 # Network access: PyTorch, into target/pytorch.
 bench-training: ## time training steps beside PyTorch's (downloads PyTorch)

@@ -67,6 +67,15 @@ impl Corpus {
         failures.map(|f| (f["path"].as_str().unwrap_or("?").to_string(), f["code"].as_u64().unwrap())).collect()
     }
 
+    /// What the three reports say of a run that was interrupted: how many of all are complete, and the codes of the others.
+    fn reports_on(&self, complete: usize, all: usize) -> BTreeMap<String, u64> {
+        let page = std::fs::read_to_string(self.at("out/index.html")).unwrap();
+        assert!(page.contains(&format!("{complete} of {all} videos are complete")), "{page}");
+        assert_eq!(csv::Reader::from_path(self.at("out/summary.csv")).unwrap().records().count(), all);
+        assert!(self.at("out/summary.parquet").is_file());
+        self.failures()
+    }
+
     /// Files of which nobody should be left.
     fn leftovers(&self) -> Vec<PathBuf> {
         let files = walkdir::WalkDir::new(self.at("out")).into_iter().filter_map(|entry| Some(entry.ok()?.into_path()));
@@ -248,6 +257,8 @@ fn ctrl_c_finishes_what_is_at_work_and_a_second_one_stops_it() {
     assert_eq!(output.status.code(), Some(130), "{talk}");
     assert!(talk.contains("Ctrl-C again") && talk.contains("run the same command again"), "{talk}");
     assert!(!corpus.at("out/0long.mp4.json").exists() && corpus.leftovers().is_empty());
+    let left_off = |names: &[&str]| names.iter().map(|name| (format!("in/{name}"), 130)).collect::<BTreeMap<_, _>>();
+    assert_eq!(corpus.reports_on(0, 4), left_off(&["0long.mp4", "a.mp4", "b.mp4", "c.mp4"]));
     // The short one is finished, the others are not begun.
     std::fs::remove_file(corpus.at("in/0long.mp4")).unwrap();
     let child = corpus.command(&["in", "--jobs", "1"]).spawn().unwrap();
@@ -257,11 +268,29 @@ fn ctrl_c_finishes_what_is_at_work_and_a_second_one_stops_it() {
     assert_eq!(output.status.code(), Some(130), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(Timeline::read(&corpus.at("out/a.mp4.json")).unwrap().complete);
     assert!(!corpus.at("out/c.mp4.json").exists());
+    assert_eq!(corpus.reports_on(1, 3), left_off(&["b.mp4", "c.mp4"]));
     let child = corpus.command(&["in", "--jobs", "1"]).spawn().unwrap();
     signal(&child, "-TERM");
     let code = child.wait_with_output().unwrap().status.code();
     assert!(code == Some(143) || code.is_none(), "TERM stops at once: {code:?}");
     corpus.ends(&["in"], 0);
+    assert!(corpus.reports_on(3, 3).is_empty());
+}
+
+#[test]
+fn a_run_keeps_to_the_memory_it_is_given() {
+    let corpus = Corpus::new();
+    corpus.clips(&["a.mp4", "b.mp4"]);
+    let talk = corpus.ends(&["in", "--max-memory", "100"], 7);
+    assert!(talk.contains("--max-memory 100") && talk.contains("needs"), "{talk}");
+    assert!(!corpus.at("out/a.mp4.json").exists());
+    let child = corpus.command(&["in", "--max-memory", "4321"]).spawn().unwrap();
+    is_at_work(&corpus);
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", child.id())).unwrap();
+    let limit = limits.lines().find_map(|line| line.strip_prefix("Max address space")).unwrap();
+    assert!(limit.trim().starts_with(&(4321_u64 << 20).to_string()), "{limit}");
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[test]

@@ -241,6 +241,49 @@ fn a_shard_is_taken_up_where_it_was_left_and_missing_work_is_named() {
 }
 
 #[test]
+fn what_a_killed_worker_left_is_gone_after_the_next_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    ffmpeg("-i assets/demo/demo.mp4 -t 6 -c copy", &at("a.mp4"));
+    succeeded(&["plan", "a.mp4", "-o", "plan.jsonl"], folder.path());
+    let leftovers = || -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(at("parts")).into_iter().flatten();
+        entries.map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some_and(|e| e == "tmp")).collect()
+    };
+    let work = ["work", "plan.jsonl", "--out", "parts"];
+    let mut command = Command::cargo_bin("annotate").unwrap();
+    let mut child = command.args(work).current_dir(folder.path()).stdin(Stdio::null()).spawn().unwrap();
+    let begun = std::time::Instant::now();
+    while leftovers().is_empty() {
+        assert!(begun.elapsed().as_secs() < 60, "nothing is written");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let left = leftovers();
+    assert_eq!(left.len(), 1, "{left:?}");
+    let kept = at("kept");
+    std::fs::copy(&left[0], &kept).unwrap();
+    let talk = succeeded(&work, folder.path());
+    assert!(talk.contains("1 units done") && leftovers().is_empty(), "{talk}: {:?}", leftovers());
+    // Also where another worker did meanwhile what the killed one had begun, so that nothing is written any more.
+    std::fs::copy(&kept, &left[0]).unwrap();
+    let talk = succeeded(&work, folder.path());
+    assert!(talk.contains("0 units done, 1 were before") && leftovers().is_empty(), "{talk}: {:?}", leftovers());
+}
+
+#[test]
+fn a_worker_keeps_to_the_memory_it_is_given() {
+    let folder = tempfile::tempdir().unwrap();
+    ffmpeg("-i assets/demo/demo.mp4 -t 1 -c copy", &folder.path().join("a.mp4"));
+    succeeded(&["plan", "a.mp4", "-o", "plan.jsonl"], folder.path());
+    let output = run(&["work", "plan.jsonl", "--out", "parts", "--max-memory", "100"], folder.path());
+    let talk = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(7) && talk.contains("--max-memory 100"), "{:?}: {talk}", output.status);
+    succeeded(&["work", "plan.jsonl", "--out", "parts", "--max-memory", "4096"], folder.path());
+}
+
+#[test]
 fn gaps_overlaps_and_mixtures_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);

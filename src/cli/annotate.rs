@@ -143,7 +143,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     let device = options.device.open()?;
     let signals = Signals::listen().map_err(anyhow::Error::from)?;
     if device.is_cpu() || options.max_memory.is_some() {
-        limit_memory(options.max_memory)?;
+        limit_memory(options.max_memory, 1)?;
     }
     let model = shared::open_model(&mut options, &device)?;
     let elan = elan_options(&arguments)?;

@@ -7,8 +7,10 @@ use std::time::Instant;
 
 use clap::Args;
 use serde_json::{Value, json};
+use signal_hook::consts::SIGINT;
 
 use super::Failure;
+use super::limits::limit_memory;
 use super::output::{self, Outputs};
 use super::progress::CorpusProgress;
 use super::settings::Options;
@@ -61,6 +63,12 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     let mut options = shared::options(Some(&arguments.annotation), Some(&arguments.execution), Default::default())?;
     let bundle = arguments.tiers.bundle()?;
     let device = options.device.open()?;
+    let cores = available_parallelism().map_or(1, usize::from);
+    let jobs = arguments.jobs.map_or(if device.is_cpu() { cores } else { 1 }, usize::from);
+    let threads = if options.threads > 0 { options.threads } else { cores.div_ceil(jobs) };
+    if device.is_cpu() || options.max_memory.is_some() {
+        limit_memory(options.max_memory, jobs)?;
+    }
     let model = shared::open_model(&mut options, &device)?;
     let signals = Steps::listen().map_err(anyhow::Error::from)?;
     let found = inputs::find(&arguments.inputs, &arguments.output_dir).map_err(corpus_failure)?;
@@ -74,9 +82,6 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     };
     let journal = Journal::open(&arguments.output_dir, &terms, found.items.len())
         .map_err(|e| corpus_failure(CorpusError::from(e)))?;
-    let cores = available_parallelism().map_or(1, usize::from);
-    let jobs = arguments.jobs.map_or(if model.device().is_cpu() { cores } else { 1 }, usize::from);
-    let threads = if options.threads > 0 { options.threads } else { cores.div_ceil(jobs) };
     let batch =
         Batch { arguments: &arguments, options: &options, model: &model, bundle, journal, signals, jobs, threads };
     batch.run(&found, &terms)
@@ -147,10 +152,19 @@ impl Batch<'_> {
             reason: format!("{}: {reason}", printable(path)),
             result: None,
         });
-        let outcomes: Vec<Outcome> =
-            done.into_iter().filter_map(|done| done.or_else(|| worked.next().flatten())).chain(refused).collect();
+        let outcomes = found.items.iter().zip(done);
+        let outcomes = outcomes
+            .map(|(item, done)| done.or_else(|| worked.next().flatten()).unwrap_or_else(|| self.left_off(item)));
+        let outcomes: Vec<Outcome> = outcomes.chain(refused).collect();
         report::write(folder, terms, &outcomes).map_err(|e| Failure::Output(e.to_string()))?;
         self.end(found, &outcomes, skipped, started)
+    }
+
+    /// What became of a video that was not reached, or not finished, before the run was interrupted.
+    fn left_off(&self, item: &Item) -> Outcome {
+        let signal = self.signals.received().unwrap_or(SIGINT);
+        let reason = format!("{}: not finished when the run was interrupted", printable(&item.path));
+        Outcome { path: item.path.clone(), code: 128 + signal as u8, reason, result: None }
     }
 
     /// Annotates one video; nothing comes back where it was left off.
@@ -227,7 +241,8 @@ impl Batch<'_> {
         let folder = self.arguments.output_dir.display();
         let all = found.items.len() + found.refused.len();
         let complete = outcomes.iter().filter(|outcome| outcome.code == 0).count();
-        let failed = outcomes.len() - complete;
+        let left_off = outcomes.iter().filter(|outcome| outcome.code > 128).count();
+        let failed = outcomes.len() - complete - left_off;
         let result = match self.signals.received() {
             Some(signal) => Err(Failure::Interrupted {
                 signal,
@@ -247,8 +262,9 @@ impl Batch<'_> {
         if !self.arguments.execution.quiet {
             let seconds =
                 outcomes.iter().filter_map(|o| Some(o.result.as_ref()?.duration_s)).fold(0.0, |sum, s| sum + s);
+            let left_off = if left_off > 0 { format!(", {left_off} left off") } else { String::new() };
             anstream::eprintln!(
-                "{complete} of {all} videos complete ({skipped} were before), {failed} not, {} files no videos; {:.2} h of \
+                "{complete} of {all} videos complete ({skipped} were before), {failed} not{left_off}, {} files no videos; {:.2} h of \
                  video, {:.1} s -> {folder}/index.html",
                 found.ignored,
                 seconds / 3600.0,

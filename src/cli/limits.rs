@@ -12,23 +12,24 @@ use signal_hook::consts::SIGXFSZ;
 use super::{Failure, exit_code};
 use crate::annotate::decode::Patience;
 
-/// Address space that is enough for pictures of 8K: measured, 2.1 GB are reserved and 330 MB used.
+/// Address space that is enough for a video of 8K: measured, 2.1 GB are reserved and 330 MB used.
 const USUAL_MIB: u64 = 8 << 10;
 /// Allocators reserve for every thread.
 const USUAL_MIB_A_CORE: u64 = 256;
 /// With less, bytes, not even the threads' stacks can be had.
 const LEAST_LEFT: u64 = 128 << 20;
 
-/// Limits the address space to `mib`; zero leaves it alone, and nothing means what is sensible. Never raises a limit.
+/// Limits the address space to `mib`; zero leaves it alone, and nothing means what is sensible for so many videos at a
+/// time. Never raises a limit.
 ///
 /// # Errors
 /// If the system does not allow it.
-pub(super) fn limit_memory(mib: Option<u64>) -> Result<(), Failure> {
+pub(super) fn limit_memory(mib: Option<u64>, videos: usize) -> Result<(), Failure> {
     let cores = available_parallelism().map_or(1, usize::from) as u64;
     let mib = match mib {
         Some(0) => return Ok(()),
         Some(mib) => mib,
-        None => USUAL_MIB + USUAL_MIB_A_CORE * cores,
+        None => USUAL_MIB * videos as u64 + USUAL_MIB_A_CORE * cores,
     };
     let wanted = mib.saturating_mul(1 << 20);
     let taken = address_space().unwrap_or(0);

@@ -7,6 +7,7 @@ use candle_core::Device;
 use clap::Args;
 
 use super::Failure;
+use super::limits::limit_memory;
 use super::progress::CorpusProgress;
 use super::shared::{self, AnnotationArguments, ExecutionArguments, corpus_failure};
 use super::signals::Steps;
@@ -101,11 +102,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         }
         return Ok(());
     }
+    let jobs = arguments.jobs.map_or_else(|| available_parallelism().map_or(1, usize::from), usize::from);
+    limit_memory(options.max_memory, jobs)?;
     let signals = Steps::listen().map_err(anyhow::Error::from)?;
     let found = inputs::find(&arguments.inputs, &arguments.output).map_err(corpus_failure)?;
     super::batch::check(&found, &[])?;
     let progress = CorpusProgress::new(arguments.execution.progress(&options), found.items.len(), 0);
-    let jobs = arguments.jobs.map_or_else(|| available_parallelism().map_or(1, usize::from), usize::from);
     let plan = Plan::of_videos(&found, terms, arguments.segment, jobs, &signals.interrupt, &|| {
         progress.begin(0).end(true);
     });

@@ -43,9 +43,6 @@ pub(super) struct AnnotationArguments {
     /// Largest picture accepted, pixels
     #[arg(long, value_name = "PIXELS")]
     max_pixels: Option<u64>,
-    /// Most memory, MiB of address space; 0 for no limit. 8 GiB and 256 MiB a core if not given (none with CUDA)
-    #[arg(long, value_name = "MIB")]
-    max_memory: Option<u64>,
     /// How long a stream may keep silent: then it counts as lost, and what was seen is written; 0 for ever
     #[arg(long, value_name = "SECONDS", value_parser = finite, allow_negative_numbers = true)]
     stall_timeout: Option<f64>,
@@ -63,6 +60,10 @@ pub(super) struct ExecutionArguments {
     /// Most faces classified together. Changes nothing in the result
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     batch_size: Option<u16>,
+    /// Most memory of the program, MiB of address space, which the videos worked on at a time have in common; 0 for no
+    /// limit. 8 GiB for each of them and 256 MiB a core if not given (none with CUDA)
+    #[arg(long, value_name = "MIB")]
+    max_memory: Option<u64>,
     /// How progress is shown
     #[arg(long, value_enum)]
     progress: Option<ProgressChoice>,
@@ -99,7 +100,6 @@ impl AnnotationArguments {
     fn add_to(&self, flags: &mut Map<String, Value>, annotation: &mut Map<String, Value>) {
         let mut track = Map::new();
         set(flags, "model", json!(self.model));
-        set(flags, "max_memory", json!(self.max_memory));
         set(flags, "stall_timeout", json!(self.stall_timeout));
         set(annotation, "deinterlace", json!(self.deinterlace));
         set(annotation, "max_pixels", json!(self.max_pixels));
@@ -115,6 +115,7 @@ impl ExecutionArguments {
         set(flags, "device", json!(self.device));
         set(flags, "threads", json!(self.threads));
         set(flags, "batch_size", json!(self.batch_size));
+        set(flags, "max_memory", json!(self.max_memory));
         set(flags, "progress", json!(self.progress));
     }
 

@@ -7,13 +7,14 @@ use std::thread::available_parallelism;
 
 use clap::Args;
 
-use super::Failure;
+use super::limits::limit_memory;
 use super::progress::CorpusProgress;
 use super::shared::{self, ExecutionArguments, corpus_failure};
 use super::signals::Steps;
 use super::train::Bar;
+use super::{Failure, output};
 use crate::annotate::Execution;
-use crate::corpus::plan::Plan;
+use crate::corpus::plan::{Line, Plan};
 use crate::corpus::work::{Shard, UnitState, Workplace, train, work};
 use crate::model::registry;
 
@@ -41,13 +42,20 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let options = shared::options(None, Some(&arguments.execution), Default::default())?;
     let plan = Plan::read(&arguments.plan).map_err(corpus_failure)?;
     let device = options.device.open()?;
+    let cores = available_parallelism().map_or(1, usize::from);
+    let jobs = arguments.jobs.map_or(if device.is_cpu() { cores } else { 1 }, usize::from);
+    let threads = if options.threads > 0 { options.threads } else { cores.div_ceil(jobs) };
+    // What a training needs depends on its recipe, so it is limited only where somebody says to what.
+    let trains = plan.lines.iter().any(|line| matches!(line, Line::Fold(_)));
+    if options.max_memory.is_some() || (device.is_cpu() && !trains) {
+        limit_memory(options.max_memory, jobs)?;
+    }
     let model = registry::open(&plan.terms.model_name, &device)
         .and_then(|model| model.with_precision(plan.terms.settings.precision))
         .map_err(|e| Failure::Configuration(e.to_string()))?;
     let signals = Steps::listen().map_err(anyhow::Error::from)?;
-    let cores = available_parallelism().map_or(1, usize::from);
-    let jobs = arguments.jobs.map_or(if model.device().is_cpu() { cores } else { 1 }, usize::from);
-    let threads = if options.threads > 0 { options.threads } else { cores.div_ceil(jobs) };
+    // A worker that was killed may have been the last to write here.
+    output::remove_leftovers(&arguments.out);
     let execution = Execution {
         threads,
         batch_size: options.batch_size,

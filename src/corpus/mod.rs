@@ -26,7 +26,8 @@ pub struct Outcome {
     /// The input.
     #[serde(with = "path")]
     pub path: PathBuf,
-    /// The exit code that annotating it alone would have given: 0 complete, 3 refused, 4 partial, 7 over a limit.
+    /// The exit code that annotating it alone would have given: 0 complete, 3 refused, 4 partial, 7 over a limit, 130 or
+    /// 143 left off as the run was interrupted.
     pub code: u8,
     /// Why it is not complete; empty where it is.
     pub reason: String,
