@@ -67,6 +67,20 @@ fn yunet_follows_the_signers_of_real_clips() {
 }
 
 #[test]
+fn dogs_are_no_signers_for_yunet() {
+    let Some(model) = yunet("dogs_are_no_signers_for_yunet") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let photo = model.parent().unwrap().join("../photos/dlib_dogs.jpg");
+    let even = "-vf scale=trunc(iw/2)*2:trunc(ih/2)*2 -pix_fmt yuv420p";
+    material::ffmpeg(&format!("-loop 1 -i {} -t 1 -r 10 {even}", photo.display()), &folder.path().join("dogs.mp4"));
+    for min_face in ["0.03", "0.1"] {
+        let arguments = ["dogs.mp4", "-o", "labels.json", "--min-face", min_face, "--detector", "yunet"];
+        succeeded(&[&arguments[..], &["--detector-model", model.to_str().unwrap()]].concat(), folder.path());
+        assert_eq!(Timeline::read(&folder.path().join("labels.json")).unwrap().tracks, []);
+    }
+}
+
+#[test]
 fn a_plan_keeps_its_detector_and_gives_what_one_machine_writes() {
     let Some(model) = yunet("a_plan_keeps_its_detector_and_gives_what_one_machine_writes") else { return };
     let folder = tempfile::tempdir().unwrap();
