@@ -96,7 +96,7 @@ impl Yunet {
 fn found(row: &[f32], cell: [usize; 2], stride: f32) -> Option<Found> {
     let share = |logit: f32| 1.0 / (1.0 + (-logit).exp());
     let score = (share(row[0]) * share(row[5])).sqrt();
-    if !(score >= LEAST_SCORE) {
+    if score.is_nan() || score < LEAST_SCORE {
         return None;
     }
     let at = |across: f32, down: f32| ((cell[0] as f32 + across) * stride, (cell[1] as f32 + down) * stride);
