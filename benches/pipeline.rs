@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use annotate::annotate::crop::{crop, face_square};
 use annotate::annotate::decode::{DecodeOptions, Decoder, Deinterlace, Source};
-use annotate::annotate::detect::Seeta;
+use annotate::annotate::detect::{Detectors, Seeta};
 use annotate::annotate::frame::Frame;
 use annotate::annotate::track::{FaceTracker, TrackSettings};
 use annotate::annotate::{Execution, Settings, annotate};
@@ -67,7 +67,7 @@ fn whole(path: &Path, model: &Model) -> usize {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let execution = Execution { threads, batch_size: 16, interrupt: Arc::default(), patience: Arc::default() };
     let source = Source::File(path.into());
-    let timeline = annotate(&source, model, &Settings::default(), &execution, &mut |_| Ok(()));
+    let timeline = annotate(&source, model, &Detectors::Seeta, &Settings::default(), &execution, &mut |_| Ok(()));
     timeline.expect("the clip is annotated").media.frames
 }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use annotate::annotate::decode::Source;
+use annotate::annotate::detect::Detectors;
 use annotate::annotate::{Execution, Settings, annotate};
 use annotate::model::registry;
 use annotate::review::Page;
@@ -22,8 +23,8 @@ fn long_timeline() -> Timeline {
     let source = Source::File("assets/demo/demo.mp4".into());
     let execution =
         Execution { threads: 2, batch_size: 16, interrupt: Default::default(), patience: Default::default() };
-    let mut timeline =
-        annotate(&source, &model, &Settings::default(), &execution, &mut |_| Ok(())).expect("the clip is annotated");
+    let mut timeline = annotate(&source, &model, &Detectors::Seeta, &Settings::default(), &execution, &mut |_| Ok(()))
+        .expect("the clip is annotated");
     let track = timeline.tracks.remove(0);
     let length = track.frames.len();
     timeline.frames.pts = (0..FRAMES as i64).map(|frame| frame * 256).collect();

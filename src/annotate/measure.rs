@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::assemble::Assembler;
 use super::classify::{Classified, Cropped};
 use super::decode::{Decoder, Source};
+use super::detect::Detectors;
 use super::span::SpanTracker;
 use super::{AnnotateError, Excerpt, Execution, Settings, cropped, decode_options, tracker};
 use crate::model::Model;
@@ -31,6 +32,7 @@ const STAGES: [&str; 6] = ["decode", "track", "crop", "classify", "assemble", "w
 pub fn measure(
     source: &Source,
     model: &Model,
+    detectors: &Detectors,
     settings: &Settings,
     execution: &Execution,
 ) -> Result<StageTimes, AnnotateError> {
@@ -44,7 +46,7 @@ pub fn measure(
         clock = now;
     };
     let mut decoder = Decoder::open(source, decode_options(settings, execution))?;
-    let mut tracker = Some(tracker(decoder.media().time_base, &Excerpt::whole(), settings));
+    let mut tracker = Some(tracker(decoder.media().time_base, &Excerpt::whole(), detectors, settings));
     let mut assembler = Assembler::new(settings);
     let (mut frames, mut faces) = (0, 0);
     loop {

@@ -33,6 +33,7 @@ pub(crate) use assemble::Assembler;
 pub(crate) use classify::Classified;
 use classify::{Cropped, classify};
 use decode::{DecodeError, DecodeOptions, Decoded, Decoder, Deinterlace, Entry, Patience, Source};
+use detect::{DetectorIdentity, Detectors};
 use frame::{Frame, Sighting};
 use segment::SegmentSettings;
 use smooth::SmoothSettings;
@@ -57,6 +58,8 @@ pub struct Settings {
     pub max_pixels: u64,
     /// What the network is computed with.
     pub precision: Precision,
+    /// What finds faces.
+    pub detector: DetectorIdentity,
     /// How faces are followed.
     pub track: TrackSettings,
     /// How labels are smoothed.
@@ -74,6 +77,7 @@ impl Default for Settings {
             // 8K, both ways round.
             max_pixels: 7680 * 4320,
             precision: Precision::default(),
+            detector: DetectorIdentity::default(),
             track: TrackSettings::default(),
             smooth: SmoothSettings::default(),
             segment: SegmentSettings::default(),
@@ -146,6 +150,7 @@ const SMALLEST_READABLE: f32 = 16.0;
 pub fn annotate(
     source: &Source,
     model: &Model,
+    detectors: &Detectors,
     settings: &Settings,
     execution: &Execution,
     tell: &mut dyn FnMut(Event) -> Result<(), WriteError>,
@@ -158,7 +163,7 @@ pub fn annotate(
     let failed = AtomicBool::new(false);
     let (decoded, digest) = std::thread::scope(|scope| {
         let digest = scope.spawn(|| sha256(source, &[&failed, &execution.interrupt]));
-        let decoded = look(source, &Excerpt::whole(), model, settings, execution, &mut see);
+        let decoded = look(source, &Excerpt::whole(), model, detectors, settings, execution, &mut see);
         failed.store(decoded.is_err(), Ordering::Relaxed);
         (decoded, digest.join())
     });
@@ -207,6 +212,7 @@ pub(crate) fn look(
     source: &Source,
     excerpt: &Excerpt,
     model: &Model,
+    detectors: &Detectors,
     settings: &Settings,
     execution: &Execution,
     take: &mut dyn FnMut(Look) -> Result<(), WriteError>,
@@ -229,7 +235,9 @@ pub(crate) fn look(
     std::thread::scope(|scope| {
         let (decoded, stop, pool) = (&mut decoded, &*stop, &pool);
         stages.spawn(scope, "decode", move || decode(decoder, excerpt, stop, to_track, decoded));
-        stages.spawn(scope, "track", move || track(time_base, excerpt, settings, decoded_frames, to_crop));
+        stages.spawn(scope, "track", move || {
+            track(tracker(time_base, excerpt, detectors, settings), decoded_frames, to_crop)
+        });
         stages.spawn(scope, "crop", move || crop(model, tracked_frames, to_classify));
         stages.spawn(scope, "classify", move || {
             classify(model, pool, execution.batch_size, cropped_frames, to_take)
@@ -290,15 +298,7 @@ fn decode(
     Ok(())
 }
 
-fn track(
-    time_base: [i32; 2],
-    excerpt: &Excerpt,
-    settings: &Settings,
-    from: Receiver<Frame>,
-    to: Sender<Tracked>,
-) -> Result<(), AnnotateError> {
-    // Made here, because SeetaFace cannot move between threads.
-    let mut tracker = tracker(time_base, excerpt, settings);
+fn track(mut tracker: SpanTracker, from: Receiver<Frame>, to: Sender<Tracked>) -> Result<(), AnnotateError> {
     for frame in from {
         for tracked in tracker.push(frame)? {
             if to.send(tracked).is_err() {
@@ -314,8 +314,13 @@ fn track(
     Ok(())
 }
 
-fn tracker<'a>(time_base: [i32; 2], excerpt: &Excerpt, settings: &'a Settings) -> SpanTracker<'a> {
-    let detector = || Ok(Box::new(detect::Seeta::new().map_err(AnnotateError::Detector)?) as _);
+fn tracker<'a>(
+    time_base: [i32; 2],
+    excerpt: &Excerpt,
+    detectors: &'a Detectors,
+    settings: &'a Settings,
+) -> SpanTracker<'a> {
+    let detector = || detectors.make().map_err(AnnotateError::Detector);
     SpanTracker::new(time_base, excerpt.spans.clone(), &settings.track, Box::new(detector))
 }
 

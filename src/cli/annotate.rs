@@ -19,6 +19,7 @@ use super::signals::Signals;
 use super::strip;
 use crate::annotate::calibrate::{self, Calibration};
 use crate::annotate::decode::{DecodeError, Source};
+use crate::annotate::detect::Detectors;
 use crate::annotate::{AnnotateError, Event, Execution, annotate, decode_options};
 use crate::eaf::BundleOptions;
 use crate::model::Model;
@@ -146,9 +147,11 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
         limit_memory(options.max_memory, 1)?;
     }
     let model = shared::open_model(&mut options, &device)?;
+    let detectors = shared::open_detectors(&mut options)?;
     let elan = elan_options(&arguments)?;
     let known = known_calibration(&arguments.calibrate, &model)?;
-    let run = Run { arguments: &arguments, options: &options, model: &model, known, elan, signals };
+    let run =
+        Run { arguments: &arguments, options: &options, model: &model, detectors: &detectors, known, elan, signals };
     let mut worst: Option<Failure> = None;
     for (input, targets) in arguments.inputs.iter().zip(targets) {
         let result = arguments.source(input).and_then(|source| run.one(&source, targets));
@@ -173,6 +176,7 @@ struct Run<'a> {
     arguments: &'a Arguments,
     options: &'a Options,
     model: &'a Model,
+    detectors: &'a Detectors,
     known: Option<Calibration>,
     elan: BundleOptions,
     signals: Signals,
@@ -181,7 +185,7 @@ struct Run<'a> {
 impl Run<'_> {
     /// Annotates one video and writes all that was asked for.
     fn one(&self, source: &Source, targets: Vec<output::Target>) -> Result<(), Failure> {
-        let Self { arguments, options, model, .. } = self;
+        let Self { arguments, options, model, detectors, .. } = self;
         let started = Instant::now();
         let threads = match options.threads {
             0 => available_parallelism().map_or(1, usize::from),
@@ -198,7 +202,7 @@ impl Run<'_> {
         let mut outputs = Outputs::open(targets, !calibrates, &self.elan)?;
         let choice = arguments.execution.progress(options);
         let mut progress = Progress::None;
-        let result = annotate(source, model, &options.annotation, &execution, &mut |event| match event {
+        let result = annotate(source, model, detectors, &options.annotation, &execution, &mut |event| match event {
             Event::Opened { media, frames } => {
                 progress = Progress::new(choice, &media.path, frames);
                 outputs.begin(media, &model.identity(), &options.annotation)

@@ -17,6 +17,7 @@ use super::settings::Options;
 use super::shared::{self, AnnotationArguments, ExecutionArguments, TierArguments, corpus_failure};
 use super::signals::Steps;
 use crate::annotate::decode::Source;
+use crate::annotate::detect::Detectors;
 use crate::annotate::{AnnotateError, Event, Execution, annotate};
 use crate::corpus::inputs::{Inputs, Item};
 use crate::corpus::journal::{Entry, Journal, Stamp, Terms, Written, now};
@@ -70,6 +71,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
         limit_memory(options.max_memory, jobs)?;
     }
     let model = shared::open_model(&mut options, &device)?;
+    let detectors = shared::open_detectors(&mut options)?;
     let signals = Steps::listen().map_err(anyhow::Error::from)?;
     let found = inputs::find(&arguments.inputs, &arguments.output_dir).map_err(corpus_failure)?;
     check(&found, &arguments.formats)?;
@@ -82,8 +84,17 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     };
     let journal = Journal::open(&arguments.output_dir, &terms, found.items.len())
         .map_err(|e| corpus_failure(CorpusError::from(e)))?;
-    let batch =
-        Batch { arguments: &arguments, options: &options, model: &model, bundle, journal, signals, jobs, threads };
+    let batch = Batch {
+        arguments: &arguments,
+        options: &options,
+        model: &model,
+        detectors,
+        bundle,
+        journal,
+        signals,
+        jobs,
+        threads,
+    };
     batch.run(&found, &terms)
 }
 
@@ -112,6 +123,7 @@ struct Batch<'a> {
     arguments: &'a Arguments,
     options: &'a Options,
     model: &'a Model,
+    detectors: Detectors,
     bundle: BundleOptions,
     journal: Journal,
     signals: Steps,
@@ -200,16 +212,19 @@ impl Batch<'_> {
             patience: self.options.patience(),
         };
         let source = Source::File(item.path.clone());
-        let result = annotate(&source, self.model, &self.options.annotation, &execution, &mut |event| match event {
-            Event::Opened { media, frames } => {
-                part.opened(frames);
-                outputs.begin(media, &self.model.identity(), &self.options.annotation)
-            }
-            Event::Frame(row) => {
-                part.frame();
-                outputs.row(row)
-            }
-        });
+        let result =
+            annotate(&source, self.model, &self.detectors, &self.options.annotation, &execution, &mut |event| {
+                match event {
+                    Event::Opened { media, frames } => {
+                        part.opened(frames);
+                        outputs.begin(media, &self.model.identity(), &self.options.annotation)
+                    }
+                    Event::Frame(row) => {
+                        part.frame();
+                        outputs.row(row)
+                    }
+                }
+            });
         if self.signals.is_interrupted() {
             return Ok(None);
         }

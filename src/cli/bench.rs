@@ -15,6 +15,7 @@ use super::device::DeviceChoice;
 use super::settings::Options;
 use super::shared::failure;
 use crate::annotate::decode::Source;
+use crate::annotate::detect::Detectors;
 use crate::annotate::measure::measure;
 use crate::annotate::{Execution, annotate};
 use crate::infer::Precision;
@@ -93,7 +94,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
             flags.insert(name.into(), value);
         }
     }
-    let options = Options::layered(&flags.into())?;
+    let mut options = Options::layered(&flags.into())?;
+    let detectors = super::shared::open_detectors(&mut options)?;
     let started = Instant::now();
     let device = options.device.open()?;
     let model = match arguments.arch {
@@ -118,7 +120,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     if let Some(video) = &arguments.video {
         let execution =
             Execution { threads, batch_size: options.batch_size, interrupt: Arc::default(), patience: Arc::default() };
-        report["video"] = stages(&Source::File(video.clone()), &model, &options, &execution)?;
+        report["video"] = stages(&Source::File(video.clone()), &model, &detectors, &options, &execution)?;
     }
     report["peak_memory_mib"] = json!(peak_memory_mib());
     let text = if arguments.json { format!("{report}\n") } else { table(&report) };
@@ -186,10 +188,17 @@ fn classifier(model: &Model, batch: usize, threads: usize, seconds: f64) -> Resu
 }
 
 /// Every stage alone in one thread, then the whole as it is used.
-fn stages(source: &Source, model: &Model, options: &Options, execution: &Execution) -> Result<Value, Failure> {
-    let times = measure(source, model, &options.annotation, execution).map_err(failure)?;
+fn stages(
+    source: &Source,
+    model: &Model,
+    detectors: &Detectors,
+    options: &Options,
+    execution: &Execution,
+) -> Result<Value, Failure> {
+    let times = measure(source, model, detectors, &options.annotation, execution).map_err(failure)?;
     let started = Instant::now();
-    let timeline = annotate(source, model, &options.annotation, execution, &mut |_| Ok(())).map_err(failure)?;
+    let timeline =
+        annotate(source, model, detectors, &options.annotation, execution, &mut |_| Ok(())).map_err(failure)?;
     let whole = started.elapsed();
     let frames = times.frames.max(1) as f64;
     let stage = |(name, time): &(&str, Duration)| json!({"stage": name, "ms_per_frame": milliseconds(*time) / frames, "frames_per_s": frames / time.as_secs_f64().max(1e-9)});

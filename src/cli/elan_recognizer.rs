@@ -12,6 +12,7 @@ use super::settings::Options;
 use super::shared::{self, failure};
 use super::signals::Signals;
 use crate::annotate::decode::Source;
+use crate::annotate::detect::Detectors;
 use crate::annotate::{Event, Execution, annotate, calibrate};
 use crate::eaf::preset::Preset;
 use crate::eaf::recognizer::{self, Progress, Request};
@@ -102,6 +103,7 @@ fn job() -> Result<(), Failure> {
     let preset = Preset::load(tier_names).map_err(|e| Failure::Configuration(e.to_string()))?;
     let device = options.device.open()?;
     let model = shared::open_model(&mut options, &device)?;
+    let detectors = shared::open_detectors(&mut options)?;
     let signals = Signals::listen().map_err(anyhow::Error::from)?;
     // The files are opened first, so that nobody waits for a result that has no place.
     let open = |path: &Option<PathBuf>| path.as_deref().map(Output::create).transpose();
@@ -114,7 +116,7 @@ fn job() -> Result<(), Failure> {
         interrupt: signals.interrupt.clone(),
         patience: options.patience(),
     };
-    let mut timeline = watch(&request.video, &model, &options, &execution)?;
+    let mut timeline = watch(&request.video, &model, &detectors, &options, &execution)?;
     if calibration == "auto" {
         let measured = calibrate::measure(&timeline);
         calibrate::apply(&mut timeline, &options.annotation, &measured);
@@ -133,13 +135,19 @@ fn job() -> Result<(), Failure> {
 fn watch(
     video: &Path,
     model: &crate::model::Model,
+    detectors: &Detectors,
     options: &Options,
     execution: &Execution,
 ) -> Result<Timeline, Failure> {
     let mut progress = Progress::default();
     let mut expected = None;
-    let timeline =
-        annotate(&Source::File(video.into()), model, &options.annotation, execution, &mut |event| match event {
+    let timeline = annotate(
+        &Source::File(video.into()),
+        model,
+        detectors,
+        &options.annotation,
+        execution,
+        &mut |event| match event {
             Event::Opened { frames, .. } => {
                 expected = frames;
                 Ok(())
@@ -151,6 +159,7 @@ fn watch(
                 }
                 Ok(())
             }
-        });
+        },
+    );
     timeline.map_err(failure)
 }

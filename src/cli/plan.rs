@@ -78,11 +78,13 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         return Err(Failure::Usage("a plan is for whole videos; leave out start_s and end_s".into()));
     }
     let model = shared::open_model(&mut options, &Device::Cpu)?;
+    shared::open_detectors(&mut options)?;
     let terms = Terms {
         schema: SCHEMA.into(),
         tool: Tool::default(),
         model_name: options.model.clone(),
         model: model.identity(),
+        detector_model: options.detector_model.clone(),
         settings: options.annotation.clone(),
     };
     if let (Some(manifest), Some(recipe)) = (&arguments.data, &arguments.recipe) {

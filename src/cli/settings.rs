@@ -15,6 +15,7 @@ use super::device::DeviceChoice;
 use super::progress::ProgressChoice;
 use crate::annotate::Settings;
 use crate::annotate::decode::Patience;
+use crate::annotate::detect::DetectorName;
 use crate::model::registry;
 
 /// What can be set once and for all in a configuration file; its keys are this struct's.
@@ -22,6 +23,9 @@ use crate::model::registry;
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Options {
     pub(super) model: PathBuf,
+    pub(super) detector: DetectorName,
+    /// The detector's model, where it has one.
+    pub(super) detector_model: Option<PathBuf>,
     pub(super) device: DeviceChoice,
     /// Threads that classify; 0 for one a core.
     pub(super) threads: usize,
@@ -39,6 +43,8 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             model: registry::DEFAULT.into(),
+            detector: DetectorName::default(),
+            detector_model: None,
             device: DeviceChoice::default(),
             threads: 0,
             batch_size: 16,
@@ -70,7 +76,17 @@ impl Options {
                 layers = layers.merge(Toml::file_exact(file));
             }
         }
-        let names = ["model", "device", "threads", "batch_size", "progress", "stall_timeout", "max_memory"];
+        let names = [
+            "model",
+            "detector",
+            "detector_model",
+            "device",
+            "threads",
+            "batch_size",
+            "progress",
+            "stall_timeout",
+            "max_memory",
+        ];
         let layers = layers.merge(Env::prefixed("ANNOTATE_").only(&names)).merge(Serialized::defaults(flags));
         let options: Self = layers.extract().map_err(|error| {
             let source = error.metadata.as_ref().map(|m| m.name.to_string()).unwrap_or_default();

@@ -1,6 +1,6 @@
 //! Options that several commands have in common.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use candle_core::Device;
 use clap::Args;
@@ -12,6 +12,7 @@ use super::progress::ProgressChoice;
 use super::settings::Options;
 use crate::annotate::AnnotateError;
 use crate::annotate::decode::Deinterlace;
+use crate::annotate::detect::{DetectorError, DetectorName, Detectors};
 use crate::annotate::track::Latency;
 use crate::corpus::CorpusError;
 use crate::eaf::BundleOptions;
@@ -25,6 +26,8 @@ pub(super) struct AnnotationArguments {
     /// A built-in model's name or a model directory
     #[arg(long, value_name = "NAME|DIR")]
     model: Option<PathBuf>,
+    #[command(flatten)]
+    detector: DetectorArguments,
     /// Numbers the network is computed with; bf16 is faster, and coarser, where the CPU has AVX512-BF16. auto is f32
     #[arg(long, value_enum)]
     precision: Option<Precision>,
@@ -46,6 +49,17 @@ pub(super) struct AnnotationArguments {
     /// How long a stream may keep silent: then it counts as lost, and what was seen is written; 0 for ever
     #[arg(long, value_name = "SECONDS", value_parser = finite, allow_negative_numbers = true)]
     stall_timeout: Option<f64>,
+}
+
+/// What finds faces.
+#[derive(Debug, Args)]
+pub(super) struct DetectorArguments {
+    /// What finds faces; seeta if not given
+    #[arg(long, value_enum)]
+    pub(super) detector: Option<DetectorName>,
+    /// The network of --detector yunet: the file yunet_n_640_640.onnx of libfacedetection.train
+    #[arg(long, value_name = "FILE")]
+    pub(super) detector_model: Option<PathBuf>,
 }
 
 /// How the work is done.
@@ -84,6 +98,21 @@ pub(super) fn open_model(options: &mut Options, device: &Device) -> Result<Model
     Ok(model)
 }
 
+/// The detectors that were asked for; the options then say which they are.
+pub(super) fn open_detectors(options: &mut Options) -> Result<Detectors, Failure> {
+    let detectors = detectors(options.detector, options.detector_model.as_deref())?;
+    options.annotation.detector = detectors.identity();
+    Ok(detectors)
+}
+
+/// Detectors by name and their model's file.
+pub(super) fn detectors(name: DetectorName, model: Option<&Path>) -> Result<Detectors, Failure> {
+    Detectors::open(name, model).map_err(|error| match error {
+        DetectorError::Model(_) => Failure::Configuration(error.to_string()),
+        DetectorError::NoModel | DetectorError::NeedlessModel(_) => Failure::Usage(error.to_string()),
+    })
+}
+
 /// How ELAN's files are written.
 #[derive(Debug, Args)]
 pub(super) struct TierArguments {
@@ -100,7 +129,10 @@ impl AnnotationArguments {
     fn add_to(&self, flags: &mut Map<String, Value>, annotation: &mut Map<String, Value>) {
         let mut track = Map::new();
         set(flags, "model", json!(self.model));
+        set(flags, "detector", json!(self.detector.detector));
+        set(flags, "detector_model", json!(self.detector.detector_model));
         set(flags, "stall_timeout", json!(self.stall_timeout));
+        set(annotation, "precision", json!(self.precision));
         set(annotation, "deinterlace", json!(self.deinterlace));
         set(annotation, "max_pixels", json!(self.max_pixels));
         set(&mut track, "min_face", json!(self.min_face));

@@ -53,6 +53,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let model = registry::open(&plan.terms.model_name, &device)
         .and_then(|model| model.with_precision(plan.terms.settings.precision))
         .map_err(|e| Failure::Configuration(e.to_string()))?;
+    let detectors = shared::detectors(plan.terms.settings.detector.name, plan.terms.detector_model.as_deref())?;
     let signals = Steps::listen().map_err(anyhow::Error::from)?;
     // A worker that was killed may have been the last to write here.
     output::remove_leftovers(&arguments.out);
@@ -63,7 +64,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         patience: options.patience(),
     };
     let drain = || signals.is_draining();
-    let place = Workplace { parts: &arguments.out, model: &model, execution, jobs, drain: &drain };
+    let place =
+        Workplace { parts: &arguments.out, model: &model, detectors: &detectors, execution, jobs, drain: &drain };
     let units = plan.lines.len().saturating_sub(arguments.shard.index).div_ceil(arguments.shard.of);
     let progress = CorpusProgress::new(arguments.execution.progress(&options), units, 0);
     let [done, skipped, failed, temporary] = [const { AtomicUsize::new(0) }; 4];

@@ -34,6 +34,21 @@ pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf
     }
 }
 
+/// For `#[serde(with = ...)]` of a path that may be absent and is then left out.
+pub mod optional {
+    use super::{Deserializer, Path, PathBuf, Serializer};
+
+    /// For `#[serde(with = ...)]`.
+    pub fn serialize<S: Serializer>(path: &Option<PathBuf>, serializer: S) -> Result<S::Ok, S::Error> {
+        super::serialize(path.as_deref().unwrap_or(Path::new("")), serializer)
+    }
+
+    /// For `#[serde(with = ...)]`.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PathBuf>, D::Error> {
+        super::deserialize(deserializer).map(Some)
+    }
+}
+
 /// `path` with `suffix` behind its whole name.
 pub fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();

@@ -41,6 +41,9 @@ pub struct Terms {
     pub model_name: PathBuf,
     /// The model.
     pub model: ModelIdentity,
+    /// What `--detector-model` named, where the detector has a model.
+    #[serde(with = "super::path::optional", default, skip_serializing_if = "Option::is_none")]
+    pub detector_model: Option<PathBuf>,
     /// The effective settings.
     pub settings: Settings,
 }

@@ -12,6 +12,7 @@ use super::path::printable;
 use super::plan::{Fold, Line, Plan, Unit};
 use super::{CorpusError, Outcome, workers};
 use crate::annotate::decode::{DecodeError, Source};
+use crate::annotate::detect::Detectors;
 use crate::annotate::{AnnotateError, Excerpt, Execution, Look, look};
 use crate::model::Model;
 use crate::train::crossval::{CrossvalError, run_fold};
@@ -64,6 +65,8 @@ pub struct Workplace<'a> {
     pub parts: &'a Path,
     /// The plan's model.
     pub model: &'a Model,
+    /// The plan's detectors.
+    pub detectors: &'a Detectors,
     /// For each unit.
     pub execution: Execution,
     /// Units worked on at a time.
@@ -82,7 +85,7 @@ pub fn work(
     place: &Workplace,
     tell: &(dyn Fn(&Unit, &UnitState) + Sync),
 ) -> Result<(), CorpusError> {
-    check(plan, place.model)?;
+    check(plan, place)?;
     std::fs::create_dir_all(place.parts).map_err(|source| WriteError::Io { path: place.parts.into(), source })?;
     let units = plan.lines.iter().enumerate().filter(|(index, _)| index % shard.of == shard.index);
     let units: Vec<&Unit> = units
@@ -150,9 +153,9 @@ fn note(place: &Workplace, unit: &str, state: &UnitState) -> Result<(), WriteErr
     Ok(())
 }
 
-/// Whether the plan was made by this program for this model.
-fn check(plan: &Plan, model: &Model) -> Result<(), CorpusError> {
-    let (tool, identity) = (crate::timeline::Tool::default(), model.identity());
+/// Whether the plan was made by this program for this model and these detectors.
+fn check(plan: &Plan, place: &Workplace) -> Result<(), CorpusError> {
+    let (tool, identity) = (crate::timeline::Tool::default(), place.model.identity());
     if plan.terms.tool != tool {
         let (planned, here) = (&plan.terms.tool.version, &tool.version);
         return Err(CorpusError::Mixed(format!("the plan is of version {planned}, this is {here}; plan again")));
@@ -160,6 +163,12 @@ fn check(plan: &Plan, model: &Model) -> Result<(), CorpusError> {
     if plan.terms.model != identity {
         let name = printable(&plan.terms.model_name);
         return Err(CorpusError::Mixed(format!("the model '{name}' is not the one that was planned with; plan again")));
+    }
+    if plan.terms.settings.detector != place.detectors.identity() {
+        let name = plan.terms.detector_model.as_deref().map(printable).unwrap_or_default();
+        return Err(CorpusError::Mixed(format!(
+            "the detector's model '{name}' is not the one that was planned with; plan again"
+        )));
     }
     Ok(())
 }
@@ -222,9 +231,11 @@ fn excerpt(
     let mut writer = PartWriter::begin(path, head)?;
     let source = Source::File(unit.path.clone());
     let decoded =
-        look(&source, excerpt, place.model, &plan.terms.settings, &place.execution, &mut |look| match look {
-            Look::Opened { .. } => Ok(()),
-            Look::Frame(classified) => writer.frame(classified),
+        look(&source, excerpt, place.model, place.detectors, &plan.terms.settings, &place.execution, &mut |look| {
+            match look {
+                Look::Opened { .. } => Ok(()),
+                Look::Frame(classified) => writer.frame(classified),
+            }
         })?;
     if place.execution.interrupt.load(Ordering::Relaxed) {
         return Err(AnnotateError::Decode(DecodeError::Interrupted { name: source.name() }).into());

@@ -16,6 +16,7 @@ pub mod parameters;
 pub mod pull;
 pub mod refiner;
 pub mod registry;
+pub mod yunet;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};

@@ -14,7 +14,7 @@ use rayon::prelude::*;
 use super::manifest::Row;
 use crate::annotate::crop::{CropRule, face};
 use crate::annotate::decode::{DecodeError, DecodeOptions, Decoder, Source};
-use crate::annotate::detect::Seeta;
+use crate::annotate::detect::Detectors;
 use crate::annotate::frame::{Colour, Frame, Matrix, Plane, Planes, Sighting};
 use crate::annotate::track::{FaceTracker, TrackSettings};
 use crate::model::{ColourNormalisation, Colours};
@@ -33,7 +33,9 @@ pub struct CropSettings {
     pub colours: Colours,
     /// What is done to the colours of the crop.
     pub normalisation: ColourNormalisation,
-    /// How faces are found.
+    /// What finds faces.
+    pub detectors: Detectors,
+    /// How they are followed.
     pub track: TrackSettings,
 }
 
@@ -150,8 +152,8 @@ pub fn is_still(path: &Path) -> bool {
 }
 
 fn tracker(settings: &CropSettings) -> Result<FaceTracker, CropError> {
-    let detector = Seeta::new().map_err(CropError::Detector)?;
-    Ok(FaceTracker::new(Box::new(detector), settings.track.clone()))
+    let detector = settings.detectors.make().map_err(CropError::Detector)?;
+    Ok(FaceTracker::new(detector, settings.track.clone()))
 }
 
 fn crop_still(row: &Row, number: usize, settings: &CropSettings) -> Result<Option<Vec<f32>>, CropError> {

@@ -10,6 +10,7 @@ use super::{pictures_of, read, save};
 use crate::annotate::Settings;
 use crate::annotate::decode::{DecodeError, DecodeOptions, Decoder, Source};
 use crate::cli::Failure;
+use crate::cli::shared::{self, DetectorArguments};
 use crate::model::{ColourNormalisation, Colours, registry};
 use crate::timeline::Expression;
 use crate::train::crop::{self, CropError, CropSettings};
@@ -27,6 +28,8 @@ pub(super) struct Arguments {
     /// The model whose crop rule is followed
     #[arg(long, value_name = "NAME|DIR", default_value = registry::DEFAULT)]
     model: PathBuf,
+    #[command(flatten)]
+    detector: DetectorArguments,
     /// Side of the square, in sides of the face's box, in place of the model's
     #[arg(long, value_name = "X")]
     scale: Option<f32>,
@@ -102,6 +105,10 @@ fn settings(arguments: &Arguments) -> Result<CropSettings, Failure> {
         side: arguments.side as usize,
         colours: if arguments.luma { Colours::Luma } else { Colours::Rgb },
         normalisation: arguments.normalise,
+        detectors: shared::detectors(
+            arguments.detector.detector.unwrap_or_default(),
+            arguments.detector.detector_model.as_deref(),
+        )?,
         track: Settings::default().track,
     })
 }

@@ -2,7 +2,7 @@
 
 mod keras;
 mod layout;
-mod onnx;
+pub(super) mod onnx;
 mod pickle;
 
 use std::collections::BTreeMap;

@@ -10,7 +10,7 @@ use candle_core::{DType, Device, Tensor};
 use half::f16;
 use prost::Message;
 
-use super::layout::Layer;
+pub use super::layout::Layer;
 
 // Field numbers of onnx.proto (ONNX IR version 10), as far as they are read.
 
