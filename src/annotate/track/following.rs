@@ -17,8 +17,9 @@ pub(super) const SEEN: f32 = 0.5;
 const SURE: f32 = 0.8;
 /// Detector's score that is enough where a face is expected.
 const EXPECTED_SCORE: f32 = 1.0;
-/// Hits after which a likely face is believed.
+/// Hits after which a likely face is believed, and the frames within which they must come.
 pub(super) const HITS: u32 = 3;
+const HITS_WITHIN: u32 = 10;
 /// Correlation from which the same content is seen. Tuned on the 19 real clips: on frames in which YuNet sees the face
 /// and SeetaFace does not, most are above; empty background is below 0.5.
 const SAME: f32 = 0.7;
@@ -66,6 +67,8 @@ pub(super) struct Track {
     pub(super) motion: Motion,
     pub(super) state: State,
     pub(super) hits: u32,
+    /// Frames since it was found.
+    followed: u32,
     pub(super) descriptor: Descriptor,
     pub(super) roll_degrees: f32,
     /// When the face was last measured.
@@ -89,7 +92,11 @@ struct Found {
     score: Option<f32>,
     covered: Option<f32>,
     source: BoxSource,
+    /// Enough to keep a track alive.
     is_sure: bool,
+    /// Enough to begin one, if it comes often enough: the detector's word, which the network does not deny. Patterns may look
+    /// a little like a face to the network for long.
+    is_convincing: bool,
 }
 
 impl From<Refined> for Found {
@@ -102,6 +109,7 @@ impl From<Refined> for Found {
             covered: Some(refined.covered),
             source: BoxSource::Detected,
             is_sure: refined.probability >= SURE,
+            is_convincing: false,
         }
     }
 }
@@ -118,6 +126,7 @@ impl Track {
             motion: Motion::new(&face),
             state: State::InView,
             hits,
+            followed: 0,
             descriptor: Descriptor::of(frame.picture.as_ref(), &face, roll_degrees),
             roll_degrees,
             seen_s: now,
@@ -146,6 +155,11 @@ impl Track {
         self.state == State::InView
     }
 
+    /// Believed, or in view and still to be.
+    pub(super) fn is_credible(&self) -> bool {
+        self.is_believed() || self.is_in_view() && self.followed <= HITS_WITHIN
+    }
+
     /// In view, and not only by its looks, which may have been taken from what is behind a face that moved on.
     pub(super) fn is_surely_in_view(&self, now: f64) -> bool {
         self.is_in_view() && now - self.sure_s <= DOUBTED_AFTER_S
@@ -156,6 +170,7 @@ impl Track {
         if !self.is_in_view() {
             return self.unseen();
         }
+        self.followed = self.followed.saturating_add(1);
         let luma = frame.picture.luma();
         let now = frame.time_s;
         self.motion.predict(dt);
@@ -165,7 +180,11 @@ impl Track {
             return self.unseen();
         }
         let refined = eyes.refiner.as_ref().map(|r| refine(r, &luma, &expected, self.roll_degrees));
-        let found = self.see(refined, &expected).or_else(|| self.search(eyes, &luma, &expected, now));
+        let found = if self.is_believed() {
+            self.see(refined, &expected).or_else(|| self.search(eyes, &luma, &expected, now))
+        } else {
+            self.search(eyes, &luma, &expected, now).or_else(|| self.see(refined, &expected))
+        };
         if let Some(found) = found {
             return self.take(found, frame);
         }
@@ -213,6 +232,7 @@ impl Track {
                 let seen = refined.filter(|r| r.probability >= SEEN && is_near(&r.face, expected));
                 return Some(Found {
                     is_sure: true,
+                    is_convincing: refined.is_none_or(|r| r.probability >= SEEN),
                     doubt: 2.0,
                     face: seen.map_or(detection.face, |r| r.face),
                     roll_degrees: seen.map_or(roll, |r| r.roll_degrees),
@@ -243,6 +263,7 @@ impl Track {
                     covered: None,
                     source: BoxSource::Tracked,
                     is_sure: false,
+                    is_convincing: false,
                 },
                 frame,
             );
@@ -272,8 +293,8 @@ impl Track {
         self.seen_s = now;
         if found.is_sure {
             self.sure_s = now;
-            self.hits += 1;
         }
+        self.hits += u32::from(found.is_convincing);
         if found.covered.is_some() {
             self.covered = found.covered;
         }

@@ -154,10 +154,10 @@ impl FaceTracker {
             self.searched_s = now;
             self.search(&frame, &mut looks, &mut found);
         }
-        // A likely face that is missed was none.
-        let mut kept = self.tracks.iter().map(|t| t.is_believed() || t.is_in_view());
+        // A likely face that is missed, or does not convince for long, was none.
+        let mut kept = self.tracks.iter().map(|t| t.is_credible());
         looks.retain(|_| kept.next().unwrap_or(false));
-        self.tracks.retain(|t| t.is_believed() || t.is_in_view());
+        self.tracks.retain(|t| t.is_credible());
         self.ahead.held.push_back(Held { frame, looks, is_cut });
         found.extend(self.believe());
         for id in found {
