@@ -183,7 +183,7 @@ pub fn hostile() -> Vec<Case> {
                 ),
             )
             .to_vec(),
-            no(3, "not one frame"),
+            End::NeverWhole,
         ),
         bytes(
             "bomb.mkv",
