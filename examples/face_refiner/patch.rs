@@ -203,7 +203,7 @@ impl Maker<'_> {
         let mut things = Vec::new();
         for _ in 0..if random.random::<f32>() < 0.2 { 2 } else { 1 } {
             let (place, direction) = if random.random::<f32>() < self.cover.from_below {
-                self.from_below(pose, random)
+                raised(pose, random)
             } else {
                 let place = (spread(random, 0.55), spread(random, 0.55) + 0.12);
                 (place, random.random_range(0.0..std::f32::consts::TAU))
@@ -212,13 +212,6 @@ impl Maker<'_> {
             things.extend(hand(palm, direction, pose.side * random.random_range(0.45..0.95), skin, random));
         }
         things
-    }
-
-    /// Where the palm lies in sides of the box, and where the fingers point on the patch: signing hands come up to mouth and chin.
-    fn from_below(&self, pose: &Pose, random: &mut ChaCha8Rng) -> ((f32, f32), f32) {
-        let place = (spread(random, 0.3), 0.5 + spread(random, 0.2));
-        let up = pose.roll - std::f32::consts::FRAC_PI_2;
-        (place, up + spread(random, 0.8))
     }
 
     /// Light, lens and camera.
@@ -321,6 +314,14 @@ impl Outline {
         };
         (inside / self.soft).clamp(0.0, 1.0)
     }
+}
+
+/// Where a hand's palm lies in sides of the box, and where its fingers point on the patch: signing hands come up to mouth and
+/// chin.
+fn raised(pose: &Pose, random: &mut ChaCha8Rng) -> ((f32, f32), f32) {
+    let place = (spread(random, 0.3), 0.5 + spread(random, 0.2));
+    let up = pose.roll - std::f32::consts::FRAC_PI_2;
+    (place, up + spread(random, 0.8))
 }
 
 /// A number about 0, of standard deviation 0.58 times `width` and never beyond twice of it.
