@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use annotate::annotate::decode::{DecodeOptions, Decoder, Deinterlace, Source};
+use annotate::annotate::decode::{DecodeOptions, Decoder, Source};
 use annotate::annotate::detect::Seeta;
 use annotate::annotate::frame::{Frame, GreyPicture, Sighting};
 use annotate::annotate::track::{FaceTracker, TrackSettings};
@@ -107,16 +107,7 @@ fn tracker(settings: TrackSettings) -> FaceTracker {
 }
 
 fn follow(path: &Path) -> Boxes {
-    let options = DecodeOptions {
-        deinterlace: Deinterlace::Auto,
-        start_s: None,
-        end_s: None,
-        max_pixels: 1 << 26,
-        threads: 1,
-        interrupt: Arc::default(),
-        patience: Default::default(),
-    };
-    let mut decoder = Decoder::open(&Source::File(path.into()), options).expect("the clip opens");
+    let mut decoder = Decoder::open(&Source::File(path.into()), DecodeOptions::default()).expect("the clip opens");
     let mut tracker = tracker(TrackSettings::default());
     let mut boxes = Boxes::default();
     let (mut seconds, mut last_s) = (0.0, 0.0);

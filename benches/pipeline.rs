@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use annotate::annotate::crop::{crop, face_square};
-use annotate::annotate::decode::{DecodeOptions, Decoder, Deinterlace, Source};
+use annotate::annotate::decode::{DecodeOptions, Decoder, Source};
 use annotate::annotate::detect::{Detectors, Seeta};
 use annotate::annotate::frame::Frame;
 use annotate::annotate::track::{FaceTracker, TrackSettings};
@@ -20,16 +20,7 @@ use candle_core::Device;
 const ROUNDS: usize = 5;
 
 fn decode(path: &Path, mut take: impl FnMut(Frame)) -> usize {
-    let options = DecodeOptions {
-        deinterlace: Deinterlace::Auto,
-        start_s: None,
-        end_s: None,
-        max_pixels: 1 << 26,
-        threads: 1,
-        interrupt: Arc::default(),
-        patience: Arc::default(),
-    };
-    let mut decoder = Decoder::open(&Source::File(path.into()), options).expect("the clip opens");
+    let mut decoder = Decoder::open(&Source::File(path.into()), DecodeOptions::default()).expect("the clip opens");
     let mut frames = 0;
     while let Some(frame) = decoder.next_frame().expect("the clip decodes") {
         frames += 1;

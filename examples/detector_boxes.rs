@@ -4,9 +4,8 @@
 //! `cargo run --release --example detector_boxes -- ../shared/data`
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use annotate::annotate::decode::{DecodeOptions, Decoder, Deinterlace, Source};
+use annotate::annotate::decode::{DecodeOptions, Decoder, Source};
 use annotate::annotate::detect::{Detection, DetectorName, Detectors, FaceDetector, SearchWindow};
 use annotate::annotate::frame::Plane;
 
@@ -63,16 +62,7 @@ fn in_photo(path: &Path, share: f32, detectors: &mut [Box<dyn FaceDetector>; 2])
 }
 
 fn in_clip(path: &Path, share: f32, detectors: &mut [Box<dyn FaceDetector>; 2]) -> anyhow::Result<Vec<Both>> {
-    let options = DecodeOptions {
-        deinterlace: Deinterlace::Auto,
-        start_s: None,
-        end_s: None,
-        max_pixels: 1 << 26,
-        threads: 1,
-        interrupt: Arc::default(),
-        patience: Arc::default(),
-    };
-    let mut decoder = Decoder::open(&Source::File(path.into()), options)?;
+    let mut decoder = Decoder::open(&Source::File(path.into()), DecodeOptions::default())?;
     let mut all = Vec::new();
     while let Some(frame) = decoder.next_frame()? {
         if frame.index % EVERY == 0 {

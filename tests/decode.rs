@@ -3,23 +3,10 @@
 mod material;
 
 use std::path::Path;
-use std::sync::Arc;
 
 use annotate::annotate::decode::{DecodeError, DecodeOptions, Decoded, Decoder, Deinterlace, Source};
 use annotate::timeline::DamageKind;
 use material::{clips, ffmpeg, ffprobe};
-
-fn options() -> DecodeOptions {
-    DecodeOptions {
-        deinterlace: Deinterlace::Auto,
-        start_s: None,
-        end_s: None,
-        max_pixels: 1 << 26,
-        threads: 1,
-        interrupt: Arc::default(),
-        patience: Arc::default(),
-    }
-}
 
 /// One frame as the tests look at it.
 struct Seen {
@@ -52,7 +39,7 @@ fn decode_with(path: &Path, options: DecodeOptions) -> Result<(Vec<Seen>, Decode
 }
 
 fn decode(path: &Path) -> (Vec<Seen>, Decoded) {
-    decode_with(path, options()).unwrap()
+    decode_with(path, DecodeOptions::default()).unwrap()
 }
 
 /// Pts as FFmpeg's own prober states them.
@@ -180,7 +167,8 @@ fn interlaced_pictures_are_deinterlaced_one_for_one() {
     );
     let comb = |mode| {
         let mut decoder =
-            Decoder::open(&Source::File(path.clone()), DecodeOptions { deinterlace: mode, ..options() }).unwrap();
+            Decoder::open(&Source::File(path.clone()), DecodeOptions { deinterlace: mode, ..DecodeOptions::default() })
+                .unwrap();
         let (mut sum, mut pts) = (0.0, Vec::new());
         while let Some(frame) = decoder.next_frame().unwrap() {
             let luma = frame.picture.luma();
@@ -241,7 +229,7 @@ fn a_range_gives_exactly_the_frames_inside_it() {
     let path = folder.path().join("whole.mp4");
     ffmpeg("-f lavfi -i testsrc2=size=64x48:rate=25:duration=4 -c:v libx264 -g 30", &path);
     let (whole, _) = decode(&path);
-    let range = DecodeOptions { start_s: Some(1.5), end_s: Some(2.2), ..options() };
+    let range = DecodeOptions { start_s: Some(1.5), end_s: Some(2.2), ..DecodeOptions::default() };
     let (part, decoded) = decode_with(&path, range).unwrap();
     let expected: Vec<i64> = whole.iter().filter(|f| f.time_s >= 1.5 && f.time_s < 2.2).map(|f| f.pts).collect();
     assert_eq!(part.iter().map(|f| f.pts).collect::<Vec<_>>(), expected);
@@ -295,7 +283,9 @@ fn what_is_no_video_is_refused_with_its_own_reason() {
     ffmpeg("-f lavfi -i sine=duration=1 -c:a aac", &path("sound.mp4"));
     ffmpeg("-f lavfi -i testsrc2=size=64x48:rate=5:duration=0.2 -frames:v 1", &path("picture.jpg"));
     std::fs::rename(path("picture.jpg"), path("picture.mp4")).unwrap();
-    let error = |name: &str| decode_with(&path(name), options()).err().unwrap_or_else(|| panic!("{name} was decoded"));
+    let error = |name: &str| {
+        decode_with(&path(name), DecodeOptions::default()).err().unwrap_or_else(|| panic!("{name} was decoded"))
+    };
     assert!(matches!(error("absent.mp4"), DecodeError::Missing { .. }));
     assert!(matches!(error("."), DecodeError::Directory { .. }));
     assert!(matches!(error("empty.mp4"), DecodeError::Empty { .. }));
@@ -305,7 +295,7 @@ fn what_is_no_video_is_refused_with_its_own_reason() {
         assert!(matches!(error, DecodeError::NotVideo { .. } | DecodeError::Refused { .. }), "{name}: {error}");
         assert!(error.to_string().contains(name), "{error}");
     }
-    let small = DecodeOptions { max_pixels: 1000, ..options() };
+    let small = DecodeOptions { max_pixels: 1000, ..DecodeOptions::default() };
     assert!(matches!(decode_with(&secret, small), Err(DecodeError::TooLarge { .. })));
 }
 

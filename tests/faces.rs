@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
-use annotate::annotate::decode::{DecodeOptions, Decoder, Deinterlace, Source};
+use annotate::annotate::decode::{DecodeOptions, Decoder, Source};
 use annotate::annotate::detect::Seeta;
 use annotate::annotate::frame::{Frame, GreyPicture, Sighting};
 use annotate::annotate::track::{FaceTracker, TrackSettings};
@@ -15,16 +15,7 @@ use annotate::timeline::{BoundingBox, Status};
 type Followed = Vec<Vec<Sighting>>;
 
 fn follow_with(path: &Path, settings: TrackSettings) -> Followed {
-    let options = DecodeOptions {
-        deinterlace: Deinterlace::Auto,
-        start_s: None,
-        end_s: None,
-        max_pixels: 1 << 26,
-        threads: 1,
-        interrupt: Arc::default(),
-        patience: Arc::default(),
-    };
-    let mut decoder = Decoder::open(&Source::File(path.into()), options).unwrap();
+    let mut decoder = Decoder::open(&Source::File(path.into()), DecodeOptions::default()).unwrap();
     let mut tracker = FaceTracker::new(Box::new(Seeta::new().unwrap()), settings);
     let mut followed = Vec::new();
     while let Some(frame) = decoder.next_frame().unwrap() {

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::Arc;
 
 use anyhow::Context as _;
 use rand::RngExt as _;
@@ -10,7 +9,7 @@ use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
 use annotate::annotate::crop::{Region, resample};
-use annotate::annotate::decode::{DecodeOptions, Decoder, Deinterlace, Source};
+use annotate::annotate::decode::{DecodeOptions, Decoder, Source};
 use annotate::annotate::detect::{FaceDetector, SearchWindow, Seeta};
 use annotate::annotate::frame::Plane;
 use annotate::timeline::BoundingBox;
@@ -196,16 +195,7 @@ pub fn clips(folder: &Path) -> anyhow::Result<Vec<Scene>> {
     known.sort_by(|a, b| a.0.cmp(&b.0));
     let mut scenes = Vec::new();
     for (name, mut frames) in known {
-        let options = DecodeOptions {
-            deinterlace: Deinterlace::Auto,
-            start_s: None,
-            end_s: None,
-            max_pixels: 1 << 26,
-            threads: 1,
-            interrupt: Arc::default(),
-            patience: Default::default(),
-        };
-        let mut decoder = Decoder::open(&Source::File(folder.join(name)), options)?;
+        let mut decoder = Decoder::open(&Source::File(folder.join(name)), DecodeOptions::default())?;
         while let Some(frame) = decoder.next_frame()? {
             if let Some(faces) = frames.remove(&frame.index) {
                 scenes.push(Scene::new(&frame.picture.luma(), faces));

@@ -62,6 +62,21 @@ pub struct DecodeOptions {
     pub patience: Arc<Patience>,
 }
 
+/// The whole of a video with pictures of at most 67 megapixels, on one thread, which nobody stops.
+impl Default for DecodeOptions {
+    fn default() -> Self {
+        Self {
+            deinterlace: Deinterlace::Auto,
+            start_s: None,
+            end_s: None,
+            max_pixels: 1 << 26,
+            threads: 1,
+            interrupt: Arc::default(),
+            patience: Arc::default(),
+        }
+    }
+}
+
 /// Why nothing can be decoded.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)]
