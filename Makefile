@@ -34,9 +34,11 @@ test: ## run every test
 	cargo test --locked --doc
 	if command -v cargo-nextest >/dev/null; then cargo nextest run --locked; else cargo test --locked --lib --bins --tests; fi
 
-test-cluster: build ## a corpus through Snakemake, Slurm and Ray, as far as they can be installed here
+# With the program that the tests run too, so that only one has to be built.
+test-cluster: ## a corpus through Snakemake, Slurm and Ray, as far as they can be installed here
 	@scripts/setup.sh cluster
-	PATH="$(CURDIR)/target/cluster/bin:$$PATH" pipelines/tests/run.sh $(ANNOTATE)
+	cargo build --locked
+	PATH="$(CURDIR)/target/cluster/bin:$$PATH" pipelines/tests/run.sh target/debug/annotate
 
 test-cuts: ## cut videos of every container and codec at awkward places (minutes)
 	cargo nextest run --locked --run-ignored all -E 'test(every_container_and_codec)'

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use annotate::annotate::crop::{Region, crop};
-use annotate::annotate::decode::{DecodeOptions, Decoder, Deinterlace, Source};
+use annotate::annotate::decode::{DecodeOptions, Decoder, Source};
 use annotate::annotate::frame::Planes;
 use annotate::model::Colours;
 use annotate::model::parameters::seeded;
@@ -145,16 +145,7 @@ fn shown() -> Result<Vec<Vec<Shown>>> {
         let step = (frames.len() / FRAMES_OF_A_CLASS).max(1);
         wanted.extend(frames.into_iter().step_by(step).take(FRAMES_OF_A_CLASS).map(|frame| (frame, expression)));
     }
-    let options = DecodeOptions {
-        deinterlace: Deinterlace::Off,
-        start_s: None,
-        end_s: None,
-        max_pixels: 1 << 24,
-        threads: 0,
-        interrupt: Arc::default(),
-        patience: Arc::default(),
-    };
-    let mut decoder = Decoder::open(&Source::File(demo.join("demo.mp4")), options)?;
+    let mut decoder = Decoder::open(&Source::File(demo.join("demo.mp4")), DecodeOptions::default())?;
     let mut shown: Vec<Vec<Shown>> = Expression::ALL.map(|_| Vec::new()).into();
     while let Some(frame) = decoder.next_frame()? {
         let Some((_, expression)) = wanted.iter().find(|(index, _)| *index == frame.index) else { continue };

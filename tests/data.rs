@@ -3,6 +3,8 @@
 #[path = "../examples/feph_stand_in.rs"]
 mod feph_stand_in;
 mod material;
+#[path = "../examples/shift_pictures.rs"]
+mod shift_pictures;
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -115,6 +117,35 @@ fn the_same_picture_on_two_sides_is_found() {
     manifest("other");
     let (table, stderr) = succeed("data inspect m.csv --leakage", folder);
     assert!(stderr.contains("no leakage") && table.contains("anger"), "{table}{stderr}");
+}
+
+#[test]
+fn shifted_pictures_are_in_other_light_or_half_covered_or_soft_and_each_comes_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let mut text = "path,label,split\n".to_owned();
+    for (name, number, split) in
+        [("a", 1, "test"), ("copy", 1, "test"), ("b", 2, "test"), ("c", 3, "test"), ("learnt", 4, "train")]
+    {
+        let paint = |x: u32, y: u32| if (x * number / 3 + y * (5 - number) / 4).is_multiple_of(2) { 40 } else { 200 };
+        let path = folder.join(format!("{name}.png"));
+        GrayImage::from_fn(48, 48, |x, y| Luma([paint(x, y)])).save(path).unwrap();
+        text += &format!("{name}.png,fear,{split}\n");
+    }
+    std::fs::write(folder.join("m.csv"), text).unwrap();
+
+    assert_eq!(shift_pictures::make(&folder.join("m.csv"), &folder.join("shifted")).unwrap(), 3);
+    let rows = manifest::read(&folder.join("shifted/shifted.csv")).unwrap();
+    assert!(rows.iter().all(|row| row.label == Some(Expression::Fear) && row.fold.is_none()));
+    let [light, covered, soft] = [0, 1, 2].map(|place: usize| image::open(&rows[place].path).unwrap().into_rgb8());
+    assert!(light.pixels().all(|pixel| pixel.0[0] <= 60 && pixel.0[2] * 2 <= pixel.0[0] + 1));
+    let is_grey = |y: u32| covered.rows().nth(y as usize).unwrap().all(|pixel| pixel.0 == [128; 3]);
+    assert!((24..48).all(is_grey) && !(0..24).any(is_grey));
+    let sharpest = soft.rows().flat_map(|row| {
+        let row: Vec<u8> = row.map(|pixel| pixel.0[0]).collect();
+        row.windows(2).map(|pair| pair[0].abs_diff(pair[1])).max()
+    });
+    assert!(sharpest.max().unwrap() < 100);
 }
 
 #[test]

@@ -85,6 +85,19 @@ impl Default for Settings {
     }
 }
 
+impl Settings {
+    /// How a video is decoded, by somebody whom nobody stops.
+    pub fn decode_options(&self) -> DecodeOptions {
+        DecodeOptions {
+            deinterlace: self.deinterlace,
+            start_s: self.start_s,
+            end_s: self.end_s,
+            max_pixels: self.max_pixels,
+            ..DecodeOptions::default()
+        }
+    }
+}
+
 /// How the work is done; changes nothing in what is written.
 #[derive(Debug, Clone)]
 pub struct Execution {
@@ -250,17 +263,12 @@ pub(crate) fn look(
     decoded.ok_or(AnnotateError::Panicked { stage: "decode" })
 }
 
-/// How a video is decoded under `settings`.
+/// How a video is decoded as a part of `execution`.
 pub fn decode_options(settings: &Settings, execution: &Execution) -> DecodeOptions {
     DecodeOptions {
-        deinterlace: settings.deinterlace,
-        start_s: settings.start_s,
-        end_s: settings.end_s,
-        max_pixels: settings.max_pixels,
-        // A second one costs 20 % more work, and the cores are wanted by the other stages.
-        threads: 1,
         interrupt: Arc::clone(&execution.interrupt),
         patience: Arc::clone(&execution.patience),
+        ..settings.decode_options()
     }
 }
 

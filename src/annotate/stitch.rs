@@ -8,24 +8,11 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::frame::Sighting;
 use super::span::{LEAD_S, Lead};
-use super::track::{Descriptor, SAME_PERSON};
+use super::track::{Descriptor, Missing, REMEMBERED, SAME_FACE};
 use crate::timeline::{BoundingBox, Probabilities, Status};
 
 /// A face and what the network says of it.
 pub(super) type Face = (Sighting, Option<Probabilities>);
-
-/// Overlap from which two boxes in one frame are of one face.
-const SAME_FACE: f32 = 0.3;
-/// Likeness that is enough where one signer is missing and nobody else is in view.
-const LIKELY_PERSON: f32 = 0.25;
-/// Likeness that is enough where somebody has just been lost nearby,
-const PERSON_NEARBY: f32 = 0.0;
-/// that is, for less than this, seconds,
-const MOMENT_S: f64 = 1.0;
-/// and by less than this, in faces, with its size as many powers of e away.
-const NEARBY: f32 = 1.5;
-/// Missing signers who are remembered; of more, the one missed longest is forgotten, as in the tracker.
-const REMEMBERED: usize = 8;
 
 /// Gives the tracks of one span after the other their ids in the video.
 #[derive(Default)]
@@ -125,15 +112,16 @@ impl Stitcher {
         let missing = || self.known.iter().filter(|(id, _)| !taken.contains(id));
         let somebody_is_in_view = placed.values().any(|(other, _)| other.face.is_some());
         let is_only_one = missing().count() == 1 && !somebody_is_in_view;
-        let surplus = |known: &Known| {
-            let enough = match known.is_nearby(sighting, now) {
-                true => PERSON_NEARBY,
-                false if is_only_one => LIKELY_PERSON,
-                false => SAME_PERSON,
+        let likeness = |known: &Known| {
+            let missing = Missing {
+                face: known.face,
+                appearance: known.appearance.as_ref()?,
+                seen_s: known.seen_s,
+                is_cut: false,
             };
-            Some(known.appearance?.similarity(&sighting.appearance?) - enough)
+            missing.likeness(&sighting.face?, sighting.appearance.as_ref()?, now, is_only_one)
         };
-        let likely = missing().filter_map(|(id, known)| Some((*id, surplus(known)?))).filter(|(_, s)| *s >= 0.0);
+        let likely = missing().filter_map(|(id, known)| Some((*id, likeness(known)?)));
         let id = likely.max_by(|a, b| a.1.total_cmp(&b.1)).map(|(id, _)| id).unwrap_or_else(|| {
             self.given += 1;
             self.given
@@ -169,14 +157,6 @@ impl Known {
         }
         self.appearance = sighting.appearance.or(self.appearance);
         self.absent = if sighting.status == Status::OutOfFrame { Status::OutOfFrame } else { Status::NoFace };
-    }
-
-    /// Whether a face is about where this one was a moment ago.
-    fn is_nearby(&self, sighting: &Sighting, now: f64) -> bool {
-        let Some(face) = sighting.face else { return false };
-        let ((x, y), (u, v)) = (self.face.centre(), face.centre());
-        let distance = (x - u).hypot(y - v) / self.face.w.max(face.w) + (self.face.w / face.w).ln().abs();
-        now - self.seen_s < MOMENT_S && distance < NEARBY
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use image::{ImageFormat, RgbImage};
 
@@ -138,15 +137,7 @@ fn wanted(timeline: &Timeline, corrections: &[(usize, Correction)]) -> Vec<Wante
 /// Decoding as annotation decoded, from what stands in the timeline.
 pub fn decode_options(timeline: &Timeline) -> DecodeOptions {
     let settings: crate::annotate::Settings = serde_json::from_value(known_settings(timeline)).unwrap_or_default();
-    DecodeOptions {
-        deinterlace: settings.deinterlace,
-        start_s: settings.start_s,
-        end_s: settings.end_s,
-        max_pixels: settings.max_pixels,
-        threads: 1,
-        interrupt: Arc::default(),
-        patience: Arc::default(),
-    }
+    settings.decode_options()
 }
 
 /// Settings without what calibration and review have added.

@@ -16,9 +16,6 @@ const CLOTHES_DOWN: f32 = 1.35;
 /// correlation of 0 does; shares of the full range.
 const COLOUR_REACH: f32 = 0.12;
 
-/// Similarity from which two descriptors count as one person's; see [`Descriptor::similarity`].
-pub const SAME_PERSON: f32 = 0.45;
-
 /// A head and clothes in 70 numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Descriptor {
@@ -103,7 +100,7 @@ mod tests {
         let later = Descriptor::of(&picture(7, 20), &BoundingBox { x: 61.0, ..face }, 2.0);
         let other = Descriptor::of(&picture(31, 10), &face, 0.0);
         assert!((seen.similarity(&seen) - 1.0).abs() < 1e-4);
-        assert!(seen.similarity(&later) > SAME_PERSON, "{}", seen.similarity(&later));
+        assert!(seen.similarity(&later) > super::super::identity::SAME_PERSON, "{}", seen.similarity(&later));
         assert!(seen.similarity(&other) < seen.similarity(&later) - 0.1, "{}", seen.similarity(&other));
     }
 }

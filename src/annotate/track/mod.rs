@@ -14,6 +14,7 @@ mod cut;
 mod descriptor;
 mod following;
 mod held;
+mod identity;
 mod motion;
 mod refine;
 
@@ -29,7 +30,8 @@ use following::{HITS, SEEN, State, Track, is_near};
 use held::{Held, LOOK_AHEAD_S, Look, LookAhead};
 use refine::refine;
 
-pub use descriptor::{Descriptor, SAME_PERSON};
+pub use descriptor::Descriptor;
+pub(super) use identity::{Missing, REMEMBERED, SAME_FACE};
 
 /// What can be set.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -73,18 +75,8 @@ const LIKELY: f32 = 2.0;
 const DENIED: f32 = 0.2;
 /// Turns of the whole picture searched where no face is in view and the upright one shows none, degrees.
 const WHOLE_TURNS: [f32; 2] = [30.0, -30.0];
-/// Overlap from which two boxes are of one face.
-const SAME_FACE: f32 = 0.3;
 /// Overlap from which two faces cannot both be there.
 const SAME_PLACE: f32 = 0.5;
-/// Similarity that is enough for the one signer known to be the one who appears, or for one seen nearby a moment ago.
-const LIKELY_PERSON: f32 = 0.25;
-/// The same where a signer is seen about where he was lost a moment ago.
-const PERSON_NEARBY: f32 = 0.0;
-/// A moment, seconds.
-const MOMENT_S: f64 = 1.0;
-/// Signers out of view who are remembered; with more, the one longest lost is forgotten.
-const REMEMBERED: usize = 8;
 /// Ids from here up are of faces that are not believed yet; they never leave the tracker.
 const PROVISIONAL: u32 = 1 << 31;
 
@@ -319,17 +311,17 @@ impl FaceTracker {
         let is_doubtful = move |track: &Track| track.is_believed() && !track.is_surely_in_view(now);
         let lost = || self.tracks.iter().enumerate().filter(move |(_, track)| is_doubtful(track));
         let is_only_one = lost().count() == 1 && !self.tracks.iter().any(|track| track.is_surely_in_view(now));
-        let enough = |track: &Track| match track.state {
-            State::Cut { .. } => SAME_PERSON,
-            _ if is_nearby(&track.motion.face(), &found.motion.face()) && now - track.seen_s < MOMENT_S => {
-                PERSON_NEARBY
-            }
-            _ if is_only_one => LIKELY_PERSON,
-            _ => SAME_PERSON,
+        let likeness = |track: &Track| {
+            let missing = Missing {
+                face: track.motion.face(),
+                appearance: &track.descriptor,
+                seen_s: track.seen_s,
+                is_cut: matches!(track.state, State::Cut { .. }),
+            };
+            missing.likeness(&found.motion.face(), &found.descriptor, now, is_only_one)
         };
         lost()
-            .map(|(index, track)| (index, track.descriptor.similarity(&found.descriptor) - enough(track)))
-            .filter(|(_, surplus)| *surplus >= 0.0)
+            .filter_map(|(index, track)| Some((index, likeness(track)?)))
             .max_by(|a, b| a.1.total_cmp(&b.1))
             .map(|(index, _)| index)
     }
@@ -357,11 +349,6 @@ impl FaceTracker {
 fn same_face(a: &BoundingBox, b: &BoundingBox) -> bool {
     let ((x, y), (u, v)) = (a.centre(), b.centre());
     a.iou(b) > SAME_FACE || (x - u).hypot(y - v) < 0.4 * a.w.max(b.w)
-}
-
-fn is_nearby(a: &BoundingBox, b: &BoundingBox) -> bool {
-    let ((x, y), (u, v)) = (a.centre(), b.centre());
-    (x - u).hypot(y - v) / a.w.max(b.w) + (a.w / b.w).ln().abs() < 1.5
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! `annotate data crop INPUT... -o MANIFEST`.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use candle_core::Device;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -63,7 +62,7 @@ fn class(name: &str) -> Result<Expression, String> {
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let settings = settings(arguments)?;
-    let decoding = decoding();
+    let decoding = Settings::default().decode_options();
     let mut rows = Vec::new();
     for input in &arguments.inputs {
         match input.extension().is_some_and(|extension| extension == "csv") {
@@ -111,20 +110,6 @@ fn settings(arguments: &Arguments) -> Result<CropSettings, Failure> {
         )?,
         track: Settings::default().track,
     })
-}
-
-/// As annotation decodes where nothing else is asked for.
-fn decoding() -> DecodeOptions {
-    let Settings { deinterlace, start_s, end_s, max_pixels, .. } = Settings::default();
-    DecodeOptions {
-        deinterlace,
-        start_s,
-        end_s,
-        max_pixels,
-        threads: 1,
-        interrupt: Arc::default(),
-        patience: Arc::default(),
-    }
 }
 
 /// A row for a frame every so often.
