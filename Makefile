@@ -9,7 +9,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 
 ANNOTATE := target/release/annotate
 
-.PHONY: help setup build demo test test-cluster test-cuts lint deny fmt bench bench-corpus bench-peers bench-training bench-faces check-cuda fuzz soak install clean
+.PHONY: help setup build demo test test-cluster test-cuts lint deny fmt bench bench-corpus bench-peers bench-training bench-faces check-cuda fuzz sanitize soak install clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -109,6 +109,12 @@ fuzz: ## feed broken files to every reader of ours, SECONDS=60 each (needs a nig
 		mkdir -p fuzz/corpus/$$reader && \
 		cargo +nightly fuzz run $$reader fuzz/corpus/$$reader $$(ls -d fuzz/seeds/$$reader 2>/dev/null) -- -max_total_time=$(SECONDS) -print_final_stats=1 || exit 1; \
 	done
+
+# Miri knows no AVX; the address sanitizer watches the kernels as they run, in a build of its own.
+sanitize: ## run the kernels' and the plan's tests under AddressSanitizer (needs a nightly compiler)
+	@scripts/setup.sh sanitize
+	RUSTFLAGS=-Zsanitizer=address CARGO_TARGET_DIR=target/sanitize \
+		cargo +nightly test --locked --lib --target x86_64-unknown-linux-gnu -- infer::
 
 # Minutes of video.
 MINUTES ?= 60

@@ -7,6 +7,7 @@
 #   scripts/setup.sh deny    and cargo-deny
 #   scripts/setup.sh cluster and Snakemake, Ray and a Slurm for one machine, as far as they can be had
 #   scripts/setup.sh fuzz    and a nightly compiler and cargo-fuzz
+#   scripts/setup.sh sanitize and a nightly compiler
 #
 # Missing native packages are installed with apt-get where that is permitted: as root, or where sudo asks for no
 # password. ANNOTATE_SETUP=check forbids it. Where it is not permitted, says what is missing and how to get it, and fails.
@@ -135,12 +136,12 @@ cluster)
         fi
     fi
     ;;
-fuzz)
+fuzz | sanitize)
     if ! rustc +nightly --version >/dev/null 2>&1; then
         say "missing: a nightly compiler, for its sanitizers; run: rustup toolchain install nightly --profile minimal"
         exit 1
     fi
-    if ! command -v cargo-fuzz >/dev/null; then
+    if [ "$1" = fuzz ] && ! command -v cargo-fuzz >/dev/null; then
         say "installing cargo-fuzz"
         cargo install cargo-fuzz --locked
     fi

@@ -5,8 +5,7 @@
 
 Two small networks that between them have every layer, odd sizes included, in double precision. Of each tensor's gradient
 and of the running statistics after the step the fixture keeps the norm and two projections: sums of the elements times
-numbers from the formula. `value` and
-`uniform` are those of make.py, and of tests/reference.rs.
+numbers from the formula.
 """
 
 import json
@@ -16,31 +15,16 @@ import numpy
 import torch
 from torch.nn import functional
 
+import formula
+from formula import uniform
+
 CLASSES = 7
 IMAGES = 6
 
 
-def uniform(name, count):
-    seed = numpy.uint32(2166136261)
-    with numpy.errstate(over="ignore"):
-        for byte in name.encode():
-            seed = (seed ^ numpy.uint32(byte)) * numpy.uint32(16777619)
-        x = numpy.arange(count, dtype=numpy.uint32) * numpy.uint32(2654435761) + seed
-        x = (x ^ (x >> 16)) * numpy.uint32(0x7FEB352D)
-        x = (x ^ (x >> 15)) * numpy.uint32(0x846CA68B)
-    return (x ^ (x >> 16)).astype(numpy.float64) / 2.0**32
-
-
 def value(name, shape):
-    u = uniform(name, int(numpy.prod(shape)))
-    if name.endswith("running_var") or name.endswith("norm.weight"):
-        values = 0.5 + u
-    elif name.endswith("weight"):
-        values = (u - 0.5) * numpy.sqrt(24.0 / numpy.prod(shape[:-1]))
-    else:
-        values = (u - 0.5) * 0.2
     # Through single precision, as our weights are.
-    return torch.from_numpy(values.reshape(shape).astype(numpy.float32).astype(numpy.float64))
+    return torch.from_numpy(formula.value(name, shape).astype(numpy.float64))
 
 
 class Tensors(dict):

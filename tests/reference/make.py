@@ -3,7 +3,7 @@
     pip install tensorflow-cpu==2.21.0
     python tests/reference/make.py > tests/reference/logits.json
 
-`value` is the formula; tests/reference.rs has the same one. Keras's own code builds the networks, so that padding,
+formula.py is the formula. Keras's own code builds the networks, so that padding,
 eps, activations and the order of everything are its, not ours.
 """
 
@@ -13,35 +13,9 @@ import sys
 import numpy
 import tensorflow
 
+from formula import pictures, value
+
 CLASSES = 7
-
-
-def uniform(name, count):
-    """`count` numbers in [0, 1) that depend on `name` and their place (FNV-1a, then an integer hash)."""
-    seed = numpy.uint32(2166136261)
-    with numpy.errstate(over="ignore"):
-        for byte in name.encode():
-            seed = (seed ^ numpy.uint32(byte)) * numpy.uint32(16777619)
-        x = numpy.arange(count, dtype=numpy.uint32) * numpy.uint32(2654435761) + seed
-        x = (x ^ (x >> 16)) * numpy.uint32(0x7FEB352D)
-        x = (x ^ (x >> 15)) * numpy.uint32(0x846CA68B)
-    return (x ^ (x >> 16)).astype(numpy.float64) / 2.0**32
-
-
-def value(name, shape):
-    """The tensor `name`, in our layout."""
-    u = uniform(name, int(numpy.prod(shape)))
-    if name.endswith("running_var") or name.endswith("norm.weight"):
-        values = 0.5 + u
-    elif name.endswith("weight"):
-        values = (u - 0.5) * numpy.sqrt(24.0 / numpy.prod(shape[:-1]))
-    else:
-        values = (u - 0.5) * 0.2
-    return values.reshape(shape).astype(numpy.float32)
-
-
-def pictures(count, side):
-    return (uniform("pictures", count * side * side * 3) * 2 - 1).reshape(count, side, side, 3).astype(numpy.float32)
 
 
 def fill(model, convolution, norm, name):
