@@ -127,6 +127,30 @@ fn a_result_depends_neither_on_the_batch_nor_on_the_threads() {
 }
 
 #[test]
+fn an_image_that_threads_share_gives_the_same_numbers() {
+    for architecture in
+        [Architecture::Efficientnet(EfficientNetConfig::b0()), Architecture::MobilenetV1(MobileNetConfig::seed())]
+    {
+        let parameters = Parameters::new(Purpose::Inference, &Device::Cpu);
+        let network = Network::new(&parameters, &architecture, Colours::Rgb).unwrap();
+        randomise(&parameters, 4);
+        let picture = pictures(1, 224, 3, 4);
+        let whole = network.plan(224, Colours::Rgb, Instructions::best()).unwrap();
+        let narrow = network.plan(224, Colours::Rgb, Instructions::best()).unwrap().in_bf16();
+        for plan in [Some(whole), narrow].into_iter().flatten() {
+            let mut alone = vec![f32::NAN; 7];
+            plan.run(&picture, &mut alone);
+            for threads in [2, 3, 8] {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                let mut shared = vec![f32::NAN; 7];
+                pool.install(|| plan.run(&picture, &mut shared));
+                assert_eq!(shared, alone, "{threads} threads, {}", plan.precision());
+            }
+        }
+    }
+}
+
+#[test]
 fn a_trunk_takes_any_head() {
     let parameters = Parameters::new(Purpose::Inference, &Device::Cpu);
     let config = MobileNetConfig {

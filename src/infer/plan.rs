@@ -1,8 +1,9 @@
 //! A network compiled for the CPU: a flat list of fused steps over buffers that are planned once.
 //!
 //! A plan works on one image at a time in one thread, so that an image's activations stay in that core's caches; several
-//! images are spread over the threads of the current rayon pool. An image's result depends neither on its neighbours nor
-//! on the number of threads.
+//! images are spread over the threads of the current rayon pool. Where a pool has more threads than there are images, several
+//! share an image, each computing other channels. An image's result depends neither on its neighbours nor on the number of
+//! threads.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -11,6 +12,7 @@ use rayon::prelude::*;
 use super::kernels::bf16::Bf16;
 use super::kernels::blocks::{BLOCK, Buffer, Planes, PlanesMut, blocks, pack, unpack};
 use super::kernels::filter::{Filter, LARGEST_KERNEL};
+use super::kernels::parts::{self, Room};
 use super::kernels::product::{Product, RunProduct};
 use super::kernels::rows::{Dense, Ring, RunDense, RunRows, Source};
 use super::kernels::simd::{Instructions, Sigmoid};
@@ -164,8 +166,6 @@ struct Sizes {
 struct Workspace {
     /// The picture with its borders.
     picture: Buffer,
-    /// Rows between two convolutions.
-    between: Buffer,
     /// Maps between steps.
     maps: Vec<Buffer>,
     /// Sums over pixels.
@@ -176,22 +176,27 @@ struct Workspace {
     gate: Buffer,
     /// Weights with the gate in them.
     weights: Buffer,
-    /// Inputs of products in bfloat16.
-    words: Buffer<u32>,
+    /// One for each thread that works on the image.
+    rooms: Vec<Room>,
 }
 
 impl Workspace {
     fn new(sizes: &Sizes) -> Self {
         Self {
             picture: Buffer::zeros(sizes.picture),
-            between: Buffer::zeros(sizes.between),
             maps: sizes.maps.iter().map(|&size| Buffer::zeros(size)).collect(),
             sums: Buffer::zeros(sizes.channels),
             hidden: Buffer::zeros(sizes.channels),
             gate: Buffer::zeros(sizes.channels),
             weights: Buffer::zeros(sizes.weights),
-            words: Buffer::zeros(sizes.words),
+            rooms: Vec::new(),
         }
+    }
+
+    fn make_rooms(&mut self, sizes: &Sizes, threads: usize) {
+        let room = || Room { between: Buffer::zeros(sizes.between), words: Buffer::zeros(sizes.words) };
+        let missing = threads.saturating_sub(self.rooms.len());
+        self.rooms.extend(std::iter::repeat_with(room).take(missing));
     }
 }
 
@@ -281,7 +286,7 @@ impl Plan {
     }
 
     /// Results `[images, height, width, channels]` of `pictures`, `[images, height, width, channels]`. The images are
-    /// spread over the current rayon pool.
+    /// spread over the current rayon pool; one alone is shared by its threads where the caller is one of them.
     ///
     /// # Panics
     /// If the lengths are not those of whole images or differ in their number.
@@ -289,23 +294,25 @@ impl Plan {
         let images = pictures.len() / self.input.len();
         assert_eq!(pictures.len(), images * self.input.len(), "pictures are whole");
         assert_eq!(results.len(), images * self.output.len(), "there is a result for every picture");
-        let both = (pictures.chunks_exact(self.input.len()), results.chunks_exact_mut(self.output.len()));
+        let threads = rayon::current_thread_index().map_or(1, |_| rayon::current_num_threads() / images.max(1)).max(1);
         if images <= 1 || rayon::current_num_threads() == 1 {
-            both.0.zip(both.1).for_each(|(picture, result)| self.one(picture, result));
+            let both = (pictures.chunks_exact(self.input.len()), results.chunks_exact_mut(self.output.len()));
+            both.0.zip(both.1).for_each(|(picture, result)| self.one(picture, result, threads));
             return;
         }
         pictures
             .par_chunks_exact(self.input.len())
             .zip(results.par_chunks_exact_mut(self.output.len()))
-            .for_each(|(picture, result)| self.one(picture, result));
+            .for_each(|(picture, result)| self.one(picture, result, threads));
     }
 
-    fn one(&self, picture: &[f32], result: &mut [f32]) {
+    fn one(&self, picture: &[f32], result: &mut [f32], threads: usize) {
         let spare = || self.spare.lock().unwrap_or_else(PoisonError::into_inner);
         let taken = spare().pop();
         let mut workspace = taken.unwrap_or_else(|| Workspace::new(&self.sizes));
+        workspace.make_rooms(&self.sizes, threads);
         for step in &self.steps {
-            step.run(picture, &mut workspace, self.instructions);
+            step.run(picture, &mut workspace, threads, self.instructions);
         }
         unpack(&workspace.maps[self.result], self.output.channels, result);
         spare().push(workspace);
@@ -313,8 +320,9 @@ impl Plan {
 }
 
 impl Step {
-    fn run(&self, picture: &[f32], workspace: &mut Workspace, instructions: Instructions) {
-        let Workspace { picture: bordered, between, maps, sums, hidden, gate, weights, words } = workspace;
+    fn run(&self, picture: &[f32], workspace: &mut Workspace, threads: usize, instructions: Instructions) {
+        let Workspace { picture: bordered, maps, sums, hidden, gate, weights, rooms } = workspace;
+        let rooms = &mut rooms[..threads];
         match self {
             Self::Dense { dense, to } => {
                 dense.take(picture, bordered);
@@ -338,7 +346,9 @@ impl Step {
                     }
                 };
                 let sums = has_sums.then_some(&mut sums[..]);
-                RunRows { source, filter, ring: *ring, between, out: &mut out, sums, words }.run(instructions);
+                let panels = 0..RunRows::panels_of(filter);
+                let run = RunRows { source, filter, ring: *ring, panels, out: &mut out, sums };
+                parts::run(run, rooms, instructions);
                 maps[*to] = out;
             }
             Self::Product { from, product, pixels, is_gated, shortcut, to } => {
@@ -352,37 +362,35 @@ impl Step {
                     }
                     false => product.weights(),
                 };
-                RunProduct {
+                let run = RunProduct {
                     product,
                     weights,
                     x: planes(*from),
                     count: *pixels,
                     scale: is_gated.then_some(&gate[..]),
-                    words,
                     shortcut: shortcut.map(planes),
+                    panels: 0..product.panels(),
                     out: PlanesMut { values: &mut out, plane },
-                }
-                .run(instructions);
+                };
+                parts::run(run, rooms, instructions);
                 maps[*to] = out;
             }
             Self::Sum { from, shape } => {
                 elementwise::sum(&maps[*from][..shape.blocked()], shape.pixels(), sums, instructions);
             }
             Self::Gate { reduce, expand } => {
-                let apply = |product: &Product, x: &[f32], out: &mut [f32]| {
-                    let x = Planes { values: x, plane: BLOCK };
-                    let out = PlanesMut { values: out, plane: BLOCK };
-                    RunProduct {
+                let mut apply = |product: &Product, x: &[f32], out: &mut [f32]| {
+                    let run = RunProduct {
                         product,
                         weights: product.weights(),
-                        x,
+                        x: Planes { values: x, plane: BLOCK },
                         count: 1,
                         scale: None,
-                        words: &mut [],
                         shortcut: None,
-                        out,
-                    }
-                    .run(instructions);
+                        panels: 0..product.panels(),
+                        out: PlanesMut { values: out, plane: BLOCK },
+                    };
+                    parts::run(run, rooms, instructions);
                 };
                 apply(reduce, sums, hidden);
                 apply(expand, hidden, gate);

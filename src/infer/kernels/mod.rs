@@ -20,6 +20,7 @@ pub mod lanes;
 pub mod launch;
 pub mod matrix;
 pub mod normalised;
+pub mod parts;
 pub mod patches;
 pub mod pool;
 pub mod product;

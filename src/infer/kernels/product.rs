@@ -15,6 +15,7 @@ use pulp::{Simd, WithSimd};
 use super::Activation;
 use super::bf16::{Bf16, PAIRS};
 use super::blocks::{BLOCK, Buffer, PANEL, Planes, PlanesMut, blocks};
+use super::parts::{Panels, Room};
 use super::simd::{Instructions, activate, lanes, multiply_add};
 
 /// Pixels of a tile where a register holds 16 channels. Every width of EfficientNet at 224 pixels is a multiple of 7.
@@ -415,7 +416,7 @@ impl<const ROWS: usize, const VECTORS: usize, const STEP: usize> WithSimd for Ti
 /// cache meanwhile (512 KiB of the 1 MiB it was tuned on).
 const CHUNK: usize = 128 << 10;
 
-/// A whole product: all panels for `count` pixels.
+/// A whole product: some panels for `count` pixels.
 #[derive(Debug)]
 pub struct RunProduct<'a> {
     /// The product.
@@ -428,24 +429,50 @@ pub struct RunProduct<'a> {
     pub count: usize,
     /// What each input channel is multiplied by, in bfloat16 only.
     pub scale: Option<&'a [f32]>,
-    /// What is added, laid out as the result.
+    /// What is added, laid out as the result of all panels.
     pub shortcut: Option<Planes<'a>>,
-    /// Where it goes.
+    /// Which panels.
+    pub panels: Range<usize>,
+    /// Where they go.
     pub out: PlanesMut<'a>,
-    /// Room for the inputs in bfloat16: [`RunProduct::words`].
-    pub words: &'a mut [u32],
 }
 
 impl RunProduct<'_> {
-    /// Does it.
-    pub fn run(self, instructions: Instructions) {
-        instructions.run(self);
-    }
-
     /// Words that `count` pixels need on the way into `product` in bfloat16.
     pub fn words(product: &Product, count: usize) -> usize {
         blocks(product.from) * chunk(product).min(count) * PAIRS
     }
+}
+
+impl Panels for RunProduct<'_> {
+    fn panels(&self) -> usize {
+        self.panels.len()
+    }
+
+    fn multiplications(&self) -> usize {
+        self.count * self.product.from * self.panels.len() * PANEL
+    }
+
+    fn split(self, panels: usize) -> (Self, Self) {
+        let Self { product, weights, x, count, scale, shortcut, panels: all, out } = self;
+        let middle = all.start + panels;
+        let (values, others) = out.values.split_at_mut(panels * PANEL / BLOCK * out.plane);
+        let part = |panels, values| {
+            let out = PlanesMut { values, plane: out.plane };
+            Self { product, weights, x, count, scale, shortcut, panels, out }
+        };
+        (part(all.start..middle, values), part(middle..all.end, others))
+    }
+
+    fn run(self, room: &mut Room, instructions: Instructions) {
+        instructions.run(InRoom { run: self, words: &mut room.words });
+    }
+}
+
+/// A product, and room for its inputs in bfloat16: [`RunProduct::words`].
+struct InRoom<'a, 'b> {
+    run: RunProduct<'a>,
+    words: &'b mut [u32],
 }
 
 /// Pixels that are worked through together.
@@ -453,35 +480,37 @@ fn chunk(product: &Product) -> usize {
     (CHUNK / product.from).next_multiple_of(ROWS_OF_16)
 }
 
-impl WithSimd for RunProduct<'_> {
+impl WithSimd for InRoom<'_, '_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let product = self.product;
+        let Self { run, words } = self;
+        let product = run.product;
         let mut first = 0;
-        while first < self.count {
-            let count = chunk(product).min(self.count - first);
-            let x = Planes { values: &self.x.values[first * BLOCK..], plane: self.x.plane };
+        while first < run.count {
+            let count = chunk(product).min(run.count - first);
+            let x = Planes { values: &run.x.values[first * BLOCK..], plane: run.x.plane };
             let plane = count * PAIRS;
             if let Some(bf16) = product.bf16() {
-                bf16.narrow(x, count, self.scale, &mut self.words[..blocks(product.from) * plane]);
+                bf16.narrow(x, count, run.scale, &mut words[..blocks(product.from) * plane]);
             }
             let x = match product.bf16() {
-                Some(_) => Operand::Pairs { words: self.words, plane },
+                Some(_) => Operand::Pairs { words, plane },
                 None => Operand::Blocks(x),
             };
-            for panel in 0..product.panels() {
+            for panel in run.panels.clone() {
                 let block = panel * PANEL / BLOCK;
-                let shortcut = self
+                let own = block - run.panels.start * PANEL / BLOCK;
+                let shortcut = run
                     .shortcut
                     .map(|s| Planes { values: &s.values[block * s.plane + first * BLOCK..], plane: s.plane });
                 let out = PlanesMut {
-                    values: &mut self.out.values[block * self.out.plane + first * BLOCK..],
-                    plane: self.out.plane,
+                    values: &mut run.out.values[own * run.out.plane + first * BLOCK..],
+                    plane: run.out.plane,
                 };
                 let lines = Lines { lines: 1, pixels: count, from_step: 0, to_step: 0 };
-                Panel { product, weights: self.weights, panel, x, lines, shortcut }.run(simd, out);
+                Panel { product, weights: run.weights, panel, x, lines, shortcut }.run(simd, out);
             }
             first += count;
         }
@@ -522,10 +551,10 @@ mod tests {
                     x: Planes { values: &blocked_x, plane },
                     count: pixels,
                     scale: None,
-                    words: &mut [],
                     shortcut: has_shortcut.then_some(Planes { values: &blocked_shortcut, plane }),
+                    panels: 0..product.panels(),
                     out: PlanesMut { values: &mut out, plane },
-                }.run(instructions);
+                }.run(&mut Room::default(), instructions);
                 let mut found = vec![f32::NAN; pixels * to];
                 unpack(&out, to, &mut found);
                 for (place, found) in found.into_iter().enumerate() {
@@ -558,11 +587,11 @@ mod tests {
                     x: Planes { values: &x[first * BLOCK..], plane: 23 * BLOCK },
                     count,
                     scale: None,
-                    words: &mut [],
                     shortcut: None,
+                    panels: 0..product.panels(),
                     out: PlanesMut { values: &mut out, plane: count * BLOCK },
                 }
-                .run(instructions);
+                .run(&mut Room::default(), instructions);
                 (0..3).map(|block| out[block * count * BLOCK..][..BLOCK].to_vec()).collect::<Vec<_>>()
             };
             for first in 0..20 {
@@ -590,16 +619,17 @@ mod tests {
             let mut padded_scale = vec![0.0; blocks(from) * BLOCK];
             padded_scale[..from].copy_from_slice(&scale);
             let mut out = vec![f32::NAN; blocks(to) * plane];
+            let mut room = Room { words: Buffer::zeros(RunProduct::words(&product, pixels)), ..Room::default() };
             RunProduct {
                 product: &product,
                 weights: &[],
                 x: Planes { values: &blocked, plane },
                 count: pixels,
                 scale: has_scale.then_some(&padded_scale),
-                words: &mut vec![0; RunProduct::words(&product, pixels)],
                 shortcut: None,
+                panels: 0..product.panels(),
                 out: PlanesMut { values: &mut out, plane },
-            }.run(Instructions::best());
+            }.run(&mut room, Instructions::best());
             let mut found = vec![f32::NAN; pixels * to];
             unpack(&out, to, &mut found);
             let rounded = |value: f32| f64::from(half::bf16::from_f32(value).to_f32());

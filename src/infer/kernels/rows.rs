@@ -1,12 +1,15 @@
 //! A convolution and the depthwise convolution after it, a few rows at a time: what lies between them is as large as six
 //! maps, and stays in a ring of rows that the cache holds instead.
 
+use std::ops::Range;
+
 use pulp::{Simd, WithSimd};
 
 use super::Window;
 use super::bf16::PAIRS;
 use super::blocks::{BLOCK, PANEL, Planes, PlanesMut, blocks};
 use super::filter::{Filter, FilterRow, LARGEST_KERNEL};
+use super::parts::{Panels, Room};
 use super::product::{Lines, Operand, Panel, Product};
 use super::simd::Instructions;
 
@@ -181,29 +184,18 @@ pub struct RunRows<'a> {
     pub filter: &'a Filter,
     /// How the rows between them are kept.
     pub ring: Ring,
-    /// Where: [`Ring::size`] values.
-    pub between: &'a mut [f32],
-    /// The result, `[blocks][out_height * out_width][BLOCK]`.
+    /// Which panels of channels.
+    pub panels: Range<usize>,
+    /// Their result, `[blocks][out_height * out_width][BLOCK]`.
     pub out: &'a mut [f32],
     /// Set to the result's sums over the pixels, `[blocks][BLOCK]`.
     pub sums: Option<&'a mut [f32]>,
-    /// Room for the first convolution's input in bfloat16: [`Ring::words`].
-    pub words: &'a mut [u32],
 }
 
-impl RunRows<'_> {
-    /// Does it.
-    pub fn run(self, instructions: Instructions) {
-        instructions.run(self);
-    }
-
-    fn clear_borders(&mut self) {
-        let Ring { window, columns, .. } = self.ring;
-        let (left, right) = (window.left() * BLOCK, (window.left() + window.width) * BLOCK);
-        for row in self.between.chunks_exact_mut(columns * BLOCK) {
-            row[..left].fill(0.0);
-            row[right..].fill(0.0);
-        }
+impl<'a> RunRows<'a> {
+    /// Panels of a depthwise convolution's channels.
+    pub fn panels_of(filter: &Filter) -> usize {
+        blocks(filter.channels()).div_ceil(PANEL / BLOCK)
     }
 
     /// Rows of the result that need no input row from `until` on.
@@ -216,61 +208,116 @@ impl RunRows<'_> {
     }
 }
 
-impl WithSimd for RunRows<'_> {
+impl Panels for RunRows<'_> {
+    fn panels(&self) -> usize {
+        self.panels.len()
+    }
+
+    fn multiplications(&self) -> usize {
+        let window = &self.ring.window;
+        let per_pixel = match &self.source {
+            Source::Pointwise { product, .. } => product.from(),
+            Source::Dense(dense) => dense.product.from(),
+            Source::Given(_) => 0,
+        };
+        let per_result = window.kernel * window.kernel;
+        let channels = self.panels.len() * PANEL;
+        (window.height * window.width * per_pixel + window.out_height() * window.out_width() * per_result) * channels
+    }
+
+    fn split(self, panels: usize) -> (Self, Self) {
+        let Self { source, filter, ring, panels: all, out, sums } = self;
+        let middle = all.start + panels;
+        let plane = ring.window.out_height() * ring.window.out_width() * BLOCK;
+        let (out, other_out) = out.split_at_mut(panels * PANEL / BLOCK * plane);
+        let (sums, other_sums) = sums.map(|sums| sums.split_at_mut(panels * PANEL)).unzip();
+        (
+            Self { source, filter, ring, panels: all.start..middle, out, sums },
+            Self { source, filter, ring, panels: middle..all.end, out: other_out, sums: other_sums },
+        )
+    }
+
+    fn run(self, room: &mut Room, instructions: Instructions) {
+        instructions.run(InRoom { rows: self, room });
+    }
+}
+
+/// Rows, and where what lies between two convolutions is kept.
+struct InRoom<'a, 'b> {
+    rows: RunRows<'a>,
+    room: &'b mut Room,
+}
+
+impl InRoom<'_, '_> {
+    fn clear_borders(&mut self) {
+        let Ring { window, columns, .. } = self.rows.ring;
+        let (left, right) = (window.left() * BLOCK, (window.left() + window.width) * BLOCK);
+        for row in self.room.between.chunks_exact_mut(columns * BLOCK) {
+            row[..left].fill(0.0);
+            row[right..].fill(0.0);
+        }
+    }
+}
+
+impl WithSimd for InRoom<'_, '_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
         self.clear_borders();
-        if let Some(sums) = &mut self.sums {
+        let Self { rows: mut run, room: Room { between, words } } = self;
+        if let Some(sums) = &mut run.sums {
             sums.fill(0.0);
         }
-        let ring = self.ring;
+        let ring = run.ring;
         let window = ring.window;
-        let all_blocks = blocks(self.filter.channels());
+        let all_blocks = blocks(run.filter.channels());
+        // Blocks are counted from here on in what is this part's own.
+        let begin_block = run.panels.start * PANEL / BLOCK;
         let out_row_length = window.out_width() * BLOCK;
         let (mut produced, mut finished) = (0, 0);
         while finished < window.out_height() {
             let until = (produced + ring.group).min(window.height);
-            let ready = self.ready(finished, until);
-            let words = match &self.source {
+            let ready = run.ready(finished, until);
+            let words = match &run.source {
                 Source::Pointwise { product, x } => product.bf16().map(|bf16| {
                     let rows = until - produced;
                     let count = rows * window.width;
                     let x = Planes { values: &x.values[produced * window.width * BLOCK..], plane: x.plane };
-                    let words = &mut self.words[..blocks(product.from()) * count * PAIRS];
+                    let words = &mut words[..blocks(product.from()) * count * PAIRS];
                     bf16.narrow(x, count, None, words);
                     Words { words, first: produced, rows }
                 }),
                 _ => None,
             };
-            for panel in 0..all_blocks.div_ceil(PANEL / BLOCK) {
+            for panel in run.panels.clone() {
                 let first = panel * PANEL / BLOCK;
                 let last = (first + PANEL / BLOCK).min(all_blocks);
                 let mut row = produced;
                 while row < until {
                     // As many as lie one after the other.
                     let rows = (ring.rows - row % ring.rows).min(until - row);
-                    let begin = ring.slot(first, row) + window.left() * BLOCK;
-                    let end = ring.slot(last - 1, 0) + ring.plane();
-                    let out = PlanesMut { values: &mut self.between[begin..end], plane: ring.plane() };
+                    let begin = ring.slot(first - begin_block, row) + window.left() * BLOCK;
+                    let end = ring.slot(last - 1 - begin_block, 0) + ring.plane();
+                    let out = PlanesMut { values: &mut between[begin..end], plane: ring.plane() };
                     let size = Size { rows, columns: window.width, to_step: ring.columns * BLOCK };
-                    self.source.produce(simd, panel, row, size, words, out);
+                    run.source.produce(simd, panel, row, size, words, out);
                     row += rows;
                 }
                 for block in first..last {
+                    let own = block - begin_block;
                     for out_row in finished..ready {
                         let mut rows = [None; LARGEST_KERNEL];
                         for (row, kernel_row) in window.rows(out_row) {
-                            rows[kernel_row] = Some(&self.between[ring.slot(block, row)..][..ring.columns * BLOCK]);
+                            rows[kernel_row] = Some(&between[ring.slot(own, row)..][..ring.columns * BLOCK]);
                         }
-                        let begin = (block * window.out_height() + out_row) * out_row_length;
+                        let begin = (own * window.out_height() + out_row) * out_row_length;
                         simd.vectorize(FilterRow {
-                            filter: self.filter,
+                            filter: run.filter,
                             block,
                             rows,
-                            out: &mut self.out[begin..begin + out_row_length],
-                            sums: self.sums.as_mut().map(|sums| &mut sums[block * BLOCK..][..BLOCK]),
+                            out: &mut run.out[begin..begin + out_row_length],
+                            sums: run.sums.as_mut().map(|sums| &mut sums[own * BLOCK..][..BLOCK]),
                         });
                     }
                 }
@@ -399,18 +446,18 @@ mod tests {
             let ring = Ring::new(window);
             let out_pixels = window.out_height() * window.out_width();
             for instructions in Instructions::all() {
-                let mut ring_values = vec![f32::NAN; ring.size(channels)];
+                let mut between = Buffer::zeros(ring.size(channels));
+                between.fill(f32::NAN);
                 let mut out = vec![f32::NAN; blocks(channels) * out_pixels * BLOCK];
                 let mut sums = vec![f32::NAN; blocks(channels) * BLOCK];
                 RunRows {
                     source: if is_given { Source::Given(x) } else { Source::Pointwise { product: &product, x } },
                     filter: &filter,
                     ring,
-                    between: &mut ring_values,
+                    panels: 0..RunRows::panels_of(&filter),
                     out: &mut out,
                     sums: Some(&mut sums),
-                    words: &mut [],
-                }.run(instructions);
+                }.run(&mut Room { between, words: Buffer::default() }, instructions);
                 let mut found = vec![f32::NAN; expected.len()];
                 unpack(&out, channels, &mut found);
                 close(&found, &expected)?;
