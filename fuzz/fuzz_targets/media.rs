@@ -4,9 +4,7 @@
 //! memory functions see.
 #![no_main]
 
-use std::sync::Arc;
-
-use annotate::annotate::decode::{DecodeOptions, Decoder, Deinterlace, Source};
+use annotate::annotate::decode::{DecodeOptions, Decoder, Source};
 use libfuzzer_sys::fuzz_target;
 
 /// More frames of one file teach nothing.
@@ -15,15 +13,7 @@ const FRAMES: usize = 100;
 fuzz_target!(|bytes: &[u8]| {
     let path = std::env::temp_dir().join(format!("annotate-fuzz-media-{}", std::process::id()));
     std::fs::write(&path, bytes).unwrap();
-    let options = DecodeOptions {
-        deinterlace: Deinterlace::Auto,
-        start_s: None,
-        end_s: None,
-        max_pixels: 1 << 18,
-        threads: 1,
-        interrupt: Arc::default(),
-        patience: Arc::default(),
-    };
+    let options = DecodeOptions { max_pixels: 1 << 18, ..DecodeOptions::default() };
     if let Ok(mut decoder) = Decoder::open(&Source::File(path.clone()), options) {
         let (mut frames, mut last_s) = (0, f64::NEG_INFINITY);
         while frames < FRAMES

@@ -125,9 +125,13 @@ fn run_grid(arguments: &Arguments, folder: &std::path::Path) -> Result<(), Failu
         let (pooled, predictions) = crossval::all_folds(&of, &jobs)?;
         entries.push(grid::Entry { recipe: stem, pooled, predictions });
     }
-    grid::write(&arguments.out, &entries, &published, &data.rows, arguments.group)
-        .map_err(|e| Failure::Output(e.to_string()))?;
-    print(grid::table(&entries, &published).plain().as_bytes())
+    let gains = grid::gains(&entries, &data.rows, arguments.group);
+    let mut tables = vec![grid::table(&entries, &published).plain()];
+    if entries.len() > 1 {
+        tables.push(gains.table(&entries).plain());
+    }
+    grid::write(&arguments.out, &entries, &published, gains).map_err(|e| Failure::Output(e.to_string()))?;
+    print(tables.join("\n").as_bytes())
 }
 
 pub(super) fn use_threads(threads: Option<usize>) -> Result<(), Failure> {

@@ -8,7 +8,7 @@ use super::crossval::Pooled;
 use super::fold::Grouping;
 use super::manifest::Row;
 use super::metrics::Judged;
-use super::report::{self, Block, Document, Prediction, Table, comparison_blocks};
+use super::report::{self, Block, Document, Prediction, Table};
 use super::significance::{Comparison, compare};
 use crate::write::WriteError;
 
@@ -88,7 +88,8 @@ struct Line<'a> {
     name: &'a str,
     pooled: &'a report::Evaluation,
     over_folds: &'a [super::crossval::MeanSd],
-    against_best: Option<Comparison>,
+    /// With the first recipe; none for itself, and where the images are others.
+    against_first: Option<Comparison>,
 }
 
 /// The grid's table: ours beside the published numbers.
@@ -139,30 +140,55 @@ pub fn table(entries: &[Entry], published: &[Published]) -> Table {
     table
 }
 
-/// Writes the report of the grid into `folder`: the table, and each configuration against the one of the best balanced
-/// accuracy on the same images. `predictions.csv` is that one's.
+/// Each configuration on the same images as the first one, of which a grid's other recipes are changes.
+pub struct Gains(Vec<Option<Comparison>>);
+
+/// Compares `entries` with the first; `rows` and `grouping` say which images hang together.
+pub fn gains(entries: &[Entry], rows: &[Row], grouping: Grouping) -> Gains {
+    let Some((first, others)) = entries.split_first() else { return Gains(Vec::new()) };
+    let judged = |entry: &Entry| -> Vec<Judged> { entry.predictions.iter().map(|p| p.judged).collect() };
+    let images = |entry: &Entry| entry.predictions.iter().map(|p| p.image.clone()).collect::<Vec<_>>();
+    let clusters = report::clusters(&first.predictions, rows, grouping);
+    let compared = others
+        .iter()
+        .map(|entry| (images(entry) == images(first)).then(|| compare(&judged(entry), &judged(first), &clusters)));
+    Gains(std::iter::once(None).chain(compared).collect())
+}
+
+impl Gains {
+    /// What each has more than the first, with intervals.
+    pub fn table(&self, entries: &[Entry]) -> Table {
+        let first = entries.first().map_or("", |entry| &entry.pooled.name);
+        let title =
+            format!("Against {first} on the same images: points more, with 95 % intervals, and McNemar's exact test");
+        let mut table =
+            Table::new(&title, &["configuration", "accuracy", "balanced", "right alone", "wrong alone", "p"]);
+        let points = |value: f64, [low, high]: [f64; 2]| {
+            format!("{:+.1} ({:+.1} to {:+.1})", 100.0 * value, 100.0 * low, 100.0 * high)
+        };
+        for (entry, comparison) in entries.iter().zip(&self.0) {
+            let Some(c) = comparison else { continue };
+            table.row([
+                entry.pooled.name.clone(),
+                points(c.accuracy_difference, c.accuracy_difference_interval),
+                points(c.balanced_accuracy_difference, c.balanced_accuracy_difference_interval),
+                c.only_first.to_string(),
+                c.only_second.to_string(),
+                format!("{:.3}", c.p_value),
+            ]);
+        }
+        table
+    }
+}
+
+/// Writes the report of the grid into `folder`: the table, and each configuration against the first one on the same
+/// images. `predictions.csv` is that of the best balanced accuracy.
 ///
 /// # Errors
 /// If a file cannot be written.
-pub fn write(
-    folder: &Path,
-    entries: &[Entry],
-    published: &[Published],
-    rows: &[Row],
-    grouping: Grouping,
-) -> Result<(), WriteError> {
+pub fn write(folder: &Path, entries: &[Entry], published: &[Published], gains: Gains) -> Result<(), WriteError> {
     let score = |entry: &Entry| entry.pooled.pooled.metrics.balanced_accuracy;
     let Some(best) = entries.iter().max_by(|a, b| score(a).total_cmp(&score(b))) else { return Ok(()) };
-    let judged = |entry: &Entry| -> Vec<Judged> { entry.predictions.iter().map(|p| p.judged).collect() };
-    let is_comparable = |entry: &Entry| {
-        entry.recipe != best.recipe
-            && entry.predictions.iter().map(|p| &p.image).eq(best.predictions.iter().map(|p| &p.image))
-    };
-    let clusters = report::clusters(&best.predictions, rows, grouping);
-    let comparisons: Vec<Option<Comparison>> = entries
-        .iter()
-        .map(|entry| is_comparable(entry).then(|| compare(&judged(best), &judged(entry), &clusters)))
-        .collect();
     let mut blocks = vec![Block::Table(table(entries, published))];
     if !published.is_empty() {
         let text = "Published: SLTAT 2022's notebooks, on their single split of 507 images and, where it was saved, over \
@@ -177,20 +203,18 @@ pub fn write(
     ] {
         blocks.push(Block::Plot(report::bars(title, &names, &entries.iter().map(value).collect::<Vec<_>>())));
     }
-    for (entry, comparison) in entries.iter().zip(&comparisons) {
-        if let Some(comparison) = comparison {
-            blocks.extend(comparison_blocks(&best.pooled.name, &entry.pooled.name, comparison));
-        }
+    if entries.len() > 1 {
+        blocks.push(Block::Table(gains.table(entries)));
     }
     let lines: Vec<Line> = entries
         .iter()
-        .zip(comparisons)
-        .map(|(entry, against_best)| Line {
+        .zip(gains.0)
+        .map(|(entry, against_first)| Line {
             recipe: &entry.recipe,
             name: &entry.pooled.name,
             pooled: &entry.pooled.pooled,
             over_folds: &entry.pooled.over_folds,
-            against_best,
+            against_first,
         })
         .collect();
     report::write(folder, &lines, &Document { title: "Grid of recipes".into(), blocks }, &best.predictions)
