@@ -4,8 +4,8 @@
 use super::blocks::Buffer;
 use super::simd::Instructions;
 
-/// Multiplications that are worth waking another thread for: some 20 microseconds.
-const WORTH: usize = 1 << 20;
+/// Multiplications that are worth another thread, which takes some 20 microseconds to wake: twice as long.
+const WORTH: usize = 2 << 20;
 
 /// What a thread needs beside its results.
 #[derive(Debug, Default)]
