@@ -198,6 +198,28 @@ fn a_part_of_a_video_keeps_the_videos_own_time() {
 }
 
 #[test]
+fn a_precision_that_is_asked_for_is_used_and_stands_in_the_settings() {
+    let (whole, _) = annotated(demo(), &["--end", "1"]);
+    assert_eq!(whole.settings["precision"], "auto");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("labels.json");
+    let output = program().arg(demo()).args(["--end", "1", "--precision", "bf16", "-o"]).arg(&path).output().unwrap();
+    if output.status.code() == Some(5) {
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(stderr.contains("this CPU has no AVX512-BF16"), "{stderr}");
+        return;
+    }
+    let narrow = Timeline::read(&path).unwrap();
+    assert_eq!(narrow.settings["precision"], "bf16");
+    let probabilities = |timeline: &Timeline| -> Vec<f32> {
+        timeline.tracks.iter().flat_map(|t| &t.frames).filter_map(|f| f.probabilities).flatten().collect()
+    };
+    let (whole, narrow) = (probabilities(&whole), probabilities(&narrow));
+    assert!(whole.len() == narrow.len() && whole != narrow);
+    assert!(whole.iter().zip(&narrow).all(|(a, b)| (a - b).abs() < 0.1));
+}
+
+#[test]
 fn an_overlay_has_the_same_frames_at_the_same_times_and_the_sound() {
     let folder = tempfile::tempdir().unwrap();
     let input = folder.path().join("odd, [name]: it's.mkv");
