@@ -200,7 +200,7 @@ fn a_part_of_a_video_keeps_the_videos_own_time() {
 #[test]
 fn a_precision_that_is_asked_for_is_used_and_stands_in_the_settings() {
     let (whole, _) = annotated(demo(), &["--end", "1"]);
-    assert_eq!(whole.settings["precision"], "auto");
+    assert_eq!(whole.settings["precision"], "f32");
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("labels.json");
     let output = program().arg(demo()).args(["--end", "1", "--precision", "bf16", "-o"]).arg(&path).output().unwrap();
