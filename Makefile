@@ -34,10 +34,10 @@ test: ## run every test
 	cargo test --locked --doc
 	if command -v cargo-nextest >/dev/null; then cargo nextest run --locked; else cargo test --locked --lib --bins --tests; fi
 
-# With the program that the tests run too, so that only one has to be built.
+# With the program that the tests run, so that no other has to be built.
 test-cluster: ## a corpus through Snakemake, Slurm and Ray, as far as they can be installed here
 	@scripts/setup.sh cluster
-	cargo build --locked
+	cargo test --locked --no-run
 	PATH="$(CURDIR)/target/cluster/bin:$$PATH" pipelines/tests/run.sh target/debug/annotate
 
 test-cuts: ## cut videos of every container and codec at awkward places (minutes)
