@@ -207,8 +207,10 @@ fn documents_that_cannot_be_merged_into_are_refused_and_nothing_is_written() {
         assert_eq!(std::fs::read_to_string(path("given.eaf")).unwrap(), content);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left lying about");
     }
-    let output = annotate(demo(), &["-o", "-.eaf"], &[]);
-    assert_eq!(output.status.code(), Some(2));
+    for arguments in [["-o", "-.eaf"].as_slice(), &["--merge-into", "given.eaf", "-o", "-"]] {
+        let output = annotate(demo(), arguments, &[]);
+        assert_eq!(output.status.code(), Some(2));
+    }
 }
 
 #[test]

@@ -424,7 +424,8 @@ fn data_that_cannot_be_trained_on_is_refused_by_row() {
     with(&one_class);
     place.refuses(&format!("{train} --set batch=4"), 3, &["single class, 'anger'"]);
     with(&good.lines().filter(|l| !l.contains("validation")).map(|l| format!("{l}\n")).collect::<String>());
-    place.refuses(&train, 3, &["no validation image"]);
+    place.refuses(&train, 3, &["no validation image", "annotate data split"]);
+    place.refuses(&format!("{train} --folds 2"), 2, &[]);
     with(&good);
     place.refuses(&format!("{TRAIN} --set batch=64 --out run"), 3, &["28 training images", "batch of 64"]);
     place.refuses(&format!("{CROSSVAL} --folds 12 --out cv"), 3, &["7 of kind 'subject'", "12 parts"]);

@@ -148,7 +148,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     }
     let model = shared::open_model(&mut options, &device)?;
     let detectors = shared::open_detectors(&mut options)?;
-    let elan = elan_options(&arguments)?;
+    let elan = elan_options(&arguments, targets.iter().flatten().any(|target| target.format() == Format::Eaf))?;
     let known = known_calibration(&arguments.calibrate, &model)?;
     let run =
         Run { arguments: &arguments, options: &options, model: &model, detectors: &detectors, known, elan, signals };
@@ -257,7 +257,10 @@ impl Run<'_> {
     }
 }
 
-fn elan_options(arguments: &Arguments) -> Result<BundleOptions, Failure> {
+fn elan_options(arguments: &Arguments, writes_eaf: bool) -> Result<BundleOptions, Failure> {
+    if arguments.merge_into.is_some() && !writes_eaf {
+        return Err(Failure::Usage("--merge-into is for an .eaf file; give one with -o".into()));
+    }
     if arguments.merge_into.is_some() && arguments.inputs.len() > 1 {
         return Err(Failure::Usage("--merge-into names one video's annotations; run the inputs one by one".into()));
     }

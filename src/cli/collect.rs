@@ -43,6 +43,9 @@ pub struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let output = |e: WriteError| Failure::Output(e.to_string());
     let plan = Plan::read(&arguments.plan).map_err(corpus_failure)?;
+    if !arguments.parts.is_dir() {
+        return Err(Failure::Input(format!("{}: there is no such folder of parts", arguments.parts.display())));
+    }
     let bundle = arguments.tiers.bundle()?;
     let folder = &arguments.output_dir;
     let _lock = Lock::take(folder).map_err(corpus_failure)?;

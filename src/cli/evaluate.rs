@@ -81,6 +81,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         .and_then(|model| model.with_precision(arguments.precision))
         .map_err(|e| Failure::Configuration(e.to_string()))?;
     let data = Data::read(&arguments.data).map_err(|e| Failure::Input(e.to_string()))?;
+    // Before anything is measured.
+    let theirs = arguments.against.as_deref().map(report::read_predictions).transpose();
+    let theirs = theirs.map_err(|e| Failure::Input(e.to_string()))?;
     let examples = dataset::load(&data.rows, arguments.split, model.config().input.colours)
         .map_err(|e| Failure::Input(e.to_string()))?;
     let predictions = report::predict(&model, &data.rows, &examples, |example| match arguments.degrade {
@@ -104,8 +107,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     eprintln!("{}", evaluation.line());
     let mut blocks = evaluation.blocks();
     let mut against = None;
-    if let Some(path) = &arguments.against {
-        let comparison = compared(path, &predictions, &clusters)?;
+    if let Some((path, theirs)) = arguments.against.as_ref().zip(theirs) {
+        let comparison = compared(path, theirs, &predictions, &clusters)?;
         eprintln!(
             "against {}: accuracy {:+.1} points, McNemar's exact p = {:.3}",
             path.display(),
@@ -122,8 +125,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 /// Our predictions beside those in a file, which must be of the same images with the same truth.
-fn compared(path: &Path, ours: &[Prediction], clusters: &[String]) -> Result<Comparison, Failure> {
-    let theirs = report::read_predictions(path).map_err(|e| Failure::Input(e.to_string()))?;
+fn compared(
+    path: &Path,
+    theirs: Vec<Prediction>,
+    ours: &[Prediction],
+    clusters: &[String],
+) -> Result<Comparison, Failure> {
     let theirs: HashMap<String, Judged> = theirs.into_iter().map(|p| (p.image, p.judged)).collect();
     let fault = |image: &str, what: &str| Failure::Input(format!("{}: {what} '{image}'", path.display()));
     let theirs: Vec<Judged> = ours

@@ -23,6 +23,13 @@ pub(super) struct Target {
     format: Format,
 }
 
+impl Target {
+    /// The format it gets.
+    pub(super) fn format(&self) -> Format {
+        self.format
+    }
+}
+
 /// What each input is written to.
 ///
 /// # Errors

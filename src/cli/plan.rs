@@ -19,6 +19,9 @@ use crate::train::fold::Grouping;
 use crate::train::recipe::Recipe;
 use crate::write::put;
 
+/// Refused files whose reason is said; all of them stand in the plan.
+const REFUSED_SAID: usize = 10;
+
 /// Arguments of `annotate plan`.
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -122,6 +125,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     if !arguments.execution.quiet {
         let refused = plan.lines.iter().filter(|line| matches!(line, Line::Refused { .. })).count();
         let units = plan.lines.len() - refused;
+        let reasons = plan.lines.iter().filter_map(|line| match line {
+            Line::Refused { outcome, .. } => Some(&outcome.reason),
+            _ => None,
+        });
+        reasons.take(REFUSED_SAID).for_each(|reason| anstream::eprintln!("annotate: {reason}"));
         anstream::eprintln!("{units} units of {} videos, {refused} files refused", plan.videos().len());
     }
     Ok(())

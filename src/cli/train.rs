@@ -42,10 +42,10 @@ pub struct Arguments {
     #[arg(long, value_enum, default_value = "subject")]
     group: Grouping,
     /// With --grid: number of folds; not needed where the manifest has a column 'fold'
-    #[arg(long, value_name = "K", requires = "grid")]
+    #[arg(long, value_name = "K", conflicts_with = "recipe")]
     folds: Option<usize>,
     /// With --grid: folds at a time; as many as there are cores if not given
-    #[arg(long, value_name = "J", requires = "grid")]
+    #[arg(long, value_name = "J", conflicts_with = "recipe")]
     jobs: Option<usize>,
     #[command(flatten)]
     common: Common,

@@ -95,7 +95,14 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
                 UnitState::Temporary { .. } => temporary.fetch_add(1, Ordering::Relaxed),
                 UnitState::Interrupted => 0,
             };
-            anstream::eprintln!("fold {} of {}: {state:?}", fold.fold, fold.folds);
+            let said = match state {
+                UnitState::Done => "done".into(),
+                UnitState::Skipped => "done before".into(),
+                UnitState::Failed(outcome) => outcome.reason.clone(),
+                UnitState::Temporary { reason } => format!("to be tried again: {reason}"),
+                UnitState::Interrupted => "interrupted".into(),
+            };
+            anstream::eprintln!("fold {} of {}: {said}", fold.fold, fold.folds);
         })
     });
     bar.bar.finish_and_clear();

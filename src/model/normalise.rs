@@ -14,9 +14,9 @@ pub enum ColourNormalisation {
     /// Pixels stay as they are.
     #[default]
     None,
-    /// Each channel's histogram is made flat, on its own ([`equalise`]).
+    /// Each channel's histogram is made flat, on its own, as OpenCV's equalizeHist does.
     HistEq,
-    /// Each channel is given one contrast about its mean ([`standardise`]).
+    /// Each channel is given one contrast about its mean.
     MeanStd,
 }
 

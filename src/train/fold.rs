@@ -47,7 +47,8 @@ pub enum FoldError {
     #[error("{parts} parts were asked for; at least 2 are needed")]
     TooFewParts { parts: usize },
     #[error(
-        "there are fewer groups than parts: {groups} of kind '{}' for {parts} parts; ask for fewer parts, or group by sequence or image",
+        "there are fewer groups than parts: {groups} of kind '{}' (images where none is named) for {parts} parts or tenths of shares; ask \
+         for fewer parts or use more images",
         grouping.noun()
     )]
     TooFewGroups { groups: usize, parts: usize, grouping: Grouping },
