@@ -110,7 +110,7 @@ fuzz: ## feed broken files to every reader of ours, SECONDS=60 each (needs a nig
 		cargo +nightly fuzz run $$reader fuzz/corpus/$$reader $$(ls -d fuzz/seeds/$$reader 2>/dev/null) -- -max_total_time=$(SECONDS) -print_final_stats=1 || exit 1; \
 	done
 
-# Miri knows no AVX; the address sanitizer watches the kernels as they run, in a build of its own.
+# With the instructions of this machine, in a build of its own.
 sanitize: ## run the kernels' and the plan's tests under AddressSanitizer (needs a nightly compiler)
 	@scripts/setup.sh sanitize
 	RUSTFLAGS=-Zsanitizer=address CARGO_TARGET_DIR=target/sanitize \

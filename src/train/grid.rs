@@ -81,6 +81,13 @@ pub struct Entry {
     pub predictions: Vec<Prediction>,
 }
 
+impl Entry {
+    /// What was judged, by name.
+    fn images(&self) -> impl Iterator<Item = &str> {
+        self.predictions.iter().map(|prediction| prediction.image.as_str())
+    }
+}
+
 /// A row of `report.json`.
 #[derive(Serialize)]
 struct Line<'a> {
@@ -147,11 +154,10 @@ pub struct Gains(Vec<Option<Comparison>>);
 pub fn gains(entries: &[Entry], rows: &[Row], grouping: Grouping) -> Gains {
     let Some((first, others)) = entries.split_first() else { return Gains(Vec::new()) };
     let judged = |entry: &Entry| -> Vec<Judged> { entry.predictions.iter().map(|p| p.judged).collect() };
-    let images = |entry: &Entry| entry.predictions.iter().map(|p| p.image.clone()).collect::<Vec<_>>();
     let clusters = report::clusters(&first.predictions, rows, grouping);
     let compared = others
         .iter()
-        .map(|entry| (images(entry) == images(first)).then(|| compare(&judged(entry), &judged(first), &clusters)));
+        .map(|entry| entry.images().eq(first.images()).then(|| compare(&judged(entry), &judged(first), &clusters)));
     Gains(std::iter::once(None).chain(compared).collect())
 }
 
