@@ -114,7 +114,7 @@ fuzz: ## feed broken files to every reader of ours, SECONDS=60 each (needs a nig
 sanitize: ## run the kernels' and the plan's tests under AddressSanitizer (needs a nightly compiler)
 	@scripts/setup.sh sanitize
 	RUSTFLAGS=-Zsanitizer=address CARGO_TARGET_DIR=target/sanitize \
-		cargo +nightly test --locked --lib --target x86_64-unknown-linux-gnu -- infer::
+		cargo +nightly test --locked --lib --target x86_64-unknown-linux-gnu -- infer:: kernels::
 
 # Minutes of video.
 MINUTES ?= 60

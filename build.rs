@@ -6,7 +6,7 @@ use std::process::Command;
 
 /// Turing, the oldest that CUDA 13 knows; newer cards run it as well.
 const ARCHITECTURE: &str = "compute_75";
-const KERNELS: &str = "src/infer/kernels/cuda/kernels.cu";
+const KERNELS: &str = "src/kernels/cuda/kernels.cu";
 
 fn main() {
     println!("cargo:rerun-if-changed={KERNELS}");

@@ -7,9 +7,11 @@ use std::fmt;
 use std::hint::black_box;
 
 use annotate::infer::Precision;
-use annotate::model::efficientnet::EfficientNetConfig;
-use annotate::model::mobilenet::MobileNetConfig;
-use annotate::model::{Architecture, Colours, Input, Model, ModelError, registry};
+use annotate::model::{Input, Model, ModelError, registry};
+use annotate::nn::Architecture;
+use annotate::nn::efficientnet::EfficientNetConfig;
+use annotate::nn::mobilenet::MobileNetConfig;
+use annotate::picture::Colours;
 use candle_core::Device;
 use divan::Bencher;
 use divan::counter::ItemsCount;

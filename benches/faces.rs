@@ -15,11 +15,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use annotate::annotate::decode::{DecodeOptions, Decoder, Source};
-use annotate::annotate::detect::Seeta;
-use annotate::annotate::frame::{Frame, GreyPicture, Sighting};
-use annotate::annotate::track::{FaceTracker, TrackSettings};
-use annotate::model::refiner::FaceRefiner;
+use annotate::picture::GreyPicture;
+use annotate::pipeline::decode::{DecodeOptions, Decoder, Source};
+use annotate::pipeline::detect::Seeta;
+use annotate::pipeline::frame::{Frame, Sighting};
+use annotate::pipeline::track::refiner::FaceRefiner;
+use annotate::pipeline::track::{FaceTracker, TrackSettings};
 use annotate::timeline::{BoundingBox, Status};
 
 /// Overlap from which two boxes agree.

@@ -8,13 +8,13 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Instant;
 
-use annotate::annotate::crop::{crop, face_square};
-use annotate::annotate::decode::{DecodeOptions, Decoder, Source};
-use annotate::annotate::detect::{Detectors, Seeta};
-use annotate::annotate::frame::Frame;
-use annotate::annotate::track::{FaceTracker, TrackSettings};
-use annotate::annotate::{Execution, Settings, annotate};
 use annotate::model::{Model, registry};
+use annotate::picture::{crop, face_square};
+use annotate::pipeline::decode::{DecodeOptions, Decoder, Source};
+use annotate::pipeline::detect::{Detectors, Seeta};
+use annotate::pipeline::frame::Frame;
+use annotate::pipeline::track::{FaceTracker, TrackSettings};
+use annotate::pipeline::{Execution, Settings, annotate};
 use candle_core::Device;
 
 const ROUNDS: usize = 5;

@@ -4,10 +4,10 @@
 use std::path::Path;
 use std::time::Instant;
 
-use annotate::annotate::decode::Source;
-use annotate::annotate::detect::Detectors;
-use annotate::annotate::{Execution, Settings, annotate};
 use annotate::model::registry;
+use annotate::pipeline::decode::Source;
+use annotate::pipeline::detect::Detectors;
+use annotate::pipeline::{Execution, Settings, annotate};
 use annotate::review::Page;
 use annotate::timeline::{Segment, Timeline};
 use candle_core::Device;

@@ -8,9 +8,10 @@
 use std::io::BufRead as _;
 use std::time::Instant;
 
-use annotate::model::efficientnet::EfficientNetConfig;
-use annotate::model::mobilenet::MobileNetConfig;
-use annotate::model::{Architecture, Colours, Network, Parameters, Phase, Purpose};
+use annotate::nn::efficientnet::EfficientNetConfig;
+use annotate::nn::mobilenet::MobileNetConfig;
+use annotate::nn::{Architecture, Network, Parameters, Phase, Purpose};
+use annotate::picture::Colours;
 use anyhow::Context as _;
 use candle_core::{DType, Device, Tensor};
 

@@ -2,8 +2,8 @@
 //!
 //! `cargo run --release --example crop_rule -- ../shared/data/fer2013/publictest.png`
 
-use annotate::annotate::detect::{FaceDetector, SearchWindow, Seeta};
-use annotate::annotate::frame::Plane;
+use annotate::picture::Plane;
+use annotate::pipeline::detect::{FaceDetector, SearchWindow, Seeta};
 
 /// FER2013's pictures, and how much they are enlarged into a border of their own mean.
 const SIDE: usize = 48;

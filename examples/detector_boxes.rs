@@ -1,13 +1,13 @@
 //! How YuNet's squares lie about SeetaFace's on the same faces of real photos and clips, and what both score: what
-//! `annotate/detect/yunet.rs` says of its square and its scale comes from here.
+//! `pipeline/detect/yunet.rs` says of its square and its scale comes from here.
 //!
 //! `cargo run --release --example detector_boxes -- ../shared/data`
 
 use std::path::{Path, PathBuf};
 
-use annotate::annotate::decode::{DecodeOptions, Decoder, Source};
-use annotate::annotate::detect::{Detection, DetectorName, Detectors, FaceDetector, SearchWindow};
-use annotate::annotate::frame::Plane;
+use annotate::picture::Plane;
+use annotate::pipeline::decode::{DecodeOptions, Decoder, Source};
+use annotate::pipeline::detect::{Detection, DetectorName, Detectors, FaceDetector, SearchWindow};
 
 /// Every so many frames of a clip.
 const EVERY: usize = 20;

@@ -14,11 +14,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use annotate::annotate::crop::{Region, crop};
-use annotate::annotate::decode::{DecodeOptions, Decoder, Source};
-use annotate::annotate::frame::Planes;
-use annotate::model::Colours;
-use annotate::model::parameters::seeded;
+use annotate::picture::Colours;
+use annotate::picture::Planes;
+use annotate::picture::{Region, crop};
+use annotate::pipeline::decode::{DecodeOptions, Decoder, Source};
+use annotate::random::seeded;
 use annotate::timeline::Expression;
 use anyhow::{Context, Result, ensure};
 use chrono::{Days, NaiveDate};

@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use annotate::model::Colours;
+use annotate::picture::Colours;
 use annotate::train::dataset::{Example, load};
 use annotate::train::degrade::Degradation;
 use annotate::train::leakage::{Sides, fingerprints, leaks};

@@ -10,9 +10,10 @@ use std::io::BufRead as _;
 use std::sync::Mutex;
 use std::time::Instant;
 
-use annotate::model::mobilenet::MobileNetConfig;
-use annotate::model::parameters::seeded;
-use annotate::model::{Architecture, Colours, Network, Parameters, Phase, Purpose};
+use annotate::nn::mobilenet::MobileNetConfig;
+use annotate::nn::{Architecture, Network, Parameters, Phase, Purpose};
+use annotate::picture::Colours;
+use annotate::random::seeded;
 use annotate::train::optim::{Gradients, Optimiser};
 use annotate::train::recipe;
 use anyhow::Context as _;

@@ -54,7 +54,7 @@ if [ "${1:-}" != check ]; then
     exec "$@"
 fi
 
-nvcc -ptx -O3 -arch=compute_75 -o "$folder/kernels.ptx" src/infer/kernels/cuda/kernels.cu
+nvcc -ptx -O3 -arch=compute_75 -o "$folder/kernels.ptx" src/kernels/cuda/kernels.cu
 for card in $cards; do
     ptxas -arch="$card" -o /dev/null "$folder/kernels.ptx"
     say "the kernels assemble for $card"

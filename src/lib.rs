@@ -17,16 +17,23 @@
 
 pub mod agree;
 pub mod allocator;
-pub mod annotate;
 pub mod cli;
 pub mod corpus;
 pub mod eaf;
-mod files;
+pub mod files;
 pub mod infer;
+pub mod kernels;
 pub mod model;
+pub mod nn;
 pub mod overlay;
 pub mod palette;
+pub mod picture;
+pub mod pipeline;
+pub mod random;
 pub mod review;
+#[cfg(test)]
+mod sample;
+pub mod statistics;
 pub mod timeline;
 pub mod train;
 pub mod write;

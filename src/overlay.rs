@@ -12,10 +12,12 @@ use ffmpeg_next::format::Pixel;
 use ffmpeg_next::frame::Video;
 use ffmpeg_next::{Packet, Rational, codec, encoder, ffi, filter, format, media};
 
-use crate::annotate::decode::{self, DecodeError, DecodeOptions, Decoder, Source};
-use crate::annotate::frame::{Frame, Planes};
+use crate::files::{Output, WriteError};
+use crate::picture::Planes;
+use crate::pipeline::decode::{self, DecodeError, DecodeOptions, Decoder, Source};
+use crate::pipeline::frame::Frame;
 use crate::timeline::Timeline;
-use crate::write::{self, Output, WriteError};
+use crate::write;
 
 /// Why the video could not be drawn on.
 #[derive(Debug, thiserror::Error)]

@@ -4,10 +4,11 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
-use annotate::infer::kernels::batch_norm::{self, Statistics};
-use annotate::infer::kernels::launch::{self, Grid};
-use annotate::infer::kernels::{Activation, Window, depthwise, patches, pool};
-use annotate::model::parameters::seeded;
+use annotate::kernels::launch::{self, Grid};
+use annotate::kernels::train::batch_norm::{self, Statistics};
+use annotate::kernels::train::{depthwise, patches, pool};
+use annotate::kernels::{Activation, Window};
+use annotate::random::seeded;
 use rand::RngExt as _;
 
 /// Type of the kernels' tensors, and by how much a result may be off: their rounding.

@@ -4,7 +4,7 @@ mod material;
 
 use std::path::Path;
 
-use annotate::annotate::decode::{DecodeError, DecodeOptions, Decoded, Decoder, Deinterlace, Source};
+use annotate::pipeline::decode::{DecodeError, DecodeOptions, Decoded, Decoder, Deinterlace, Source};
 use annotate::timeline::DamageKind;
 use material::{clips, ffmpeg, ffprobe};
 

@@ -63,7 +63,7 @@ fn yunet_follows_the_signers_of_real_clips() {
     }
     let detector = &json(&labels)["settings"]["detector"];
     assert_eq!(detector["name"], "yunet");
-    assert_eq!(detector["sha256"], annotate::model::sha256(&std::fs::read(model).unwrap()));
+    assert_eq!(detector["sha256"], annotate::files::sha256(&std::fs::read(model).unwrap()));
 }
 
 #[test]

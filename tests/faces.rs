@@ -6,10 +6,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
-use annotate::annotate::decode::{DecodeOptions, Decoder, Source};
-use annotate::annotate::detect::Seeta;
-use annotate::annotate::frame::{Frame, GreyPicture, Sighting};
-use annotate::annotate::track::{FaceTracker, TrackSettings};
+use annotate::picture::GreyPicture;
+use annotate::pipeline::decode::{DecodeOptions, Decoder, Source};
+use annotate::pipeline::detect::Seeta;
+use annotate::pipeline::frame::{Frame, Sighting};
+use annotate::pipeline::track::{FaceTracker, TrackSettings};
 use annotate::timeline::{BoundingBox, Status};
 
 type Followed = Vec<Vec<Sighting>>;

@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::{Arc, Mutex};
 
+use annotate::files::sha256;
+use annotate::model::Model;
 use annotate::model::class_order::{ClassOrder, Meaning};
-use annotate::model::{Model, sha256};
 use annotate::timeline::Expression;
 use assert_cmd::cargo::CommandCargoExt as _;
 use candle_core::Device;

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use annotate::infer::{Instructions, Layer, Plan, Precision, Shape};
-use annotate::model::efficientnet::{EfficientNetConfig, Stage};
-use annotate::model::mobilenet::{Block, MobileNet, MobileNetConfig};
-use annotate::model::parameters::seeded;
-use annotate::model::{Architecture, Colours, Network, Parameters, Phase, Purpose};
+use annotate::nn::efficientnet::{EfficientNetConfig, Stage};
+use annotate::nn::mobilenet::{Block, MobileNet, MobileNetConfig};
+use annotate::nn::{Architecture, Network, Parameters, Phase, Purpose};
+use annotate::picture::Colours;
+use annotate::random::seeded;
 use candle_core::{Device, Tensor};
 use proptest::prelude::*;
 

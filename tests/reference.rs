@@ -3,9 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use annotate::model::efficientnet::{EfficientNetConfig, Stage};
-use annotate::model::mobilenet::{Block, MobileNetConfig};
-use annotate::model::{Architecture, Colours, Network, Parameters, Phase, Purpose};
+use annotate::nn::efficientnet::{EfficientNetConfig, Stage};
+use annotate::nn::mobilenet::{Block, MobileNetConfig};
+use annotate::nn::{Architecture, Network, Parameters, Phase, Purpose};
+use annotate::picture::Colours;
 use candle_core::{DType, Device, Tensor};
 
 /// `count` numbers in [0, 1) that depend on `name` and their place: make.py's `uniform`.
@@ -113,7 +114,7 @@ fn check_gradients(name: &str, architecture: &Architecture, device: &Device) {
 
     let pixels: Vec<f32> = uniform("pictures", images * side * side).map(|u| (u * 2.0 - 1.0) as f32).collect();
     let pictures = Tensor::from_vec(pixels, (images, side, side, 1), device).unwrap();
-    let random = std::sync::Mutex::new(annotate::model::parameters::seeded(0, "dropout"));
+    let random = std::sync::Mutex::new(annotate::random::seeded(0, "dropout"));
     let logits = network.forward(&pictures, Phase::Training(&random)).unwrap();
     let classes: Vec<u32> = (0..images as u32).map(|image| image % 7).collect();
     let loss = candle_nn::loss::cross_entropy(&logits, &Tensor::new(classes, device).unwrap()).unwrap();

@@ -134,7 +134,7 @@ fn reweigh(model: &Path, change: impl Fn(&mut std::collections::BTreeMap<String,
     std::fs::write(&weights, &bytes).unwrap();
     let config = std::fs::read_to_string(model.join("config.json")).unwrap();
     let mut config: serde_json::Value = serde_json::from_str(&config).unwrap();
-    config["sha256"] = annotate::model::sha256(&bytes).into();
+    config["sha256"] = annotate::files::sha256(&bytes).into();
     std::fs::write(model.join("config.json"), config.to_string()).unwrap();
 }
 
@@ -184,7 +184,7 @@ fn a_model_with_a_fault_is_refused_by_the_tensors_name() {
         std::fs::write(m.join("model.safetensors"), "no weights").unwrap();
         let config = std::fs::read_to_string(m.join("config.json")).unwrap();
         let mut config: serde_json::Value = serde_json::from_str(&config).unwrap();
-        config["sha256"] = annotate::model::sha256(b"no weights").into();
+        config["sha256"] = annotate::files::sha256(b"no weights").into();
         std::fs::write(m.join("config.json"), config.to_string()).unwrap();
     });
     expect(not_weights, "not a safetensors file");

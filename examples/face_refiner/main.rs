@@ -16,9 +16,10 @@ use clap::Parser;
 use rayon::prelude::*;
 use serde::Deserialize;
 
-use annotate::model::parameters::seeded;
-use annotate::model::refiner::{Judgement, OUTPUTS, RefinerNetwork, SIDE, normalised};
-use annotate::model::{Parameters, Phase, Purpose, write_tensors};
+use annotate::model::write_tensors;
+use annotate::nn::{Parameters, Phase, Purpose};
+use annotate::pipeline::track::refiner::{Judgement, OUTPUTS, RefinerNetwork, SIDE, normalised};
+use annotate::random::seeded;
 use annotate::train::average::Average;
 use annotate::train::optim::{Gradients, Optimiser};
 use annotate::train::recipe::{self, Curve, Layers, Rule, Schedule, Stage};

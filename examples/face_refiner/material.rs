@@ -8,10 +8,10 @@ use rand::RngExt as _;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
-use annotate::annotate::crop::{Region, resample};
-use annotate::annotate::decode::{DecodeOptions, Decoder, Source};
-use annotate::annotate::detect::{FaceDetector, SearchWindow, Seeta};
-use annotate::annotate::frame::Plane;
+use annotate::picture::Plane;
+use annotate::picture::{Region, resample};
+use annotate::pipeline::decode::{DecodeOptions, Decoder, Source};
+use annotate::pipeline::detect::{FaceDetector, SearchWindow, Seeta};
 use annotate::timeline::BoundingBox;
 
 /// Side of FER2013's pictures.

@@ -4,7 +4,7 @@ use rand::RngExt as _;
 use rand_chacha::ChaCha8Rng;
 use serde::Deserialize;
 
-use annotate::model::refiner::{CONTEXT, ROLL_UNIT_DEGREES, SIDE};
+use annotate::pipeline::track::refiner::{CONTEXT, ROLL_UNIT_DEGREES, SIDE};
 
 use super::cover::{Capsule, hand};
 use super::material::{Background, FACE_SIDE, Face, Scene, bilinear};

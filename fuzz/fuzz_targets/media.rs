@@ -4,7 +4,7 @@
 //! memory functions see.
 #![no_main]
 
-use annotate::annotate::decode::{DecodeOptions, Decoder, Source};
+use annotate::pipeline::decode::{DecodeOptions, Decoder, Source};
 use libfuzzer_sys::fuzz_target;
 
 /// More frames of one file teach nothing.

@@ -1,6 +1,5 @@
 //! How far two annotations of one video agree: frame by frame, segment by segment, and at the boundaries.
 
-mod kappa;
 mod layer;
 mod matching;
 mod report;
@@ -9,17 +8,16 @@ mod vocabulary;
 use rand::RngExt;
 use serde::Serialize;
 
-pub use kappa::{Table, cohens_kappa, modified_kappa, raw_agreement};
+pub use crate::statistics::kappa::{LABELS, Table, cohens_kappa, modified_kappa, raw_agreement};
 pub use layer::{Grid, Layer, Stretch};
 pub use matching::{Links, link};
 pub use report::{html, markdown, sentence, text};
 pub use vocabulary::{Vocabulary, VocabularyError};
 
-use crate::model::parameters::seeded;
+use crate::random::seeded;
+use crate::statistics::kappa;
 use crate::timeline::Expression;
 
-/// Classes and, last, no label.
-pub const LABELS: usize = Expression::COUNT + 1;
 const NONE: usize = Expression::COUNT;
 
 /// How annotations are compared.

@@ -8,8 +8,8 @@ use clap::Args;
 use super::Failure;
 use crate::agree::{self, Agreement, Grid, Layer, Options, Vocabulary};
 use crate::eaf;
+use crate::files::put;
 use crate::timeline::Timeline;
-use crate::write::put;
 
 /// Arguments of `annotate agree`.
 #[derive(Debug, Args)]

@@ -17,13 +17,13 @@ use super::settings::Options;
 use super::shared::{self, AnnotationArguments, ExecutionArguments, TierArguments, failure};
 use super::signals::Signals;
 use super::strip;
-use crate::annotate::calibrate::{self, Calibration};
-use crate::annotate::decode::{DecodeError, Source};
-use crate::annotate::detect::Detectors;
-use crate::annotate::{AnnotateError, Event, Execution, annotate, decode_options};
 use crate::eaf::BundleOptions;
 use crate::model::Model;
 use crate::overlay::{OverlayError, overlay};
+use crate::pipeline::calibrate::{self, Calibration};
+use crate::pipeline::decode::{DecodeError, Source};
+use crate::pipeline::detect::Detectors;
+use crate::pipeline::{AnnotateError, Event, Execution, annotate, decode_options};
 use crate::timeline::{Expression, Timeline};
 use crate::write::Format;
 

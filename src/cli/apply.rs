@@ -7,11 +7,12 @@ use clap::Args;
 
 use super::Failure;
 use super::review::video_of;
+use crate::files::put;
 use crate::model::registry;
 use crate::review::{self, Correction, CropError, Crops};
 use crate::timeline::Timeline;
 use crate::train::manifest;
-use crate::write::{Format, put};
+use crate::write::Format;
 
 /// Arguments of `annotate apply`.
 #[derive(Debug, Args)]
@@ -59,7 +60,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let mut timeline = reviewed.timeline.clone();
     let applied = review::apply(&mut timeline, corrections)
         .map_err(|e| Failure::Input(format!("{}: {e}", arguments.corrections.display())))?;
-    let output = |e: crate::write::WriteError| Failure::Output(e.to_string());
+    let output = |e: crate::files::WriteError| Failure::Output(e.to_string());
     if let Some(path) = &arguments.manifest {
         let Arguments { labels, video, model, .. } = arguments;
         let rows = pictures(&reviewed, labels, video.as_deref(), model, &path.with_extension("pictures"))?;

@@ -16,18 +16,19 @@ use super::progress::CorpusProgress;
 use super::settings::Options;
 use super::shared::{self, AnnotationArguments, ExecutionArguments, TierArguments, corpus_failure};
 use super::signals::Steps;
-use crate::annotate::decode::Source;
-use crate::annotate::detect::Detectors;
-use crate::annotate::{AnnotateError, Event, Execution, annotate};
 use crate::corpus::inputs::{Inputs, Item};
 use crate::corpus::journal::{Entry, Journal, Stamp, Terms, Written, now};
 use crate::corpus::lock::Lock;
 use crate::corpus::path::printable;
 use crate::corpus::{CorpusError, InShort, Outcome, inputs, report, workers};
 use crate::eaf::BundleOptions;
+use crate::files::WriteError;
 use crate::model::Model;
+use crate::pipeline::decode::Source;
+use crate::pipeline::detect::Detectors;
+use crate::pipeline::{AnnotateError, Event, Execution, annotate};
 use crate::timeline::Tool;
-use crate::write::{Format, WriteError};
+use crate::write::Format;
 
 /// Arguments of `annotate batch`.
 #[derive(Debug, Args)]

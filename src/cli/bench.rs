@@ -14,15 +14,19 @@ use super::Failure;
 use super::device::DeviceChoice;
 use super::settings::Options;
 use super::shared::failure;
-use crate::annotate::decode::Source;
-use crate::annotate::detect::Detectors;
-use crate::annotate::measure::measure;
-use crate::annotate::{Execution, annotate};
 use crate::infer::Precision;
-use crate::model::efficientnet::EfficientNetConfig;
-use crate::model::mobilenet::MobileNetConfig;
-use crate::model::parameters::seeded;
-use crate::model::{Architecture, Colours, Input, Model, registry};
+use crate::model::{Input, Model, registry};
+use crate::nn::Architecture;
+use crate::nn::efficientnet::EfficientNetConfig;
+use crate::nn::mobilenet::MobileNetConfig;
+use crate::picture::Colours;
+use crate::pipeline::decode::Source;
+use crate::pipeline::detect::Detectors;
+use crate::pipeline::measure::measure;
+use crate::pipeline::{Execution, annotate};
+use crate::random::seeded;
+use crate::timeline::Timeline;
+use crate::write::Format;
 
 /// Arguments of `annotate bench`.
 #[derive(Debug, Args)]
@@ -195,11 +199,12 @@ fn stages(
     options: &Options,
     execution: &Execution,
 ) -> Result<Value, Failure> {
-    let times = measure(source, model, detectors, &options.annotation, execution).map_err(failure)?;
+    let mut times = measure(source, model, detectors, &options.annotation, execution).map_err(failure)?;
     let started = Instant::now();
     let timeline =
         annotate(source, model, detectors, &options.annotation, execution, &mut |_| Ok(())).map_err(failure)?;
     let whole = started.elapsed();
+    times.stages.push(("write", time_of_json(&timeline)));
     let frames = times.frames.max(1) as f64;
     let stage = |(name, time): &(&str, Duration)| json!({"stage": name, "ms_per_frame": milliseconds(*time) / frames, "frames_per_s": frames / time.as_secs_f64().max(1e-9)});
     Ok(json!({
@@ -214,6 +219,16 @@ fn stages(
             "times_real_time": timeline.media.duration_s / whole.as_secs_f64().max(1e-9),
         },
     }))
+}
+
+/// How long the timeline takes to become JSON in memory.
+fn time_of_json(timeline: &Timeline) -> Duration {
+    let started = Instant::now();
+    if let Some(writer) = Format::Json.writer() {
+        // Memory takes all that is written.
+        let _ = writer.write(timeline, &mut Vec::new());
+    }
+    started.elapsed()
 }
 
 fn milliseconds(duration: Duration) -> f64 {

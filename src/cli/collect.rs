@@ -16,7 +16,8 @@ use crate::corpus::lock::Lock;
 use crate::corpus::path::printable;
 use crate::corpus::plan::{Line, Plan, Unit};
 use crate::corpus::{CorpusError, Outcome, collect, report};
-use crate::write::{Format, WriteError};
+use crate::files::WriteError;
+use crate::write::Format;
 
 /// Arguments of `annotate collect`.
 #[derive(Debug, Args)]

@@ -11,13 +11,13 @@ use super::Failure;
 use super::settings::Options;
 use super::shared::{self, failure};
 use super::signals::Signals;
-use crate::annotate::decode::Source;
-use crate::annotate::detect::Detectors;
-use crate::annotate::{Event, Execution, annotate, calibrate};
 use crate::eaf::preset::Preset;
 use crate::eaf::recognizer::{self, Progress, Request};
+use crate::files::{Output, WriteError, put};
+use crate::pipeline::decode::Source;
+use crate::pipeline::detect::Detectors;
+use crate::pipeline::{Event, Execution, annotate, calibrate};
 use crate::timeline::Timeline;
-use crate::write::{Output, WriteError, put};
 
 /// Arguments of `annotate elan-recognizer`.
 #[derive(Debug, Args)]

@@ -10,7 +10,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook::consts::SIGXFSZ;
 
 use super::{Failure, exit_code};
-use crate::annotate::decode::Patience;
+use crate::pipeline::decode::Patience;
 
 /// Address space that is enough for a video of 8K: measured, 2.1 GB are reserved and 330 MB used.
 const USUAL_MIB: u64 = 8 << 10;

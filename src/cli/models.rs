@@ -7,14 +7,15 @@ use clap::{Args, Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{Failure, print};
-use crate::annotate::crop::CropRule;
+use crate::files::put;
 use crate::model::catalogue::{self, Published};
 use crate::model::class_order::ClassOrder;
 use crate::model::import::{self, CONTEMPT_FILE, Contempt, Description, ImportError, KnownNetwork};
 use crate::model::pull::{self, PullError, Wanted};
 use crate::model::registry::{self, EMBEDDED};
-use crate::model::{Architecture, CARD_FILE, CONFIG_FILE, ModelConfig, ModelError, Parameters, Purpose, WEIGHTS_FILE};
-use crate::write::put;
+use crate::model::{CARD_FILE, CONFIG_FILE, ModelConfig, ModelError, WEIGHTS_FILE};
+use crate::nn::{Architecture, Parameters, Purpose};
+use crate::picture::CropRule;
 
 /// Arguments of `annotate models`.
 #[derive(Debug, Args)]
@@ -159,7 +160,7 @@ fn verify(model: &Path) -> Result<(), Failure> {
 /// The network and its input in a few words.
 fn facts(config: &ModelConfig) -> Result<String, Failure> {
     let parameters = Parameters::new(Purpose::Inference, &Device::Cpu);
-    crate::model::Network::new(&parameters, &config.architecture, config.input.colours)
+    crate::nn::Network::new(&parameters, &config.architecture, config.input.colours)
         .map_err(|e| Failure::Unforeseen(e.into()))?;
     let count: usize = parameters.variables().values().map(|var| var.elem_count()).sum();
     let family = match config.architecture {
@@ -167,8 +168,8 @@ fn facts(config: &ModelConfig) -> Result<String, Failure> {
         Architecture::Efficientnet(_) => "EfficientNet",
     };
     let colours = match config.input.colours {
-        crate::model::Colours::Luma => "luma",
-        crate::model::Colours::Rgb => "RGB",
+        crate::picture::Colours::Luma => "luma",
+        crate::picture::Colours::Rgb => "RGB",
     };
     Ok(format!("{family}, {count} parameters, {side}x{side} {colours}", side = config.input.side))
 }

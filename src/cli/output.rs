@@ -8,13 +8,14 @@ use std::path::{Path, PathBuf};
 use walkdir::WalkDir;
 
 use super::Failure;
-use crate::annotate::{Row, Settings};
 use crate::corpus::inputs::Item;
 use crate::corpus::path::{printable, with_suffix};
 use crate::eaf::{Bundle, BundleError, BundleOptions};
+use crate::files::{self, Output, WriteError};
+use crate::pipeline::{Row, Settings};
 use crate::timeline::{FrameRecord, Media, ModelIdentity, Timeline, Tool};
 use crate::write::jsonl::{Header, LiveLines};
-use crate::write::{self, Format, Output, WriteError, Writer, write};
+use crate::write::{Format, Writer, write};
 
 /// A place and the format it gets.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,7 +110,7 @@ pub(super) fn mirrored(folder: &Path, item: &Item, formats: &[Format]) -> Result
 /// Removes what a run that was killed has left half written below `folder`.
 pub(super) fn remove_leftovers(folder: &Path) {
     for entry in WalkDir::new(folder).into_iter().filter_map(Result::ok).filter(|entry| entry.file_type().is_dir()) {
-        write::remove_leftovers(entry.path());
+        files::remove_leftovers(entry.path());
     }
 }
 

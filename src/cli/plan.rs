@@ -13,11 +13,11 @@ use super::shared::{self, AnnotationArguments, ExecutionArguments, corpus_failur
 use super::signals::Steps;
 use crate::corpus::inputs;
 use crate::corpus::plan::{Line, Plan, SCHEMA, Terms};
+use crate::files::put;
 use crate::timeline::Tool;
 use crate::train::crossval::CrossValidation;
 use crate::train::fold::Grouping;
 use crate::train::recipe::Recipe;
-use crate::write::put;
 
 /// Refused files whose reason is said; all of them stand in the plan.
 const REFUSED_SAID: usize = 10;

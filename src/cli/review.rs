@@ -7,9 +7,9 @@ use clap::Args;
 use super::Failure;
 use crate::agree::Vocabulary;
 use crate::eaf;
+use crate::files::put;
 use crate::review::{HumanTier, Page};
 use crate::timeline::Timeline;
-use crate::write::put;
 
 /// Arguments of `annotate review`.
 #[derive(Debug, Args)]

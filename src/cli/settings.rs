@@ -13,10 +13,10 @@ use serde_json::Value;
 use super::Failure;
 use super::device::DeviceChoice;
 use super::progress::ProgressChoice;
-use crate::annotate::Settings;
-use crate::annotate::decode::Patience;
-use crate::annotate::detect::DetectorName;
 use crate::model::registry;
+use crate::pipeline::Settings;
+use crate::pipeline::decode::Patience;
+use crate::pipeline::detect::DetectorName;
 
 /// What can be set once and for all in a configuration file; its keys are this struct's.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -10,15 +10,15 @@ use super::Failure;
 use super::device::DeviceChoice;
 use super::progress::ProgressChoice;
 use super::settings::Options;
-use crate::annotate::AnnotateError;
-use crate::annotate::decode::Deinterlace;
-use crate::annotate::detect::{DetectorError, DetectorName, Detectors};
-use crate::annotate::track::Latency;
 use crate::corpus::CorpusError;
 use crate::eaf::BundleOptions;
 use crate::eaf::preset::Preset;
 use crate::infer::Precision;
 use crate::model::{Model, registry};
+use crate::pipeline::AnnotateError;
+use crate::pipeline::decode::Deinterlace;
+use crate::pipeline::detect::{DetectorError, DetectorName, Detectors};
+use crate::pipeline::track::Latency;
 
 /// What changes the result.
 #[derive(Debug, Args)]

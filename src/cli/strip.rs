@@ -211,7 +211,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::timeline::sample;
+    use crate::sample;
 
     /// The sample, slower: ten seconds, so that the strip has something to show.
     fn ten_seconds() -> Timeline {

@@ -13,10 +13,10 @@ use super::shared::{self, ExecutionArguments, corpus_failure};
 use super::signals::Steps;
 use super::train::Bar;
 use super::{Failure, output};
-use crate::annotate::Execution;
 use crate::corpus::plan::{Line, Plan};
 use crate::corpus::work::{Shard, UnitState, Workplace, train, work};
 use crate::model::registry;
+use crate::pipeline::Execution;
 
 /// Arguments of `annotate work`.
 #[derive(Debug, Args)]

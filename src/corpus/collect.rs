@@ -7,11 +7,11 @@ use super::path::printable;
 use super::plan::{Fold, Plan, Unit};
 use super::work::{failure_place, head};
 use super::{CorpusError, Outcome};
-use crate::annotate::Assembler;
-use crate::annotate::decode::Decoded;
+use crate::files::put;
+use crate::pipeline::Assembler;
+use crate::pipeline::decode::Decoded;
 use crate::timeline::Timeline;
 use crate::train::crossval::pool;
-use crate::write::put;
 
 /// Puts the parts of one video together: stitch, smooth, segment.
 ///

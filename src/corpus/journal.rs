@@ -15,9 +15,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Outcome;
+use crate::files::WriteError;
 use crate::files::file_sha256;
 use crate::timeline::{ModelIdentity, Tool};
-use crate::write::WriteError;
 
 /// Name of the log in an output folder.
 pub const NAME: &str = "run.jsonl";
@@ -38,7 +38,7 @@ pub struct Terms {
 impl Terms {
     /// SHA-256 of the terms, hexadecimal.
     pub fn digest(&self) -> String {
-        crate::model::sha256(serde_json::to_string(self).unwrap_or_default().as_bytes())
+        crate::files::sha256(serde_json::to_string(self).unwrap_or_default().as_bytes())
     }
 }
 

@@ -23,7 +23,7 @@ impl Lock {
     /// # Errors
     /// [`CorpusError::Busy`] naming who has it; or if the folder cannot be written.
     pub fn take(folder: &Path) -> Result<Self, CorpusError> {
-        let unwritable = |source: std::io::Error| crate::write::WriteError::Io { path: folder.into(), source };
+        let unwritable = |source: std::io::Error| crate::files::WriteError::Io { path: folder.into(), source };
         std::fs::create_dir_all(folder).map_err(unwritable)?;
         let mut options = OpenOptions::new();
         let mut file =

@@ -87,11 +87,11 @@ pub enum CorpusError {
     #[error("{0}")]
     Mixed(String),
     #[error(transparent)]
-    Output(#[from] crate::write::WriteError),
+    Output(#[from] crate::files::WriteError),
     #[error("{0}")]
     Busy(String),
     #[error("{0}")]
     Temporary(String),
     #[error(transparent)]
-    Annotate(#[from] crate::annotate::AnnotateError),
+    Annotate(#[from] crate::pipeline::AnnotateError),
 }

@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::annotate::Classified;
-use crate::annotate::decode::Decoded;
-use crate::write::{Output, WriteError};
+use crate::files::{Output, WriteError};
+use crate::pipeline::Classified;
+use crate::pipeline::decode::Decoded;
 
 /// Length of the last item: the head of a byte string, and its 32 bytes.
 const SEAL: usize = 34;

@@ -14,10 +14,10 @@ use super::inputs::{Inputs, Item};
 use super::journal::Stamp;
 use super::path::printable;
 use super::{CorpusError, Outcome, workers};
-use crate::annotate::decode::{DecodeError, Decoder, Entry, Packets, Source};
-use crate::annotate::span::{self, LEAD_S, SPAN_S};
-use crate::annotate::{Excerpt, Execution, Settings, decode_options};
 use crate::files::file_sha256;
+use crate::pipeline::decode::{DecodeError, Decoder, Entry, Packets, Source};
+use crate::pipeline::span::{self, LEAD_S, SPAN_S};
+use crate::pipeline::{Excerpt, Execution, Settings, decode_options};
 use crate::timeline::{ModelIdentity, Tool};
 use crate::train::crossval::CrossValidation;
 use crate::train::fold::Grouping;
@@ -52,7 +52,7 @@ impl Terms {
     /// SHA-256 of the settings and of the grid that videos are cut by, hexadecimal.
     pub fn settings_sha256(&self) -> String {
         let settings = serde_json::to_string(&(&self.settings, SPAN_S, LEAD_S)).unwrap_or_default();
-        crate::model::sha256(settings.as_bytes())
+        crate::files::sha256(settings.as_bytes())
     }
 }
 
@@ -86,7 +86,7 @@ impl Unit {
         let from = (start != span::ALL.start).then_some(start);
         let to = (end != span::ALL.end).then_some(end);
         let of = (sha256, from, to, &terms.model.sha256, terms.settings_sha256(), &terms.tool.version);
-        let id = crate::model::sha256(serde_json::to_string(&of).unwrap_or_default().as_bytes());
+        let id = crate::files::sha256(serde_json::to_string(&of).unwrap_or_default().as_bytes());
         Self {
             unit: id[..32].into(),
             path: item.path.clone(),
@@ -236,7 +236,7 @@ impl Plan {
         let refused = |reason: String| CorpusError::Input { path: printable(&of.manifest), reason };
         let folds = of.count().map_err(|e| refused(e.to_string()))?;
         let sha256 = file_sha256(&of.manifest, &|| false).map_err(|e| refused(e.to_string()))?.unwrap_or_default();
-        let id = |text: String| crate::model::sha256(text.as_bytes())[..32].to_owned();
+        let id = |text: String| crate::files::sha256(text.as_bytes())[..32].to_owned();
         let what = (&sha256, &of.recipe, &of.grouping, folds, &terms.tool.version);
         let task = id(serde_json::to_string(&what).unwrap_or_default());
         let line = |fold| {
@@ -357,7 +357,7 @@ fn video(item: &Item, terms: &Terms, spans: i64, interrupt: &Arc<AtomicBool>) ->
     let packets = opened.and_then(|_| Packets::read(&source, interrupt));
     let packets = match packets {
         Ok(packets) => packets,
-        Err(error @ DecodeError::Interrupted { .. }) => return Err(crate::annotate::AnnotateError::from(error).into()),
+        Err(error @ DecodeError::Interrupted { .. }) => return Err(crate::pipeline::AnnotateError::from(error).into()),
         Err(error) => return refused(error.exit_code(), error.to_string()),
     };
     let stop = || interrupt.load(Ordering::Relaxed);
@@ -369,7 +369,7 @@ fn video(item: &Item, terms: &Terms, spans: i64, interrupt: &Arc<AtomicBool>) ->
             Ok(units.map(Line::Video).collect())
         }
         Ok((_, None)) => {
-            Err(crate::annotate::AnnotateError::from(DecodeError::Interrupted { name: source.name() }).into())
+            Err(crate::pipeline::AnnotateError::from(DecodeError::Interrupted { name: source.name() }).into())
         }
         Err(error) => refused(3, format!("{}: {error}", printable(&item.path))),
     }

@@ -10,10 +10,10 @@ use serde::Serialize;
 use super::Outcome;
 use super::journal::{self, Terms};
 use super::path::printable;
+use crate::files::{WriteError, put};
 use crate::palette;
 use crate::timeline::{Expression, time_in_file};
 use crate::write::parquet::{Column, Values, parquet};
-use crate::write::{WriteError, put};
 
 /// Names in an output folder that are this module's and the log's; no video's results may have them.
 pub const NAMES: [&str; 5] = ["failures.json", "summary.csv", "summary.parquet", "index.html", journal::NAME];

@@ -11,14 +11,14 @@ use super::part::{self, Head, Part, PartWriter};
 use super::path::printable;
 use super::plan::{Fold, Line, Plan, Unit};
 use super::{CorpusError, Outcome, workers};
-use crate::annotate::decode::{DecodeError, Source};
-use crate::annotate::detect::Detectors;
-use crate::annotate::{AnnotateError, Excerpt, Execution, Look, look};
+use crate::files::{WriteError, put};
 use crate::model::Model;
+use crate::pipeline::decode::{DecodeError, Source};
+use crate::pipeline::detect::Detectors;
+use crate::pipeline::{AnnotateError, Excerpt, Execution, Look, look};
 use crate::train::crossval::{CrossvalError, run_fold};
 use crate::train::run::RunError;
 use crate::train::trainer::Progress;
-use crate::write::{WriteError, put};
 
 /// Which share of a plan: every `of`th line, from the `index`th on, counted from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

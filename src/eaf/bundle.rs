@@ -7,8 +7,8 @@ use super::document::{self, Linked};
 use super::preset::Preset;
 use super::xml::Element;
 use super::{ReadError, curves, read, xml};
+use crate::files::{Output, WriteError};
 use crate::timeline::Timeline;
-use crate::write::{Output, WriteError};
 
 /// How annotations are written for ELAN.
 #[derive(Debug, Clone, Default)]

@@ -192,7 +192,7 @@ fn description() -> Element {
             item("textparam", "basic", info).with("convoc", values.join(" ")).with("default", values[0]).text(name),
         );
     }
-    let faces = crate::annotate::track::TrackSettings::default().max_faces.to_string();
+    let faces = crate::pipeline::track::TrackSettings::default().max_faces.to_string();
     recognizer.push(
         item("numparam", "advanced", "Most faces followed at a time")
             .with("type", "int")
@@ -248,7 +248,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::timeline::sample;
+    use crate::sample;
 
     fn request(params: &[(&str, &str)]) -> Result<Request, RequestError> {
         let mut root = Element::new("PARAM");

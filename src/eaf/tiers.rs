@@ -85,7 +85,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::timeline::sample;
+    use crate::sample;
 
     proptest! {
         #[test]

@@ -1,6 +1,6 @@
 //! What a plan is compiled from: a network's layers with batch normalisation folded into the weights.
 
-use super::kernels::Activation;
+use crate::kernels::Activation;
 
 /// A layer. Weights lie as in a weights file: channels last, output channels fastest.
 #[derive(Debug, Clone, PartialEq)]

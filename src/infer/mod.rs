@@ -2,12 +2,11 @@
 //!
 //! [`Plan::compile`] makes a plan of a network's [`Layer`]s; [`Plan::run`] applies it. `kernels` holds the arithmetic.
 
-pub mod kernels;
 mod layer;
 mod plan;
 mod precision;
 
-pub use kernels::simd::Instructions;
+pub use crate::kernels::simd::Instructions;
 pub use layer::{Convolution, Layer, Linear, Reach};
 pub use plan::{Plan, PlanError, Shape};
 pub use precision::Precision;

@@ -9,16 +9,17 @@ use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 
-use super::kernels::bf16::Bf16;
-use super::kernels::blocks::{BLOCK, Buffer, Planes, PlanesMut, blocks, pack, unpack};
-use super::kernels::filter::{Filter, LARGEST_KERNEL};
-use super::kernels::parts::{self, Room};
-use super::kernels::product::{Product, RunProduct};
-use super::kernels::rows::{Dense, Ring, RunDense, RunRows, Source};
-use super::kernels::simd::{Instructions, Sigmoid};
-use super::kernels::{Activation, Window, elementwise};
 use super::layer::{Convolution, Layer, Linear, Reach};
 use super::precision::Precision;
+use crate::kernels::infer::bf16::Bf16;
+use crate::kernels::infer::blocks::{BLOCK, Buffer, Planes, PlanesMut, blocks, pack, unpack};
+use crate::kernels::infer::elementwise;
+use crate::kernels::infer::filter::{Filter, LARGEST_KERNEL};
+use crate::kernels::infer::parts::{self, Room};
+use crate::kernels::infer::product::{Product, RunProduct};
+use crate::kernels::infer::rows::{Dense, Ring, RunDense, RunRows, Source};
+use crate::kernels::simd::{Instructions, Sigmoid};
+use crate::kernels::{Activation, Window};
 
 /// A compiled network.
 #[derive(Debug)]

@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::efficientnet::EfficientNetConfig;
-use super::mobilenet::MobileNetConfig;
-use super::normalise::ColourNormalisation;
-use crate::annotate::crop::CropRule;
+use crate::nn::Architecture;
+use crate::picture::ColourNormalisation;
+use crate::picture::Colours;
+use crate::picture::CropRule;
 use crate::timeline::Expression;
 
 /// The contents of a model directory's `config.json`.
@@ -34,16 +34,6 @@ pub struct ModelConfig {
     pub sha256: String,
 }
 
-/// A network and its width and depth.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "family", rename_all = "snake_case")]
-pub enum Architecture {
-    /// MobileNetV1.
-    MobilenetV1(MobileNetConfig),
-    /// EfficientNet.
-    Efficientnet(EfficientNetConfig),
-}
-
 /// The picture a network takes: `[side, side, colours]`, `(value / 255 - mean) / deviation`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -60,14 +50,14 @@ pub struct Input {
     #[serde(default, skip_serializing_if = "ColourNormalisation::is_none")]
     pub colour_normalisation: ColourNormalisation,
     /// Which part of the face it is shown; the other is blanked out.
-    #[serde(default, skip_serializing_if = "Region::is_full")]
-    pub region: Region,
+    #[serde(default, skip_serializing_if = "FacePart::is_full")]
+    pub region: FacePart,
 }
 
 /// A part of the square about a face.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
-pub enum Region {
+pub enum FacePart {
     /// All of it.
     #[default]
     Full,
@@ -77,7 +67,7 @@ pub enum Region {
     Lower,
 }
 
-impl Region {
+impl FacePart {
     /// Whether it is all of the face.
     pub fn is_full(&self) -> bool {
         *self == Self::Full
@@ -89,26 +79,6 @@ impl Region {
             Self::Full => 0..side,
             Self::Upper => 0..side / 2,
             Self::Lower => side / 2..side,
-        }
-    }
-}
-
-/// The channels of a picture.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Colours {
-    /// Brightness only.
-    Luma,
-    /// Red, green, blue.
-    Rgb,
-}
-
-impl Colours {
-    /// How many channels.
-    pub fn count(self) -> usize {
-        match self {
-            Self::Luma => 1,
-            Self::Rgb => 3,
         }
     }
 }

@@ -6,101 +6,23 @@
 pub mod catalogue;
 pub mod class_order;
 pub mod config;
-pub mod efficientnet;
 pub mod import;
-pub mod layers;
-pub mod mobilenet;
-pub mod normalise;
-pub mod ops;
-pub mod parameters;
 pub mod pull;
-pub mod refiner;
 pub mod registry;
-pub mod yunet;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use candle_core::{D, DType, Device, Result as CandleResult, Tensor};
-use sha2::{Digest, Sha256};
 
-pub use config::{Architecture, Colours, Input, ModelConfig, Region};
-pub use layers::Phase;
-pub use normalise::ColourNormalisation;
-pub use parameters::{Parameters, Purpose, WeightsError};
+pub use config::{FacePart, Input, ModelConfig};
 
-use crate::files;
-use crate::infer::{Instructions, Plan, Precision, Shape};
+use crate::files::{self, sha256};
+use crate::infer::{Instructions, Plan, Precision};
+use crate::nn::parameters::SetError;
+use crate::nn::{Architecture, Network, Parameters, Phase, Purpose, WeightsError};
+use crate::picture::CropRule;
 use crate::timeline::{Expression, ModelIdentity};
-
-/// A network of one of the known families.
-pub enum Network {
-    /// MobileNetV1.
-    MobileNet(mobilenet::MobileNet),
-    /// EfficientNet.
-    EfficientNet(efficientnet::EfficientNet),
-}
-
-impl Network {
-    /// Builds the network on `parameters`, which get one variable for each of its tensors.
-    ///
-    /// # Errors
-    /// If the device fails.
-    pub fn new(parameters: &Parameters, architecture: &Architecture, colours: Colours) -> CandleResult<Self> {
-        let (scope, colours) = (parameters.root(), colours.count());
-        Ok(match architecture {
-            Architecture::MobilenetV1(config) => {
-                Self::MobileNet(mobilenet::MobileNet::new(&scope, config, colours, Expression::COUNT)?)
-            }
-            Architecture::Efficientnet(config) => {
-                Self::EfficientNet(efficientnet::EfficientNet::new(&scope, config, colours, Expression::COUNT)?)
-            }
-        })
-    }
-
-    /// Normalised pictures `[images, side, side, colours]` to logits `[images, 7]`.
-    ///
-    /// # Errors
-    /// If the shapes do not fit.
-    pub fn forward(&self, x: &Tensor, phase: Phase) -> CandleResult<Tensor> {
-        self.classify(&self.features(x, phase)?)
-    }
-
-    /// Normalised pictures to what the last layer sees of them, `[images, features]`.
-    ///
-    /// # Errors
-    /// If the shapes do not fit.
-    pub fn features(&self, x: &Tensor, phase: Phase) -> CandleResult<Tensor> {
-        match self {
-            Self::MobileNet(network) => network.features(x, phase),
-            Self::EfficientNet(network) => network.features(x, phase),
-        }
-    }
-
-    /// The last layer: features to logits `[images, 7]`.
-    ///
-    /// # Errors
-    /// If the shapes do not fit.
-    pub fn classify(&self, features: &Tensor) -> CandleResult<Tensor> {
-        match self {
-            Self::MobileNet(network) => network.classify(features),
-            Self::EfficientNet(network) => network.classify(features),
-        }
-    }
-
-    /// The network as inference on the CPU runs it, for pictures of `side` x `side` pixels.
-    ///
-    /// # Errors
-    /// If the device fails.
-    pub fn plan(&self, side: usize, colours: Colours, instructions: Instructions) -> CandleResult<Plan> {
-        let layers = match self {
-            Self::MobileNet(network) => network.planned()?,
-            Self::EfficientNet(network) => network.planned()?,
-        };
-        let shape = Shape { height: side, width: side, channels: colours.count() };
-        Plan::compile_for(&layers, shape, instructions).map_err(candle_core::Error::wrap)
-    }
-}
 
 /// Why a model cannot be used. Each message names the file.
 #[derive(Debug, thiserror::Error)]
@@ -131,7 +53,7 @@ pub struct Model {
     runner: Runner,
     operations: usize,
     #[cfg(feature = "cuda")]
-    uploader: crate::infer::kernels::cuda::Uploader,
+    uploader: crate::kernels::cuda::Uploader,
 }
 
 /// What inference runs.
@@ -189,8 +111,8 @@ impl Model {
         let parameters = Parameters::new(Purpose::Inference, device);
         let network = Network::new(&parameters, &config.architecture, config.input.colours)?;
         parameters.set(&tensors).map_err(|e| match e {
-            parameters::SetError::Weights(source) => ModelError::Weights { path: weights_path, source },
-            parameters::SetError::Device(e) => ModelError::Device(e),
+            SetError::Weights(source) => ModelError::Weights { path: weights_path, source },
+            SetError::Device(e) => ModelError::Device(e),
         })?;
         Ok(Self::of(config, network, device)?)
     }
@@ -207,7 +129,7 @@ impl Model {
             name: "untrained".into(),
             architecture,
             input,
-            crop: crate::annotate::crop::CropRule::default(),
+            crop: CropRule::default(),
             classes: Expression::ALL.to_vec(),
             temperature: 1.0,
             training: serde_json::Value::Null,
@@ -413,11 +335,6 @@ impl ReadError {
     }
 }
 
-/// SHA-256 of `bytes`, lower-case hexadecimal.
-pub fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// The model card in `directory`.
 fn read_card(directory: &Path) -> Result<String, ModelError> {
     if !directory.is_dir() {
@@ -434,10 +351,11 @@ fn read_bounded(path: &Path, largest: u64) -> Result<Vec<u8>, ModelError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::picture::{ColourNormalisation, Colours};
 
     #[test]
     fn the_hidden_half_of_a_face_changes_nothing() {
-        for (region, hidden) in [(Region::Upper, 8..16), (Region::Lower, 0..8)] {
+        for (region, hidden) in [(FacePart::Upper, 8..16), (FacePart::Lower, 0..8)] {
             for colour_normalisation in [ColourNormalisation::None, ColourNormalisation::HistEq] {
                 let input = Input {
                     side: 4,

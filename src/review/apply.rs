@@ -197,7 +197,7 @@ pub fn apply_to_document(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::timeline::sample;
+    use crate::sample;
 
     fn correction(timeline: &Timeline, segment: usize, new: Option<Expression>) -> (usize, Correction) {
         let track = &timeline.tracks[0];

@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use image::{ImageFormat, RgbImage};
 
 use super::Correction;
-use crate::annotate::crop::{CropRule, crop, face_square};
-use crate::annotate::decode::{DecodeError, DecodeOptions, Decoder, Source};
-use crate::model::Colours;
+use crate::files::put;
+use crate::picture::Colours;
+use crate::picture::{CropRule, crop, face_square};
+use crate::pipeline::decode::{DecodeError, DecodeOptions, Decoder, Source};
 use crate::timeline::{Expression, Timeline};
 use crate::train::manifest::{Row, Split};
-use crate::write::put;
 
 /// Side of the pictures, pixels: enough for every network here, and a face in most videos has no more.
 const SIDE: usize = 112;
@@ -136,7 +136,7 @@ fn wanted(timeline: &Timeline, corrections: &[(usize, Correction)]) -> Vec<Wante
 
 /// Decoding as annotation decoded, from what stands in the timeline.
 pub fn decode_options(timeline: &Timeline) -> DecodeOptions {
-    let settings: crate::annotate::Settings = serde_json::from_value(known_settings(timeline)).unwrap_or_default();
+    let settings: crate::pipeline::Settings = serde_json::from_value(known_settings(timeline)).unwrap_or_default();
     settings.decode_options()
 }
 

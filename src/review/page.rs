@@ -179,7 +179,7 @@ fn track(track: &Track) -> TrackData {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::timeline::sample;
+    use crate::sample;
 
     fn page(timeline: &Timeline) -> String {
         let mut bytes = Vec::new();

@@ -5,14 +5,14 @@
 mod check;
 mod decimals;
 mod read;
-#[cfg(test)]
-pub(crate) mod sample;
 
 use serde::{Deserialize, Serialize};
 
 pub use check::Inconsistency;
 pub(crate) use decimals::{box_in_file, probability_in_file, score_in_file, time_in_file};
 pub use read::ReadError;
+
+pub use crate::picture::BoundingBox;
 
 /// The version of the timeline's schema, written into every file.
 pub const SCHEMA: &str = "annotate/timeline/1";
@@ -122,51 +122,6 @@ impl BoxSource {
     /// The source as it stands in files, e.g. `detected`.
     pub fn name(self) -> &'static str {
         ["detected", "tracked"][self as usize]
-    }
-}
-
-/// A box in pixels of the displayed picture (after rotation and sample aspect ratio), origin top left.
-/// It may pass the picture's edge. Serialises as `[x, y, w, h]`.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(from = "[f32; 4]", into = "[f32; 4]")]
-pub struct BoundingBox {
-    /// Left edge.
-    pub x: f32,
-    /// Top edge.
-    pub y: f32,
-    /// Width.
-    pub w: f32,
-    /// Height.
-    pub h: f32,
-}
-
-impl From<[f32; 4]> for BoundingBox {
-    fn from([x, y, w, h]: [f32; 4]) -> Self {
-        Self { x, y, w, h }
-    }
-}
-
-impl From<BoundingBox> for [f32; 4] {
-    fn from(b: BoundingBox) -> Self {
-        [b.x, b.y, b.w, b.h]
-    }
-}
-
-impl BoundingBox {
-    /// The centre, `(x, y)`.
-    pub fn centre(&self) -> (f32, f32) {
-        (self.x + self.w / 2.0, self.y + self.h / 2.0)
-    }
-
-    /// Intersection over union with `other`, 0 to 1.
-    pub fn iou(&self, other: &Self) -> f32 {
-        let w = (self.x + self.w).min(other.x + other.w) - self.x.max(other.x);
-        let h = (self.y + self.h).min(other.y + other.h) - self.y.max(other.y);
-        if w <= 0.0 || h <= 0.0 {
-            return 0.0;
-        }
-        let intersection = w * h;
-        intersection / (self.w * self.h + other.w * other.h - intersection)
     }
 }
 
@@ -413,6 +368,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::sample;
 
     #[test]
     fn signers_are_lettered_like_columns() {

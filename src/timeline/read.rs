@@ -82,7 +82,7 @@ fn reason(path: &Path, json: &[u8], source: serde_json::Error) -> ReadError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::timeline::sample;
+    use crate::sample;
 
     fn read_of(content: &[u8]) -> Result<Timeline, ReadError> {
         let folder = tempfile::tempdir().unwrap();

@@ -7,9 +7,9 @@ use rand_distr::{Beta, Distribution};
 
 use super::dataset::Picture;
 use super::recipe::Augmentation;
-use crate::annotate::crop::{Region, resample};
-use crate::annotate::frame::Plane;
-use crate::model::Colours;
+use crate::picture::Colours;
+use crate::picture::Plane;
+use crate::picture::{Region, resample};
 
 /// Weights of red, green and blue in what is left of a colour when its saturation is 0 (ITU-R BT.601).
 const GREY: [f32; 3] = [0.299, 0.587, 0.114];
@@ -261,7 +261,7 @@ fn symmetric(random: &mut ChaCha8Rng, reach: f32) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::parameters::seeded;
+    use crate::random::seeded;
 
     fn gradient(colours: Colours, side: usize) -> Picture {
         let samples = (0..side * side * colours.count()).map(|i| (i * 7 % 251) as u8).collect();

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use candle_core::{Result, Tensor, Var};
 
-use crate::infer::kernels::update;
-use crate::model::ops;
+use crate::kernels::train::update;
+use crate::nn::ops;
 
 /// The exponential moving average of tensors.
 pub struct Average {

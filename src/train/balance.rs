@@ -116,8 +116,8 @@ impl Balancing {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Colours;
-    use crate::model::parameters::seeded;
+    use crate::picture::Colours;
+    use crate::random::seeded;
     use crate::train::dataset::{Picture, Source};
 
     /// Nine neutral faces and an angry one.

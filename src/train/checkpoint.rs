@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use candle_core::Tensor;
 
 use super::trainer::EpochRecord;
+use crate::files::{WriteError, put};
 use crate::model;
-use crate::write::{WriteError, put};
 
 /// Tensors of one kind (`weights`, `moments`, `average`, `best`), by name.
 pub type Tensors = BTreeMap<String, Tensor>;

@@ -5,8 +5,8 @@ use image::{Rgb, RgbImage};
 
 use super::dataset::{self, DatasetError};
 use super::manifest::{Row, Split};
-use crate::model::Colours;
 use crate::palette;
+use crate::picture::Colours;
 use crate::timeline::Expression;
 
 /// Side of a picture on the sheet, pixels.

@@ -12,13 +12,15 @@ use image::{DynamicImage, GrayImage, ImageFormat, ImageReader, RgbImage};
 use rayon::prelude::*;
 
 use super::manifest::Row;
-use crate::annotate::crop::{CropRule, face};
-use crate::annotate::decode::{DecodeError, DecodeOptions, Decoder, Source};
-use crate::annotate::detect::Detectors;
-use crate::annotate::frame::{Colour, Frame, Matrix, Plane, Planes, Sighting};
-use crate::annotate::track::{FaceTracker, TrackSettings};
-use crate::model::{ColourNormalisation, Colours};
-use crate::write::put;
+use crate::files::put;
+use crate::picture::CropRule;
+use crate::picture::{Colour, Matrix, Plane, Planes};
+use crate::picture::{ColourNormalisation, Colours};
+use crate::pipeline::crop::face;
+use crate::pipeline::decode::{DecodeError, DecodeOptions, Decoder, Source};
+use crate::pipeline::detect::Detectors;
+use crate::pipeline::frame::{Frame, Sighting};
+use crate::pipeline::track::{FaceTracker, TrackSettings};
 
 /// How faces are cut out.
 #[derive(Debug, Clone)]
@@ -175,7 +177,7 @@ fn crop_still(row: &Row, number: usize, settings: &CropSettings) -> Result<Optio
 /// The crop of the largest face that annotation would classify.
 fn largest(frame: &Frame, sightings: Vec<Sighting>, settings: &CropSettings) -> Option<Vec<f32>> {
     let area = |sighting: &Sighting| sighting.face.map_or(0.0, |face| face.w * face.h);
-    let mut found: Vec<Sighting> = sightings.into_iter().map(crate::annotate::unreadable_if_small).collect();
+    let mut found: Vec<Sighting> = sightings.into_iter().map(crate::pipeline::unreadable_if_small).collect();
     found.sort_by(|a, b| area(b).total_cmp(&area(a)));
     found.into_iter().find_map(|mut sighting| {
         if !settings.align {

@@ -16,9 +16,8 @@ use super::run::{self, Data, Parts, RunError, RunReport};
 use super::start::Prepared;
 use super::trainer::{EpochRecord, Progress};
 use crate::files;
-use crate::model;
+use crate::files::{WriteError, put};
 use crate::timeline::Expression;
-use crate::write::{WriteError, put};
 
 /// One in so many of a fold's training groups is held out to choose the epoch and fit the temperature.
 const INNER_PARTS: usize = 8;
@@ -134,7 +133,7 @@ impl CrossValidation {
             self.splits,
             self.grouping
         );
-        Ok(Assigned { data, folds, count, task: model::sha256(text.as_bytes()) })
+        Ok(Assigned { data, folds, count, task: crate::files::sha256(text.as_bytes()) })
     }
 
     /// How many folds there are.

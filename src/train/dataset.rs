@@ -8,7 +8,7 @@ use image::{DynamicImage, ImageReader};
 use rayon::prelude::*;
 
 use super::manifest::{Row, Split};
-use crate::model::Colours;
+use crate::picture::Colours;
 use crate::timeline::{Expression, Probabilities};
 
 /// Decoded pictures up to this many bytes are kept; the pictures of larger sets are decoded anew in each epoch, by the

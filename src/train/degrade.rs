@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::dataset::{DatasetError, Example, Picture, Source};
-use crate::annotate::crop::{Region, resample};
-use crate::annotate::frame::Plane;
+use crate::picture::Plane;
+use crate::picture::{Region, resample};
 
 /// What is done to each picture before the model sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -68,7 +68,7 @@ fn resized(samples: &[u8], (width, height): (usize, usize), (to_width, to_height
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Colours;
+    use crate::picture::Colours;
 
     fn degraded(by: Degradation) -> Vec<u8> {
         let samples = (0..12 * 12 * 3).map(|i| if (i / 3) % 2 == 0 { 250 } else { 10 }).collect();

@@ -4,7 +4,8 @@ use candle_core::{D, Device, Result, Tensor};
 
 use super::loader::Batch;
 use super::recipe::Distillation;
-use crate::model::{Colours, Model};
+use crate::model::Model;
+use crate::picture::Colours;
 use crate::timeline::Expression;
 
 /// The teachers of a run.

@@ -6,7 +6,7 @@ use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
 use super::manifest::Row;
-use crate::model::parameters::seeded;
+use crate::random::seeded;
 use crate::timeline::{Expression, most_probable};
 
 /// What must not be on two sides of a split.

@@ -10,7 +10,7 @@ use super::manifest::Row;
 use super::metrics::Judged;
 use super::report::{self, Block, Document, Prediction, Table};
 use super::significance::{Comparison, compare};
-use crate::write::WriteError;
+use crate::files::WriteError;
 
 /// The table of published numbers in a folder of recipes.
 const PUBLISHED_FILE: &str = "published.csv";

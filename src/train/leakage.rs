@@ -7,9 +7,9 @@ use sha2::{Digest, Sha256};
 
 use super::dataset::{self, DatasetError};
 use super::manifest::{Row, Split};
-use crate::annotate::crop::{Region, resample};
-use crate::annotate::frame::Plane;
-use crate::model::Colours;
+use crate::picture::Colours;
+use crate::picture::Plane;
+use crate::picture::{Region, resample};
 
 /// Differing bits, of [`HASH_BITS`], up to which two pictures count as near-identical. Tuned on FER2013's
 /// PrivateTest: docs/benchmarks.md.

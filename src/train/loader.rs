@@ -9,8 +9,9 @@ use super::augment::{Mix, augmented, plain};
 use super::balance::Balancing;
 use super::dataset::{DatasetError, Example};
 use super::recipe::Recipe;
-use crate::model::parameters::seeded;
-use crate::model::{Colours, Input};
+use crate::model::Input;
+use crate::picture::Colours;
+use crate::random::seeded;
 use crate::timeline::Expression;
 
 /// Batches made ahead: enough to bridge one slow step, small beside the network's own memory.

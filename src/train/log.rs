@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::trainer::EpochRecord;
 use crate::files;
-use crate::write::put;
+use crate::files::put;
 
 /// A log of billions of steps is none of ours.
 const LARGEST: u64 = 4 << 30;

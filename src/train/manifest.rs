@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::files::{self, WriteError};
 use crate::timeline::{Expression, Probabilities};
-use crate::write::{self, WriteError};
 
 /// Which part of the data a row belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, clap::ValueEnum)]
@@ -238,7 +238,7 @@ pub fn put(path: &Path, rows: &[Row]) -> Result<(), WriteError> {
             Row { path: image.strip_prefix(folder).map_or(image.clone(), Path::to_owned), ..row.clone() }
         })
         .collect();
-    write::put(path, |out| self::write(&placed, out).map_err(std::io::Error::other))
+    files::put(path, |out| write(&placed, out).map_err(std::io::Error::other))
 }
 
 #[cfg(test)]

@@ -111,11 +111,11 @@ pub fn confusion(judged: &[Judged]) -> Confusion {
 
 /// Cohen's kappa of rows and columns.
 pub fn kappa(confusion: &Confusion) -> Option<f64> {
-    let mut table = crate::agree::Table::default();
+    let mut table = crate::statistics::kappa::Table::default();
     for (row, counts) in table.iter_mut().zip(confusion) {
         row[..Expression::COUNT].copy_from_slice(counts);
     }
-    crate::agree::cohens_kappa(&table)
+    crate::statistics::kappa::cohens_kappa(&table)
 }
 
 /// The classes that none of `judged` shows.
@@ -223,7 +223,7 @@ mod tests {
     use rand::RngExt;
 
     use super::*;
-    use crate::model::parameters::seeded;
+    use crate::random::seeded;
 
     /// A published confusion matrix, in the order anger, disgust, fear, happiness, neutral, sadness, surprise, and what the
     /// notebooks print of it. Measures over all classes do not depend on the order of the classes.

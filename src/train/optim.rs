@@ -6,8 +6,8 @@ use candle_core::backprop::GradStore;
 use candle_core::{Device, Result, Tensor, Var};
 
 use super::recipe::{Optimiser as Settings, Rule};
-use crate::infer::kernels::update;
-use crate::model::ops;
+use crate::kernels::train::update;
+use crate::nn::ops;
 
 /// Decay of the gradients' first moment.
 const BETA1: f64 = 0.9;

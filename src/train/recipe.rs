@@ -6,9 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use super::balance::Balance;
 use super::metrics::Metrics;
-use crate::annotate::crop::CropRule;
 use crate::files;
-use crate::model::{Architecture, ColourNormalisation, Colours, Region};
+use crate::model::FacePart;
+use crate::nn::Architecture;
+use crate::picture::CropRule;
+use crate::picture::{ColourNormalisation, Colours};
 
 /// A training recipe. Unknown keys are refused, so that a misspelt setting is not silently left out.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -103,7 +105,7 @@ pub struct InputChoice {
     /// What is done to the colours of each picture before.
     pub colour_normalisation: Option<ColourNormalisation>,
     /// Which part of the face is looked at.
-    pub region: Option<Region>,
+    pub region: Option<FacePart>,
 }
 
 /// Some epochs in which the same layers learn in the same way.

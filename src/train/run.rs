@@ -13,9 +13,9 @@ use super::recipe::Recipe;
 use super::report::{self, Document, Evaluation, EvaluationError, Prediction};
 use super::start::{Prepared, StartError};
 use super::trainer::{self, EpochRecord, Fitted, Progress, TrainError};
+use crate::files::{WriteError, put};
 use crate::model::{self, Model, ModelConfig, ModelError};
 use crate::timeline::Expression;
-use crate::write::{WriteError, put};
 
 /// The largest number that half precision holds is 65504.
 const LARGEST_HALF: f32 = 60_000.0;
@@ -40,7 +40,7 @@ impl Data {
         let bytes = std::fs::read(path).map_err(unreadable)?;
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let rows = manifest::parse(bytes.as_slice(), path)?;
-        Ok(Self { name, sha256: model::sha256(&bytes), rows })
+        Ok(Self { name, sha256: crate::files::sha256(&bytes), rows })
     }
 }
 
@@ -196,7 +196,7 @@ fn built(prepared: &Prepared, data: &Data, fitted: &Fitted) -> Result<(ModelConf
             "class_shares": fitted.class_shares,
         }),
         metrics: serde_json::Value::Null,
-        sha256: model::sha256(&weights),
+        sha256: crate::files::sha256(&weights),
     };
     Ok((config, weights))
 }

@@ -6,7 +6,7 @@ use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
 use super::metrics::{Confusion, Judged, accuracy, balanced_accuracy, class_metrics, kappa};
-use crate::model::parameters::seeded;
+use crate::random::seeded;
 use crate::timeline::{Expression, most_probable};
 
 /// Number of bootstrap samples.

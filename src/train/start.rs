@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use candle_core::{Device, Tensor};
 
 use super::recipe::{Head, Recipe};
-use crate::annotate::crop::CropRule;
-use crate::model::{Architecture, ColourNormalisation, Colours, Input, Model, ModelError, Region, registry};
+use crate::model::{FacePart, Input, Model, ModelError, registry};
+use crate::nn::Architecture;
+use crate::picture::CropRule;
+use crate::picture::{ColourNormalisation, Colours};
 
 /// The names of the last layer's tensors begin with this, in both families.
 pub const HEAD: &str = "classifier.";
@@ -124,6 +126,6 @@ fn input(recipe: &Recipe, base: Option<&Input>) -> Result<Input, String> {
             .colour_normalisation
             .or(base.map(|b| b.colour_normalisation))
             .unwrap_or(ColourNormalisation::None),
-        region: choice.region.or(base.map(|b| b.region)).unwrap_or(Region::Full),
+        region: choice.region.or(base.map(|b| b.region)).unwrap_or(FacePart::Full),
     })
 }

@@ -20,10 +20,11 @@ use super::optim::{Gradients, Optimiser, climb};
 use super::recipe::{Head, Layers, Recipe, Stage};
 use super::schedule::{Place, is_over, learning_rate};
 use super::start::{HEAD, Prepared};
-use crate::model::parameters::seeded;
-use crate::model::{self, Input, Network, Parameters, Phase, Purpose};
+use crate::files::WriteError;
+use crate::model::Input;
+use crate::nn::{Network, Parameters, Phase, Purpose};
+use crate::random::seeded;
 use crate::timeline::{Expression, Probabilities, most_probable};
-use crate::write::WriteError;
 
 /// Images evaluated at once; bounds the memory of an evaluation.
 const EVALUATION_BATCH: usize = 64;
@@ -201,7 +202,7 @@ fn fingerprint(prepared: &Prepared, training: &[Example], validation: &[Example]
     for example in training.iter().chain(validation) {
         text.push_str(&format!("{}:{:?};", example.row, example.target));
     }
-    model::sha256(text.as_bytes())
+    crate::files::sha256(text.as_bytes())
 }
 
 struct Trainer<'a> {

@@ -173,7 +173,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::timeline::sample;
+    use crate::sample;
 
     #[test]
     fn no_model_name_begins_a_line() {

@@ -12,8 +12,9 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use super::Writer;
 use super::rows::rows;
-use super::{Output, WriteError, Writer};
+use crate::files::{Output, WriteError};
 use crate::timeline::{
     BoxSource, Expression, FrameRecord, Media, ModelIdentity, Status, Summary, Timeline, Tool, box_in_file,
     probability_in_file, score_in_file, time_in_file,
@@ -222,7 +223,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::timeline::sample;
+    use crate::sample;
     use crate::write::{Format, tests::bytes};
 
     fn begin(timeline: &Timeline, path: &Path) -> LiveLines {

@@ -1,7 +1,6 @@
 //! One file a format, all behind one [`Writer`] trait; [`Output`] puts each in place whole or not at all.
 
 mod ass;
-mod atomic;
 mod cues;
 mod json;
 pub mod jsonl;
@@ -18,9 +17,8 @@ use std::path::Path;
 use std::str::FromStr;
 
 pub(crate) use ass::overlay_script;
-pub(crate) use atomic::remove_leftovers;
-pub use atomic::{Output, WriteError, put};
 
+use crate::files::{Output, WriteError};
 use crate::timeline::Timeline;
 
 /// Turns a timeline into the bytes of one format.
@@ -156,7 +154,7 @@ pub fn write(timeline: &Timeline, writer: &dyn Writer, output: Output) -> Result
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::timeline::sample;
+    use crate::sample;
 
     pub(super) fn bytes(timeline: &Timeline, format: Format) -> Vec<u8> {
         let mut bytes = Vec::new();

@@ -217,7 +217,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::timeline::sample;
+    use crate::sample;
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(32))]

@@ -37,7 +37,7 @@ impl Writer for Segments {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::timeline::sample;
+    use crate::sample;
 
     #[test]
     fn every_segment_has_its_row() {

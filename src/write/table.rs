@@ -65,7 +65,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::timeline::sample;
+    use crate::sample;
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]

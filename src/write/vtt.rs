@@ -29,7 +29,7 @@ fn one_line(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::timeline::sample;
+    use crate::sample;
 
     #[test]
     fn no_file_name_breaks_out_of_the_note() {

@@ -28,7 +28,7 @@ static std::barrier<> *meeting;
 static float rsqrtf(float x) { return 1.0f / std::sqrt(x); }
 using std::min;
 
-#include "../../src/infer/kernels/cuda/kernels.cu"
+#include "../../src/kernels/cuda/kernels.cu"
 
 template <typename T> T number() {
     T value;

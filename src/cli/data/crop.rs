@@ -6,15 +6,16 @@ use candle_core::Device;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{pictures_of, read, save};
-use crate::annotate::Settings;
-use crate::annotate::decode::{DecodeError, DecodeOptions, Decoder, Source};
 use crate::cli::Failure;
 use crate::cli::shared::{self, DetectorArguments};
-use crate::model::{ColourNormalisation, Colours, registry};
+use crate::files::put;
+use crate::model::registry;
+use crate::picture::{ColourNormalisation, Colours};
+use crate::pipeline::Settings;
+use crate::pipeline::decode::{DecodeError, DecodeOptions, Decoder, Source};
 use crate::timeline::Expression;
 use crate::train::crop::{self, CropError, CropSettings};
 use crate::train::manifest::{Row, Split};
-use crate::write::put;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {

@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 
 use super::{read, unreadable};
 use crate::cli::{Failure, print};
+use crate::files::put;
 use crate::timeline::Expression;
 use crate::train::contact_sheet::contact_sheet;
 use crate::train::leakage::{self, Leaks, Sides};
 use crate::train::manifest::Row;
-use crate::write::put;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {

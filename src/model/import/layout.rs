@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use candle_core::{DType, Device, Result as CandleResult, Tensor};
 
 use super::keras;
-use crate::model::Architecture;
+use crate::nn::Architecture;
 
 /// Batch normalisation's eps in both families here.
 const EPS: f32 = 1e-3;

@@ -2,7 +2,7 @@
 
 mod keras;
 mod layout;
-pub(super) mod onnx;
+pub(crate) mod onnx;
 mod pickle;
 
 use std::collections::BTreeMap;
@@ -12,13 +12,15 @@ use candle_core::{Device, Tensor};
 use serde_json::json;
 
 use super::class_order::{ClassOrder, Meaning};
-use super::efficientnet::EfficientNetConfig;
-use super::mobilenet::MobileNetConfig;
-use super::parameters::SetError;
-use super::{Architecture, Colours, Input, ModelConfig, ModelError, Network, Parameters, Purpose, WeightsError};
-use super::{read_tensors, sha256, write_tensors};
-use crate::annotate::crop::CropRule;
+use super::{Input, ModelConfig, ModelError, read_tensors, write_tensors};
 use crate::files;
+use crate::files::sha256;
+use crate::nn::efficientnet::EfficientNetConfig;
+use crate::nn::mobilenet::MobileNetConfig;
+use crate::nn::parameters::SetError;
+use crate::nn::{Architecture, Network, Parameters, Purpose, WeightsError};
+use crate::picture::Colours;
+use crate::picture::CropRule;
 use crate::timeline::Expression;
 use layout::Checkpoint;
 

@@ -7,9 +7,9 @@ use serde::Deserialize;
 
 use super::fer2013::{Labelling, Votes};
 use super::{ImportError, Imported, open_csv};
+use crate::files::put;
 use crate::model::class_order::{ClassOrder, Meaning};
 use crate::train::manifest::{Row, Split};
-use crate::write::put;
 
 /// Side of the pictures.
 const SIDE: usize = 48;

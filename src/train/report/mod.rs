@@ -20,9 +20,9 @@ use super::manifest::Row;
 use super::metrics::{self, Judged, Metrics};
 use super::significance::{self, Comparison, Intervals};
 use super::trainer::EpochRecord;
+use crate::files::{WriteError, put};
 use crate::model::{Input, Model};
 use crate::timeline::{Expression, ModelIdentity};
-use crate::write::{WriteError, put};
 
 /// Images classified at once.
 const BATCH: usize = 64;

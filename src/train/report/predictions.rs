@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use crate::files::{WriteError, put};
 use crate::timeline::{Expression, Probabilities};
 use crate::train::metrics::Judged;
-use crate::write::{WriteError, put};
 
 /// One image's result.
 #[derive(Debug, Clone)]

@@ -1,0 +1,98 @@
+//! Files in and out: untrusted files are read up to a limit, outputs appear whole or not at all.
+
+mod atomic;
+
+pub(crate) use atomic::remove_leftovers;
+pub use atomic::{Output, WriteError, put};
+
+use std::fs::File;
+use std::io::{self, ErrorKind, Read as _};
+use std::os::unix::fs::FileTypeExt as _;
+use std::path::Path;
+
+use sha2::{Digest as _, Sha256};
+
+/// A text that a person writes by hand: a recipe, a preset, a configuration.
+pub(crate) const HANDWRITTEN: u64 = 4 << 20;
+
+/// All bytes of a file.
+///
+/// # Errors
+/// If it cannot be read, or has more than `most` bytes; then it has not been read into memory.
+pub(crate) fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let file = File::open(path)?;
+    // A device may give bytes without end.
+    let kind = file.metadata()?.file_type();
+    if !kind.is_file() && !kind.is_fifo() {
+        return Err(io::Error::new(ErrorKind::InvalidInput, "it is neither a file nor a pipe"));
+    }
+    let mut bytes = Vec::new();
+    file.take(most + 1).read_to_end(&mut bytes)?;
+    match bytes.len() as u64 > most {
+        true => Err(io::Error::new(ErrorKind::FileTooLarge, format!("it is larger than {} MB", most >> 20))),
+        false => Ok(bytes),
+    }
+}
+
+/// The same for a text.
+///
+/// # Errors
+/// Likewise, and if it is not UTF-8.
+pub(crate) fn read_text(path: &Path, most: u64) -> io::Result<String> {
+    let not_utf8 = |e: std::string::FromUtf8Error| {
+        let at = e.utf8_error().valid_up_to();
+        io::Error::new(ErrorKind::InvalidData, format!("it is not UTF-8 (byte {at})"))
+    };
+    String::from_utf8(read(path, most)?).map_err(not_utf8)
+}
+
+/// Why a text is not the TOML that was wanted, and where; nothing of the text itself, which may be somebody's secret.
+pub(crate) fn toml_fault(text: &str, error: &toml::de::Error) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start));
+    let line = before.map_or(String::new(), |before| format!("line {}: ", before.matches('\n').count() + 1));
+    format!("{line}{}", error.message().trim_end())
+}
+
+/// SHA-256 of a file, in lower-case hexadecimal; none where `stop` asked to leave off.
+///
+/// # Errors
+/// If it cannot be read.
+pub(crate) fn file_sha256(path: &Path, stop: &dyn Fn() -> bool) -> std::io::Result<Option<String>> {
+    let mut file = File::open(path)?;
+    let mut sha256 = Sha256::new();
+    let mut chunk = vec![0; 1 << 18];
+    while !stop() {
+        match file.read(&mut chunk)? {
+            0 => return Ok(Some(hexadecimal(&sha256.finalize()))),
+            count => sha256.update(&chunk[..count]),
+        }
+    }
+    Ok(None)
+}
+
+/// SHA-256 of `bytes`, in lower-case hexadecimal.
+pub fn sha256(bytes: &[u8]) -> String {
+    hexadecimal(&Sha256::digest(bytes))
+}
+
+/// `bytes` in lower-case hexadecimal, two digits each.
+pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endless_files_are_refused_and_broken_text_is_placed() {
+        let error = read(Path::new("/dev/zero"), 1 << 20).unwrap_err();
+        assert_eq!(error.to_string(), "it is neither a file nor a pipe");
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len((1 << 20) + 1).unwrap();
+        assert_eq!(read(file.path(), 1 << 20).unwrap_err().to_string(), "it is larger than 1 MB");
+        std::fs::write(file.path(), b"ab\xff").unwrap();
+        assert_eq!(read_text(file.path(), 3).unwrap_err().to_string(), "it is not UTF-8 (byte 2)");
+        assert_eq!(read(file.path(), 3).unwrap(), b"ab\xff");
+    }
+}

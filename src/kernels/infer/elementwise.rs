@@ -1,0 +1,110 @@
+//! What inference does pixel by pixel between convolutions, on blocks of channels.
+
+use super::blocks::{BLOCK, PANEL};
+use super::product::Product;
+use crate::kernels::simd::Instructions;
+
+/// Sums over the pixels: `[blocks][pixels][BLOCK]` to `[blocks][BLOCK]`.
+pub fn sum(x: &[f32], pixels: usize, sums: &mut [f32], instructions: Instructions) {
+    instructions.run(
+        #[inline(always)]
+        || {
+            for (sums, x) in sums.as_chunks_mut::<BLOCK>().0.iter_mut().zip(x.chunks_exact(pixels * BLOCK)) {
+                *sums = [0.0; BLOCK];
+                for x in x.as_chunks::<BLOCK>().0 {
+                    for (sum, x) in sums.iter_mut().zip(x) {
+                        *sum += x;
+                    }
+                }
+            }
+        },
+    );
+}
+
+/// `x * scale`: `x` and `out` `[blocks][pixels][BLOCK]`, `scale` `[blocks][BLOCK]`.
+pub fn scale(x: &[f32], scale: &[f32], pixels: usize, out: &mut [f32], instructions: Instructions) {
+    let plane = pixels * BLOCK;
+    instructions.run(
+        #[inline(always)]
+        || {
+            let planes = x.chunks_exact(plane).zip(out.chunks_exact_mut(plane)).zip(scale.as_chunks::<BLOCK>().0);
+            for ((x, out), scale) in planes {
+                for (x, out) in x.as_chunks::<BLOCK>().0.iter().zip(out.as_chunks_mut::<BLOCK>().0) {
+                    for lane in 0..BLOCK {
+                        out[lane] = x[lane] * scale[lane];
+                    }
+                }
+            }
+        },
+    );
+}
+
+/// `x + y`, into `x`.
+pub fn add(x: &mut [f32], y: &[f32], instructions: Instructions) {
+    instructions.run(
+        #[inline(always)]
+        || {
+            for (x, y) in x.iter_mut().zip(y) {
+                *x += y;
+            }
+        },
+    );
+}
+
+/// The packed weights of `product` with those of each input channel multiplied by its `scale`, into `out`.
+pub fn scale_weights(product: &Product, scale: &[f32], out: &mut [f32], instructions: Instructions) {
+    let panel = product.from() * PANEL;
+    instructions.run(
+        #[inline(always)]
+        || {
+            for (out, weights) in out.chunks_exact_mut(panel).zip(product.weights().chunks_exact(panel)) {
+                let lines = out.as_chunks_mut::<PANEL>().0.iter_mut().zip(weights.as_chunks::<PANEL>().0);
+                for ((out, weights), scale) in lines.zip(scale) {
+                    for (out, weight) in out.iter_mut().zip(weights) {
+                        *out = weight * scale;
+                    }
+                }
+            }
+        },
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::Activation;
+
+    #[test]
+    fn sums_scales_and_additions_are_what_they_say() {
+        let x: Vec<f32> = (0..2 * 3 * BLOCK).map(|v| v as f32).collect();
+        let factors: Vec<f32> = (0..2 * BLOCK).map(|v| v as f32 - 7.0).collect();
+        for instructions in Instructions::all() {
+            let mut sums = vec![f32::NAN; 2 * BLOCK];
+            sum(&x, 3, &mut sums, instructions);
+            let mut scaled = vec![f32::NAN; x.len()];
+            scale(&x, &factors, 3, &mut scaled, instructions);
+            let mut added = x.clone();
+            add(&mut added, &x, instructions);
+            for (place, value) in x.iter().enumerate() {
+                let channel = place / (3 * BLOCK) * BLOCK + place % BLOCK;
+                assert_eq!((scaled[place], added[place]), (value * factors[channel], 2.0 * value));
+                let pixels = (0..3).map(|pixel| x[channel / BLOCK * 3 * BLOCK + pixel * BLOCK + channel % BLOCK]);
+                assert_eq!(sums[channel], pixels.sum::<f32>());
+            }
+        }
+    }
+
+    #[test]
+    fn scaled_weights_equal_a_scaled_input() {
+        let weights: Vec<f32> = (0..5 * 40).map(|v| v as f32).collect();
+        let product = Product::new(&weights, &[0.0; 40], Activation::Identity);
+        let by_hand: Vec<f32> =
+            weights.iter().enumerate().map(|(place, w)| w * [2.0, -1.0, 0.0, 3.0, 0.5][place / 40]).collect();
+        let expected = Product::new(&by_hand, &[0.0; 40], Activation::Identity);
+        for instructions in Instructions::all() {
+            let mut scaled = vec![0.0; product.weights().len()];
+            scale_weights(&product, &[2.0, -1.0, 0.0, 3.0, 0.5], &mut scaled, instructions);
+            assert_eq!(scaled, expected.weights());
+        }
+    }
+}

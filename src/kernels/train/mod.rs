@@ -1,0 +1,10 @@
+//! The operations that training differentiates, forward and backward, in NHWC order.
+
+pub mod batch_norm;
+pub mod convolution;
+pub mod depthwise;
+mod lanes;
+pub mod normalised;
+pub mod patches;
+pub mod pool;
+pub mod update;

@@ -1,0 +1,318 @@
+//! Convolution, batch normalisation with the batch's own statistics, activation, in one: the layer that training spends its
+//! time in.
+//!
+//! The images are worked on in pieces small enough for a core's second-level cache: the statistics are summed while the
+//! convolution's result is still there, and the gradient that passes from the normalisation to the convolution never
+//! leaves it. The pieces depend on the shapes only and their sums are added in order, so results do not depend on the
+//! number of threads.
+
+use rayon::prelude::*;
+
+use super::batch_norm::Statistics;
+use super::convolution::Convolution;
+use super::lanes::{Blocks, lanes, over_channels};
+use crate::kernels::Activation;
+
+/// Rows (pixels) of a piece: few enough for the cache, many enough that a matrix product does not mostly pack its weights.
+const PIECE_ROWS: usize = 512;
+
+/// Rows summed in single precision before the sum goes on in double precision.
+const SUM_ROWS: usize = 128;
+
+/// What the backward pass needs of the forward pass.
+#[derive(Debug)]
+pub struct Saved {
+    /// The convolution's result, `[images, out_height, out_width, to]`.
+    pub z: Vec<f32>,
+    /// Of the rows of `z`.
+    pub statistics: Statistics,
+}
+
+/// Gradients of the layer; those not wanted are `None`.
+pub struct Gradients {
+    /// As the input.
+    pub x: Option<Vec<f32>>,
+    /// As the weights.
+    pub weights: Option<Vec<f32>>,
+    /// One a channel.
+    pub gamma: Vec<f32>,
+    /// One a channel.
+    pub beta: Vec<f32>,
+}
+
+/// The layer.
+#[derive(Debug, Clone, Copy)]
+pub struct Normalised {
+    /// What comes first.
+    pub convolution: Convolution,
+    /// Added to the variance.
+    pub eps: f32,
+    /// What comes last.
+    pub activation: Activation,
+}
+
+impl Normalised {
+    /// Images of a piece, so that there is a power of two of pieces, at least two of them.
+    fn piece(&self, images: usize) -> usize {
+        let rows = images * self.convolution.output_pixels();
+        let pieces = (rows / PIECE_ROWS.max(self.convolution.from)).max(2);
+        images.div_ceil(1 << pieces.ilog2())
+    }
+
+    /// `activation(normalised(x * weights) * gamma + beta)`, `[images, out_height, out_width, to]`.
+    pub fn forward(&self, x: &[f32], weights: &[f32], gamma: &[f32], beta: &[f32]) -> (Vec<f32>, Saved) {
+        let Convolution { to, .. } = self.convolution;
+        let images = x.len() / self.convolution.input_image();
+        let rows = images * self.convolution.output_pixels();
+        let (x_piece, z_piece) = self.piece_lengths(images);
+        let mut z = vec![0.0; rows * to];
+        let partial: Vec<[Vec<f64>; 2]> = z
+            .par_chunks_mut(z_piece)
+            .zip(x.par_chunks(x_piece))
+            .map(|(z, x)| {
+                self.convolution.forward(x, weights, z);
+                column_sums(z, to)
+            })
+            .collect();
+        let [sums, squares] = total(&partial, to);
+        let mean: Vec<f64> = sums.iter().map(|sum| sum / rows as f64).collect();
+        let variance =
+            squares.iter().zip(&mean).map(|(square, mean)| (square / rows as f64 - mean * mean).max(0.0) as f32);
+        let (variance, mean) = (variance.collect(), mean.iter().map(|mean| *mean as f32).collect());
+        let statistics = Statistics::new(mean, variance, self.eps);
+        let (factor, summand) = statistics.factor_and_summand(gamma, beta);
+        let mut y = vec![0.0; z.len()];
+        y.par_chunks_mut(z_piece).zip(z.par_chunks(z_piece)).for_each(|(y, z)| {
+            activate(z, y, &factor, &summand, self.activation);
+        });
+        (y, Saved { z, statistics })
+    }
+
+    /// The gradients, given `dy` of the result's shape; `wanted` says whether those of the input and of the weights are.
+    #[allow(clippy::too_many_arguments)]
+    pub fn backward(
+        &self,
+        x: &[f32],
+        weights: &[f32],
+        gamma: &[f32],
+        beta: &[f32],
+        saved: &Saved,
+        dy: &[f32],
+        wanted: [bool; 2],
+    ) -> Gradients {
+        let Convolution { to, .. } = self.convolution;
+        let Saved { z, statistics } = saved;
+        let images = x.len() / self.convolution.input_image();
+        let rows = (images * self.convolution.output_pixels()) as f64;
+        let (x_piece, z_piece) = self.piece_lengths(images);
+        let (factor, summand) = statistics.factor_and_summand(gamma, beta);
+        let norm = Norm { factor: &factor, summand: &summand, mean: &statistics.mean, activation: self.activation };
+        let partial: Vec<[Vec<f64>; 2]> =
+            z.par_chunks(z_piece).zip(dy.par_chunks(z_piece)).map(|(z, dy)| gradient_sums(z, dy, norm)).collect();
+        let [beta_sums, centred_sums] = total(&partial, to);
+        // With n = (z - mean) / deviation: dz = gamma / deviation * (dn - mean(dn) - n * mean(dn * n)), which is
+        // factor * dn - slope * z + offset.
+        let slope: Vec<f32> = (0..to)
+            .map(|c| factor[c] * statistics.inverse_deviation[c].powi(2) * (centred_sums[c] / rows) as f32)
+            .collect();
+        let offset: Vec<f32> =
+            (0..to).map(|c| slope[c] * statistics.mean[c] - factor[c] * (beta_sums[c] / rows) as f32).collect();
+        let [wants_x, wants_weights] = wanted;
+        let mut dx = vec![0.0; if wants_x { x.len() } else { 0 }];
+        let pieces = z.par_chunks(z_piece).zip(dy.par_chunks(z_piece)).zip(x.par_chunks(x_piece));
+        let work = |((z, dy), x): ((&[f32], &[f32]), &[f32]), dx: Option<&mut [f32]>| -> Vec<f32> {
+            let mut dz = vec![0.0; z.len()];
+            before_norm(z, dy, &mut dz, norm, &slope, &offset);
+            if let Some(dx) = dx {
+                self.convolution.input_gradient(&dz, weights, dx);
+            }
+            let mut dw = vec![0.0; if wants_weights { self.convolution.weights() } else { 0 }];
+            if wants_weights {
+                self.convolution.add_weight_gradient(x, &dz, &mut dw);
+            }
+            dw
+        };
+        let parts: Vec<Vec<f32>> = if wants_x {
+            pieces.zip(dx.par_chunks_mut(x_piece)).map(|(piece, dx)| work(piece, Some(dx))).collect()
+        } else {
+            pieces.map(|piece| work(piece, None)).collect()
+        };
+        let gamma = centred_sums.iter().zip(&statistics.inverse_deviation).map(|(s, d)| *s as f32 * d).collect();
+        Gradients {
+            x: wants_x.then_some(dx),
+            weights: wants_weights.then(|| added(parts)),
+            gamma,
+            beta: beta_sums.into_iter().map(|s| s as f32).collect(),
+        }
+    }
+
+    fn piece_lengths(&self, images: usize) -> (usize, usize) {
+        let piece = self.piece(images);
+        (piece * self.convolution.input_image(), piece * self.convolution.output_pixels() * self.convolution.to)
+    }
+}
+
+/// The normalisation as a factor and a summand a channel, and what follows it.
+#[derive(Clone, Copy)]
+struct Norm<'a> {
+    factor: &'a [f32],
+    summand: &'a [f32],
+    mean: &'a [f32],
+    activation: Activation,
+}
+
+/// `y = activation(z * factor + summand)`.
+fn activate(z: &[f32], y: &mut [f32], factor: &[f32], summand: &[f32], activation: Activation) {
+    let channels = factor.len();
+    pulp::Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            for (y, z) in y.chunks_exact_mut(channels).zip(z.chunks_exact(channels)) {
+                for (((y, z), factor), summand) in y.iter_mut().zip(z).zip(factor).zip(summand) {
+                    *y = activation.apply(z * factor + summand);
+                }
+            }
+        },
+    );
+}
+
+/// Sums of the rows of `z` and of their squares, one a channel.
+fn column_sums(z: &[f32], channels: usize) -> [Vec<f64>; 2] {
+    sums(channels, z, z, |z, _, _| [z, z * z])
+}
+
+/// Sums over rows of `dn`, the gradient before the activation, and of `dn * (z - mean)`, one a channel.
+fn gradient_sums(z: &[f32], dy: &[f32], norm: Norm<'_>) -> [Vec<f64>; 2] {
+    sums(norm.factor.len(), z, dy, |z, dy, channel| {
+        let dn = dy * norm.activation.derivative(z * norm.factor[channel] + norm.summand[channel]);
+        [dn, dn * (z - norm.mean[channel])]
+    })
+}
+
+/// Sums two terms of each element of `a` and `b` over rows: `term(a, b, channel)`.
+fn sums(channels: usize, a: &[f32], b: &[f32], term: impl Fn(f32, f32, usize) -> [f32; 2]) -> [Vec<f64>; 2] {
+    struct Sums<'a, T> {
+        a: &'a [f32],
+        b: &'a [f32],
+        channels: usize,
+        term: T,
+        totals: [Vec<f64>; 2],
+    }
+
+    impl<T: Fn(f32, f32, usize) -> [f32; 2]> Blocks for Sums<'_, T> {
+        #[inline(always)]
+        fn block<const LANES: usize>(&mut self, first: usize) {
+            let (mut one, mut two) = ([0.0f32; LANES], [0.0f32; LANES]);
+            for (a, b) in self.a.chunks_exact(self.channels).zip(self.b.chunks_exact(self.channels)) {
+                let (a, b) = (lanes::<LANES>(a, first), lanes::<LANES>(b, first));
+                for lane in 0..LANES {
+                    let [x, y] = (self.term)(a[lane], b[lane], first + lane);
+                    one[lane] += x;
+                    two[lane] += y;
+                }
+            }
+            for (totals, sums) in self.totals.iter_mut().zip([one, two]) {
+                for (total, sum) in totals[first..].iter_mut().zip(sums) {
+                    *total += f64::from(sum);
+                }
+            }
+        }
+    }
+
+    let mut totals = [vec![0.0; channels], vec![0.0; channels]];
+    let length = SUM_ROWS * channels;
+    pulp::Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            for (a, b) in a.chunks(length).zip(b.chunks(length)) {
+                let mut task = Sums { a, b, channels, term: &term, totals: std::mem::take(&mut totals) };
+                over_channels(channels, &mut task);
+                totals = task.totals;
+            }
+        },
+    );
+    totals
+}
+
+/// The gradient of the convolution's result: `factor * dn - slope * z + offset`.
+fn before_norm(z: &[f32], dy: &[f32], dz: &mut [f32], norm: Norm<'_>, slope: &[f32], offset: &[f32]) {
+    let channels = slope.len();
+    let Norm { factor, summand, activation, .. } = norm;
+    pulp::Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            let rows = z.chunks_exact(channels).zip(dy.chunks_exact(channels));
+            for (dz, (z, dy)) in dz.chunks_exact_mut(channels).zip(rows) {
+                let constants = factor.iter().zip(summand).zip(slope.iter().zip(offset));
+                for (((dz, z), dy), ((factor, summand), (slope, offset))) in dz.iter_mut().zip(z).zip(dy).zip(constants)
+                {
+                    let dn = dy * activation.derivative(z * factor + summand);
+                    *dz = factor * dn - slope * z + offset;
+                }
+            }
+        },
+    );
+}
+
+fn total(partial: &[[Vec<f64>; 2]], channels: usize) -> [Vec<f64>; 2] {
+    let mut totals = [vec![0.0; channels], vec![0.0; channels]];
+    for partial in partial {
+        for (totals, sums) in totals.iter_mut().zip(partial) {
+            for (total, sum) in totals.iter_mut().zip(sums) {
+                *total += sum;
+            }
+        }
+    }
+    totals
+}
+
+/// The sum of all `parts`, in their order.
+fn added(parts: Vec<Vec<f32>>) -> Vec<f32> {
+    /// Long enough to be worth a task, short enough to stay in the first-level cache.
+    const LENGTH: usize = 4096;
+    let mut parts = parts.into_iter();
+    let Some(mut sum) = parts.next() else { return Vec::new() };
+    let others: Vec<Vec<f32>> = parts.collect();
+    sum.par_chunks_mut(LENGTH).enumerate().for_each(|(chunk, sum)| {
+        for other in &others {
+            for (sum, value) in sum.iter_mut().zip(&other[chunk * LENGTH..]) {
+                *sum += value;
+            }
+        }
+    });
+    sum
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::RngExt as _;
+
+    use super::*;
+    use crate::kernels::Window;
+    use crate::random::seeded;
+
+    /// With few and many threads, on a number of images that pieces do not divide.
+    #[test]
+    fn results_do_not_depend_on_the_number_of_threads() {
+        for is_depthwise in [true, false] {
+            let window = Window { height: 13, width: 12, kernel: 3, stride: if is_depthwise { 1 } else { 2 } };
+            let convolution = Convolution { is_depthwise, window, from: 24, to: if is_depthwise { 24 } else { 40 } };
+            let layer = Normalised { convolution, eps: 1e-3, activation: Activation::Silu };
+            let mut random = seeded(1, "layer");
+            let mut values =
+                |count: usize| -> Vec<f32> { (0..count).map(|_| random.random_range(-1.0..1.0)).collect() };
+            let (x, weights) = (values(11 * convolution.input_image()), values(convolution.weights()));
+            let (gamma, beta) = (values(convolution.to), values(convolution.to));
+            let dy = values(11 * convolution.output_pixels() * convolution.to);
+            let results = [1, 2, 5].map(|threads| {
+                rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(|| {
+                    let (y, saved) = layer.forward(&x, &weights, &gamma, &beta);
+                    let gradients = layer.backward(&x, &weights, &gamma, &beta, &saved, &dy, [true; 2]);
+                    let Gradients { x, weights, gamma, beta } = gradients;
+                    [y, x.unwrap(), weights.unwrap(), gamma, beta]
+                })
+            });
+            assert!(results[0] == results[1] && results[0] == results[2]);
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! EfficientNet (Tan & Le 2019) as timm's `tf_efficientnet_*`: inverted residuals with squeeze-and-excitation.
+
+use candle_core::{Result, Tensor};
+use serde::{Deserialize, Serialize};
+
+use super::layers::{BatchNormConstants, ConvolutionNorm, Dense, Phase, SqueezeExcite, dropout};
+use super::ops;
+use super::parameters::Scope;
+use crate::infer::Layer;
+use crate::kernels::Activation;
+
+/// The shape of an EfficientNet. [`EfficientNetConfig::b0`] and [`b2`](EfficientNetConfig::b2) are the published ones.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EfficientNetConfig {
+    /// Channels after the first convolution.
+    pub stem_channels: usize,
+    /// Stride of the first convolution.
+    pub stem_stride: usize,
+    /// The stages in order.
+    pub stages: Vec<Stage>,
+    /// Channels after the last 1x1 convolution.
+    pub head_channels: usize,
+    /// Share of features dropped in training before the classifier.
+    #[serde(default)]
+    pub dropout: f32,
+}
+
+/// `repeats` blocks of one shape; the first one has the stride and changes the number of channels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stage {
+    /// Side of the depthwise filter.
+    pub kernel: usize,
+    /// Stride of the first block.
+    pub stride: usize,
+    /// Widening before the depthwise convolution; 1 for none.
+    pub expand: usize,
+    /// Channels of the result.
+    pub channels: usize,
+    /// Number of blocks.
+    pub repeats: usize,
+}
+
+/// TensorFlow's eps; momentum as timm trains.
+const NORM: BatchNormConstants = BatchNormConstants { eps: 1e-3, momentum: 0.1 };
+
+/// EfficientNet-B0's stages before scaling: kernel, stride, expand, channels, repeats (Tan & Le 2019, table 1).
+const B0_STAGES: [[usize; 5]; 7] = [
+    [3, 1, 1, 16, 1],
+    [3, 2, 6, 24, 2],
+    [5, 2, 6, 40, 2],
+    [3, 2, 6, 80, 3],
+    [5, 1, 6, 112, 3],
+    [5, 2, 6, 192, 4],
+    [3, 1, 6, 320, 1],
+];
+
+impl EfficientNetConfig {
+    /// EfficientNet-B0, made for 224 pixels: 4,016,515 trainable parameters with three colours and seven classes.
+    pub fn b0() -> Self {
+        Self::scaled(1.0, 1.0)
+    }
+
+    /// EfficientNet-B2, made for 260 pixels.
+    pub fn b2() -> Self {
+        Self::scaled(1.1, 1.2)
+    }
+
+    /// B0 with channels and repeats multiplied.
+    pub fn scaled(width: f64, depth: f64) -> Self {
+        let stages = B0_STAGES
+            .into_iter()
+            .map(|[kernel, stride, expand, channels, repeats]| {
+                let repeats = (repeats as f64 * depth).ceil() as usize;
+                Stage { kernel, stride, expand, channels: round_channels(channels, width), repeats }
+            })
+            .collect();
+        Self {
+            stem_channels: round_channels(32, width),
+            stem_stride: 2,
+            stages,
+            head_channels: round_channels(1280, width),
+            dropout: 0.0,
+        }
+    }
+}
+
+/// `channels * width` to a multiple of 8, at least 8, never more than 10 % down (Tan & Le's published code).
+fn round_channels(channels: usize, width: f64) -> usize {
+    let wanted = channels as f64 * width;
+    let rounded = (((wanted + 4.0) / 8.0).floor() as usize * 8).max(8);
+    if (rounded as f64) < 0.9 * wanted { rounded + 8 } else { rounded }
+}
+
+struct InvertedResidual {
+    expand: Option<ConvolutionNorm>,
+    depthwise: ConvolutionNorm,
+    squeeze_excite: SqueezeExcite,
+    project: ConvolutionNorm,
+    has_shortcut: bool,
+}
+
+impl InvertedResidual {
+    fn new(scope: &Scope, from: usize, stage: &Stage, stride: usize) -> Result<Self> {
+        let wide = from * stage.expand;
+        let expand = match stage.expand {
+            1 => None,
+            _ => Some(ConvolutionNorm::pointwise(&scope.enter("expand"), [from, wide], NORM, Activation::Silu)?),
+        };
+        let kernel = [stage.kernel, stride];
+        Ok(Self {
+            expand,
+            depthwise: ConvolutionNorm::depthwise(&scope.enter("depthwise"), wide, kernel, NORM, Activation::Silu)?,
+            // The width of the squeeze is a quarter of the block's *input*.
+            squeeze_excite: SqueezeExcite::new(&scope.enter("squeeze_excite"), wide, (from / 4).max(1))?,
+            project: ConvolutionNorm::pointwise(
+                &scope.enter("project"),
+                [wide, stage.channels],
+                NORM,
+                Activation::Identity,
+            )?,
+            has_shortcut: stride == 1 && from == stage.channels,
+        })
+    }
+
+    fn forward(&self, x: &Tensor, phase: Phase) -> Result<Tensor> {
+        let wide = match &self.expand {
+            Some(expand) => expand.forward(x, phase)?,
+            None => x.clone(),
+        };
+        let y = self.squeeze_excite.forward(&self.depthwise.forward(&wide, phase)?)?;
+        let y = self.project.forward(&y, phase)?;
+        if self.has_shortcut { y + x } else { Ok(y) }
+    }
+
+    fn planned(&self) -> Result<Vec<Layer>> {
+        let mut layers = self.expand.iter().map(ConvolutionNorm::planned).collect::<Result<Vec<_>>>()?;
+        layers.extend([self.depthwise.planned()?, self.squeeze_excite.planned()?, self.project.planned()?]);
+        Ok(if self.has_shortcut { vec![Layer::Residual(layers)] } else { layers })
+    }
+}
+
+/// The network.
+pub struct EfficientNet {
+    stem: ConvolutionNorm,
+    blocks: Vec<InvertedResidual>,
+    head: ConvolutionNorm,
+    dropout: f32,
+    classifier: Dense,
+}
+
+impl EfficientNet {
+    /// For pictures of `colours` channels.
+    ///
+    /// # Errors
+    /// If a tensor's name is taken.
+    pub fn new(scope: &Scope, config: &EfficientNetConfig, colours: usize, classes: usize) -> Result<Self> {
+        let stem_size = [colours, config.stem_channels];
+        let stem_kernel = [3, config.stem_stride];
+        let stem = ConvolutionNorm::dense(&scope.enter("stem"), stem_size, stem_kernel, NORM, Activation::Silu)?;
+        let mut channels = config.stem_channels;
+        let mut blocks = Vec::new();
+        for (index, stage) in config.stages.iter().enumerate() {
+            for repeat in 0..stage.repeats {
+                let scope = scope.enter("stages").enter(index).enter(repeat);
+                let stride = if repeat == 0 { stage.stride } else { 1 };
+                blocks.push(InvertedResidual::new(&scope, channels, stage, stride)?);
+                channels = stage.channels;
+            }
+        }
+        let head_size = [channels, config.head_channels];
+        let head = ConvolutionNorm::pointwise(&scope.enter("head"), head_size, NORM, Activation::Silu)?;
+        let classifier = Dense::new(&scope.enter("classifier"), [config.head_channels, classes])?;
+        Ok(Self { stem, blocks, head, dropout: config.dropout, classifier })
+    }
+
+    /// Pictures `[images, side, side, colours]` to what the last layer sees of them, `[images, features]`.
+    ///
+    /// # Errors
+    /// If the shapes do not fit.
+    pub fn features(&self, x: &Tensor, phase: Phase) -> Result<Tensor> {
+        let mut x = self.stem.forward(x, phase)?;
+        for block in &self.blocks {
+            x = block.forward(&x, phase)?;
+        }
+        let x = ops::global_mean(&self.head.forward(&x, phase)?)?;
+        dropout(&x, self.dropout, phase)
+    }
+
+    /// The last layer: features to logits `[images, classes]`.
+    ///
+    /// # Errors
+    /// If the shapes do not fit.
+    pub fn classify(&self, features: &Tensor) -> Result<Tensor> {
+        self.classifier.forward(features)
+    }
+
+    /// The same for a plan, up to the mean over the last map: for networks with other heads.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn planned_trunk(&self) -> Result<Vec<Layer>> {
+        let mut layers = vec![self.stem.planned()?];
+        for block in &self.blocks {
+            layers.extend(block.planned()?);
+        }
+        layers.extend([self.head.planned()?, Layer::Mean]);
+        Ok(layers)
+    }
+
+    /// The same for a plan.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn planned(&self) -> Result<Vec<Layer>> {
+        let mut layers = self.planned_trunk()?;
+        layers.push(Layer::Linear(self.classifier.planned(Activation::Identity)?));
+        Ok(layers)
+    }
+}

@@ -1,0 +1,346 @@
+//! The layers MobileNet and EfficientNet are made of, as plain structs with `forward`. Everything is NHWC.
+
+use std::sync::Mutex;
+
+use candle_core::{Device, Result, Tensor, Var};
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+
+use super::ops::{self, Moments, Norm};
+use super::parameters::{Scope, Start};
+use crate::infer::{Convolution as PlannedConvolution, Layer, Linear, Reach};
+use crate::kernels::Activation;
+
+/// Whether a forward pass belongs to training.
+#[derive(Clone, Copy)]
+pub enum Phase<'a> {
+    /// Running statistics are used, nothing is dropped.
+    Inference,
+    /// Statistics of the batch are used and the running ones moved towards them; dropout draws from the generator.
+    Training(&'a Mutex<ChaCha8Rng>),
+    /// As `Training`, but the running statistics are left as they are: a second pass over the same pictures.
+    Again(&'a Mutex<ChaCha8Rng>),
+    /// As `Training`, but with the running statistics, which are left as they are: layers that do not learn.
+    Frozen(&'a Mutex<ChaCha8Rng>),
+}
+
+impl<'a> Phase<'a> {
+    /// Where dropout draws from, in training.
+    fn random(self) -> Option<&'a Mutex<ChaCha8Rng>> {
+        match self {
+            Self::Inference => None,
+            Self::Training(random) | Self::Again(random) | Self::Frozen(random) => Some(random),
+        }
+    }
+}
+
+/// Batch normalisation and the activation after it.
+pub struct BatchNorm {
+    gamma: Tensor,
+    beta: Tensor,
+    running_mean: Var,
+    running_variance: Var,
+    eps: f32,
+    momentum: f64,
+    activation: Activation,
+}
+
+/// The constants in which implementations of batch normalisation differ.
+#[derive(Debug, Clone, Copy)]
+pub struct BatchNormConstants {
+    /// Added to the variance.
+    pub eps: f32,
+    /// Share of the batch's statistics in the new running statistics (PyTorch's sense; Keras states 1 minus this).
+    pub momentum: f64,
+}
+
+impl BatchNorm {
+    fn new(scope: &Scope, channels: usize, constants: BatchNormConstants, activation: Activation) -> Result<Self> {
+        Ok(Self {
+            gamma: scope.weight("weight", &[channels], Start::Constant(1.0))?,
+            beta: scope.weight("bias", &[channels], Start::Constant(0.0))?,
+            running_mean: scope.state("running_mean", &[channels], 0.0)?,
+            running_variance: scope.state("running_var", &[channels], 1.0)?,
+            eps: constants.eps,
+            momentum: constants.momentum,
+            activation,
+        })
+    }
+
+    /// With the running statistics.
+    fn norm<'a>(&'a self, [mean, variance]: &'a [Tensor; 2]) -> Norm<'a> {
+        Norm { gamma: &self.gamma, beta: &self.beta, mean, variance, eps: self.eps }
+    }
+
+    fn running(&self) -> [Tensor; 2] {
+        [self.running_mean.as_detached_tensor(), self.running_variance.as_detached_tensor()]
+    }
+
+    /// Moves the running statistics towards those of a batch, of `rows` pixels.
+    fn observe(&self, batch: &Moments, rows: usize) -> Result<()> {
+        let rows = rows as f64;
+        self.follow(&self.running_mean, &batch.mean, 1.0)?;
+        self.follow(&self.running_variance, &batch.variance, rows / (rows - 1.0).max(1.0))
+    }
+
+    /// What each channel is multiplied by and what is added, with the running statistics.
+    fn folded(&self) -> Result<[Vec<f32>; 2]> {
+        let [gamma, beta] = [numbers(&self.gamma)?, numbers(&self.beta)?];
+        let [mean, variance] = [numbers(&self.running_mean)?, numbers(&self.running_variance)?];
+        let scale: Vec<f32> = gamma.iter().zip(&variance).map(|(g, v)| g / (v + self.eps).sqrt()).collect();
+        let shift = beta.iter().zip(&mean).zip(&scale).map(|((b, m), s)| b - m * s).collect();
+        Ok([scale, shift])
+    }
+
+    /// Moves `running` towards `factor * batch` (the factor makes the variance unbiased, as PyTorch does).
+    fn follow(&self, running: &Var, batch: &Tensor, factor: f64) -> Result<()> {
+        running.set(&((running.as_detached_tensor() * (1.0 - self.momentum))? + (batch * (factor * self.momentum))?)?)
+    }
+}
+
+/// A convolution without bias, batch normalisation, activation.
+pub struct ConvolutionNorm {
+    convolution: Convolution,
+    norm: BatchNorm,
+}
+
+enum Convolution {
+    /// Weights `[kernel * kernel * in, out]`.
+    Dense { weights: Tensor, kernel: usize, stride: usize },
+    /// Weights `[kernel, kernel, channels]`.
+    Depthwise { weights: Tensor, stride: usize },
+    /// 1x1; weights `[in, out]`.
+    Pointwise { weights: Tensor },
+}
+
+impl ConvolutionNorm {
+    /// A `kernel` x `kernel` convolution over all input channels.
+    ///
+    /// # Errors
+    /// If a tensor's name is taken.
+    pub fn dense(
+        scope: &Scope,
+        [from, to]: [usize; 2],
+        [kernel, stride]: [usize; 2],
+        constants: BatchNormConstants,
+        activation: Activation,
+    ) -> Result<Self> {
+        let fan = kernel * kernel * from;
+        let weights = scope.weight("weight", &[fan, to], Start::He { fan })?;
+        let norm = BatchNorm::new(&scope.enter("norm"), to, constants, activation)?;
+        Ok(Self { convolution: Convolution::Dense { weights, kernel, stride }, norm })
+    }
+
+    /// One `kernel` x `kernel` filter a channel.
+    ///
+    /// # Errors
+    /// If a tensor's name is taken.
+    pub fn depthwise(
+        scope: &Scope,
+        channels: usize,
+        [kernel, stride]: [usize; 2],
+        constants: BatchNormConstants,
+        activation: Activation,
+    ) -> Result<Self> {
+        let weights = scope.weight("weight", &[kernel, kernel, channels], Start::He { fan: kernel * kernel })?;
+        let norm = BatchNorm::new(&scope.enter("norm"), channels, constants, activation)?;
+        Ok(Self { convolution: Convolution::Depthwise { weights, stride }, norm })
+    }
+
+    /// A 1x1 convolution.
+    ///
+    /// # Errors
+    /// If a tensor's name is taken.
+    pub fn pointwise(
+        scope: &Scope,
+        [from, to]: [usize; 2],
+        constants: BatchNormConstants,
+        activation: Activation,
+    ) -> Result<Self> {
+        let weights = scope.weight("weight", &[from, to], Start::He { fan: from })?;
+        let norm = BatchNorm::new(&scope.enter("norm"), to, constants, activation)?;
+        Ok(Self { convolution: Convolution::Pointwise { weights }, norm })
+    }
+
+    /// `[images, height, width, in]` to `[images, out_height, out_width, out]`.
+    ///
+    /// # Errors
+    /// If the shapes do not fit.
+    pub fn forward(&self, x: &Tensor, phase: Phase) -> Result<Tensor> {
+        match phase {
+            Phase::Inference => self.infer(x),
+            Phase::Frozen(_) => {
+                let running = self.norm.running();
+                ops::normalise(&self.convolve(x)?, self.norm.norm(&running), self.norm.activation)
+            }
+            Phase::Training(_) | Phase::Again(_) => {
+                let norm = &self.norm;
+                let (y, moments) = match x.device() {
+                    Device::Cpu => self.train_fused(x)?,
+                    _ => {
+                        let z = self.convolve(x)?;
+                        ops::normalise_by_batch(&z, &norm.gamma, &norm.beta, norm.eps, norm.activation)?
+                    }
+                };
+                if matches!(phase, Phase::Training(_)) {
+                    norm.observe(&moments, y.elem_count() / norm.gamma.elem_count())?;
+                }
+                Ok(y)
+            }
+        }
+    }
+
+    fn infer(&self, x: &Tensor) -> Result<Tensor> {
+        let running = self.norm.running();
+        let (norm, activation) = (self.norm.norm(&running), self.norm.activation);
+        match &self.convolution {
+            Convolution::Depthwise { weights, stride } => {
+                ops::depthwise_normalise(x, weights, *stride, norm, activation)
+            }
+            _ => ops::normalise(&self.convolve(x)?, norm, activation),
+        }
+    }
+
+    fn convolve(&self, x: &Tensor) -> Result<Tensor> {
+        match &self.convolution {
+            Convolution::Dense { weights, kernel, stride } => {
+                multiply_pixels(&ops::patches(x, *kernel, *stride)?, weights)
+            }
+            Convolution::Depthwise { weights, stride } => ops::depthwise(x, weights, *stride),
+            Convolution::Pointwise { weights } => multiply_pixels(x, weights),
+        }
+    }
+
+    fn weights(&self) -> Result<(&Tensor, Reach)> {
+        Ok(match &self.convolution {
+            Convolution::Dense { weights, kernel, stride } => {
+                (weights, Reach::Dense { kernel: *kernel, stride: *stride })
+            }
+            Convolution::Depthwise { weights, stride } => {
+                (weights, Reach::Depthwise { kernel: weights.dim(0)?, stride: *stride })
+            }
+            Convolution::Pointwise { weights } => (weights, Reach::Pointwise),
+        })
+    }
+
+    /// As [`convolve`](Self::convolve) and [`ops::normalise_by_batch`], in one operation.
+    fn train_fused(&self, x: &Tensor) -> Result<(Tensor, Moments)> {
+        let (weights, reach) = self.weights()?;
+        let BatchNorm { gamma, beta, eps, activation, .. } = &self.norm;
+        ops::convolve_normalise(x, weights, [gamma, beta], reach, *eps, *activation)
+    }
+
+    /// The same for a plan, with the normalisation folded into the weights.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn planned(&self) -> Result<Layer> {
+        let (weights, reach) = self.weights()?;
+        let [scale, bias] = self.norm.folded()?;
+        let mut weights = numbers(weights)?;
+        for row in weights.chunks_exact_mut(scale.len()) {
+            for (weight, scale) in row.iter_mut().zip(&scale) {
+                *weight *= scale;
+            }
+        }
+        Ok(Layer::Convolution(PlannedConvolution { reach, weights, bias, activation: self.norm.activation }))
+    }
+}
+
+/// A tensor's values, row by row.
+fn numbers(tensor: &Tensor) -> Result<Vec<f32>> {
+    tensor.flatten_all()?.to_device(&Device::Cpu)?.to_vec1()
+}
+
+/// The 1x1 convolution: one matrix product over the pixels of all images.
+fn multiply_pixels(x: &Tensor, weights: &Tensor) -> Result<Tensor> {
+    let (images, height, width, from) = x.dims4()?;
+    let to = weights.dim(1)?;
+    x.reshape((images * height * width, from))?.matmul(weights)?.reshape((images, height, width, to))
+}
+
+/// A fully connected layer; weights `[in, out]`.
+pub struct Dense {
+    weights: Tensor,
+    bias: Tensor,
+}
+
+impl Dense {
+    /// From `from` to `to` features.
+    ///
+    /// # Errors
+    /// If a tensor's name is taken.
+    pub fn new(scope: &Scope, [from, to]: [usize; 2]) -> Result<Self> {
+        let weights = scope.weight("weight", &[from, to], Start::He { fan: 2 * from })?;
+        Ok(Self { weights, bias: scope.weight("bias", &[to], Start::Constant(0.0))? })
+    }
+
+    /// `[images, in]` to `[images, out]`.
+    ///
+    /// # Errors
+    /// If the shapes do not fit.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        x.matmul(&self.weights)?.broadcast_add(&self.bias.to_dtype(x.dtype())?)
+    }
+
+    /// The same for a plan, with the activation that follows it.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn planned(&self, activation: Activation) -> Result<Linear> {
+        Ok(Linear { weights: numbers(&self.weights)?, bias: numbers(&self.bias)?, activation })
+    }
+}
+
+/// Squeeze-and-excitation (Hu et al. 2018): channels are weighted by what the whole picture shows.
+pub struct SqueezeExcite {
+    reduce: Dense,
+    expand: Dense,
+}
+
+impl SqueezeExcite {
+    /// Over `channels`, through `reduced` hidden units.
+    ///
+    /// # Errors
+    /// If a tensor's name is taken.
+    pub fn new(scope: &Scope, channels: usize, reduced: usize) -> Result<Self> {
+        Ok(Self {
+            reduce: Dense::new(&scope.enter("reduce"), [channels, reduced])?,
+            expand: Dense::new(&scope.enter("expand"), [reduced, channels])?,
+        })
+    }
+
+    /// `[images, height, width, channels]`, same shape out.
+    ///
+    /// # Errors
+    /// If the shapes do not fit.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let squeezed = self.reduce.forward(&ops::global_mean(x)?)?.silu()?;
+        let gate = candle_nn::ops::sigmoid(&self.expand.forward(&squeezed)?)?;
+        ops::scale_channels(x, &gate)
+    }
+
+    /// The same for a plan.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn planned(&self) -> Result<Layer> {
+        let reduce = self.reduce.planned(Activation::Silu)?;
+        Ok(Layer::SqueezeExcite { reduce, expand: self.expand.planned(Activation::Identity)? })
+    }
+}
+
+/// Sets a share of the features to 0 in training and scales the others up.
+///
+/// # Errors
+/// If the device fails.
+pub fn dropout(x: &Tensor, share: f32, phase: Phase) -> Result<Tensor> {
+    let Some(random) = phase.random() else { return Ok(x.clone()) };
+    if share <= 0.0 {
+        return Ok(x.clone());
+    }
+    let mut random = random.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let keep = 1.0 / (1.0 - share);
+    let mask: Vec<f32> = (0..x.elem_count()).map(|_| if random.random::<f32>() < share { 0.0 } else { keep }).collect();
+    x * Tensor::from_vec(mask, x.shape(), x.device())?
+}

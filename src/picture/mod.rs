@@ -1,0 +1,17 @@
+//! Pictures: planes of samples, rectangles in them, resampling, colours, and the rule by which a face is cut out.
+//!
+//! Everything here is plain data and arithmetic; it knows neither videos nor networks.
+
+mod colours;
+mod crop;
+mod normalise;
+mod planes;
+mod region;
+mod resample;
+
+pub use colours::Colours;
+pub use crop::{CropRule, crop, face_square};
+pub use normalise::{ColourNormalisation, equalise, standardise};
+pub use planes::{Colour, GreyPicture, Matrix, Plane, Planes};
+pub use region::{BoundingBox, Region};
+pub use resample::resample;

@@ -1,0 +1,248 @@
+//! What a signer's face looks like at rest, and labels corrected for it.
+//!
+//! Some faces at rest look sad or angry to a network. Calibration takes the frames in which a face hardly moves, takes the
+//! median of each class's log-odds against neutral over them, and where those odds are higher than a resting face should
+//! have ([`REST`]), takes the excess off all of the signer's frames. It only ever lowers a class against neutral. The
+//! median makes it the signer's usual look that counts, not the expressions in between. Raw probabilities stay as they
+//! are; labels and segments are formed anew.
+
+use serde::{Deserialize, Serialize};
+
+use super::Settings;
+use super::segment::segments;
+use super::smooth::{Observation, Smoothed, Smoother};
+use crate::timeline::{Expression, FrameRecord, Probabilities, Status, Timeline, Track};
+
+/// A resting face is neutral with this probability, the rest shared evenly: log-odds of -3.2. Over the neutral pictures of
+/// PrivateTest the default model's median is -3.6 for sadness and below -6 for every other class, so that what the
+/// model says of most people's faces needs no correction.
+const REST: f64 = 0.8;
+/// A class is lowered by at most so much, in units of log-odds (a factor of 20), or nothing would be seen of it any more.
+const MOST: f64 = 3.0;
+/// Frames count as at rest where the box's centre moves by less than this, box sides per second.
+const STILL: f64 = 0.5;
+/// and where the network is at least this sure of what it sees.
+const SURE: f32 = 0.5;
+/// Less than this at rest says too little about a face, seconds.
+const LEAST_S: f64 = 1.0;
+/// Below this a probability is not told from 0.
+const SMALLEST: f64 = 1e-6;
+
+/// What calibration found and did; stands in the timeline's settings as `calibration`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Calibration {
+    /// SHA-256 of the weights it holds for.
+    pub model_sha256: String,
+    /// One entry a signer.
+    pub signers: Vec<SignerCalibration>,
+}
+
+/// One signer's calibration.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SignerCalibration {
+    /// The signer's name, as in `expression@A`.
+    pub signer: String,
+    /// How long the face was seen at rest, seconds.
+    pub rest_s: f64,
+    /// Added to each class's log-odds against neutral, in canonical order; 0 or below.
+    pub correction: [f64; Expression::COUNT],
+    /// Share of the labelled frames in each class without calibration, in canonical order.
+    pub before: [f64; Expression::COUNT],
+    /// The same with calibration.
+    pub after: [f64; Expression::COUNT],
+}
+
+/// Measures each signer's face at rest. Signers seen at rest for too short a time get no correction.
+pub fn measure(timeline: &Timeline) -> Calibration {
+    let signers = timeline
+        .tracks
+        .iter()
+        .map(|track| {
+            let (rest_s, correction) = correction(track, timeline);
+            let shares = shares(track);
+            SignerCalibration { signer: track.signer(), rest_s, correction, before: shares, after: shares }
+        })
+        .collect();
+    Calibration { model_sha256: timeline.model.sha256.clone(), signers }
+}
+
+/// Forms labels and segments anew under `known` corrections, by signer; the calibration that results stands in the
+/// timeline's settings. Signers that are not known stay as they are.
+pub fn apply(timeline: &mut Timeline, settings: &Settings, known: &Calibration) -> Calibration {
+    let video_end_s = timeline.end_s();
+    let mut signers = Vec::new();
+    for track in &mut timeline.tracks {
+        let signer = track.signer();
+        let Some(known) = known.signers.iter().find(|known| known.signer == signer) else { continue };
+        let before = shares(track);
+        let smoothed = smooth(track, &timeline.frames.time_s, &known.correction, settings);
+        for (record, smoothed) in track.frames.iter_mut().zip(&smoothed) {
+            (record.label, record.confidence) = (smoothed.label, smoothed.confidence);
+        }
+        track.segments = segments(&smoothed, &timeline.frames, video_end_s, &settings.segment);
+        signers.push(SignerCalibration { before, after: shares(track), ..known.clone() });
+    }
+    let calibration = Calibration { model_sha256: known.model_sha256.clone(), signers };
+    if let (Some(settings), Ok(value)) = (timeline.settings.as_object_mut(), serde_json::to_value(&calibration)) {
+        settings.insert(KEY.into(), value);
+    }
+    calibration
+}
+
+/// The calibration in the settings of a timeline that was made with one.
+pub fn of(timeline: &Timeline) -> Option<Calibration> {
+    serde_json::from_value(timeline.settings.get(KEY)?.clone()).ok()
+}
+
+const KEY: &str = "calibration";
+
+fn smooth(track: &Track, time_s: &[f64], correction: &[f64; Expression::COUNT], settings: &Settings) -> Vec<Smoothed> {
+    let mut smoother = Smoother::new(&settings.smooth);
+    let mut smoothed: Vec<Smoothed> = Vec::with_capacity(track.frames.len());
+    for record in &track.frames {
+        let probabilities = record.probabilities.map(|p| corrected(&p, correction));
+        let observation = Observation { frame: record.frame, time_s: time_s[record.frame], probabilities };
+        smoothed.extend(smoother.push(observation));
+    }
+    smoothed.extend(smoother.finish());
+    smoothed
+}
+
+/// Probabilities with each class's log-odds against neutral moved by `correction`.
+fn corrected(probabilities: &Probabilities, correction: &[f64; Expression::COUNT]) -> Probabilities {
+    if correction.iter().all(|c| *c == 0.0) {
+        return *probabilities;
+    }
+    let mut values = [0.0; Expression::COUNT];
+    for ((value, probability), correction) in values.iter_mut().zip(probabilities).zip(correction) {
+        *value = f64::from(*probability) * correction.exp();
+    }
+    let sum: f64 = values.iter().sum();
+    values.map(|value| (value / sum.max(f64::MIN_POSITIVE)) as f32)
+}
+
+/// How long the face was at rest, and what to take off its classes.
+fn correction(track: &Track, timeline: &Timeline) -> (f64, [f64; Expression::COUNT]) {
+    let times = &timeline.frames;
+    let video_end_s = timeline.end_s();
+    let mut rest_s = 0.0;
+    let mut odds: [Vec<f64>; Expression::COUNT] = Default::default();
+    for pair in track.frames.windows(2) {
+        let elapsed_s = times.time_s[pair[1].frame] - times.time_s[pair[0].frame];
+        let Some(probabilities) = pair[1].probabilities.filter(|_| is_at_rest(&pair[0], &pair[1], elapsed_s)) else {
+            continue;
+        };
+        rest_s += times.end_s(pair[1].frame, video_end_s) - times.time_s[pair[1].frame];
+        let log = probabilities.map(|p| f64::from(p).max(SMALLEST).ln());
+        for (odds, class) in odds.iter_mut().zip(log) {
+            odds.push(class - log[Expression::Neutral.index()]);
+        }
+    }
+    let mut correction = [0.0; Expression::COUNT];
+    if rest_s < LEAST_S {
+        return (rest_s, correction);
+    }
+    let usual = ((1.0 - REST) / (Expression::COUNT - 1) as f64 / REST).ln();
+    for class in Expression::ALL.into_iter().filter(|class| *class != Expression::Neutral) {
+        let odds = &mut odds[class.index()];
+        let middle = odds.len() / 2;
+        let (_, median, _) = odds.select_nth_unstable_by(middle, f64::total_cmp);
+        correction[class.index()] = (usual - *median).clamp(-MOST, 0.0);
+    }
+    (rest_s, correction)
+}
+
+fn is_at_rest(before: &FrameRecord, now: &FrameRecord, elapsed_s: f64) -> bool {
+    let sure = now.probabilities.is_some_and(|p| p.iter().any(|p| *p >= SURE));
+    let (Some(a), Some(b)) = (before.face, now.face) else { return false };
+    let ((ax, ay), (bx, by)) = (a.centre(), b.centre());
+    let moved = f64::from((bx - ax).hypot(by - ay) / b.w.max(1.0));
+    sure && now.status == Status::Ok && elapsed_s > 0.0 && moved / elapsed_s < STILL
+}
+
+/// Share of the labelled frames in each class.
+fn shares(track: &Track) -> [f64; Expression::COUNT] {
+    let mut counts = [0.0; Expression::COUNT];
+    let mut all: f64 = 0.0;
+    for label in track.frames.iter().filter_map(|record| record.label) {
+        counts[label.index()] += 1.0;
+        all += 1.0;
+    }
+    counts.map(|count| count / all.max(1.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::sample;
+
+    /// A signer who does not move, at 25 frames per second, with these probabilities.
+    fn still(probabilities: &[Probabilities]) -> Timeline {
+        let mut timeline = sample::two_signers();
+        timeline.tracks.truncate(1);
+        let template = timeline.tracks[0].frames[0].clone();
+        timeline.frames.pts = (0..probabilities.len() as i64).collect();
+        timeline.frames.time_s = (0..probabilities.len()).map(|frame| frame as f64 * 0.04).collect();
+        timeline.frames.status = vec![Status::Ok; probabilities.len()];
+        timeline.media.duration_s = probabilities.len() as f64 * 0.04;
+        let track = &mut timeline.tracks[0];
+        track.frames = probabilities
+            .iter()
+            .enumerate()
+            .map(|(frame, p)| FrameRecord { frame, probabilities: Some(*p), ..template.clone() })
+            .collect();
+        timeline
+    }
+
+    const RESTING: Probabilities = [0.3, 0.01, 0.01, 0.01, 0.01, 0.01, 0.65];
+    const SMILING: Probabilities = [0.02, 0.95, 0.005, 0.005, 0.005, 0.005, 0.01];
+
+    #[test]
+    fn a_face_that_looks_angry_at_rest_becomes_neutral_and_its_smile_stays() {
+        let mut probabilities = vec![RESTING; 75];
+        probabilities.extend(vec![SMILING; 25]);
+        let mut timeline = still(&probabilities);
+        let settings = Settings::default();
+        let measured = measure(&timeline);
+        let calibration = apply(&mut timeline, &settings, &measured);
+        let share = |class: Expression| calibration.signers[0].after[class.index()];
+        assert!(share(Expression::Neutral) > 0.7 && share(Expression::Happiness) > 0.2, "{calibration:?}");
+        assert_eq!(share(Expression::Anger), 0.0);
+        assert_eq!(timeline.tracks[0].frames[0].probabilities, Some(RESTING), "the network's own words stay");
+        assert_eq!(of(&timeline), Some(calibration));
+    }
+
+    #[test]
+    fn a_neutral_face_needs_no_correction() {
+        let neutral = [0.94, 0.01, 0.01, 0.01, 0.01, 0.01, 0.01];
+        assert_eq!(measure(&still(&[neutral; 50])).signers[0].correction, [0.0; Expression::COUNT]);
+    }
+
+    #[test]
+    fn a_moment_at_rest_is_too_short_to_tell() {
+        assert_eq!(measure(&still(&[RESTING; 20])).signers[0].correction, [0.0; Expression::COUNT]);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn no_class_but_neutral_is_ever_raised(
+            weights in proptest::array::uniform7(0.001f32..1.0), correction in proptest::array::uniform6(-3.0f64..=0.0),
+        ) {
+            let sum: f32 = weights.iter().sum();
+            let before = weights.map(|w| w / sum);
+            let mut all = [0.0; Expression::COUNT];
+            all[1..].copy_from_slice(&correction);
+            let after = corrected(&before, &all);
+            prop_assert!((after.iter().sum::<f32>() - 1.0).abs() < 1e-5);
+            prop_assert!(after[0] >= before[0] - 1e-6);
+            for class in 1..Expression::COUNT {
+                prop_assert!(after[class] / after[0] <= before[class] / before[0] * (1.0 + 1e-5));
+            }
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! Probabilities for the faces of several frames at a time.
+
+use std::collections::VecDeque;
+
+use crossbeam_channel::{Receiver, Sender};
+use rayon::ThreadPool;
+use serde::{Deserialize, Serialize};
+
+use super::frame::Sighting;
+use super::span::Lead;
+use crate::kernels::launch::UNDER_WAY;
+use crate::model::Model;
+use crate::timeline::Probabilities;
+
+/// The faces of a frame on the way to the classifier. The picture itself is no longer needed.
+pub(super) struct Cropped {
+    pub(super) pts: i64,
+    pub(super) time_s: f64,
+    pub(super) begins: Option<Lead>,
+    /// Each face with its network input; none where there is nothing to classify.
+    pub(super) faces: Vec<(Sighting, Option<Vec<f32>>)>,
+}
+
+/// The faces of a frame with their probabilities; all that is known of a frame by itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Classified {
+    /// Presentation time stamp in units of the time base.
+    pub(crate) pts: i64,
+    /// Start of the frame, seconds.
+    pub(crate) time_s: f64,
+    /// On the first frame of a span: what its tracker saw just before.
+    pub(crate) begins: Option<Lead>,
+    /// The tracks are those of the span.
+    pub(crate) faces: Vec<(Sighting, Option<Probabilities>)>,
+}
+
+/// Classifies frame after frame in order. Frames that have piled up are taken together, up to `batch_size` faces: on the
+/// CPU these are spread over the pool's threads, and a face's result depends neither on its neighbours nor on the number of
+/// threads; other devices get the batch in one piece, and the next ones while they work on it.
+pub(super) fn classify(
+    model: &Model,
+    pool: &ThreadPool,
+    batch_size: usize,
+    from: Receiver<Cropped>,
+    to: Sender<Classified>,
+) -> candle_core::Result<()> {
+    if !model.device().is_cpu() {
+        let start = |inputs: Vec<Vec<f32>>| model.logits(inputs.concat());
+        return classify_ahead(start, |logits| model.calibrated(&logits), batch_size, &from, &to);
+    }
+    while let Ok(first) = from.recv() {
+        let (inputs, faces) = batch(first, batch_size, &from);
+        let probabilities =
+            if inputs.is_empty() { Vec::new() } else { pool.install(|| model.probabilities(inputs.concat()))? };
+        if !deliver(faces, &probabilities, &to) {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// The faces of some frames, each with its place in the batch of network inputs.
+type Faces = Vec<(i64, f64, Option<Lead>, Vec<(Sighting, Option<usize>)>)>;
+
+/// Puts `first` and the frames that have piled up behind it together, up to `batch_size` faces.
+fn batch(first: Cropped, batch_size: usize, from: &Receiver<Cropped>) -> (Vec<Vec<f32>>, Faces) {
+    let (mut inputs, mut faces) = (Vec::new(), Vec::new());
+    let mut next = Some(first);
+    while let Some(frame) = next {
+        let mut places = Vec::new();
+        for (sighting, input) in frame.faces {
+            places.push((sighting, input.as_ref().map(|_| inputs.len())));
+            inputs.extend(input);
+        }
+        faces.push((frame.pts, frame.time_s, frame.begins, places));
+        next = if inputs.len() < batch_size { from.try_recv().ok() } else { None };
+    }
+    (inputs, faces)
+}
+
+/// Hands frames on; `false` where nobody wants them any more.
+fn deliver(faces: Faces, probabilities: &[Probabilities], to: &Sender<Classified>) -> bool {
+    faces.into_iter().all(|(pts, time_s, begins, places)| {
+        let faces = places.into_iter().map(|(sighting, place)| (sighting, place.map(|p| probabilities[p]))).collect();
+        to.send(Classified { pts, time_s, begins, faces }).is_ok()
+    })
+}
+
+/// Starts batches as long as there are frames and fewer than [`UNDER_WAY`] of them are under way, and only then waits for
+/// the oldest: the stages before never wait for the card, and the card finds its next batch ready.
+fn classify_ahead<Started>(
+    start: impl Fn(Vec<Vec<f32>>) -> candle_core::Result<Started>,
+    finish: impl Fn(Started) -> candle_core::Result<Vec<Probabilities>>,
+    batch_size: usize,
+    from: &Receiver<Cropped>,
+    to: &Sender<Classified>,
+) -> candle_core::Result<()> {
+    let mut under_way = VecDeque::new();
+    loop {
+        let next = match under_way.len() {
+            0 => from.recv().ok(),
+            UNDER_WAY.. => None,
+            _ => from.try_recv().ok(),
+        };
+        if let Some(first) = next {
+            let (inputs, faces) = batch(first, batch_size, from);
+            let started = if inputs.is_empty() { None } else { Some(start(inputs)?) };
+            under_way.push_back((started, faces));
+            continue;
+        }
+        let Some((started, faces)) = under_way.pop_front() else { return Ok(()) };
+        let probabilities = started.map(&finish).transpose()?.unwrap_or_default();
+        if !deliver(faces, &probabilities, to) {
+            return Ok(());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use crossbeam_channel::unbounded;
+
+    use super::*;
+    use crate::timeline::Status;
+
+    /// A frame whose faces' inputs are single numbers.
+    fn frame(pts: i64, inputs: &[Option<f32>]) -> Cropped {
+        let sighting = || Sighting {
+            track: 1,
+            status: Status::Ok,
+            face: None,
+            face_score: None,
+            covered: None,
+            source: None,
+            roll_degrees: 0.0,
+            appearance: None,
+        };
+        let faces = inputs.iter().map(|input| (sighting(), input.map(|value| vec![value]))).collect();
+        Cropped { pts, time_s: pts as f64, begins: None, faces }
+    }
+
+    #[test]
+    fn batches_under_way_are_few_and_come_back_in_order() {
+        let (sender, from) = unbounded();
+        let (to, results) = unbounded();
+        for pts in 0..20 {
+            let faces: &[Option<f32>] = match pts % 3 {
+                0 => &[],
+                1 => &[Some(pts as f32)],
+                _ => &[None, Some(pts as f32), Some(-pts as f32)],
+            };
+            sender.send(frame(pts, faces)).unwrap();
+        }
+        drop(sender);
+        let (under_way, most) = (RefCell::new(0), RefCell::new(0));
+        let start = |inputs: Vec<Vec<f32>>| {
+            *under_way.borrow_mut() += 1;
+            let now = *under_way.borrow();
+            most.replace_with(|most| now.max(*most));
+            Ok(inputs)
+        };
+        let finish = |inputs: Vec<Vec<f32>>| {
+            *under_way.borrow_mut() -= 1;
+            Ok(inputs.into_iter().map(|input| [input[0]; 7]).collect())
+        };
+        classify_ahead(start, finish, 2, &from, &to).unwrap();
+        drop(to);
+        assert_eq!(*most.borrow(), UNDER_WAY);
+        let results: Vec<Classified> = results.into_iter().collect();
+        assert_eq!(results.iter().map(|r| r.pts).collect::<Vec<_>>(), (0..20).collect::<Vec<_>>());
+        for result in results {
+            let values: Vec<Option<f32>> = result.faces.iter().map(|(_, p)| p.map(|p| p[0])).collect();
+            let pts = result.pts as f32;
+            let expected = match result.pts % 3 {
+                0 => vec![],
+                1 => vec![Some(pts)],
+                _ => vec![None, Some(pts), Some(-pts)],
+            };
+            assert_eq!(values, expected);
+        }
+    }
+}

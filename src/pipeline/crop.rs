@@ -1,0 +1,18 @@
+//! The network's inputs: every sighted face cut out of its frame.
+
+use super::frame::Sighting;
+use crate::picture::{Colours, CropRule, Planes, crop, face_square};
+use crate::timeline::Status;
+
+/// The face that was sighted in `picture` as a network's input, as [`crop`] gives it; `None` where there is nothing to
+/// classify. Annotation and the making of training crops both pass here.
+pub fn face(
+    picture: &dyn Planes,
+    sighting: &Sighting,
+    rule: &CropRule,
+    side: usize,
+    colours: Colours,
+) -> Option<Vec<f32>> {
+    let face = sighting.face.filter(|_| sighting.status == Status::Ok)?;
+    Some(crop(picture, &face_square(&face, sighting.roll_degrees, rule), side, colours))
+}

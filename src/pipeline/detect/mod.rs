@@ -1,0 +1,139 @@
+//! Finding faces in a picture, behind one trait.
+
+mod seeta;
+mod yunet;
+pub mod yunet_network;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::picture::Plane;
+use crate::picture::Region;
+use crate::pipeline::detect::yunet_network::{YunetError, YunetWeights};
+use crate::timeline::BoundingBox;
+
+pub use seeta::Seeta;
+pub use yunet::Yunet;
+
+/// Where to look, and for how large faces.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SearchWindow {
+    /// The part of the picture; turned where the head is expected to be.
+    pub region: Region,
+    /// Side of the smallest face wanted, pixels.
+    pub smallest: f32,
+    /// Side of the largest face wanted, pixels.
+    pub largest: f32,
+}
+
+impl SearchWindow {
+    /// The whole of `luma`, for faces from `smallest` pixels up.
+    pub fn whole(luma: &Plane, smallest: f32) -> Self {
+        let (width, height) = (luma.width as f32, luma.height as f32);
+        let region = Region { x: width / 2.0, y: height / 2.0, width, height, angle_degrees: 0.0 };
+        Self { region, smallest, largest: width.max(height) }
+    }
+}
+
+/// A face that was found.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Detection {
+    /// An upright square about the face as SeetaFace draws it, from above the brows to the chin; pixels of the picture.
+    pub face: BoundingBox,
+    /// How sure the detector is, on SeetaFace's scale whatever the detector: hardly below 1, likely from 2, of 5 and more
+    /// almost none is no face.
+    pub score: f32,
+    /// In-plane turn of the head as far as the detector tells, degrees clockwise.
+    pub roll_degrees: f32,
+}
+
+/// Something that finds faces.
+pub trait FaceDetector {
+    /// The faces in `window`, the surest first.
+    fn detect(&mut self, luma: &Plane, window: &SearchWindow) -> Vec<Detection>;
+}
+
+/// The detectors there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum DetectorName {
+    /// SeetaFace, which is built in
+    #[default]
+    Seeta,
+    /// YuNet, whose network is read from a file
+    Yunet,
+}
+
+/// Which detector it was; part of the settings in every output.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DetectorIdentity {
+    /// Its name.
+    pub name: DetectorName,
+    /// SHA-256 of its model's file, hexadecimal; none of a built-in one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+}
+
+/// What detectors are made of, each in the thread that uses it: SeetaFace cannot move between threads.
+#[derive(Debug, Clone, Default)]
+pub enum Detectors {
+    /// SeetaFace.
+    #[default]
+    Seeta,
+    /// YuNet with these weights.
+    Yunet(Arc<YunetWeights>),
+}
+
+/// Why there is no such detector.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum DetectorError {
+    #[error("the detector yunet needs its network: name the ONNX file with --detector-model FILE")]
+    NoModel,
+    #[error(
+        "{}: a detector's model is for yunet: add --detector yunet, or leave out --detector-model (seeta is built in)",
+        .0.display()
+    )]
+    NeedlessModel(PathBuf),
+    #[error(transparent)]
+    Model(#[from] YunetError),
+}
+
+impl Detectors {
+    /// By name, with the model's file where the detector has one.
+    ///
+    /// # Errors
+    /// If the file is not given, not wanted, or not the detector's.
+    pub fn open(name: DetectorName, model: Option<&Path>) -> Result<Self, DetectorError> {
+        match (name, model) {
+            (DetectorName::Seeta, None) => Ok(Self::Seeta),
+            (DetectorName::Seeta, Some(path)) => Err(DetectorError::NeedlessModel(path.into())),
+            (DetectorName::Yunet, None) => Err(DetectorError::NoModel),
+            (DetectorName::Yunet, Some(path)) => Ok(Self::Yunet(Arc::new(YunetWeights::read(path)?))),
+        }
+    }
+
+    /// Which they are.
+    pub fn identity(&self) -> DetectorIdentity {
+        match self {
+            Self::Seeta => DetectorIdentity::default(),
+            Self::Yunet(weights) => {
+                DetectorIdentity { name: DetectorName::Yunet, sha256: Some(weights.sha256().into()) }
+            }
+        }
+    }
+
+    /// A new one.
+    ///
+    /// # Errors
+    /// If the built-in model cannot be read, which a test excludes.
+    pub fn make(&self) -> std::io::Result<Box<dyn FaceDetector>> {
+        Ok(match self {
+            Self::Seeta => Box::new(Seeta::new()?),
+            Self::Yunet(weights) => Box::new(Yunet::new(Arc::clone(weights))),
+        })
+    }
+}

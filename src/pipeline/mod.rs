@@ -1,0 +1,371 @@
+//! The way of a frame: decode, detect, track, crop, classify, stitch, smooth, segment.
+
+mod assemble;
+pub mod calibrate;
+mod classify;
+pub mod crop;
+pub mod decode;
+pub mod detect;
+pub mod frame;
+pub mod measure;
+pub mod segment;
+mod setting;
+pub mod smooth;
+pub(crate) mod span;
+mod stage;
+mod stitch;
+pub mod track;
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use rayon::ThreadPoolBuilder;
+use serde::{Deserialize, Serialize};
+
+use crate::files::WriteError;
+use crate::files::file_sha256;
+use crate::infer::Precision;
+use crate::model::Model;
+use crate::timeline::{Media, Status, Timeline};
+pub(crate) use assemble::Assembler;
+pub(crate) use classify::Classified;
+use classify::{Cropped, classify};
+use decode::{DecodeError, DecodeOptions, Decoded, Decoder, Deinterlace, Entry, Patience, Source};
+use detect::{DetectorIdentity, Detectors};
+use frame::{Frame, Sighting};
+use segment::SegmentSettings;
+use smooth::SmoothSettings;
+use span::{SpanTracker, Tracked};
+use stage::Stages;
+use track::TrackSettings;
+
+pub use assemble::Row;
+pub use setting::SettingError;
+
+/// Everything that changes what is written; recorded in every output.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// When to deinterlace.
+    pub deinterlace: Deinterlace,
+    /// First moment wanted, seconds of container time.
+    pub start_s: Option<f64>,
+    /// First moment no longer wanted, seconds of container time.
+    pub end_s: Option<f64>,
+    /// Largest picture accepted, pixels.
+    pub max_pixels: u64,
+    /// What the network is computed with.
+    pub precision: Precision,
+    /// What finds faces.
+    pub detector: DetectorIdentity,
+    /// How faces are followed.
+    pub track: TrackSettings,
+    /// How labels are smoothed.
+    pub smooth: SmoothSettings,
+    /// How labels become segments.
+    pub segment: SegmentSettings,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            deinterlace: Deinterlace::Auto,
+            start_s: None,
+            end_s: None,
+            // 8K, both ways round.
+            max_pixels: 7680 * 4320,
+            precision: Precision::default(),
+            detector: DetectorIdentity::default(),
+            track: TrackSettings::default(),
+            smooth: SmoothSettings::default(),
+            segment: SegmentSettings::default(),
+        }
+    }
+}
+
+impl Settings {
+    /// How a video is decoded, by somebody whom nobody stops.
+    pub fn decode_options(&self) -> DecodeOptions {
+        DecodeOptions {
+            deinterlace: self.deinterlace,
+            start_s: self.start_s,
+            end_s: self.end_s,
+            max_pixels: self.max_pixels,
+            ..DecodeOptions::default()
+        }
+    }
+}
+
+/// How the work is done; changes nothing in what is written.
+#[derive(Debug, Clone)]
+pub struct Execution {
+    /// Threads that classify.
+    pub threads: usize,
+    /// Most faces classified together.
+    pub batch_size: usize,
+    /// Set (by Ctrl-C, say) to end early with what is done.
+    pub interrupt: Arc<AtomicBool>,
+    /// How long the source may keep silent, and whether it did longer.
+    pub patience: Arc<Patience>,
+}
+
+/// What is told while a video is annotated.
+pub enum Event<'a> {
+    /// The input is open.
+    Opened {
+        /// What is known of it.
+        media: &'a Media,
+        /// How many frames to expect, where the container says.
+        frames: Option<u64>,
+    },
+    /// A frame is finished.
+    Frame(&'a Row),
+}
+
+/// Why a video could not be annotated.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum AnnotateError {
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    #[error("{name}: the network failed: {source}")]
+    Classify { name: String, source: candle_core::Error },
+    #[error(transparent)]
+    Setting(#[from] SettingError),
+    #[error(transparent)]
+    Output(#[from] WriteError),
+    #[error("the built-in face detector cannot be read: {0}")]
+    Detector(std::io::Error),
+    #[error("stage '{stage}' cannot be started: {source}")]
+    Thread { stage: &'static str, source: std::io::Error },
+    #[error("stage '{stage}' panicked")]
+    Panicked { stage: &'static str },
+}
+
+/// Decoded frames that wait to be searched: 1080p in 4:2:0 takes 3 MB a frame.
+const DECODED_AHEAD: usize = 8;
+/// Frames that wait for their crops, still with their pictures.
+const TRACKED_AHEAD: usize = 4;
+/// Frames whose crops wait to be classified; enough to fill a batch.
+const CROPPED_AHEAD: usize = 64;
+/// Frames that wait for smoothing; a few hundred bytes each.
+const CLASSIFIED_AHEAD: usize = 64;
+/// Side below which a face is too small to read, pixels.
+const SMALLEST_READABLE: f32 = 16.0;
+
+/// Annotates one video: everything that looks at frames, then stitch, smooth, segment. `tell` hears of each frame as soon
+/// as its label is settled, in order, in this thread.
+///
+/// # Errors
+/// The first error of any stage. Damage in the video is none; it stands in the timeline.
+pub fn annotate(
+    source: &Source,
+    model: &Model,
+    detectors: &Detectors,
+    settings: &Settings,
+    execution: &Execution,
+    tell: &mut dyn FnMut(Event) -> Result<(), WriteError>,
+) -> Result<Timeline, AnnotateError> {
+    let mut assembler = Assembler::new(settings);
+    let mut see = |look: Look| match look {
+        Look::Opened { media, frames } => tell(Event::Opened { media, frames }),
+        Look::Frame(classified) => assembler.push(classified).iter().try_for_each(|row| tell(Event::Frame(row))),
+    };
+    let failed = AtomicBool::new(false);
+    let (decoded, digest) = std::thread::scope(|scope| {
+        let digest = scope.spawn(|| sha256(source, &[&failed, &execution.interrupt]));
+        let decoded = look(source, &Excerpt::whole(), model, detectors, settings, execution, &mut see);
+        failed.store(decoded.is_err(), Ordering::Relaxed);
+        (decoded, digest.join())
+    });
+    let mut decoded = decoded?;
+    decoded.media.sha256 = digest.map_err(|_| AnnotateError::Panicked { stage: "hash" })?;
+    assembler.drain().iter().try_for_each(|row| tell(Event::Frame(row)))?;
+    let was_interrupted = execution.interrupt.load(Ordering::Relaxed);
+    Ok(assembler.finish(decoded, model.identity(), was_interrupted))
+}
+
+/// A part of a video that can be looked at by itself.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Excerpt {
+    /// The spans wanted.
+    pub(crate) spans: Range<i64>,
+    /// Where decoding may start; without it, with the video.
+    pub(crate) entry: Option<Entry>,
+}
+
+impl Excerpt {
+    /// All of it.
+    pub(crate) fn whole() -> Self {
+        Self { spans: span::ALL, entry: None }
+    }
+}
+
+/// What is told while a video is looked at.
+pub(crate) enum Look<'a> {
+    /// The input is open.
+    Opened {
+        /// What is known of it.
+        media: &'a Media,
+        /// How many frames to expect in all of it, where the container says.
+        frames: Option<u64>,
+    },
+    /// The next frame, with the tracks of its span.
+    Frame(Classified),
+}
+
+/// Does everything that looks at single frames and knows nothing of the past beyond its span's lead: decode, detect,
+/// track, crop, classify. `take` gets the frames in order, in this thread.
+///
+/// # Errors
+/// As [`annotate`].
+pub(crate) fn look(
+    source: &Source,
+    excerpt: &Excerpt,
+    model: &Model,
+    detectors: &Detectors,
+    settings: &Settings,
+    execution: &Execution,
+    take: &mut dyn FnMut(Look) -> Result<(), WriteError>,
+) -> Result<Decoded, AnnotateError> {
+    settings.smooth.check()?;
+    settings.segment.check()?;
+    let decoder = Decoder::open_at(source, excerpt.entry.as_ref(), decode_options(settings, execution))?;
+    take(Look::Opened { media: decoder.media(), frames: decoder.expected_frames() })?;
+    let time_base = decoder.media().time_base;
+    let pool = ThreadPoolBuilder::new().num_threads(execution.threads).build();
+    let pool = pool.map_err(|e| AnnotateError::Thread { stage: "classify", source: std::io::Error::other(e) })?;
+
+    let (to_track, decoded_frames) = bounded(DECODED_AHEAD);
+    let (to_crop, tracked_frames) = bounded(TRACKED_AHEAD);
+    let (to_classify, cropped_frames) = bounded(CROPPED_AHEAD);
+    let (to_take, classified_frames) = bounded(CLASSIFIED_AHEAD);
+    let stop = Arc::new(AtomicBool::new(false));
+    let stages = Stages::new(Arc::clone(&stop));
+    let mut decoded = None;
+    std::thread::scope(|scope| {
+        let (decoded, stop, pool) = (&mut decoded, &*stop, &pool);
+        stages.spawn(scope, "decode", move || decode(decoder, excerpt, stop, to_track, decoded));
+        stages.spawn(scope, "track", move || {
+            track(tracker(time_base, excerpt, detectors, settings), decoded_frames, to_crop)
+        });
+        stages.spawn(scope, "crop", move || crop(model, tracked_frames, to_classify));
+        stages.spawn(scope, "classify", move || {
+            classify(model, pool, execution.batch_size, cropped_frames, to_take)
+                .map_err(|error| AnnotateError::Classify { name: source.name(), source: error })
+        });
+        let mut frames = classified_frames.into_iter();
+        stages.run("take", || Ok(frames.try_for_each(|classified| take(Look::Frame(classified)))?));
+    });
+    stages.finish()?;
+    decoded.ok_or(AnnotateError::Panicked { stage: "decode" })
+}
+
+/// How a video is decoded as a part of `execution`.
+pub fn decode_options(settings: &Settings, execution: &Execution) -> DecodeOptions {
+    DecodeOptions {
+        interrupt: Arc::clone(&execution.interrupt),
+        patience: Arc::clone(&execution.patience),
+        ..settings.decode_options()
+    }
+}
+
+fn decode(
+    mut decoder: Decoder,
+    excerpt: &Excerpt,
+    stop: &AtomicBool,
+    to: Sender<Frame>,
+    decoded: &mut Option<Decoded>,
+) -> Result<(), AnnotateError> {
+    let (mut first, mut count) = (None, 0);
+    while !stop.load(Ordering::Relaxed) {
+        let frame = match decoder.next_frame() {
+            Ok(Some(frame)) => frame,
+            // The end, or the person's wish: what is decoded is kept.
+            Ok(None) | Err(DecodeError::Interrupted { .. }) => break,
+            Err(error) => return Err(error.into()),
+        };
+        let place = decoder.place(&frame);
+        // More frames than wanted have been decoded, so that whatever befell those is known.
+        if place.tail_of >= excerpt.spans.end {
+            break;
+        }
+        if excerpt.spans.contains(&place.span) {
+            first.get_or_insert(frame.index);
+            count += 1;
+        }
+        if to.send(frame).is_err() {
+            break;
+        }
+    }
+    let mut all = decoder.finish();
+    all.cut(first.unwrap_or(0), count, excerpt.spans.end == span::ALL.end);
+    *decoded = Some(all);
+    Ok(())
+}
+
+fn track(mut tracker: SpanTracker, from: Receiver<Frame>, to: Sender<Tracked>) -> Result<(), AnnotateError> {
+    for frame in from {
+        for tracked in tracker.push(frame)? {
+            if to.send(tracked).is_err() {
+                return Ok(());
+            }
+        }
+    }
+    for tracked in tracker.finish() {
+        if to.send(tracked).is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn tracker<'a>(
+    time_base: [i32; 2],
+    excerpt: &Excerpt,
+    detectors: &'a Detectors,
+    settings: &'a Settings,
+) -> SpanTracker<'a> {
+    let detector = || detectors.make().map_err(AnnotateError::Detector);
+    SpanTracker::new(time_base, excerpt.spans.clone(), &settings.track, Box::new(detector))
+}
+
+fn crop(model: &Model, from: Receiver<Tracked>, to: Sender<Cropped>) -> Result<(), AnnotateError> {
+    for tracked in from {
+        if to.send(cropped(model, tracked)).is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// A frame's faces with the network's inputs.
+fn cropped(model: &Model, Tracked { frame, sightings, begins }: Tracked) -> Cropped {
+    let config = model.config();
+    let input = |sighting: &Sighting| {
+        crop::face(frame.picture.as_ref(), sighting, &config.crop, config.input.side, config.input.colours)
+    };
+    let readable = sightings.into_iter().map(unreadable_if_small);
+    let faces = readable.map(|sighting| (input(&sighting), sighting)).map(|(i, s)| (s, i)).collect();
+    Cropped { pts: frame.pts, time_s: frame.time_s, begins, faces }
+}
+
+/// A face of a few pixels is seen, but says nothing.
+pub(crate) fn unreadable_if_small(sighting: Sighting) -> Sighting {
+    match sighting.face {
+        Some(face) if sighting.status == Status::Ok && face.w < SMALLEST_READABLE => {
+            Sighting { status: Status::LowQuality, ..sighting }
+        }
+        _ => sighting,
+    }
+}
+
+/// SHA-256 of a regular file, so that outputs can be matched to inputs; nothing for streams.
+fn sha256(source: &Source, stop: &[&AtomicBool]) -> Option<String> {
+    let Source::File(path) = source else { return None };
+    // A file that decodes but cannot be read twice has no hash; that is no reason to fail.
+    path.is_file()
+        .then(|| file_sha256(path, &|| stop.iter().any(|flag| flag.load(Ordering::Relaxed))).ok().flatten())?
+}

@@ -1,0 +1,191 @@
+//! Timelines for tests: a small one made by hand, and any one at all.
+
+use proptest::prelude::*;
+use serde_json::json;
+
+use crate::pipeline::segment::{SegmentSettings, segments};
+use crate::pipeline::smooth::Smoothed;
+use crate::timeline::*;
+
+/// Six frames at 25 per second from 0.2 s on. Signer 1 is happy for two frames, lost for two and angry for two; signer
+/// 2 is there in frames 1 to 2, seen by the tracker only.
+pub(crate) fn two_signers() -> Timeline {
+    let frames = FrameTimes {
+        pts: vec![2560, 3072, 3584, 4096, 4608, 5120],
+        time_s: vec![0.2, 0.24, 0.28, 0.32, 0.36, 0.4],
+        status: [Status::Ok, Status::Ok, Status::Occluded, Status::NoFace, Status::Ok, Status::Ok].into(),
+    };
+    let happy = classified([100.25, 50.5, 64.0, 64.0], Expression::Happiness, 0.875);
+    let angry = classified([-4.0, 52.0, 63.5, 63.5], Expression::Anger, 0.75);
+    let lost = |status| FrameRecord { status, ..empty_record() };
+    let covered = FrameRecord {
+        status: Status::Occluded,
+        face: Some([101.0, 50.0, 64.0, 64.0].into()),
+        source: Some(BoxSource::Tracked),
+        ..empty_record()
+    };
+    let first = vec![happy.clone(), happy, covered.clone(), lost(Status::NoFace), angry.clone(), angry];
+    let neutral = FrameRecord {
+        source: Some(BoxSource::Tracked),
+        face_score: None,
+        covered: None,
+        ..classified([300.0, 40.0, 50.0, 50.0], Expression::Neutral, 0.5)
+    };
+    let tracks = vec![
+        Track {
+            id: 1,
+            first_frame: 0,
+            last_frame: 5,
+            frames: numbered(first, 0),
+            segments: vec![
+                segment(0, 1, 0.2, 0.28, Expression::Happiness, 0.875),
+                segment(4, 5, 0.36, 0.44, Expression::Anger, 0.75),
+            ],
+        },
+        Track {
+            id: 2,
+            first_frame: 1,
+            last_frame: 2,
+            frames: numbered(vec![neutral, covered], 1),
+            segments: vec![segment(1, 1, 0.24, 0.28, Expression::Neutral, 0.5)],
+        },
+    ];
+    Timeline {
+        schema: SCHEMA.into(),
+        complete: true,
+        tool: Tool { name: "annotate".into(), version: "0.0.0".into() },
+        settings: json!({"smooth": {"lag_s": 0.5}}),
+        media: Media {
+            path: "two signers.mp4".into(),
+            sha256: Some("a".repeat(64)),
+            container: "mov,mp4".into(),
+            codec: "h264".into(),
+            width: 640,
+            height: 360,
+            rotation: 0,
+            time_base: [1, 12800],
+            frame_rate: [25, 1],
+            variable_frame_rate: false,
+            interlaced: false,
+            frames: 6,
+            duration_s: 0.24,
+        },
+        model: ModelIdentity { name: "hand".into(), sha256: "b".repeat(64), classes: Expression::ALL.into() },
+        frames,
+        tracks,
+        summary: Summary {
+            frames_ok: 4,
+            frames_without_face: 2,
+            tracks: 2,
+            damage: vec![],
+            incomplete_because: vec![],
+        },
+    }
+}
+
+/// Any timeline that is sound: uneven frames, up to four tracks, every status.
+pub(crate) fn any_timeline() -> impl Strategy<Value = Timeline> {
+    let steps = prop::collection::vec(1i64..4000, 1..80);
+    let reading = (0usize..7, 0.3f32..=1.0, -50.0f32..2000.0);
+    let record = prop_oneof![
+        4 => reading.prop_map(|(class, top, x)| classified([x, 3.0, 40.0, 40.0], Expression::ALL[class], top)),
+        1 => (1usize..4).prop_map(|status| FrameRecord {
+            status: [Status::NoFace, Status::LowQuality, Status::OutOfFrame][status - 1],
+            ..empty_record()
+        }),
+    ];
+    let track = (any::<prop::sample::Index>(), prop::collection::vec(record, 1..60));
+    (steps, prop::collection::vec(track, 0..4), -9000i64..9000).prop_map(|(steps, tracks, first_pts)| {
+        let count = steps.len();
+        let mut timeline = two_signers();
+        let pts: Vec<i64> = std::iter::once(first_pts)
+            .chain(steps.iter().scan(first_pts, |pts, step| {
+                *pts += step;
+                Some(*pts)
+            }))
+            .collect();
+        let seconds = |pts: i64| pts as f64 / 12800.0;
+        timeline.media.frames = count;
+        timeline.media.duration_s = seconds(pts[count]) - seconds(pts[0]);
+        timeline.frames = FrameTimes {
+            pts: pts[..count].to_vec(),
+            time_s: pts[..count].iter().copied().map(seconds).collect(),
+            status: vec![Status::NoFace; count],
+        };
+        let tracks = tracks.into_iter().zip(1..).map(|((first, mut records), id)| {
+            let first_frame = first.index(count);
+            records.truncate(count - first_frame);
+            let records = numbered(records, first_frame);
+            let smoothed: Vec<_> = records.iter().map(as_smoothed).collect();
+            let end_s = seconds(pts[count]);
+            let segments = segments(&smoothed, &timeline.frames, end_s, &SegmentSettings::default());
+            Track { id, first_frame, last_frame: first_frame + records.len() - 1, frames: records, segments }
+        });
+        timeline.tracks = tracks.collect();
+        for record in timeline.tracks.iter().flat_map(|track| &track.frames) {
+            if record.status == Status::Ok {
+                timeline.frames.status[record.frame] = Status::Ok;
+            }
+        }
+        let frames_ok = timeline.frames.status.iter().filter(|status| **status == Status::Ok).count();
+        timeline.summary = Summary {
+            frames_ok,
+            frames_without_face: count - frames_ok,
+            tracks: timeline.tracks.len(),
+            ..Summary::default()
+        };
+        timeline
+    })
+}
+
+fn as_smoothed(record: &FrameRecord) -> Smoothed {
+    let FrameRecord { frame, label, confidence, probabilities, .. } = record.clone();
+    Smoothed { frame, label, confidence, posterior: probabilities }
+}
+
+fn empty_record() -> FrameRecord {
+    FrameRecord {
+        frame: 0,
+        status: Status::NoFace,
+        face: None,
+        face_score: None,
+        covered: None,
+        source: None,
+        probabilities: None,
+        label: None,
+        confidence: None,
+    }
+}
+
+/// A classified face: `top` for the class, the rest shared by the others.
+fn classified(face: [f32; 4], expression: Expression, top: f32) -> FrameRecord {
+    let mut probabilities = [(1.0 - top) / 6.0; Expression::COUNT];
+    probabilities[expression.index()] = top;
+    FrameRecord {
+        status: Status::Ok,
+        face: Some(face.into()),
+        face_score: Some(0.975),
+        covered: Some(0.125),
+        source: Some(BoxSource::Detected),
+        // As they come back from a file.
+        probabilities: Some(probabilities.map(|probability| probability_in_file(probability) as f32)),
+        label: Some(expression),
+        confidence: Some(top),
+        ..empty_record()
+    }
+}
+
+fn numbered(records: Vec<FrameRecord>, first_frame: usize) -> Vec<FrameRecord> {
+    records.into_iter().zip(first_frame..).map(|(record, frame)| FrameRecord { frame, ..record }).collect()
+}
+
+fn segment(
+    first_frame: usize,
+    last_frame: usize,
+    start_s: f64,
+    end_s: f64,
+    label: Expression,
+    confidence: f32,
+) -> Segment {
+    Segment { first_frame, last_frame, start_s, end_s, label, confidence }
+}
