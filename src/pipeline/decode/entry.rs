@@ -20,7 +20,8 @@ use ffmpeg_next::{Packet, ffi};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::{DecodeError, Source, is_attached_picture, open};
+use super::open::is_attached_picture;
+use super::{DecodeError, Source, open};
 use crate::pipeline::Excerpt;
 use crate::pipeline::span::{self, place};
 

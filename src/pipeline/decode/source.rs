@@ -103,7 +103,7 @@ pub(crate) fn open(
         ffmpeg::Error::Exit => DecodeError::Interrupted { name: name.clone() },
         // What a format outside the whitelist gives.
         ffmpeg::Error::Other { errno } if errno == ffmpeg::error::EINVAL => DecodeError::Refused { name: name.clone() },
-        error if super::is_out_of_memory(error) => DecodeError::OutOfMemory { name: name.clone() },
+        error if super::error::is_out_of_memory(error) => DecodeError::OutOfMemory { name: name.clone() },
         // A camera that is off, a server that restarts.
         ffmpeg::Error::Other { .. } | ffmpeg::Error::HttpServerError if matches!(source, Source::Url(_)) => {
             lost(error.to_string())

@@ -1,0 +1,69 @@
+//! What decoding a video came to.
+
+use serde::{Deserialize, Serialize};
+
+use super::clock::is_variable;
+use crate::timeline::{Damage, DamageKind, Media};
+
+/// What is known once everything is decoded.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Decoded {
+    /// The input, with the final counts.
+    pub media: Media,
+    /// How long the last frame is shown, seconds.
+    pub last_frame_duration_s: f64,
+    /// Damage, in order of place.
+    pub damage: Vec<Damage>,
+    /// Why the frames are not all there; empty where they are.
+    pub incomplete_because: Vec<String>,
+    /// Shortest and longest distance between frames, in time-base units.
+    pub(super) distances: Option<(i64, i64)>,
+    /// Whether this is what decoding from the beginning gives; else it is void.
+    pub(crate) is_proven: bool,
+}
+
+impl Decoded {
+    /// Of all that was decoded, only the frames of an excerpt, from index `first` on; damage at its end belongs to what
+    /// follows, unless nothing does.
+    pub(in crate::pipeline) fn cut(&mut self, first: usize, count: usize, is_last: bool) {
+        self.damage.retain(|damage| damage.frame >= first && (is_last || damage.frame < first + count));
+        self.damage.iter_mut().for_each(|damage| damage.frame -= first);
+        self.media.frames = count;
+    }
+
+    /// The excerpts of one video, in order, as one. The first frame starts at `first_s`, the last one at `last_s`.
+    pub(crate) fn join(excerpts: Vec<Self>, first_s: f64, last_s: f64) -> Option<Self> {
+        let mut excerpts = excerpts.into_iter();
+        let mut joined = excerpts.next()?;
+        for next in excerpts {
+            let frames = joined.media.frames;
+            joined.damage.extend(next.damage.into_iter().map(|d| Damage { frame: d.frame + frames, ..d }));
+            joined.media.frames += next.media.frames;
+            joined.media.interlaced |= next.media.interlaced;
+            joined.distances = match (joined.distances, next.distances) {
+                (Some((a, b)), Some((c, d))) => Some((a.min(c), b.max(d))),
+                (one, other) => one.or(other),
+            };
+            joined.last_frame_duration_s = next.last_frame_duration_s;
+            joined.is_proven &= next.is_proven;
+        }
+        joined.media.variable_frame_rate = is_variable(joined.distances);
+        joined.media.duration_s = last_s - first_s + joined.last_frame_duration_s;
+        joined.incomplete_because = reasons(&joined.damage);
+        Some(joined)
+    }
+}
+
+/// What damage means for the whole, in words.
+pub(super) fn reasons(damage: &[Damage]) -> Vec<String> {
+    let count = |kind: DamageKind| damage.iter().filter(|d| d.kind == kind).map(|d| d.count).sum::<usize>();
+    let counted = [
+        (DamageKind::Corrupt, "frame(s) were decoded from damaged data"),
+        (DamageKind::Lost, "packet(s) could not be decoded"),
+        (DamageKind::TimeReset, "time(s) the container's clock ran backwards"),
+        (DamageKind::Reported, "error(s) were reported by the decoder"),
+    ];
+    let counted = counted.map(|(kind, text)| (count(kind), text)).into_iter().filter(|(count, _)| *count > 0);
+    let truncated = damage.iter().filter(|d| d.kind == DamageKind::Truncated).map(|d| d.message.clone());
+    counted.map(|(count, text)| format!("{count} {text}")).chain(truncated).collect()
+}

@@ -1,0 +1,62 @@
+//! Why nothing can be decoded.
+
+use ffmpeg_next as ffmpeg;
+
+/// Why nothing can be decoded.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum DecodeError {
+    #[error("{name}: no such file")]
+    Missing { name: String },
+    #[error("{name}: is a directory; give a video file")]
+    Directory { name: String },
+    #[error("{name}: the file is empty")]
+    Empty { name: String },
+    #[error("{name}: not a video, or damaged beyond recognition")]
+    NotVideo { name: String },
+    #[error("{name}: this kind of file is not opened (playlists, image files and network addresses are not videos)")]
+    Refused { name: String },
+    #[error("{name}: cannot be opened: {reason}")]
+    NotOpened { name: String, reason: String },
+    #[error("{name}: has no video stream")]
+    NoVideo { name: String },
+    #[error("{name}: there is no decoder for {codec}")]
+    NoDecoder { name: String, codec: String },
+    #[error("{name}: not one frame could be decoded: {reason}")]
+    NothingDecoded { name: String, reason: String },
+    #[error("{name}: pictures of {width}x{height} are larger than the limit of {limit} pixels (see --max-pixels)")]
+    TooLarge { name: String, width: u32, height: u32, limit: u64 },
+    #[error("{name}: no frame lies between --start and --end")]
+    EmptyRange { name: String },
+    #[error("{name}: the stream is lost: {reason}")]
+    Lost { name: String, reason: String },
+    #[error("{name}: the memory does not suffice (see --max-memory)")]
+    OutOfMemory { name: String },
+    #[error("{name}: interrupted")]
+    Interrupted { name: String },
+    #[error("{name}: the pictures cannot be converted: {reason}")]
+    Conversion { name: String, reason: String },
+}
+
+impl DecodeError {
+    /// The exit code that says what kind it is: 2 usage, 3 input refused, 7 a limit was reached, 75 try again.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::TooLarge { .. } | Self::OutOfMemory { .. } => 7,
+            Self::Lost { .. } => 75,
+            Self::EmptyRange { .. } => 2,
+            _ => 3,
+        }
+    }
+}
+
+pub(super) fn is_out_of_memory(error: ffmpeg::Error) -> bool {
+    error == ffmpeg::Error::Other { errno: ffmpeg::error::ENOMEM }
+}
+
+pub(super) fn too_large(name: &str, width: u32, height: u32, limit: u64) -> Result<(), DecodeError> {
+    match u64::from(width) * u64::from(height) > limit {
+        true => Err(DecodeError::TooLarge { name: name.into(), width, height, limit }),
+        false => Ok(()),
+    }
+}
