@@ -152,6 +152,13 @@ pub struct Media {
     pub container: String,
     /// FFmpeg's name of the video codec.
     pub codec: String,
+    /// Index of the video stream among all streams of the container.
+    #[serde(default)]
+    pub stream: usize,
+    /// How many video streams the container has, without attached pictures; `stream` is the one that was taken. 0 in
+    /// timelines of before this field.
+    #[serde(default)]
+    pub video_streams: usize,
     /// Width of the displayed picture in pixels (of the first frame, where the size changes).
     pub width: u32,
     /// Height of the displayed picture in pixels (of the first frame, where the size changes).
@@ -166,11 +173,22 @@ pub struct Media {
     pub variable_frame_rate: bool,
     /// Whether interlaced frames were met.
     pub interlaced: bool,
+    /// Where the container starts, seconds of container time. Players and ELAN show this moment as 0; see
+    /// [`player_s`](Self::player_s). Timelines of before this field have 0.
+    #[serde(serialize_with = "decimals::time", default)]
+    pub start_s: f64,
     /// Number of decoded frames.
     pub frames: usize,
     /// From the start of the first frame to the end of the last, seconds.
     #[serde(serialize_with = "decimals::time")]
     pub duration_s: f64,
+}
+
+impl Media {
+    /// A moment of container time as players and ELAN show it: they begin at 0 wherever the container starts.
+    pub fn player_s(&self, container_s: f64) -> f64 {
+        container_s - self.start_s
+    }
 }
 
 /// Which model gave the probabilities.

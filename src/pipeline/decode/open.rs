@@ -5,9 +5,10 @@ use std::collections::VecDeque;
 
 use ffmpeg_next as ffmpeg;
 use ffmpeg_next::codec::packet::side_data::Type as SideData;
+use ffmpeg_next::format::context::Input;
 use ffmpeg_next::{Rational, ffi};
 
-use super::clock::{Clock, Span};
+use super::clock::{Clock, Span, seconds};
 use super::decoder::Decoder;
 use super::entry::{Entry, Proof};
 use super::error::{is_out_of_memory, too_large};
@@ -78,6 +79,8 @@ impl Decoder {
             sha256: None,
             container,
             codec,
+            stream: index,
+            video_streams: video_streams(input),
             width: decoder.width(),
             height: decoder.height(),
             rotation,
@@ -89,6 +92,7 @@ impl Decoder {
             },
             variable_frame_rate: false,
             interlaced: false,
+            start_s: container_start_s(input, index),
             frames: 0,
             duration_s: 0.0,
         };
@@ -148,6 +152,33 @@ impl Decoder {
 
 pub(super) fn is_attached_picture(stream: &ffmpeg::Stream) -> bool {
     stream.disposition().contains(ffmpeg::format::stream::Disposition::ATTACHED_PIC)
+}
+
+/// How many video streams there are, without attached pictures.
+fn video_streams(input: &Input) -> usize {
+    let is_video = |stream: &ffmpeg::Stream| stream.parameters().medium() == ffmpeg::media::Type::Video;
+    input.streams().filter(|stream| is_video(stream) && !is_attached_picture(stream)).count()
+}
+
+/// Where the container starts, seconds: the moment that players show as 0. Where sound starts ahead of zero, as a codec's
+/// run-in does, it is not heard, and the pictures decide.
+fn container_start_s(input: &Input, video: usize) -> f64 {
+    // SAFETY: reading a field of a context that lives as long as `input`.
+    let stated = unsafe { (*input.as_ptr()).start_time };
+    if stated == ffi::AV_NOPTS_VALUE {
+        return 0.0;
+    }
+    let starts = input.streams().filter(|stream| stream.start_time() != ffi::AV_NOPTS_VALUE).map(|stream| {
+        let time_base = stream.time_base();
+        (stream.index(), seconds(stream.start_time(), [time_base.numerator(), time_base.denominator()]))
+    });
+    let starts: Vec<(usize, f64)> = starts.collect();
+    // FFmpeg's start has microseconds; that of the stream from which it took it is exact.
+    let stated_s = stated as f64 / f64::from(ffi::AV_TIME_BASE);
+    let start_s = starts.iter().map(|(_, start_s)| *start_s).find(|start_s| (start_s - stated_s).abs() <= 1e-6);
+    let start_s = start_s.unwrap_or(stated_s);
+    let video_s = starts.iter().find(|(stream, _)| *stream == video).map_or(0.0, |(_, start_s)| *start_s);
+    if start_s < 0.0 { video_s.min(0.0) } else { start_s }
 }
 
 fn open_codec(stream: &ffmpeg::Stream, options: &DecodeOptions) -> Result<ffmpeg::decoder::Video, ffmpeg::Error> {
