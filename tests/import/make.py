@@ -21,7 +21,7 @@ SIDE = 40
 
 
 def pictures():
-    """Pictures in [-1, 1), from the formula of tests/reference.rs."""
+    """Pictures in [-1, 1), from the formula of tests/it/reference.rs."""
     count = 2 * SIDE * SIDE * 3
     seed = numpy.uint32(2166136261)
     with numpy.errstate(over="ignore"):

@@ -1,4 +1,4 @@
-"""Weights and pictures that a formula gives, so that fixtures need not hold them; tests/reference.rs has the same one."""
+"""Weights and pictures that a formula gives, so that fixtures need not hold them; tests/it/reference.rs has the same one."""
 
 import numpy
 

@@ -1,8 +1,22 @@
-//! Real and generated clips for the tests.
-#![allow(dead_code)] // Each test file uses its own part.
+//! The program, and real and generated clips, for the tests.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+
+/// The built program with nothing to read, untouched by the settings of whoever runs the tests.
+pub fn program() -> Command {
+    let mut command = Command::new(program_path());
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("ANNOTATE_")) {
+        command.env_remove(name);
+    }
+    command.stdin(Stdio::null()).env("XDG_CONFIG_HOME", "/nonexistent");
+    command
+}
+
+/// Where the built program lies.
+pub fn program_path() -> PathBuf {
+    assert_cmd::cargo::cargo_bin("annotate")
+}
 
 /// The folder of real data, or `None` after saying that `test` is skipped.
 pub fn data(test: &str) -> Option<PathBuf> {

@@ -1,16 +1,13 @@
 //! What cannot be done is refused in one line that names the file and the reason, with its exit code, and leaves
 //! everything as it was.
 
-mod material;
-
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Output, Stdio};
 
-use assert_cmd::cargo::CommandCargoExt as _;
-use material::ffmpeg;
+use crate::material::{ffmpeg, program};
 
 fn run(arguments: &[&Path]) -> Output {
-    Command::cargo_bin("annotate").unwrap().args(arguments).stdin(Stdio::null()).output().unwrap()
+    program().args(arguments).stdin(Stdio::null()).output().unwrap()
 }
 
 /// Asserts the exit code, one line on standard error with each of `parts`, and that an existing output is untouched.

@@ -1,13 +1,13 @@
 //! How far machine and human agree, asked as a linguist asks it.
 
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Output, Stdio};
 
-use assert_cmd::cargo::CommandCargoExt as _;
+use crate::material::program;
 use serde_json::Value;
 
 fn run(arguments: &[&str]) -> Output {
-    Command::cargo_bin("annotate").unwrap().args(arguments).stdin(Stdio::null()).output().unwrap()
+    program().args(arguments).stdin(Stdio::null()).output().unwrap()
 }
 
 fn text(path: &Path) -> &str {

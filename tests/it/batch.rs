@@ -1,17 +1,14 @@
 //! A corpus on one machine: everything is annotated, or marked as partial, or named with the reason; and a run goes on
 //! where the last one was left.
 
-mod material;
-
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::material::{ffmpeg, program};
 use annotate::timeline::Timeline;
-use assert_cmd::cargo::CommandCargoExt as _;
-use material::ffmpeg;
 use serde_json::Value;
 
 struct Corpus {
@@ -43,7 +40,7 @@ impl Corpus {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::cargo_bin("annotate").unwrap();
+        let mut command = program();
         command.arg("batch").args(arguments).args(["--output-dir", "out"]).current_dir(self.folder.path());
         command.stdin(Stdio::null()).stderr(Stdio::piped());
         command
@@ -103,7 +100,7 @@ fn a_tree_is_mirrored_in_all_formats_and_each_file_is_what_the_plain_command_wri
         for extension in ["json", "csv", "eaf", "parquet"] {
             assert!(corpus.at(&format!("out/{name}.{extension}")).is_file(), "{name}.{extension}");
         }
-        let mut plain = Command::cargo_bin("annotate").unwrap();
+        let mut plain = program();
         let alone = corpus.at("alone.json");
         let input = format!("in/{name}");
         let output = plain.arg(&input).arg("-o").arg(&alone).current_dir(corpus.folder.path()).output().unwrap();

@@ -6,8 +6,8 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
+use super::{CANARY, Case, End};
 use crate::material::ffmpeg;
-use crate::{CANARY, Case, End};
 
 /// Frames of the sound clip that every damaged one is made from: two seconds.
 pub const FRAMES: usize = 50;

@@ -1,23 +1,20 @@
 //! The review page in a browser, and corrections taken back.
 
-mod material;
-
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Output, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::material::{ffmpeg, program};
 use annotate::eaf;
 use annotate::timeline::{Expression, Timeline};
 use annotate::train::manifest;
-use assert_cmd::cargo::CommandCargoExt as _;
 use headless_chrome::{Browser, LaunchOptions, Tab};
-use material::ffmpeg;
 use serde_json::Value;
 
 fn run(arguments: &[&OsStr]) -> Output {
-    Command::cargo_bin("annotate").unwrap().args(arguments).stdin(Stdio::null()).output().unwrap()
+    program().args(arguments).stdin(Stdio::null()).output().unwrap()
 }
 
 fn succeeds(arguments: &[&OsStr]) {

@@ -1,18 +1,15 @@
 //! A video that is cut and put together again gives the bytes of the uncut one, wherever it is cut.
 
-mod material;
-
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Output, Stdio};
 
-use assert_cmd::cargo::CommandCargoExt as _;
-use material::{clips, ffmpeg};
+use crate::material::{clips, ffmpeg, program};
 
 /// Formats whose files must not differ by a byte. ELAN's have the time of writing in them.
 const FORMATS: [&str; 10] = ["json", "jsonl", "csv", "tsv", "srt", "vtt", "ass", "segments", "textgrid", "parquet"];
 
 fn run(arguments: &[&str], folder: &Path) -> Output {
-    let mut command = Command::cargo_bin("annotate").unwrap();
+    let mut command = program();
     command.args(arguments).current_dir(folder).stdin(Stdio::null()).output().unwrap()
 }
 
@@ -251,7 +248,7 @@ fn what_a_killed_worker_left_is_gone_after_the_next_one() {
         entries.map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some_and(|e| e == "tmp")).collect()
     };
     let work = ["work", "plan.jsonl", "--out", "parts"];
-    let mut command = Command::cargo_bin("annotate").unwrap();
+    let mut command = program();
     let mut child = command.args(work).current_dir(folder.path()).stdin(Stdio::null()).spawn().unwrap();
     let begun = std::time::Instant::now();
     while leftovers().is_empty() {

@@ -1,12 +1,10 @@
 //! Frames come out once each, in order, with the container's own times, upright and with square pixels.
 
-mod material;
-
 use std::path::Path;
 
+use crate::material::{clips, ffmpeg, ffprobe};
 use annotate::pipeline::decode::{DecodeError, DecodeOptions, Decoded, Decoder, Deinterlace, Source};
 use annotate::timeline::DamageKind;
-use material::{clips, ffmpeg, ffprobe};
 
 /// One frame as the tests look at it.
 struct Seen {

@@ -1,25 +1,24 @@
 //! `annotate data` as a person runs it: from data sets over splits and crops to manifests, and what is refused.
 
-#[path = "../examples/feph_stand_in.rs"]
+#[path = "../../examples/feph_stand_in.rs"]
 mod feph_stand_in;
-mod material;
-#[path = "../examples/shift_pictures.rs"]
+#[path = "../../examples/shift_pictures.rs"]
 mod shift_pictures;
 
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 
+use crate::material::program;
 use annotate::model::registry;
 use annotate::timeline::{Expression, Timeline};
 use annotate::train::leakage::{NEAR, fingerprints};
 use annotate::train::manifest::{self, Row, Split};
-use assert_cmd::cargo::CommandCargoExt as _;
 use candle_core::Device;
 use image::{GrayImage, Luma, Rgb, RgbImage};
 
 fn annotate(arguments: &str, folder: &Path) -> (Output, String) {
     let arguments = arguments.split_whitespace();
-    let output = Command::cargo_bin("annotate").unwrap().args(arguments).current_dir(folder).output().unwrap();
+    let output = program().args(arguments).current_dir(folder).output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     (output, stderr)
 }
@@ -150,7 +149,7 @@ fn shifted_pictures_are_in_other_light_or_half_covered_or_soft_and_each_comes_on
 
 #[test]
 fn copies_in_fer2013_are_near_and_other_pictures_are_not() {
-    let Some(data) = material::data("copies_in_fer2013_are_near_and_other_pictures_are_not") else { return };
+    let Some(data) = crate::material::data("copies_in_fer2013_are_near_and_other_pictures_are_not") else { return };
     let folder = tempfile::tempdir().unwrap();
     let source = data.join("fer2013").canonicalize().unwrap().display().to_string();
     succeed(&format!("data import fer2013 {source} --labels fer2013 -o fer.csv"), folder.path());
@@ -209,7 +208,10 @@ fn a_training_crop_is_what_annotation_classifies() {
 fn crops_of_still_frames_keep_names_and_labels_and_list_frames_without_a_face() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    material::ffmpeg("-i assets/demo/demo.mp4 -vf fps=1/3,scale=640:-1", &folder.join("a.avi_pid0_fn%06d-0.png"));
+    crate::material::ffmpeg(
+        "-i assets/demo/demo.mp4 -vf fps=1/3,scale=640:-1",
+        &folder.join("a.avi_pid0_fn%06d-0.png"),
+    );
     let mut rows: Vec<Row> = (1..=8)
         .map(|frame| {
             let path = folder.join(format!("a.avi_pid0_fn{frame:06}-0.png"));
@@ -246,7 +248,7 @@ fn crops_of_still_frames_keep_names_and_labels_and_list_frames_without_a_face() 
 fn videos_give_a_crop_every_so_often_once_somebody_says_what_they_show() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    material::ffmpeg("-t 2 -i assets/demo/demo.mp4 -c copy", &folder.join("clip.mp4"));
+    crate::material::ffmpeg("-t 2 -i assets/demo/demo.mp4 -c copy", &folder.join("clip.mp4"));
     refused("data crop clip.mp4 -o crops.csv", folder, 2, "--label");
     succeed("data crop clip.mp4 --label neutral --every 0.5 --side 40 -o crops.csv", folder);
     let rows = manifest::read(&folder.join("crops.csv")).unwrap();

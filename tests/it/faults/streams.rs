@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::cases::encoded;
-use crate::{orderly, program, run_within, valid};
+use super::cases::encoded;
+use super::{orderly, run_within, valid};
+use crate::material::program;
 
 const LONGEST: Duration = Duration::from_secs(60);
 /// Rows come at most so long after their frame was sent, seconds: half a second of smoothing, a few frames held by the

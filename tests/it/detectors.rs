@@ -1,18 +1,16 @@
 //! The detector that is asked for finds the faces, is named in every output, and is refused where its model is not right.
 
-mod material;
-
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Output, Stdio};
 
+use crate::material::program;
 use annotate::timeline::Timeline;
-use assert_cmd::cargo::CommandCargoExt as _;
 use serde_json::Value;
 
 const DEMO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/assets/demo/demo.mp4");
 
 fn run(arguments: &[&str], folder: &Path) -> Output {
-    let mut command = Command::cargo_bin("annotate").unwrap();
+    let mut command = program();
     command.args(arguments).current_dir(folder).stdin(Stdio::null()).output().unwrap()
 }
 
@@ -34,7 +32,7 @@ fn refused(arguments: &[&str], folder: &Path, code: i32, parts: &[&str]) {
 
 /// YuNet's file, or `None` after saying that `test` is skipped.
 fn yunet(test: &str) -> Option<PathBuf> {
-    let path = material::data(test)?.join("weights/yunet_n_640_640.onnx").canonicalize();
+    let path = crate::material::data(test)?.join("weights/yunet_n_640_640.onnx").canonicalize();
     if path.is_err() {
         println!("skipped: {test} (no YuNet in the data)");
     }
@@ -52,7 +50,7 @@ fn yunet_follows_the_signers_of_real_clips() {
     let folder = tempfile::tempdir().unwrap();
     let labels = folder.path().join("labels.json");
     // Every fifth, as a debug build takes its time.
-    for clip in material::clips(test).iter().step_by(5) {
+    for clip in crate::material::clips(test).iter().step_by(5) {
         let clip = clip.canonicalize().unwrap();
         let arguments = [clip.to_str().unwrap(), "-o", "labels.json", "--detector", "yunet", "--detector-model"];
         succeeded(&[&arguments[..], &[model.to_str().unwrap()]].concat(), folder.path());
@@ -72,7 +70,10 @@ fn dogs_are_no_signers_for_yunet() {
     let folder = tempfile::tempdir().unwrap();
     let photo = model.parent().unwrap().join("../photos/dlib_dogs.jpg");
     let even = "-vf scale=trunc(iw/2)*2:trunc(ih/2)*2 -pix_fmt yuv420p";
-    material::ffmpeg(&format!("-loop 1 -i {} -t 1 -r 10 {even}", photo.display()), &folder.path().join("dogs.mp4"));
+    crate::material::ffmpeg(
+        &format!("-loop 1 -i {} -t 1 -r 10 {even}", photo.display()),
+        &folder.path().join("dogs.mp4"),
+    );
     for min_face in ["0.03", "0.1"] {
         let arguments = ["dogs.mp4", "-o", "labels.json", "--min-face", min_face, "--detector", "yunet"];
         succeeded(&[&arguments[..], &["--detector-model", model.to_str().unwrap()]].concat(), folder.path());

@@ -1,7 +1,5 @@
 //! Faces are found, followed and not invented: on the real clips and photos, and on pictures made to be difficult.
 
-mod material;
-
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
@@ -40,7 +38,7 @@ fn from_demo(options: &str) -> (tempfile::TempDir, std::path::PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("clip.mp4");
     let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/demo/demo.mp4");
-    material::ffmpeg(&format!("-i {} {options} -an -preset ultrafast", demo.display()), &path);
+    crate::material::ffmpeg(&format!("-i {} {options} -an -preset ultrafast", demo.display()), &path);
     (folder, path)
 }
 
@@ -59,7 +57,7 @@ fn truth(path: &Path) -> HashMap<String, BTreeMap<usize, Vec<BoundingBox>>> {
 #[test]
 fn every_signer_is_followed_through_every_real_clip_under_one_id_and_hands_before_faces_are_told() {
     let test = "every_signer_is_followed_through_every_real_clip_under_one_id_and_hands_before_faces_are_told";
-    let Some(data) = material::data(test) else { return };
+    let Some(data) = crate::material::data(test) else { return };
     let truth = truth(&data.join("videos/face_boxes.csv"));
     let judged = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/faces/occlusion.csv");
     let judged: Vec<(String, usize, usize, String)> = csv::ReaderBuilder::new()
@@ -72,7 +70,7 @@ fn every_signer_is_followed_through_every_real_clip_under_one_id_and_hands_befor
     let (mut hits, mut found, mut true_boxes) = (0, 0, 0);
     let (mut told, mut invented, mut missed) = (0, 0, 0);
     let mut coverages = Vec::new();
-    for clip in material::clips(test) {
+    for clip in crate::material::clips(test) {
         let name = clip.file_name().unwrap().to_str().unwrap().to_owned();
         let followed = follow(&clip);
         let seen = followed.iter().filter(|s| !boxes(s).is_empty()).count();
@@ -110,7 +108,7 @@ fn every_signer_is_followed_through_every_real_clip_under_one_id_and_hands_befor
 
 #[test]
 fn dogs_are_no_signers() {
-    let Some(data) = material::data("dogs_are_no_signers") else { return };
+    let Some(data) = crate::material::data("dogs_are_no_signers") else { return };
     let picture = image::open(data.join("photos/dlib_dogs.jpg")).unwrap().into_luma8();
     let (width, height) = (picture.width() as usize, picture.height() as usize);
     let picture = Arc::new(GreyPicture { samples: picture.into_raw(), width, height });
@@ -134,7 +132,7 @@ fn no_face_is_invented_in_noise_patterns_black_or_white() {
     {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("clip.mp4");
-        material::ffmpeg(&format!("-f lavfi -i {source},noise=alls=20:allf=t -t 2 -pix_fmt yuv420p"), &path);
+        crate::material::ffmpeg(&format!("-f lavfi -i {source},noise=alls=20:allf=t -t 2 -pix_fmt yuv420p"), &path);
         assert!(follow(&path).iter().all(Vec::is_empty), "{source}");
     }
 }

@@ -1,19 +1,17 @@
 //! `annotate models` as a person runs it: checkpoints of timm and Keras (tests/import/make.py) become models that give their
 //! logits, others are refused, and fetching survives what networks do.
 
-mod material;
-
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Output;
 use std::sync::{Arc, Mutex};
 
+use crate::material::program;
 use annotate::files::sha256;
 use annotate::model::Model;
 use annotate::model::class_order::{ClassOrder, Meaning};
 use annotate::timeline::Expression;
-use assert_cmd::cargo::CommandCargoExt as _;
 use candle_core::Device;
 use tempfile::TempDir;
 
@@ -22,7 +20,7 @@ fn fixture(name: &str) -> PathBuf {
 }
 
 fn annotate(arguments: &[&str], folder: &Path) -> (Output, String) {
-    let output = Command::cargo_bin("annotate").unwrap().args(arguments).current_dir(folder).output().unwrap();
+    let output = program().args(arguments).current_dir(folder).output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     (output, stderr)
 }
@@ -58,7 +56,7 @@ fn check_logits(file: &str, arch: &str, reference: &str, order: ClassOrder) {
     assert_eq!(output.status.code(), Some(0), "{file}: {stderr}");
     let model = Model::load(&folder.path().join("model"), &Device::Cpu).unwrap();
     let ours: Vec<Vec<f32>> = model.logits(pictures()).unwrap().to_vec2().unwrap();
-    let theirs: serde_json::Value = serde_json::from_str(include_str!("import/logits.json")).unwrap();
+    let theirs: serde_json::Value = serde_json::from_str(include_str!("../import/logits.json")).unwrap();
     let theirs: Vec<Vec<f32>> = serde_json::from_value(theirs[reference].clone()).unwrap();
     for (ours, theirs) in ours.iter().zip(&theirs) {
         let theirs: Vec<f32> = Expression::ALL.iter().map(|e| theirs[order.place(*e)]).collect();
@@ -163,7 +161,7 @@ fn cut_and_altered_checkpoints_are_refused_and_never_half_imported() {
 
 #[test]
 fn networks_of_other_kinds_are_refused() {
-    let Some(data) = material::data("networks_of_other_kinds_are_refused") else { return };
+    let Some(data) = crate::material::data("networks_of_other_kinds_are_refused") else { return };
     let folder = tempfile::tempdir().unwrap();
     let mut count = 0;
     for entry in std::fs::read_dir(data.join("weights")).unwrap() {

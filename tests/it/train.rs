@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use assert_cmd::cargo::CommandCargoExt as _;
+use crate::material::{program, program_path};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -100,7 +100,7 @@ impl Place {
     }
 
     fn command(&self, arguments: &str) -> Command {
-        let mut command = Command::cargo_bin("annotate").unwrap();
+        let mut command = program();
         command.args(arguments.split_whitespace()).current_dir(self.folder.path()).stdin(Stdio::null());
         command
     }
@@ -182,7 +182,7 @@ fn a_run_that_was_killed_ends_with_the_same_numbers_also_after_a_full_disk() {
         let checkpoint = std::fs::read(place.path("cut/checkpoint.safetensors")).unwrap();
 
         // A disk that is too full for the next checkpoint: the last one stays whole.
-        let program = assert_cmd::cargo::cargo_bin("annotate");
+        let program = program_path();
         let full = Command::new("sh")
             .arg("-c")
             .arg(format!("trap '' XFSZ; ulimit -f 48; exec '{}' {longer} --out cut", program.display()))

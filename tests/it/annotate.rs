@@ -1,20 +1,11 @@
 //! What the main job promises, with the program run as a person runs it.
 
-mod material;
-
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use crate::material::{clips, ffmpeg, ffprobe, program};
 use annotate::timeline::{Expression, JSON_SCHEMA, Status, Timeline};
-use assert_cmd::cargo::CommandCargoExt as _;
-use material::{clips, ffmpeg, ffprobe};
 use serde_json::Value;
-
-fn program() -> Command {
-    let mut command = Command::cargo_bin("annotate").unwrap();
-    command.stdin(Stdio::null());
-    command
-}
 
 /// Runs the program over `input` and reads the timeline it writes.
 fn annotated(input: &Path, arguments: &[&str]) -> (Timeline, Vec<u8>) {

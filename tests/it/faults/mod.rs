@@ -4,8 +4,6 @@
 //! Faulty files are made here, from clips that ffmpeg encodes; none is stored.
 
 mod cases;
-#[path = "../material/mod.rs"]
-mod material;
 mod places;
 mod streams;
 
@@ -17,8 +15,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::material::program;
 use annotate::timeline::{JSON_SCHEMA, Timeline};
-use assert_cmd::cargo::CommandCargoExt as _;
 
 /// What only the files beside an input hold; it must come out nowhere.
 pub const CANARY: &str = "CANARY-7F3A";
@@ -67,13 +65,6 @@ impl Case {
         self.options = options.iter().map(|&option| option.to_owned()).collect();
         self
     }
-}
-
-/// The program, with a clean environment and nothing to read.
-pub fn program() -> Command {
-    let mut command = Command::cargo_bin("annotate").unwrap();
-    command.stdin(Stdio::null()).env_remove("ANNOTATE_MODEL").env("XDG_CONFIG_HOME", "/nonexistent");
-    command
 }
 
 /// Runs a command; kills it after `longest`.

@@ -1,18 +1,15 @@
 //! What ELAN gets: valid, without dangling references, and nothing of what was there before lost.
 
-mod material;
-
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use crate::material::{clips, data, ffmpeg, ffprobe, program};
 use annotate::eaf::{self, Document};
 use annotate::timeline::Timeline;
-use assert_cmd::cargo::CommandCargoExt as _;
-use material::{clips, data, ffmpeg, ffprobe};
 
 fn annotate(input: &Path, arguments: &[&str], paths: &[&Path]) -> Output {
-    let mut command = Command::cargo_bin("annotate").unwrap();
+    let mut command = program();
     command.arg(input).arg("-q").args(arguments).args(paths).stdin(Stdio::null()).output().unwrap()
 }
 
@@ -322,5 +319,5 @@ fn inside_elan_the_recogniser_reports_progress_and_writes_tiers_and_curves() {
 }
 
 fn annotate_command(arguments: &[&str], path: &Path) -> Output {
-    Command::cargo_bin("annotate").unwrap().args(arguments).arg(path).stdin(Stdio::null()).output().unwrap()
+    program().args(arguments).arg(path).stdin(Stdio::null()).output().unwrap()
 }

@@ -6,8 +6,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::material::ffmpeg;
-use crate::{files_in, orderly, program, run_within, valid};
+use super::{files_in, orderly, run_within, valid};
+use crate::material::{ffmpeg, program};
 
 const LONGEST: Duration = Duration::from_secs(60);
 

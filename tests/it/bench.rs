@@ -1,18 +1,18 @@
 //! What `annotate bench` promises, with the program run as a person runs it.
 
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use assert_cmd::cargo::CommandCargoExt as _;
+use crate::material::program;
 use serde_json::Value;
 
-fn program(arguments: &[&str]) -> Command {
-    let mut command = Command::cargo_bin("annotate").unwrap();
-    command.arg("bench").args(arguments).stdin(Stdio::null());
+fn bench(arguments: &[&str]) -> Command {
+    let mut command = program();
+    command.arg("bench").args(arguments);
     command
 }
 
 fn report(arguments: &[&str]) -> Value {
-    let output = program(arguments).args(["--json", "--seconds", "0.05"]).output().unwrap();
+    let output = bench(arguments).args(["--json", "--seconds", "0.05"]).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()
 }
@@ -63,7 +63,7 @@ fn a_video_is_measured_stage_by_stage() {
 
 #[test]
 fn people_get_lines_instead() {
-    let output = program(&["--seconds", "0"]).output().unwrap();
+    let output = bench(&["--seconds", "0"]).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.starts_with("annotate-fer-small, auto (") && text.contains("ms a face"), "{text}");
 }
@@ -77,7 +77,7 @@ fn what_cannot_be_measured_is_refused_by_name() {
         (&["--seconds", "-1"], 2, "-1"),
         (&["--seconds", "0", "no-such-video.mp4"], 3, "no-such-video.mp4"),
     ] {
-        let output = program(arguments).output().unwrap();
+        let output = bench(arguments).output().unwrap();
         let message = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {message}");
         assert!(message.contains(says), "{arguments:?}: {message}");

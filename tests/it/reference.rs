@@ -34,7 +34,7 @@ fn value(name: &str, shape: &[usize]) -> Tensor {
 }
 
 /// The same weights and pictures in Keras's networks, and in timm's and a NumPy one.
-const WITNESSES: [&str; 2] = [include_str!("reference/logits.json"), include_str!("reference/timm_logits.json")];
+const WITNESSES: [&str; 2] = [include_str!("../reference/logits.json"), include_str!("../reference/timm_logits.json")];
 
 /// Logits of two pictures, with the weights of the formula.
 fn logits(architecture: &Architecture, side: usize, device: &Device, dtype: DType) -> (Vec<f32>, usize) {
@@ -104,7 +104,7 @@ fn summary(name: &str, values: &Tensor) -> [f64; 3] {
 }
 
 fn check_gradients(name: &str, architecture: &Architecture, device: &Device) {
-    let fixture: serde_json::Value = serde_json::from_str(include_str!("reference/gradients.json")).unwrap();
+    let fixture: serde_json::Value = serde_json::from_str(include_str!("../reference/gradients.json")).unwrap();
     let expected = &fixture[name];
     let [side, images] = ["side", "images"].map(|key| expected[key].as_u64().unwrap() as usize);
     let parameters = Parameters::new(Purpose::Training { seed: 0 }, device);

@@ -1,0 +1,22 @@
+//! All integration tests in one program, so that the library is linked once. Each module keeps one promise.
+
+mod agree;
+mod annotate;
+mod batch;
+mod bench;
+mod cuda_kernels;
+mod data;
+mod decode;
+mod detectors;
+mod elan;
+mod faces;
+mod faults;
+mod floors;
+mod material;
+mod models;
+mod parts;
+mod plan;
+mod reference;
+mod refusals;
+mod review;
+mod train;
