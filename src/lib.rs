@@ -1,22 +1,100 @@
 //! `annotate` watches sign-language video and writes down what the signer's face does, frame by frame.
 //!
-//! - [`timeline`]: the words everybody uses: expressions, frames, tracks, segments, the whole timeline
-//! - [`annotate`]: the way of a frame, in its order: decode, detect, track, crop, classify, smooth, segment
-//! - [`corpus`]: many videos: batch, plan, work, collect
-//! - [`palette`]: one colour a class, the same everywhere
-//! - [`agree`]: how far two annotations of one video agree
-//! - [`eaf`]: ELAN annotation files, read and written
-//! - [`write`]: one file a format, all behind one `Writer` trait
-//! - [`overlay`]: the video with everything drawn into it
-//! - [`review`]: a page for people to look and correct, and the way of their corrections back
-//! - [`model`]: model directories, networks, weights in and out
-//! - [`infer`]: running a network over crops; `infer::kernels` holds the arithmetic under the networks
-//! - [`train`]: the way of a training image: manifest, augment, load, train, measure, report
+//! # Annotate a video, and write the result
+//!
+//! ```no_run
+//! use std::path::Path;
+//!
+//! use annotate::files::Output;
+//! use annotate::write::{Format, write};
+//!
+//! let timeline = annotate::Annotator::new()?.annotate("corpus.mp4")?;
+//! for path in [Path::new("labels.json"), Path::new("labels.srt")] {
+//!     if let Some(writer) = Format::from_path(path)?.writer() {
+//!         write(&timeline, writer, Output::create(path)?)?;
+//!     }
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Classify pictures
+//!
+//! A [`Model`] takes square pictures of a face, `[images, side, side, colours]` with values 0 to 255, row by row.
+//!
+//! ```
+//! use std::path::Path;
+//!
+//! use annotate::model::registry;
+//! use annotate::{Device, Expression};
+//!
+//! let model = registry::open(Path::new("default"), &Device::Cpu)?;
+//! let input = &model.config().input;
+//! let grey = vec![128.0; input.side * input.side * input.colours.count()];
+//! let probabilities = model.probabilities(grey)?;
+//! assert_eq!(probabilities[0].len(), Expression::COUNT);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Read a timeline
+//!
+//! ```no_run
+//! use std::path::Path;
+//!
+//! let timeline = annotate::Timeline::read(Path::new("labels.json"))?;
+//! println!("{} frames, {} signers", timeline.frames.pts.len(), timeline.tracks.len());
+//! # Ok::<(), annotate::timeline::ReadError>(())
+//! ```
+//!
+//! # Train from a recipe
+//!
+//! ```no_run
+//! use std::path::Path;
+//!
+//! use annotate::Device;
+//! use annotate::train::fold::Grouping;
+//! use annotate::train::manifest::Split;
+//! use annotate::train::run::{Data, Parts, run};
+//! use annotate::train::trainer::{EpochRecord, Progress};
+//! use annotate::train::{dataset, recipe::Recipe, start::Prepared};
+//!
+//! struct Quiet;
+//! impl Progress for Quiet {
+//!     fn step(&mut self, _epoch: usize, _step: usize, _steps: usize, _loss: f64) {}
+//!     fn epoch(&mut self, record: &EpochRecord) {
+//!         println!("epoch {}: {:.1} % right", record.epoch, 100.0 * record.validation_accuracy);
+//!     }
+//! }
+//!
+//! let recipe = Recipe::read(Path::new("pipelines/default/recipe.toml"), &[])?;
+//! let data = Data::read(Path::new("faces.csv"))?;
+//! let prepared = Prepared::new(recipe, Path::new("."), &Device::Cpu)?;
+//! let load = |split| dataset::load(&data.rows, split, prepared.colours());
+//! let parts = Parts { training: load(Split::Train)?, validation: load(Split::Validation)?, test: load(Split::Test)? };
+//! run(&prepared, &data, &parts, Grouping::Subject, Path::new("run"), &Device::Cpu, &mut Quiet)?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # The rooms
+//!
+//! A room imports only from rooms below it (`CONTRIBUTING.md` shows the floors). From the top:
+//!
 //! - [`cli`]: one file a subcommand
-//! - [`allocator`]: memory, and what happens without
+//! - [`corpus`]: many videos: batch, plan, work, collect; [`review`]: a page on which people correct, and the way back
+//! - [`train`]: the way of a training image: manifest, augment, load, train, measure, report
+//! - [`agree`]: how far two annotations of one video agree
+//! - [`eaf`]: ELAN's documents; [`overlay`]: the video with everything drawn into it
+//! - [`write`](mod@write): one file a format, all behind one `Writer` trait
+//! - [`pipeline`]: the way of a frame: decode, detect, track, crop, classify, stitch, smooth, segment
+//! - [`model`]: model directories, their configuration, import of published checkpoints
+//! - [`nn`]: operations with gradients, layers, networks
+//! - [`infer`]: a network compiled into fused steps
+//! - [`palette`]: one colour a class; [`statistics`]: kappas
+//! - [`timeline`]: the words everybody uses; [`kernels`]: arithmetic
+//! - [`picture`], [`files`], [`random`], [`allocator`]: the ground
 
 pub mod agree;
 pub mod allocator;
+mod annotator;
 pub mod cli;
 pub mod corpus;
 pub mod eaf;
@@ -37,3 +115,8 @@ pub mod statistics;
 pub mod timeline;
 pub mod train;
 pub mod write;
+
+pub use annotator::Annotator;
+pub use candle_core::Device;
+pub use model::Model;
+pub use timeline::{Expression, Timeline};

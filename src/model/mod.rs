@@ -237,7 +237,7 @@ impl Model {
 
     #[cfg(feature = "cuda")]
     fn uploaded(&self, pictures: &[f32], shape: candle_core::Shape) -> CandleResult<Tensor> {
-        ops::uploaded(pictures, &shape, &self.device, &self.uploader)
+        crate::nn::ops::uploaded(pictures, &shape, &self.device, &self.uploader)
     }
 
     #[cfg(not(feature = "cuda"))]

@@ -13,7 +13,7 @@ const FLOORS: &[&[&str]] = &[
     &["nn"],
     &["model"],
     &["pipeline"],
-    &["write"],
+    &["write", "annotator"],
     &["eaf", "overlay"],
     &["train", "agree"],
     &["corpus", "review"],
