@@ -50,7 +50,7 @@ const FRAMES_OF_A_CLASS: usize = 12;
 
 /// Makes a stand-in for FePh: FePh_labels.csv and FePh_images.
 #[derive(Parser)]
-#[allow(dead_code)] // The test includes this file and calls `make`.
+#[allow(dead_code, reason = "a test includes this file and calls `make`")]
 struct Arguments {
     /// Folder for the data set; it is made.
     folder: PathBuf,
@@ -62,7 +62,7 @@ struct Arguments {
     seed: u64,
 }
 
-#[allow(dead_code)]
+#[allow(dead_code, reason = "a test includes this file and calls `make`")]
 fn main() -> Result<()> {
     let Arguments { folder, side, seed } = Arguments::parse();
     let count = make(&folder, side, seed)?;

@@ -30,7 +30,7 @@ const GREY: u8 = 128;
 
 /// Makes a shifted copy of a manifest's test pictures.
 #[derive(Parser)]
-#[allow(dead_code)] // The test includes this file and calls `make`.
+#[allow(dead_code, reason = "a test includes this file and calls `make`")]
 struct Arguments {
     /// The manifest.
     manifest: PathBuf,
@@ -38,7 +38,7 @@ struct Arguments {
     folder: PathBuf,
 }
 
-#[allow(dead_code)]
+#[allow(dead_code, reason = "a test includes this file and calls `make`")]
 fn main() -> Result<()> {
     let Arguments { manifest, folder } = Arguments::parse();
     let rows = make(&manifest, &folder)?;

@@ -1,5 +1,5 @@
 //! The program's allocator: mimalloc, and an orderly end where there is no memory left.
-#![allow(unsafe_code)] // An allocator is unsafe by its nature.
+#![expect(unsafe_code, reason = "An allocator is unsafe by its nature")]
 
 use std::alloc::{GlobalAlloc, Layout};
 
@@ -12,18 +12,22 @@ pub struct Allocator;
 // SAFETY: every call is handed on to mimalloc as it is.
 unsafe impl GlobalAlloc for Allocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller keeps the promises of `GlobalAlloc`, which are MiMalloc's own.
         or_end(unsafe { MiMalloc.alloc(layout) })
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: as in `alloc`.
         unsafe { MiMalloc.dealloc(pointer, layout) };
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller keeps the promises of `GlobalAlloc`, which are MiMalloc's own.
         or_end(unsafe { MiMalloc.alloc_zeroed(layout) })
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        // SAFETY: the caller keeps the promises of `GlobalAlloc`, which are MiMalloc's own.
         or_end(unsafe { MiMalloc.realloc(pointer, layout, size) })
     }
 }
@@ -37,6 +41,7 @@ fn or_end(pointer: *mut u8) -> *mut u8 {
 }
 
 #[cold]
+#[expect(clippy::exit, reason = "without memory there is no way to return an error")]
 fn end() -> ! {
     // Nothing here may allocate.
     let line = b"annotate: the memory does not suffice (see --max-memory)\n";

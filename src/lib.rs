@@ -92,6 +92,8 @@
 //! - [`timeline`]: the words everybody uses; [`kernels`]: arithmetic
 //! - [`picture`], [`files`], [`random`], [`allocator`]: the ground
 
+#![warn(unreachable_pub, clippy::exit, clippy::print_stdout, clippy::unwrap_used)]
+
 pub mod agree;
 pub mod allocator;
 mod annotator;

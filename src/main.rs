@@ -1,5 +1,7 @@
 //! Parse arguments, call one function, map the error to an exit code; nothing else.
 
+#![warn(clippy::exit, clippy::print_stdout, clippy::unwrap_used)]
+
 use std::process::ExitCode;
 
 use clap::Parser;

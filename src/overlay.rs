@@ -1,7 +1,7 @@
 //! The video once more, with boxes, names and strips drawn into it: same frames at the same times, sound untouched.
 //!
 //! What is drawn is the [`ass`](crate::write) script; libass draws it through libavfilter.
-#![allow(unsafe_code)] // Whether a container takes a codec is not in the binding.
+#![expect(unsafe_code, reason = "Whether a container takes a codec is not in the binding")]
 
 use std::collections::HashMap;
 use std::io::Write as _;
@@ -21,7 +21,7 @@ use crate::write;
 
 /// Why the video could not be drawn on.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "names and messages say what the variants are")]
 pub enum OverlayError {
     #[error(transparent)]
     Decode(#[from] DecodeError),

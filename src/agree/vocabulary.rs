@@ -14,7 +14,7 @@ pub struct Vocabulary {
 
 /// Why a mapping cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "names and messages say what the variants are")]
 pub enum VocabularyError {
     #[error("{path}: {source}")]
     Read { path: String, source: csv::Error },

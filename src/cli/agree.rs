@@ -13,7 +13,7 @@ use crate::timeline::Timeline;
 
 /// Arguments of `annotate agree`.
 #[derive(Debug, Args)]
-pub struct Arguments {
+pub(super) struct Arguments {
     /// An annotation: labels.json or .eaf
     a: PathBuf,
     /// Another one of the same video

@@ -29,7 +29,7 @@ use crate::write::Format;
 
 /// Arguments of the main job.
 #[derive(Debug, Args)]
-pub struct Arguments {
+pub(super) struct Arguments {
     /// Videos: files, named pipes, or '-' for standard input
     #[arg(required = true, value_name = "INPUT")]
     inputs: Vec<PathBuf>,

@@ -16,7 +16,7 @@ use crate::write::Format;
 
 /// Arguments of `annotate apply`.
 #[derive(Debug, Args)]
-pub struct Arguments {
+pub(super) struct Arguments {
     /// What the review page saved
     corrections: PathBuf,
     /// The annotation that was reviewed

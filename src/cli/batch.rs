@@ -32,7 +32,7 @@ use crate::write::Format;
 
 /// Arguments of `annotate batch`.
 #[derive(Debug, Args)]
-pub struct Arguments {
+pub(super) struct Arguments {
     /// Folders (with all below them), patterns, lists of names (.txt, .lst, .list; '-' for standard input; a name a line, or
     /// with zero bytes between them) and videos
     #[arg(required = true, value_name = "DIR|LIST")]

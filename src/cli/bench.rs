@@ -30,7 +30,7 @@ use crate::write::Format;
 
 /// Arguments of `annotate bench`.
 #[derive(Debug, Args)]
-pub struct Arguments {
+pub(super) struct Arguments {
     /// A video on which every stage is measured as well
     #[arg(value_name = "VIDEO")]
     video: Option<PathBuf>,

@@ -21,7 +21,7 @@ use crate::write::Format;
 
 /// Arguments of `annotate collect`.
 #[derive(Debug, Args)]
-pub struct Arguments {
+pub(super) struct Arguments {
     /// The plan (see `annotate plan`)
     #[arg(value_name = "PLAN")]
     plan: PathBuf,

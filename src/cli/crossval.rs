@@ -19,7 +19,7 @@ use crate::train::trainer::{EpochRecord, Progress};
 
 /// Arguments of `annotate crossval`.
 #[derive(Debug, Args)]
-pub struct Arguments {
+pub(super) struct Arguments {
     /// The images (see `annotate data import`); a column 'fold' is used where there is one
     #[arg(long, value_name = "MANIFEST")]
     data: PathBuf,

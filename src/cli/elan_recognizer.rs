@@ -21,7 +21,7 @@ use crate::timeline::Timeline;
 
 /// Arguments of `annotate elan-recognizer`.
 #[derive(Debug, Args)]
-pub struct Arguments {
+pub(super) struct Arguments {
     /// Write the folder that makes ELAN know this program into ELAN's own folder 'extensions', and end
     #[arg(long, value_name = "EXTENSIONS")]
     install: Option<PathBuf>,

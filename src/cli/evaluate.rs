@@ -23,7 +23,7 @@ use crate::train::significance::{Comparison, compare};
 
 /// Arguments of `annotate evaluate`.
 #[derive(Debug, Args)]
-pub struct Arguments {
+pub(super) struct Arguments {
     /// A model directory or the name of a built-in model
     #[arg(long, default_value = registry::DEFAULT, value_name = "NAME|DIR")]
     model: PathBuf,

@@ -19,7 +19,7 @@ use crate::picture::CropRule;
 
 /// Arguments of `annotate models`.
 #[derive(Debug, Args)]
-pub struct Arguments {
+pub(super) struct Arguments {
     #[command(subcommand)]
     command: ModelsCommand,
 }

@@ -24,7 +24,7 @@ const REFUSED_SAID: usize = 10;
 
 /// Arguments of `annotate plan`.
 #[derive(Debug, Args)]
-pub struct Arguments {
+pub(super) struct Arguments {
     /// Folders (with all below them), patterns, lists of names (.txt, .lst, .list; '-' for standard input) and videos
     #[arg(required_unless_present = "data", value_name = "CORPUS")]
     inputs: Vec<PathBuf>,

@@ -12,7 +12,7 @@ use crate::pipeline::Row;
 /// How progress is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
-pub enum ProgressChoice {
+pub(super) enum ProgressChoice {
     /// A bar on a terminal, nothing otherwise.
     #[default]
     Auto,

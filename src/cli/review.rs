@@ -13,7 +13,7 @@ use crate::timeline::Timeline;
 
 /// Arguments of `annotate review`.
 #[derive(Debug, Args)]
-pub struct Arguments {
+pub(super) struct Arguments {
     /// The annotation
     labels: PathBuf,
     /// The page to write; beside the annotation, as .html, if not given

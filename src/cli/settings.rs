@@ -131,7 +131,7 @@ fn user_file() -> Option<PathBuf> {
 
 #[cfg(test)]
 // figment's own error type.
-#[allow(clippy::result_large_err)]
+#[allow(clippy::result_large_err, reason = "figment's error is large")]
 mod tests {
     use super::*;
 

@@ -9,7 +9,7 @@ use crate::timeline::{Expression, Timeline, Track};
 
 /// How a strip tells classes apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ink {
+pub(super) enum Ink {
     /// By colour, two moments in a character.
     Colour,
     /// By letter: for pipes, files, and people who set NO_COLOR.
@@ -18,7 +18,7 @@ pub enum Ink {
 
 impl Ink {
     /// What suits `stream`: letters where it is no terminal or NO_COLOR is set.
-    pub fn for_stream(stream: &impl anstream::stream::RawStream) -> Self {
+    pub(super) fn for_stream(stream: &impl anstream::stream::RawStream) -> Self {
         match anstream::AutoStream::choice(stream) {
             anstream::ColorChoice::Never => Self::Letters,
             _ => Self::Colour,
@@ -46,7 +46,7 @@ pub(super) fn show(timeline: &Timeline) {
 
 /// Strips for the signers of `timeline`, an axis in seconds and a legend, in lines of at most `width` characters.
 /// With many signers, those with the most frames.
-pub fn strip(timeline: &Timeline, width: usize, ink: Ink) -> String {
+pub(super) fn strip(timeline: &Timeline, width: usize, ink: Ink) -> String {
     let mut tracks: Vec<&Track> = timeline.tracks.iter().collect();
     tracks.sort_by_key(|track| std::cmp::Reverse(track.frames.len()));
     let left_out = tracks.split_off(tracks.len().min(MAX_STRIPS)).len();

@@ -24,7 +24,7 @@ use crate::train::trainer::{EpochRecord, Progress, TrainError};
 
 /// Arguments of `annotate train`.
 #[derive(Debug, Args)]
-pub struct Arguments {
+pub(super) struct Arguments {
     /// The images (see `annotate data import`)
     #[arg(long, value_name = "MANIFEST")]
     data: PathBuf,

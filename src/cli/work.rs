@@ -20,7 +20,7 @@ use crate::pipeline::Execution;
 
 /// Arguments of `annotate work`.
 #[derive(Debug, Args)]
-pub struct Arguments {
+pub(super) struct Arguments {
     /// The plan (see `annotate plan`)
     #[arg(value_name = "PLAN")]
     plan: PathBuf,

@@ -15,7 +15,7 @@ pub const NAME: &str = ".annotate.lock";
 
 /// Held for as long as it lives.
 #[derive(Debug)]
-pub struct Lock(#[allow(dead_code)] File);
+pub struct Lock(#[expect(dead_code, reason = "the lock lasts as long as the file is open")] File);
 
 impl Lock {
     /// Takes the lock of `folder`, which is made if it is not there.

@@ -76,7 +76,7 @@ impl InShort {
 
 /// Why the work on a corpus cannot go on.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "names and messages say what the variants are")]
 pub enum CorpusError {
     #[error("{path}: {reason}")]
     Input { path: String, reason: String },

@@ -172,7 +172,7 @@ impl Fold {
 
 /// A line after the first.
 // A plan has as many units as it has lines.
-#[allow(clippy::large_enum_variant)]
+#[expect(clippy::large_enum_variant, reason = "one value a line of a plan")]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Line {

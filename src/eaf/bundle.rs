@@ -23,7 +23,7 @@ pub struct BundleOptions {
 
 /// Why a bundle cannot be written.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "names and messages say what the variants are")]
 pub enum BundleError {
     #[error(transparent)]
     Merge(#[from] ReadError),

@@ -46,7 +46,7 @@ pub enum Language {
 
 /// Why a preset cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "names and messages say what the variants are")]
 pub enum PresetError {
     #[error("'{name}' is neither a preset ({}) nor a file", names())]
     Unknown { name: String },

@@ -9,7 +9,7 @@ use crate::files;
 
 /// Why an annotation file cannot be used. Each message names the file.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "names and messages say what the variants are")]
 pub enum ReadError {
     #[error("{path}: cannot be read: {source}")]
     Io { path: PathBuf, source: std::io::Error },
@@ -21,7 +21,7 @@ pub enum ReadError {
 
 /// What is wrong in a well-formed file.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "names and messages say what the variants are")]
 pub enum Fault {
     #[error("its root is <{0}>, not <ANNOTATION_DOCUMENT>: no ELAN annotation file")]
     Root(String),

@@ -49,7 +49,7 @@ pub struct Request {
 
 /// Why a request cannot be met.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "names and messages say what the variants are")]
 pub enum RequestError {
     #[error("what came on standard input is not a request of ELAN's: {0}")]
     Xml(#[from] XmlError),

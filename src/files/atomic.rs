@@ -22,7 +22,7 @@ const SUFFIX: &str = ".tmp";
 
 /// Why an output cannot be written.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "names and messages say what the variants are")]
 pub enum WriteError {
     #[error("{path}: the folder {folder} does not exist")]
     FolderMissing { path: PathBuf, folder: PathBuf },

@@ -70,7 +70,7 @@ impl Shape {
 
 /// Why layers do not make a plan.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "names and messages say what the variants are")]
 pub enum PlanError {
     #[error("layer {layer}: {weights} weights do not fit {channels} channels in and {outputs} out")]
     Weights { layer: usize, weights: usize, channels: usize, outputs: usize },

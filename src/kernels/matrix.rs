@@ -35,7 +35,7 @@ pub fn multiply(a: Matrix<'_>, b: Matrix<'_>, c: &mut [f32], add: bool) {
     let alpha = if add { 1.0 } else { 0.0 };
     // SAFETY: `gemm` reads m * k values of `a` and k * n of `b` at the strides `Matrix` gives, all of which lie inside the
     // slices by the assertions above, and writes the m * n values of `c`, which nobody else can see.
-    #[allow(unsafe_code)]
+    #[expect(unsafe_code, reason = "gemm takes raw pointers")]
     unsafe {
         gemm::gemm(
             m,

@@ -1,5 +1,8 @@
 //! The instruction sets the inference kernels are compiled for, and the vector arithmetic they share.
-#![allow(unsafe_code)] // AVX-512 has instructions of its own for the sigmoid, which `pulp`'s common ones do not reach.
+#![expect(
+    unsafe_code,
+    reason = "AVX-512 has instructions of its own for the sigmoid, which pulp's common ones do not reach"
+)]
 
 #[cfg(target_arch = "x86_64")]
 use std::any::TypeId;

@@ -26,7 +26,7 @@ use crate::timeline::{Expression, ModelIdentity};
 
 /// Why a model cannot be used. Each message names the file.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "names and messages say what the variants are")]
 pub enum ModelError {
     #[error("{}: no such model; give a directory with config.json and model.safetensors, or one of: {known}", path.display())]
     NotFound { path: PathBuf, known: String },

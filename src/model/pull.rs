@@ -36,7 +36,7 @@ pub struct Pulled {
 
 /// Why nothing was fetched.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "names and messages say what the variants are")]
 pub enum PullError {
     #[error("{url}: only https:// is fetched, or http:// where the SHA-256 is known")]
     Scheme { url: String },

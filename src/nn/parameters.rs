@@ -80,7 +80,7 @@ impl Scope {
 
 /// What a weights file has wrong, by tensor name.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "names and messages say what the variants are")]
 pub enum WeightsError {
     #[error("tensor '{name}' is missing")]
     Missing { name: String },
@@ -96,7 +96,7 @@ pub enum WeightsError {
 
 /// Why tensors cannot become a network's.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "names and messages say what the variants are")]
 pub enum SetError {
     #[error(transparent)]
     Weights(#[from] WeightsError),

@@ -31,7 +31,7 @@ pub struct Colour {
 
 /// Matrix coefficients of ITU-T H.273.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "names and messages say what the variants are")]
 pub enum Matrix {
     Bt601,
     Bt709,

@@ -126,7 +126,7 @@ pub enum Event<'a> {
 
 /// Why a video could not be annotated.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "names and messages say what the variants are")]
 pub enum AnnotateError {
     #[error(transparent)]
     Decode(#[from] DecodeError),

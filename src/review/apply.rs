@@ -38,14 +38,14 @@ pub struct Correction {
 }
 
 /// The version of the corrections' schema.
-pub const SCHEMA: &str = "annotate/correction/1";
+pub(super) const SCHEMA: &str = "annotate/correction/1";
 
 /// A day's work of corrections has a few megabytes.
 const LARGEST: u64 = 256 << 20;
 
 /// Why corrections cannot be applied. Nothing has been changed then.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "names and messages say what the variants are")]
 pub enum ApplyError {
     #[error("{path}: cannot be read: {source}")]
     Io { path: PathBuf, source: std::io::Error },

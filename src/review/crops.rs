@@ -20,7 +20,7 @@ const EVERY_S: f64 = 0.5;
 
 /// Why pictures could not be cut out.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "names and messages say what the variants are")]
 pub enum CropError {
     #[error(transparent)]
     Decode(#[from] DecodeError),

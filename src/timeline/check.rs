@@ -4,7 +4,7 @@ use super::{DamageKind, Expression, FrameRecord, FrameTimes, SCHEMA, Status, Tim
 
 /// A contradiction in a timeline. Tracks are named by their id, segments by their place in the track, from 0.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "names and messages say what the variants are")]
 pub enum Inconsistency {
     #[error("the schema is '{found}' and not '{SCHEMA}'")]
     Schema { found: String },

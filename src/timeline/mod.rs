@@ -23,7 +23,7 @@ pub const JSON_SCHEMA: &str = include_str!("../../assets/timeline.schema.json");
 /// The seven classes: Ekman's six basic emotions and neutral, always in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "names and messages say what the variants are")]
 pub enum Expression {
     Neutral,
     Happiness,

@@ -14,7 +14,7 @@ const MAX_BYTES: u64 = 4 << 30;
 
 /// Why a timeline cannot be read.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "names and messages say what the variants are")]
 pub enum ReadError {
     #[error("{path}: {source}")]
     Io { path: PathBuf, source: io::Error },

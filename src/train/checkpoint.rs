@@ -38,7 +38,7 @@ pub struct Checkpoint {
 
 /// Why a checkpoint cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "names and messages say what the variants are")]
 pub enum CheckpointError {
     #[error("{}: the checkpoint was made with another recipe or data; give another --out or remove it", path.display())]
     OtherRun { path: PathBuf },

@@ -52,7 +52,7 @@ pub struct Cropped {
 
 /// Why crops cannot be made.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "names and messages say what the variants are")]
 pub enum CropError {
     #[error("row {row}: {}: {reason}", path.display())]
     Picture { row: usize, path: PathBuf, reason: String },
@@ -187,7 +187,7 @@ fn largest(frame: &Frame, sightings: Vec<Sighting>, settings: &CropSettings) -> 
     })
 }
 
-#[allow(clippy::type_complexity)]
+#[expect(clippy::type_complexity, reason = "a name would not say more")]
 fn crop_video(
     path: &Path,
     rows: &[Row],

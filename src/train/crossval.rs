@@ -60,7 +60,7 @@ pub struct FoldReport {
 
 /// Why a cross-validation cannot be done or pooled.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "names and messages say what the variants are")]
 pub enum CrossvalError {
     #[error("{}: give --folds, as the manifest has no column 'fold'", path.display())]
     NoFolds { path: PathBuf },

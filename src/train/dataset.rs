@@ -102,7 +102,7 @@ impl Example {
 
 /// Why an image cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "names and messages say what the variants are")]
 pub enum DatasetError {
     #[error("row {row}: {}: {source}", path.display())]
     Unreadable { row: usize, path: PathBuf, source: std::io::Error },

@@ -42,7 +42,7 @@ impl Grouping {
 
 /// Why a data set cannot be cut into parts.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "names and messages say what the variants are")]
 pub enum FoldError {
     #[error("{parts} parts were asked for; at least 2 are needed")]
     TooFewParts { parts: usize },

@@ -66,22 +66,22 @@ pub struct Row {
     #[serde(default)]
     pub soft_neutral: Option<f32>,
     #[serde(default)]
-    #[allow(missing_docs)]
+    #[expect(missing_docs, reason = "names and messages say what the variants are")]
     pub soft_happiness: Option<f32>,
     #[serde(default)]
-    #[allow(missing_docs)]
+    #[expect(missing_docs, reason = "names and messages say what the variants are")]
     pub soft_sadness: Option<f32>,
     #[serde(default)]
-    #[allow(missing_docs)]
+    #[expect(missing_docs, reason = "names and messages say what the variants are")]
     pub soft_surprise: Option<f32>,
     #[serde(default)]
-    #[allow(missing_docs)]
+    #[expect(missing_docs, reason = "names and messages say what the variants are")]
     pub soft_fear: Option<f32>,
     #[serde(default)]
-    #[allow(missing_docs)]
+    #[expect(missing_docs, reason = "names and messages say what the variants are")]
     pub soft_disgust: Option<f32>,
     #[serde(default)]
-    #[allow(missing_docs)]
+    #[expect(missing_docs, reason = "names and messages say what the variants are")]
     pub soft_anger: Option<f32>,
 }
 
@@ -149,7 +149,7 @@ impl Row {
 
 /// Why a manifest cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "names and messages say what the variants are")]
 pub enum ManifestError {
     #[error("{}: {source}", path.display())]
     Unreadable { path: PathBuf, source: std::io::Error },

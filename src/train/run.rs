@@ -81,7 +81,7 @@ pub struct RunReport {
 
 /// Why a run ended without a model.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "names and messages say what the variants are")]
 pub enum RunError {
     #[error(transparent)]
     Manifest(#[from] ManifestError),

@@ -34,7 +34,7 @@ pub struct Prepared {
 
 /// Why a recipe cannot be made ready.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "names and messages say what the variants are")]
 pub enum StartError {
     #[error("{what} of recipe '{recipe}': {source}")]
     Model { recipe: String, what: &'static str, source: Box<ModelError> },

@@ -70,7 +70,7 @@ pub struct Fitted {
 
 /// Why training stopped.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "names and messages say what the variants are")]
 pub enum TrainError {
     #[error("there are {found} training images, fewer than one batch of {batch}")]
     TooFew { found: usize, batch: usize },

@@ -138,7 +138,7 @@ impl FromStr for Format {
 
 /// A name or path that tells no format.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "names and messages say what the variants are")]
 pub enum UnknownFormat {
     #[error("'{found}' is no output format; known are {}", Format::ALL.map(Format::name).join(", "))]
     Name { found: String },

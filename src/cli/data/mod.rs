@@ -15,7 +15,7 @@ use crate::train::manifest::{self, Row};
 
 /// Arguments of `annotate data`.
 #[derive(Debug, Args)]
-pub struct Arguments {
+pub(super) struct Arguments {
     #[command(subcommand)]
     command: DataCommand,
 }

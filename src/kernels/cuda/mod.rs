@@ -42,7 +42,7 @@ impl Element for half::bf16 {
 struct KernelWindow([u32; 9]);
 
 // SAFETY: nine 32-bit integers in a row, as the kernels' struct is.
-#[allow(unsafe_code)]
+#[expect(unsafe_code, reason = "a launch hands raw pointers to the card")]
 unsafe impl DeviceRepr for KernelWindow {}
 
 impl KernelWindow {
@@ -87,14 +87,14 @@ macro_rules! launch {
         $(builder.arg(&$argument);)+
         // SAFETY: the arguments are those of the kernel, which keeps inside the counts it is given; the functions here
         // compute the counts from the lengths of the tensors.
-        #[allow(unsafe_code)]
+        #[expect(unsafe_code, reason = "a launch hands raw pointers to the card")]
         unsafe { builder.launch(config($grid)) }.w()?;
     }};
 }
 
 fn uninitialised<T: DeviceRepr>(device: &CudaDevice, count: usize) -> Result<CudaSlice<T>> {
     // SAFETY: each kernel writes every element of its result.
-    #[allow(unsafe_code)]
+    #[expect(unsafe_code, reason = "a launch hands raw pointers to the card")]
     unsafe {
         device.alloc(count)
     }
@@ -317,7 +317,7 @@ impl Uploader {
         let mut buffer = match self.taken(capacity) {
             Some(buffer) => buffer,
             // SAFETY: whatever lies there is a number or not a number, and nobody reads beyond what is written below.
-            #[allow(unsafe_code)]
+            #[expect(unsafe_code, reason = "a launch hands raw pointers to the card")]
             None => unsafe { device.cuda_stream().context().alloc_pinned(capacity) }.w()?,
         };
         buffer.as_mut_slice().w()?[..values.len()].copy_from_slice(values);

@@ -3,7 +3,7 @@
 //!
 //! Two neighbouring channels share a word, the first in its lower half. Intel's AMX would take the same operands in tiles of
 //! 16 rows; its place is beside [`sums`]. It is not there, because none of the machines this was written on has it to test.
-#![allow(unsafe_code)] // Instructions that `pulp` does not know; registers are read from and written to arrays.
+#![expect(unsafe_code, reason = "Instructions that pulp does not know; registers are read from and written to arrays")]
 
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::{
@@ -71,10 +71,12 @@ impl Bf16 {
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bf16")]
 fn narrow(x: &[[f32; BLOCK]], scale: &[f32; BLOCK], out: &mut [[u32; PAIRS]]) {
-    // SAFETY, here and below: arrays and registers of one size, all of whose bits are values.
+    // SAFETY: an array and a register of one size, all of whose bit patterns are values.
     let scale: __m512 = unsafe { transmute(*scale) };
     for (x, out) in x.iter().zip(out) {
+        // SAFETY: as above.
         let x: __m512 = unsafe { transmute(*x) };
+        // SAFETY: as above.
         *out = unsafe { transmute::<__m256bh, [u32; PAIRS]>(_mm512_cvtneps_pbh(_mm512_mul_ps(x, scale))) };
     }
 }

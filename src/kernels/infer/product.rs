@@ -361,7 +361,7 @@ impl<const ROWS: usize, const VECTORS: usize, const STEP: usize> WithSimd for Ti
     type Output = ();
 
     // Plain loops over constant ranges: whatever else sends the sums through memory.
-    #[allow(clippy::needless_range_loop, clippy::manual_memcpy)]
+    #[expect(clippy::needless_range_loop, clippy::manual_memcpy, reason = "indices keep the accumulators in registers")]
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
         let lanes = lanes::<S>();

@@ -1,14 +1,14 @@
 //! Channels in blocks of fixed width, so that a block's sums stay in vector registers while a loop runs over pixels.
 
 /// Work on the channels from `first` to `first + LANES`.
-pub trait Blocks {
+pub(super) trait Blocks {
     /// Does it.
     fn block<const LANES: usize>(&mut self, first: usize);
 }
 
 /// Calls `blocks` for all of `channels`, in blocks as wide as fit: four AVX-512 registers, one, half of one, a single lane.
 #[inline(always)]
-pub fn over_channels(channels: usize, blocks: &mut impl Blocks) {
+pub(super) fn over_channels(channels: usize, blocks: &mut impl Blocks) {
     let mut first = 0;
     while first + 64 <= channels {
         blocks.block::<64>(first);
@@ -30,12 +30,12 @@ pub fn over_channels(channels: usize, blocks: &mut impl Blocks) {
 
 /// `LANES` values from `at` on.
 #[inline(always)]
-pub fn lanes<const LANES: usize>(values: &[f32], at: usize) -> &[f32; LANES] {
+pub(super) fn lanes<const LANES: usize>(values: &[f32], at: usize) -> &[f32; LANES] {
     values[at..].first_chunk().expect("a block lies inside its slice")
 }
 
 /// As [`lanes`], to write to.
 #[inline(always)]
-pub fn lanes_mut<const LANES: usize>(values: &mut [f32], at: usize) -> &mut [f32; LANES] {
+pub(super) fn lanes_mut<const LANES: usize>(values: &mut [f32], at: usize) -> &mut [f32; LANES] {
     values[at..].first_chunk_mut().expect("a block lies inside its slice")
 }

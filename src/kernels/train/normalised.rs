@@ -89,7 +89,7 @@ impl Normalised {
     }
 
     /// The gradients, given `dy` of the result's shape; `wanted` says whether those of the input and of the weights are.
-    #[allow(clippy::too_many_arguments)]
+    #[expect(clippy::too_many_arguments, reason = "each argument is a different buffer or size")]
     pub fn backward(
         &self,
         x: &[f32],

@@ -6,7 +6,7 @@ use candle_core::{Device, Tensor};
 use hdf5_pure::{DType, Dataset, File, Group};
 
 /// Weights of a layer by Keras's own names for them (`kernel`, `gamma`, ...).
-pub type Weights = BTreeMap<String, Tensor>;
+pub(super) type Weights = BTreeMap<String, Tensor>;
 
 /// Groups nest as deeply as models in models do.
 const DEEPEST: usize = 8;
@@ -17,7 +17,7 @@ const MOST_WEIGHTS: usize = 10_000;
 ///
 /// # Errors
 /// What is wrong with the file, to stand behind its name.
-pub fn read(bytes: Vec<u8>) -> Result<BTreeMap<String, Weights>, String> {
+pub(super) fn read(bytes: Vec<u8>) -> Result<BTreeMap<String, Weights>, String> {
     let most = bytes.len();
     let broken = |e: hdf5_pure::Error| format!("is not a sound HDF5 file: {e}");
     let file = File::from_bytes(bytes).map_err(broken)?;

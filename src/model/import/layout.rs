@@ -11,7 +11,7 @@ use crate::nn::Architecture;
 const EPS: f32 = 1e-3;
 
 /// A layer as a graph shows it, without a name: weights as PyTorch lays them out, `[out, in, height, width]` or `[out, in]`.
-pub struct Layer {
+pub(crate) struct Layer {
     /// The filters.
     pub weight: Tensor,
     /// One number an output channel.
@@ -21,7 +21,7 @@ pub struct Layer {
 }
 
 /// What a file holds.
-pub enum Checkpoint {
+pub(super) enum Checkpoint {
     /// Tensors by PyTorch's names.
     Torch(BTreeMap<String, Tensor>),
     /// Layers by Keras's names.
@@ -55,7 +55,7 @@ enum Kind {
 ///
 /// # Errors
 /// What is missing or does not fit, to stand behind the file's name.
-pub fn convert(checkpoint: Checkpoint, architecture: &Architecture) -> Result<BTreeMap<String, Tensor>, String> {
+pub(super) fn convert(checkpoint: Checkpoint, architecture: &Architecture) -> Result<BTreeMap<String, Tensor>, String> {
     let slots = slots(architecture);
     match checkpoint {
         Checkpoint::Torch(tensors) => from_torch(tensors, &slots, architecture),

@@ -10,7 +10,7 @@ use candle_core::{DType, Device, Tensor};
 use half::f16;
 use prost::Message;
 
-pub use super::layout::Layer;
+pub(crate) use super::layout::Layer;
 
 // Field numbers of onnx.proto (ONNX IR version 10), as far as they are read.
 
@@ -78,7 +78,7 @@ const EXTERNAL: i32 = 1;
 ///
 /// # Errors
 /// What is wrong with the file, to stand behind its name.
-pub fn read(bytes: &[u8]) -> Result<Vec<Layer>, String> {
+pub(crate) fn read(bytes: &[u8]) -> Result<Vec<Layer>, String> {
     let model = Model::decode(bytes).map_err(|e| format!("is not an ONNX file: {e}"))?;
     let graph = model.graph.filter(|g| !g.nodes.is_empty()).ok_or("is not an ONNX file: it has no graph")?;
     let mut constants: HashMap<&str, &Initializer> =

@@ -26,7 +26,7 @@ const MOST_DIMENSIONS: usize = 8;
 ///
 /// # Errors
 /// What is in the file instead, or what is wrong with it, to stand behind the file's name.
-pub fn read(bytes: &[u8]) -> Result<BTreeMap<String, Tensor>, String> {
+pub(super) fn read(bytes: &[u8]) -> Result<BTreeMap<String, Tensor>, String> {
     if !bytes.starts_with(b"PK") {
         let is_pickle = bytes.first() == Some(&0x80);
         return Err(if is_pickle { OLD_FORMAT } else { "is not a PyTorch checkpoint" }.into());

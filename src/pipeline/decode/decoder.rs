@@ -1,5 +1,5 @@
 //! A video being decoded: packets in, displayed pictures with their times out.
-#![allow(unsafe_code)] // A few fields of FFmpeg's contexts are not in the binding.
+#![expect(unsafe_code, reason = "A few fields of FFmpeg's contexts are not in the binding")]
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -7,7 +7,7 @@
 //! has gone by and no reference reaches back past the entry. Whoever decodes from there compares each packet with what
 //! was read then, and each picture with its packet; whatever differs, and any damage, makes the result void, and the
 //! file is decoded from its beginning instead.
-#![allow(unsafe_code)] // The binding has no seek to a packet's byte.
+#![expect(unsafe_code, reason = "The binding has no seek to a packet's byte")]
 
 use std::collections::HashSet;
 use std::ops::Range;

@@ -4,7 +4,7 @@ use ffmpeg_next as ffmpeg;
 
 /// Why nothing can be decoded.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "names and messages say what the variants are")]
 pub enum DecodeError {
     #[error("{name}: no such file")]
     Missing { name: String },

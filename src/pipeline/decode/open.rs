@@ -1,5 +1,5 @@
 //! From a source to a decoder that has its first picture.
-#![allow(unsafe_code)] // A few fields of FFmpeg's contexts are not in the binding.
+#![expect(unsafe_code, reason = "A few fields of FFmpeg's contexts are not in the binding")]
 
 use std::collections::VecDeque;
 

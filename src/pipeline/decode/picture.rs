@@ -1,5 +1,5 @@
 //! A decoded picture as shared planes.
-#![allow(unsafe_code)] // The planes of a reference-counted AVFrame are read from other threads.
+#![expect(unsafe_code, reason = "The planes of a reference-counted AVFrame are read from other threads")]
 
 use ffmpeg_next::color::{Range, Space};
 use ffmpeg_next::format::Pixel;

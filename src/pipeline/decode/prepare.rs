@@ -1,6 +1,6 @@
 //! From the decoded to the displayed picture: deinterlaced, square pixels, upright, 8-bit planar. One libavfilter graph
 //! does all of it, and is there only where something needs doing.
-#![allow(unsafe_code)] // Pixel format flags are not in the binding.
+#![expect(unsafe_code, reason = "Pixel format flags are not in the binding")]
 
 use std::collections::VecDeque;
 

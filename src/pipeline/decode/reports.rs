@@ -1,5 +1,5 @@
 //! What FFmpeg writes into its log: of much of the damage it meets, it tells there and nowhere else.
-#![allow(unsafe_code)] // A callback from C, with C's variadic arguments.
+#![expect(unsafe_code, reason = "A callback from C, with C's variadic arguments")]
 
 use std::cell::RefCell;
 use std::ffi::{CStr, c_char, c_int, c_void};
@@ -35,13 +35,15 @@ pub(super) fn listen() {
             tracing::warn!("FFmpeg: {error}");
         }
         let hear: unsafe extern "C" fn(*mut c_void, c_int, *const c_char, *mut c_void) = hear;
+        #[expect(
+            clippy::missing_transmute_annotations,
+            reason = "the argument list's type has another name on every machine"
+        )]
         // SAFETY: the last argument, a `va_list`, is a pointer by the calling conventions of x86-64 and AArch64; the binding
         // calls its target by a name that differs between them.
-        // The type is FFmpeg's, whose list of arguments has another name on every machine.
-        #[allow(clippy::missing_transmute_annotations)]
-        unsafe {
-            ffi::av_log_set_callback(Some(transmute::<*const (), _>(hear as *const ())))
-        };
+        let listener = unsafe { transmute::<*const (), _>(hear as *const ()) };
+        // SAFETY: the callback lives as long as the program.
+        unsafe { ffi::av_log_set_callback(Some(listener)) };
     });
 }
 
@@ -51,6 +53,7 @@ pub(super) fn take() -> Option<Report> {
 }
 
 unsafe extern "C" fn hear(context: *mut c_void, level: c_int, format: *const c_char, arguments: *mut c_void) {
+    // SAFETY: FFmpeg calls this with a context that lives as long as the call, or none.
     if level > ffi::AV_LOG_ERROR as c_int || !unsafe { concerns_pictures(context) } {
         return;
     }

@@ -1,5 +1,8 @@
 //! Opening an input: what may be opened, and what is refused.
-#![allow(unsafe_code)] // FFmpeg's demuxer is opened with options *and* an interrupt callback, which the binding cannot do.
+#![expect(
+    unsafe_code,
+    reason = "FFmpeg's demuxer is opened with options *and* an interrupt callback, which the binding cannot do"
+)]
 
 use std::ffi::CString;
 use std::fs::{File, Metadata, OpenOptions};

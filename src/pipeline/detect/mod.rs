@@ -89,7 +89,7 @@ pub enum Detectors {
 
 /// Why there is no such detector.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "names and messages say what the variants are")]
 pub enum DetectorError {
     #[error("the detector yunet needs its network: name the ONNX file with --detector-model FILE")]
     NoModel,

@@ -5,12 +5,12 @@ use super::descriptor::Descriptor;
 use crate::timeline::BoundingBox;
 
 /// Overlap from which two boxes in one frame are of one face.
-pub const SAME_FACE: f32 = 0.3;
+pub(crate) const SAME_FACE: f32 = 0.3;
 /// Signers out of view who are remembered; with more, the one longest lost is forgotten.
-pub const REMEMBERED: usize = 8;
+pub(crate) const REMEMBERED: usize = 8;
 
 /// Similarity from which two descriptors count as one person's; see [`Descriptor::similarity`].
-pub const SAME_PERSON: f32 = 0.45;
+pub(super) const SAME_PERSON: f32 = 0.45;
 /// The same where there is only one signer whom it can be.
 const LIKELY_PERSON: f32 = 0.25;
 /// The same where a signer is seen about where he was lost a moment ago.
@@ -21,7 +21,7 @@ const MOMENT_S: f64 = 1.0;
 const NEARBY: f32 = 1.5;
 
 /// A signer out of view.
-pub struct Missing<'a> {
+pub(crate) struct Missing<'a> {
     /// The face when it was last seen.
     pub face: BoundingBox,
     /// What it looked like.
@@ -35,7 +35,13 @@ pub struct Missing<'a> {
 impl Missing<'_> {
     /// By how much a face that appears at `now` looks more like this signer than is needed to take it for his; `None` where
     /// it does not. `is_only_one`: there is nobody else whom it can be.
-    pub fn likeness(&self, face: &BoundingBox, appearance: &Descriptor, now: f64, is_only_one: bool) -> Option<f32> {
+    pub(crate) fn likeness(
+        &self,
+        face: &BoundingBox,
+        appearance: &Descriptor,
+        now: f64,
+        is_only_one: bool,
+    ) -> Option<f32> {
         let enough = match self {
             Self { is_cut: true, .. } => SAME_PERSON,
             _ if now - self.seen_s < MOMENT_S && is_nearby(&self.face, face) => PERSON_NEARBY,

@@ -147,7 +147,7 @@ pub struct FaceRefiner(Plan);
 
 /// Why weights are not a refinement network's.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "names and messages say what the variants are")]
 pub enum RefinerError {
     #[error("not a safetensors file: {0}")]
     NotSafetensors(String),

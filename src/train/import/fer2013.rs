@@ -77,7 +77,7 @@ impl Votes {
     }
 
     /// Puts the votes into `row`; whether it is to be kept.
-    pub fn put(self, row: &mut Row, imported: &mut Imported) -> bool {
+    pub(super) fn put(self, row: &mut Row, imported: &mut Imported) -> bool {
         let Some((shares, label)) = self.shares() else {
             imported.leave_out(OUTSIDE);
             return false;

@@ -7,10 +7,10 @@ use image::ImageReader;
 use super::ImportError;
 
 /// Larger pictures are no face crops or video frames: 8K has 33 million pixels.
-pub const MOST_PIXELS: u64 = 64 << 20;
+pub(super) const MOST_PIXELS: u64 = 64 << 20;
 
 /// The files in `folder` that are images by their name, in order of name.
-pub fn images(folder: &Path) -> Result<Vec<PathBuf>, ImportError> {
+pub(super) fn images(folder: &Path) -> Result<Vec<PathBuf>, ImportError> {
     let mut found: Vec<PathBuf> =
         entries(folder)?.into_iter().filter(|path| is_image(path) && path.is_file()).collect();
     found.sort();
@@ -18,7 +18,7 @@ pub fn images(folder: &Path) -> Result<Vec<PathBuf>, ImportError> {
 }
 
 /// The folders in `folder`, in order of name.
-pub fn folders(folder: &Path) -> Result<Vec<PathBuf>, ImportError> {
+pub(super) fn folders(folder: &Path) -> Result<Vec<PathBuf>, ImportError> {
     let mut found: Vec<PathBuf> = entries(folder)?.into_iter().filter(|path| path.is_dir()).collect();
     found.sort();
     Ok(found)
@@ -36,7 +36,7 @@ fn is_image(path: &Path) -> bool {
 }
 
 /// What is wrong with an image file, as far as its first bytes say; `None` where nothing is.
-pub fn fault(path: &Path) -> Option<String> {
+pub(super) fn fault(path: &Path) -> Option<String> {
     let reader = ImageReader::open(path).and_then(ImageReader::with_guessed_format);
     let size = match reader {
         Ok(reader) => reader.into_dimensions(),

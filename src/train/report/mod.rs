@@ -68,7 +68,7 @@ pub struct PriorCorrected {
 
 /// Why an evaluation cannot be made.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "names and messages say what the variants are")]
 pub enum EvaluationError {
     #[error(transparent)]
     Image(#[from] DatasetError),

@@ -19,7 +19,7 @@ pub struct Prediction {
 
 /// Why a table of predictions cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "names and messages say what the variants are")]
 pub enum PredictionsError {
     #[error("{}: {source}", path.display())]
     Unreadable { path: PathBuf, source: csv::Error },
