@@ -1,6 +1,7 @@
-//! Running a network over crops on the CPU.
+//! Runs a network over crops on the CPU.
 //!
-//! [`Plan::compile`] makes a plan of a network's [`Layer`]s; [`Plan::run`] applies it. `kernels` holds the arithmetic.
+//! [`Plan::compile`] makes a plan from a network's [`Layer`]s; [`Plan::run`] applies it. `kernels` holds the
+//! arithmetic.
 
 mod layer;
 mod plan;

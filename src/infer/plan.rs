@@ -15,7 +15,7 @@ use crate::kernels::infer::bf16::Bf16;
 use crate::kernels::infer::blocks::{BLOCK, Buffer, Planes, PlanesMut, blocks, pack, unpack};
 use crate::kernels::infer::elementwise;
 use crate::kernels::infer::filter::{Filter, LARGEST_KERNEL};
-use crate::kernels::infer::parts::{self, Room};
+use crate::kernels::infer::parts::{self, Scratch};
 use crate::kernels::infer::product::{Product, RunProduct};
 use crate::kernels::infer::rows::{Dense, Ring, RunDense, RunRows, Source};
 use crate::kernels::simd::{Instructions, Sigmoid};
@@ -178,7 +178,7 @@ struct Workspace {
     /// Weights with the gate in them.
     weights: Buffer,
     /// One for each thread that works on the image.
-    rooms: Vec<Room>,
+    rooms: Vec<Scratch>,
 }
 
 impl Workspace {
@@ -195,9 +195,9 @@ impl Workspace {
     }
 
     fn make_rooms(&mut self, sizes: &Sizes, threads: usize) {
-        let room = || Room { between: Buffer::zeros(sizes.between), words: Buffer::zeros(sizes.words) };
+        let scratch = || Scratch { between: Buffer::zeros(sizes.between), words: Buffer::zeros(sizes.words) };
         let missing = threads.saturating_sub(self.rooms.len());
-        self.rooms.extend(std::iter::repeat_with(room).take(missing));
+        self.rooms.extend(std::iter::repeat_with(scratch).take(missing));
     }
 }
 

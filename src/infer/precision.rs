@@ -1,4 +1,4 @@
-//! `--precision`: how many digits a network is computed with.
+//! The precision with which a network is computed (`--precision`).
 
 use std::fmt;
 

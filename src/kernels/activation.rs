@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What follows a normalised convolution.
+/// The function applied to a normalised convolution's result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Activation {
@@ -17,7 +17,7 @@ pub enum Activation {
 }
 
 impl Activation {
-    /// Its place in the list above, by which the CUDA kernels know it.
+    /// Its index in the list above; the CUDA kernels use the same numbers.
     pub fn number(self) -> u32 {
         self as u32
     }
@@ -54,12 +54,12 @@ pub fn sigmoid(z: f32) -> f32 {
     1.0 / (1.0 + exp(-z))
 }
 
-/// `e^x` in straight-line arithmetic that vectorises, unlike the C library's. Relative error below 2e-7 on
-/// [-87, 88]; outside, `x` is clamped to that range. Range reduction to +-ln(2)/2 in two parts after Cody & Waite
-/// (Software Manual for the Elementary Functions, 1980), then the Taylor series to the sixth power.
+/// `e^x` in straight-line arithmetic, which vectorises; the C library's does not. The relative error is below 2e-7 on
+/// [-87, 88], and `x` is clamped to that range. The range is reduced to +-ln(2)/2 in two parts, after Cody & Waite
+/// (Software Manual for the Elementary Functions, 1980); then follows the Taylor series to the sixth power.
 #[inline(always)]
 pub fn exp(x: f32) -> f32 {
-    /// Adding and taking away 1.5 * 2^23 rounds to the nearest integer.
+    /// Adding and subtracting 1.5 * 2^23 rounds to the nearest integer.
     const ROUND: f32 = 12_582_912.0;
     const LN2_HIGH: f32 = 0.693_359_4;
     const LN2_LOW: f32 = -2.121_944_4e-4;

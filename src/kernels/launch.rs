@@ -1,17 +1,17 @@
-//! How the CUDA kernels' work is laid out over blocks and threads; plain arithmetic, so that it is tested without a card.
+//! How the CUDA kernels' work is laid out over blocks and threads. This is plain arithmetic, so the tests need no card.
 
 use super::Window;
 
-/// Threads of a block where each has an element of its own.
+/// Threads in a block where each thread has one element.
 const THREADS: u32 = 256;
 /// Channels and rows of a block that sums over pixels: `over_rows` in kernels.cu.
 const COLUMN_THREADS: (u32, u32, u32) = (32, 8, 1);
-/// Pixels a piece of a sum has at least, so that its 8 rows of threads have something to do.
+/// Fewest pixels in a piece of a sum, so that all 8 rows of threads have work.
 const PIECE: u32 = 256;
-/// Most pieces a sum is split into.
+/// Most pieces that a sum is split into.
 const PIECES: u32 = 64;
 
-/// Batches under way on a card: one that it works on, one whose pictures are being copied, one that is being put together.
+/// Batches in flight on a card: one being computed, one being copied, one being put together.
 pub const UNDER_WAY: usize = 3;
 
 /// Blocks and threads of a launch, in x, y and z.
@@ -23,7 +23,7 @@ pub struct Grid {
     pub threads: (u32, u32, u32),
 }
 
-/// A thread for each of `count` elements.
+/// One thread for each of `count` elements.
 pub fn elements(count: u32) -> Grid {
     Grid { blocks: (count.div_ceil(THREADS).max(1), 1, 1), threads: (THREADS, 1, 1) }
 }
@@ -44,7 +44,7 @@ fn pieces(rows: u32) -> u32 {
     rows.div_ceil(PIECE).clamp(1, PIECES)
 }
 
-/// Images in `length` values of `[images, height, width, channels]`.
+/// Number of images in `length` values of `[images, height, width, channels]`.
 pub fn images(length: usize, channels: usize, window: &Window) -> usize {
     length / (window.height * window.width * channels)
 }

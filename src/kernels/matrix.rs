@@ -1,40 +1,40 @@
-//! The matrix product of training, single-threaded: callers split their work into pieces of fixed size and run the pieces
-//! in parallel, so that sums do not depend on the number of threads.
+//! The single-threaded matrix product of training. Callers split their work into pieces of fixed size and run the
+//! pieces in parallel, so that sums do not depend on the number of threads.
 
 use gemm::Parallelism;
 
-/// A matrix in a slice, row by row, or the transpose of one.
+/// A view of a slice as a matrix, stored row by row, or the transpose of one.
 #[derive(Debug, Clone, Copy)]
-pub struct Matrix<'a> {
+pub struct MatrixView<'a> {
     values: &'a [f32],
     rows: usize,
     columns: usize,
-    /// From one row and one column to the next, in values.
+    /// Distance between rows and between columns, in values.
     strides: [isize; 2],
 }
 
-impl<'a> Matrix<'a> {
-    /// The matrix of `columns` columns whose rows follow each other in `values`.
+impl<'a> MatrixView<'a> {
+    /// A matrix of `columns` columns; its rows follow each other in `values`.
     pub fn new(values: &'a [f32], columns: usize) -> Self {
         Self { values, rows: values.len() / columns, columns, strides: [columns as isize, 1] }
     }
 
-    /// Rows and columns exchanged; nothing is moved.
+    /// Swaps rows and columns without moving any value.
     pub fn transposed(self) -> Self {
         let [row, column] = self.strides;
         Self { rows: self.columns, columns: self.rows, strides: [column, row], ..self }
     }
 }
 
-/// `c = a * b`, or `c += a * b` where `add` is set; `c` is row by row.
-pub fn multiply(a: Matrix<'_>, b: Matrix<'_>, c: &mut [f32], add: bool) {
+/// `c = a * b`, or `c += a * b` if `add` is set; `c` is stored row by row.
+pub fn multiply(a: MatrixView<'_>, b: MatrixView<'_>, c: &mut [f32], add: bool) {
     let (m, n, k) = (a.rows, b.columns, a.columns);
     assert_eq!(k, b.rows, "a matrix of {k} columns met one of {} rows", b.rows);
     assert_eq!(c.len(), m * n);
     assert!(a.values.len() >= m * k && b.values.len() >= k * n);
     let alpha = if add { 1.0 } else { 0.0 };
-    // SAFETY: `gemm` reads m * k values of `a` and k * n of `b` at the strides `Matrix` gives, all of which lie inside the
-    // slices by the assertions above, and writes the m * n values of `c`, which nobody else can see.
+    // SAFETY: `gemm` reads m * k values of `a` and k * n of `b` at the view's strides; the assertions above keep all of
+    // them inside the slices. It writes the m * n values of `c`, which is borrowed exclusively.
     #[expect(unsafe_code, reason = "gemm takes raw pointers")]
     unsafe {
         gemm::gemm(
@@ -77,8 +77,8 @@ mod tests {
             let mut values = |count: usize| -> Vec<f32> { (0..count).map(|_| random.random_range(-1.0..1.0)).collect() };
             let (a, b, start) = (values(m * k), values(k * n), values(m * n));
             let view = |values, rows, columns, turned: bool| match turned {
-                true => Matrix::new(values, rows).transposed(),
-                false => Matrix::new(values, columns),
+                true => MatrixView::new(values, rows).transposed(),
+                false => MatrixView::new(values, columns),
             };
             let mut c = start.clone();
             multiply(view(&a, m, k, a_turned), view(&b, k, n, b_turned), &mut c, add);

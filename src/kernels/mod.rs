@@ -1,10 +1,13 @@
 //! The arithmetic under the networks: plain functions on slices, in NHWC order (channels vary fastest).
 //!
-//! Channels last makes a 1x1 convolution one matrix product over all pixels of all images, and lets the depthwise and
-//! normalisation loops below run over contiguous channels, which the compiler turns into vector code. `pulp` compiles
-//! each loop for SSE2, AVX2 and AVX-512 and picks one at run time. No loop reorders or contracts floating-point
-//! operations, and sums over images or rows are split into pieces of fixed size and added in order, so that results do
-//! not depend on the instruction set or the number of threads.
+//! Because channels come last, a 1x1 convolution is one matrix product over all pixels of all images, and the depthwise
+//! and normalisation loops run over contiguous channels, which the compiler turns into vector code. `pulp` compiles
+//! each loop for several instruction sets and picks one at run time.
+//!
+//! Sums over images or rows are split into pieces of fixed size, and the pieces are added in order, so a result never
+//! depends on the number of threads. It can depend on the instruction set: inference ([`simd`]) uses a fused
+//! multiply-add, which rounds once, where the processor has one; the portable vectors multiply and add in two steps,
+//! which round twice. On one instruction set, results repeat exactly.
 
 pub mod activation;
 #[cfg(feature = "cuda")]

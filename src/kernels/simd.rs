@@ -1,8 +1,5 @@
-//! The instruction sets the inference kernels are compiled for, and the vector arithmetic they share.
-#![expect(
-    unsafe_code,
-    reason = "AVX-512 has instructions of its own for the sigmoid, which pulp's common ones do not reach"
-)]
+//! The instruction sets for which the inference kernels are compiled, and the vector arithmetic they share.
+#![expect(unsafe_code, reason = "the sigmoid uses AVX-512 instructions that the common interface of pulp lacks")]
 
 #[cfg(target_arch = "x86_64")]
 use std::any::TypeId;
@@ -17,7 +14,7 @@ use pulp::{Scalar128b, Simd, WithSimd};
 
 use super::Activation;
 
-/// A set of vector instructions this machine has.
+/// A set of vector instructions that this machine has.
 #[derive(Debug, Clone, Copy)]
 pub struct Instructions(Kind);
 
@@ -29,17 +26,17 @@ enum Kind {
     Avx2(pulp::x86::V3),
     #[cfg(target_arch = "aarch64")]
     Neon(pulp::aarch64::Neon),
-    /// Whatever the compiler makes of four numbers at a time; for every machine.
+    /// Vectors of four numbers, compiled to whatever the target has; works on every machine.
     Portable,
 }
 
 impl Instructions {
-    /// The widest there are.
+    /// The widest set this machine has.
     pub fn best() -> Self {
         Self::all()[0]
     }
 
-    /// All there are, the widest first.
+    /// All sets this machine has, the widest first.
     pub fn all() -> Vec<Self> {
         let mut all = Vec::new();
         #[cfg(target_arch = "x86_64")]
@@ -52,7 +49,7 @@ impl Instructions {
         all.into_iter().map(Self).collect()
     }
 
-    /// Whether these are the widest there are.
+    /// Whether this is the widest set this machine has.
     pub fn is_best(self) -> bool {
         std::mem::discriminant(&self.0) == std::mem::discriminant(&Self::best().0)
     }
@@ -88,12 +85,13 @@ impl Instructions {
 /// Minimax polynomial of 2^x on [-0.5, 0.5], highest power first; relative error below 3e-6.
 const AROUND_ZERO: [f32; 5] = [9.570_102e-3, 5.591_786e-2, 2.402_474_5e-1, 6.931_218e-1, 9.999_993e-1];
 
-/// Numbers in a vector; 16, 8 or 4.
+/// Numbers in a vector: 16, 8 or 4.
 pub(super) const fn lanes<S: Simd>() -> usize {
     S::F32_LANES
 }
 
-/// `a * b + c`, in one step where there is an instruction for it: pulp's portable vectors call the C library there.
+/// `a * b + c`, in one step if the processor has an instruction for it. pulp's portable vectors would call the C
+/// library instead, so they multiply and add in two steps.
 #[inline(always)]
 pub(super) fn multiply_add<S: Simd>(simd: S, a: S::f32s, b: S::f32s, c: S::f32s) -> S::f32s {
     if lanes::<S>() > 4 || cfg!(target_arch = "aarch64") {
@@ -103,19 +101,20 @@ pub(super) fn multiply_add<S: Simd>(simd: S, a: S::f32s, b: S::f32s, c: S::f32s)
     }
 }
 
-/// `1 / (1 + e^-z)`, to 1e-6.
+/// `1 / (1 + e^-z)`, accurate to 1e-6.
 #[inline(always)]
 pub(super) fn sigmoid<S: Simd>(simd: S, z: S::f32s) -> S::f32s {
     #[cfg(target_arch = "x86_64")]
     if TypeId::of::<S>() == TypeId::of::<V4>() {
-        // SAFETY: `S` is `V4`, as the ids say, and a register of `V4` is 16 floats in a row, as is `__m512`.
+        // SAFETY: `S` is `V4`, because the type ids are equal; a register of `V4` is 16 consecutive floats, as is
+        // `__m512`.
         return unsafe { transmute_copy(&sigmoid_avx512(transmute_copy(&simd), transmute_copy(&z))) };
     }
-    /// Adding and taking away 1.5 * 2^23 rounds to the nearest integer, which then stands in the lowest bits.
+    /// Adding and subtracting 1.5 * 2^23 rounds to the nearest integer, which then occupies the lowest bits.
     const ROUND: f32 = 12_582_912.0;
     let splat = |value| simd.splat_f32s(value);
     let x = simd.mul_f32s(z, splat(-std::f32::consts::LOG2_E));
-    // Beyond, the result is 0 or 1 to the last bit and 2^x must not leave the exponent's range.
+    // Outside this range the result is 0 or 1 to the last bit, and 2^x would leave the exponent's range.
     let x = simd.min_f32s(simd.max_f32s(x, splat(-126.0)), splat(126.0));
     let shifted = simd.add_f32s(x, splat(ROUND));
     let fraction = simd.sub_f32s(x, simd.sub_f32s(shifted, splat(ROUND)));
@@ -128,16 +127,16 @@ pub(super) fn sigmoid<S: Simd>(simd: S, z: S::f32s) -> S::f32s {
     simd.div_f32s(splat(1.0), simd.add_f32s(power, splat(1.0)))
 }
 
-/// As [`sigmoid`], with instructions for the fraction of a number, for powers of 2 and for an estimate of 1 / x, which one
-/// step of Newton's method completes.
+/// [`sigmoid`] with AVX-512's instructions for the fraction of a number, for powers of 2 and for an estimate of 1 / x,
+/// which one step of Newton's method refines.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
 fn sigmoid_avx512(simd: V4, z: __m512) -> __m512 {
     let (f, dq) = (simd.avx512f, simd.avx512dq);
     let x = f._mm512_mul_ps(z, f._mm512_set1_ps(-std::f32::consts::LOG2_E));
-    // Beyond, the estimate of the reciprocal would not be a normal number.
+    // Above this, the estimate of the reciprocal would be subnormal.
     let x = f._mm512_min_ps(x, f._mm512_set1_ps(125.0));
-    /// Round to nearest, say nothing of inexact results, keep no bits after the point.
+    /// Round to nearest, report no inexact results, keep no bits after the point.
     const FRACTION: i32 = 0b0000_1000;
     let fraction = dq._mm512_reduce_ps::<FRACTION>(x);
     let mut power = f._mm512_set1_ps(AROUND_ZERO[0]);
@@ -163,11 +162,11 @@ pub(super) fn activate<S: Simd>(simd: S, activation: Activation, z: S::f32s) -> 
     }
 }
 
-/// [`sigmoid`] of every value, in place; the length is a multiple of 16.
+/// Applies [`sigmoid`] to every value in place; the length is a multiple of 16.
 pub struct Sigmoid<'a>(pub &'a mut [f32]);
 
 impl Sigmoid<'_> {
-    /// Does it.
+    /// Runs it with `instructions`.
     pub fn run(self, instructions: Instructions) {
         instructions.run(self);
     }

@@ -1,9 +1,9 @@
-//! Where a sliding window lies on a picture.
+//! The geometry of a sliding window.
 
-/// A `kernel` x `kernel` window moved over `height` x `width` pixels in steps of `stride`, with TensorFlow's "SAME"
-/// padding: the output has `ceil(size / stride)` pixels and an odd padding pixel goes to the bottom and right.
+/// A `kernel` x `kernel` window that moves over `height` x `width` pixels in steps of `stride`, with TensorFlow's
+/// "SAME" padding: the output has `ceil(size / stride)` pixels, and an odd padding pixel goes to the bottom and right.
 ///
-/// For even sizes, 3x3 and stride 2 this equals Keras-MobileNet's explicit bottom/right padding.
+/// For even sizes, 3x3 and stride 2, this equals Keras-MobileNet's explicit padding at the bottom and right.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Window {
     /// Rows of the input.
@@ -41,7 +41,7 @@ impl Window {
         ((out - 1) * self.stride + self.kernel).saturating_sub(size) / 2
     }
 
-    /// Calls `visit(input_row, kernel_row)` for the rows under output row `out_row` that lie inside the input.
+    /// The pairs (input row, kernel row) under output row `out_row` that lie inside the input.
     #[inline(always)]
     pub fn rows(&self, out_row: usize) -> impl Iterator<Item = (usize, usize)> {
         taps(self.height, self.top(), self.kernel, out_row * self.stride)
@@ -53,23 +53,23 @@ impl Window {
         taps(self.width, self.left(), self.kernel, out_column * self.stride)
     }
 
-    /// [`rows`](Self::rows) of all output rows.
+    /// [`rows`](Self::rows) for every output row.
     pub fn row_taps(&self) -> Taps {
         Taps((0..self.out_height()).map(|row| self.rows(row).collect()).collect())
     }
 
-    /// [`columns`](Self::columns) of all output columns.
+    /// [`columns`](Self::columns) for every output column.
     pub fn column_taps(&self) -> Taps {
         Taps((0..self.out_width()).map(|column| self.columns(column).collect()).collect())
     }
 }
 
-/// For each place of the output along one side, the pairs (input index, kernel index) that it sums over.
+/// For each output index along one side, the pairs (input index, kernel index) that it sums over.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Taps(Vec<Vec<(usize, usize)>>);
 
 impl Taps {
-    /// Places of the output.
+    /// Number of output indices.
     pub fn len(&self) -> usize {
         self.0.len()
     }
@@ -79,12 +79,12 @@ impl Taps {
         self.0.is_empty()
     }
 
-    /// The pairs of output `place`.
-    pub fn of(&self, place: usize) -> &[(usize, usize)] {
-        &self.0[place]
+    /// The pairs of one output index.
+    pub fn of(&self, index: usize) -> &[(usize, usize)] {
+        &self.0[index]
     }
 
-    /// For each of `size` places of the input, the pairs (output index, kernel index) that it goes into.
+    /// For each of `size` input indices, the pairs (output index, kernel index) to which it contributes.
     pub fn reversed(&self, size: usize) -> Self {
         let mut reversed = vec![Vec::new(); size];
         for (output, taps) in self.0.iter().enumerate() {
@@ -95,12 +95,12 @@ impl Taps {
         Self(reversed)
     }
 
-    /// The places of the output that kernel index `kernel` takes part in, which follow each other, and the input index
-    /// of the first of them; from one to the next the input moves by the stride.
+    /// The range of output indices that use kernel index `kernel`, and the input index of the first of them. From one
+    /// output index to the next, the input index grows by the stride.
     pub fn under(&self, kernel: usize) -> (std::ops::Range<usize>, usize) {
-        let input = |place: usize| self.0[place].iter().find(|(_, k)| *k == kernel).map(|(input, _)| *input);
-        let Some(first) = (0..self.len()).find(|place| input(*place).is_some()) else { return (0..0, 0) };
-        let count = (first..self.len()).take_while(|place| input(*place).is_some()).count();
+        let input = |index: usize| self.0[index].iter().find(|(_, k)| *k == kernel).map(|(input, _)| *input);
+        let Some(first) = (0..self.len()).find(|index| input(*index).is_some()) else { return (0..0, 0) };
+        let count = (first..self.len()).take_while(|index| input(*index).is_some()).count();
         (first..first + count, input(first).unwrap_or(0))
     }
 }
@@ -135,15 +135,15 @@ mod tests {
                 let taps = Window { height: size, width: 1, kernel, stride }.row_taps();
                 let products = |taps: &Taps, swap: bool| -> std::collections::BTreeSet<[usize; 3]> {
                     (0..taps.len())
-                        .flat_map(|place| taps.of(place).iter().map(move |(other, kernel)| (place, *other, *kernel)))
+                        .flat_map(|index| taps.of(index).iter().map(move |(other, kernel)| (index, *other, *kernel)))
                         .map(|(a, b, kernel)| if swap { [b, a, kernel] } else { [a, b, kernel] })
                         .collect()
                 };
                 assert_eq!(products(&taps, false), products(&taps.reversed(size), true));
                 let by_kernel = (0..kernel)
                     .flat_map(|k| {
-                        let (places, start) = taps.under(k);
-                        places.enumerate().map(move |(step, place)| [place, start + step * stride, k])
+                        let (outputs, start) = taps.under(k);
+                        outputs.enumerate().map(move |(step, index)| [index, start + step * stride, k])
                     })
                     .collect();
                 assert_eq!(products(&taps, false), by_kernel);

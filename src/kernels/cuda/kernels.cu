@@ -1,9 +1,9 @@
-// The networks' operations for CUDA, on channels-last tensors; ../cuda.rs launches them. Each is the twin of a plain function in the
-// folder above and does its sums in single precision whatever the type of the tensors. Sums over many pixels are split into pieces by the
-// shapes alone and added in order, so that a result does not depend on the card.
+// The networks' operations for CUDA, on channels-last tensors; mod.rs launches them. Each is the twin of a plain
+// function in ../train and sums in single precision, whatever the tensors' type. Sums over many pixels are split into
+// pieces by the shapes alone and added in order, so that a result does not depend on the card.
 //
-// Every kernel exists for float, half and bfloat16: `depthwise_f32`, `depthwise_f16`, `depthwise_bf16`. Indices are 32 bits wide; the
-// launching side refuses tensors of 2^31 elements and more.
+// Every kernel exists for float, half and bfloat16: `depthwise_f32`, `depthwise_f16`, `depthwise_bf16`. Indices have 32
+// bits; the launching code refuses tensors of 2^31 elements and more.
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
@@ -16,7 +16,7 @@ __device__ __forceinline__ void store(float *p, float v) { *p = v; }
 __device__ __forceinline__ void store(__half *p, float v) { *p = __float2half_rn(v); }
 __device__ __forceinline__ void store(__nv_bfloat16 *p, float v) { *p = __float2bfloat16_rn(v); }
 
-// The numbers of `Activation` in ../activation.rs, in its order.
+// The variants of `Activation` in ../activation.rs, in the same order.
 enum { IDENTITY, RELU, RELU6, SILU };
 
 __device__ __forceinline__ float activation(uint32_t kind, float z) {
@@ -40,7 +40,8 @@ __device__ __forceinline__ float derivative(uint32_t kind, float z) {
     }
 }
 
-// A window moved over pictures, as `Window` in ../window.rs; `top` and `left` are the padding before the first row and column.
+// A window that moves over pictures, as `Window` in ../window.rs; `top` and `left` are the padding before the first row
+// and column.
 struct Window {
     uint32_t height, width, out_height, out_width, channels, kernel, stride, top, left;
 };
@@ -55,7 +56,7 @@ struct Norm {
     __device__ float apply(float x) const { return normal(x) * gamma + beta; }
 };
 
-// One output element a thread. With `norm`, normalisation and activation follow while the sum is in a register.
+// Each thread computes one output element. With `norm`, it normalises and activates while the sum is in a register.
 template <typename T>
 __device__ void depthwise(uint32_t count, Window w, const T *x, const T *weights, const float *norm, float eps, uint32_t kind, T *y) {
     uint32_t index = blockIdx.x * blockDim.x + threadIdx.x;
@@ -65,7 +66,7 @@ __device__ void depthwise(uint32_t count, Window w, const T *x, const T *weights
     uint32_t image = pixel / w.out_width / w.out_height;
     float sum = 0.0f;
     for (uint32_t ky = 0; ky < w.kernel; ky++) {
-        // Unsigned: what lies before the picture wraps round and is beyond its end, too.
+        // Unsigned: an index before the picture wraps round, so it lies beyond the picture's end too.
         uint32_t row = out_row * w.stride + ky - w.top;
         if (row >= w.height) continue;
         for (uint32_t kx = 0; kx < w.kernel; kx++) {
@@ -79,7 +80,7 @@ __device__ void depthwise(uint32_t count, Window w, const T *x, const T *weights
     store(y + index, sum);
 }
 
-// One input element a thread: the sum over the outputs that saw it.
+// Each thread computes one input element: the sum over the outputs that depend on it.
 template <typename T> __device__ void depthwise_input(uint32_t count, Window w, const T *dy, const T *weights, T *dx) {
     uint32_t index = blockIdx.x * blockDim.x + threadIdx.x;
     if (index >= count) return;
@@ -99,7 +100,7 @@ template <typename T> __device__ void depthwise_input(uint32_t count, Window w, 
     store(dx + index, sum);
 }
 
-// Sums of a block's threads (32 channels by 8 rows) over the rows, for the threads of row 0.
+// Sums a block's values (32 channels by 8 rows) over the rows; the threads of row 0 receive the sums.
 __device__ __forceinline__ float over_rows(float value) {
     __shared__ float sums[8][32];
     __syncthreads();
@@ -111,7 +112,8 @@ __device__ __forceinline__ float over_rows(float value) {
     return sum;
 }
 
-// A block takes 32 channels (x) of one weight (y) over one piece of the output pixels (z): partial [pieces, kernel * kernel, channels].
+// Each block computes 32 channels (x) of one weight (y) over one piece of the output pixels (z): partial [pieces,
+// kernel * kernel, channels].
 template <typename T>
 __device__ void depthwise_weights(uint32_t pixels, Window w, const T *x, const T *dy, float *partial) {
     uint32_t channel = blockIdx.x * 32 + threadIdx.x, ky = blockIdx.y / w.kernel, kx = blockIdx.y % w.kernel;
@@ -141,7 +143,8 @@ template <typename T> __device__ void sum_pieces(uint32_t count, uint32_t pieces
     store(total + index, sum);
 }
 
-// A block takes 32 channels (x) of one piece of the rows (y): sums and sums of squares, partial [pieces, 2, channels].
+// Each block computes 32 channels (x) of one piece of the rows (y): sums and sums of squares, partial [pieces, 2,
+// channels].
 template <typename T> __device__ void column_sums(uint32_t rows, uint32_t channels, const T *x, float *partial) {
     uint32_t channel = blockIdx.x * 32 + threadIdx.x;
     uint32_t piece = (rows + gridDim.y - 1) / gridDim.y, first = blockIdx.y * piece, last = min(first + piece, rows);
@@ -160,7 +163,7 @@ template <typename T> __device__ void column_sums(uint32_t rows, uint32_t channe
     }
 }
 
-// From partial sums to [2, channels]: mean and population variance.
+// Turns partial sums into [2, channels]: mean and population variance.
 extern "C" __global__ void moments(uint32_t channels, uint32_t pieces, uint32_t rows, const float *partial, float *result) {
     uint32_t channel = blockIdx.x * blockDim.x + threadIdx.x;
     if (channel >= channels) return;
@@ -182,7 +185,8 @@ __device__ void normalise(uint32_t count, uint32_t channels, const T *x, const f
     store(y + index, activation(kind, Norm(norm, channels, index % channels, eps).apply(load(x + index))));
 }
 
-// Of the gradient before the activation, and of it times the normalised x: partial [pieces, 2, channels], gamma's first.
+// Sums the gradient before the activation, and its product with the normalised x: partial [pieces, 2, channels],
+// gamma's first.
 template <typename T>
 __device__ void norm_sums(uint32_t rows, uint32_t channels, const T *x, const T *dy, const float *norm, float eps, uint32_t kind, float *partial) {
     uint32_t channel = blockIdx.x * 32 + threadIdx.x;
@@ -205,7 +209,7 @@ __device__ void norm_sums(uint32_t rows, uint32_t channels, const T *x, const T 
     }
 }
 
-// `sums` is [2, channels], gamma's and beta's gradients; `share` is 1 / rows where the statistics depend on x, else 0.
+// `sums` is [2, channels], the gradients of gamma and beta; `share` is 1 / rows if the statistics depend on x, else 0.
 template <typename T>
 __device__ void norm_input(uint32_t count, uint32_t channels, const T *x, const T *dy, const float *norm, const float *sums, float share,
                            float eps, uint32_t kind, T *dx) {
@@ -219,7 +223,7 @@ __device__ void norm_input(uint32_t count, uint32_t channels, const T *x, const 
     store(dx + index, n.gamma * n.deviation * (dn - mean - n.normal(value) * slope));
 }
 
-// Windows as rows; one element of them a thread.
+// Copies windows into rows; each thread copies one element.
 template <typename T> __device__ void patches(uint32_t count, Window w, const T *x, T *rows) {
     uint32_t index = blockIdx.x * blockDim.x + threadIdx.x;
     if (index >= count) return;
@@ -232,7 +236,7 @@ template <typename T> __device__ void patches(uint32_t count, Window w, const T 
     store(rows + index, inside ? load(x + ((image * w.height + row) * w.width + column) * w.channels + channel) : 0.0f);
 }
 
-// Mean over the pixels of each image; one channel of one image a thread.
+// The mean over the pixels of each image; each thread computes one channel of one image.
 template <typename T> __device__ void mean(uint32_t count, uint32_t pixels, uint32_t channels, const T *x, T *y) {
     uint32_t index = blockIdx.x * blockDim.x + threadIdx.x;
     if (index >= count) return;

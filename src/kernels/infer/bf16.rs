@@ -1,9 +1,10 @@
-//! Products in bfloat16: inputs and weights are rounded to 8 bits of mantissa, products are summed in f32 (AVX512-BF16,
-//! Intel's instruction set reference, VDPBF16PS), which takes half the time.
+//! Products in bfloat16. Inputs and weights are rounded to 8 bits of mantissa and products are summed in f32
+//! (AVX512-BF16; Intel's instruction set reference, VDPBF16PS), which takes half the time.
 //!
-//! Two neighbouring channels share a word, the first in its lower half. Intel's AMX would take the same operands in tiles of
-//! 16 rows; its place is beside [`sums`]. It is not there, because none of the machines this was written on has it to test.
-#![expect(unsafe_code, reason = "Instructions that pulp does not know; registers are read from and written to arrays")]
+//! Two neighbouring channels share a word; the first is in its lower half. Intel's AMX would take the same operands in
+//! tiles of 16 rows and would belong beside [`sums`]; it is missing because no machine used for development could test
+//! it.
+#![expect(unsafe_code, reason = "pulp lacks these instructions; registers are read from and written to arrays")]
 
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::{
@@ -14,15 +15,15 @@ use std::mem::transmute;
 
 use super::blocks::{BLOCK, PANEL, Planes, PlanesMut};
 
-/// Words of a pixel's block.
+/// Words in a pixel's block.
 pub const PAIRS: usize = BLOCK / 2;
 
-/// The proof that this machine has the instructions.
+/// Proof that this machine has the instructions.
 #[derive(Debug, Clone, Copy)]
 pub struct Bf16(());
 
 impl Bf16 {
-    /// None where the machine has not.
+    /// `None` if the machine lacks them.
     pub fn detect() -> Option<Self> {
         #[cfg(target_arch = "x86_64")]
         if pulp::x86::V4::try_new().is_some() && std::is_x86_feature_detected!("avx512bf16") {
@@ -31,13 +32,13 @@ impl Bf16 {
         None
     }
 
-    /// Rounds `count` pixels of `x` to words, `[blocks][count][PAIRS]`, after each channel is multiplied by its `scale`,
-    /// `[blocks][BLOCK]`.
+    /// Multiplies each channel of `x` by its `scale`, `[blocks][BLOCK]`, and rounds `count` pixels to words,
+    /// `[blocks][count][PAIRS]`.
     pub(super) fn narrow(self, x: Planes<'_>, count: usize, scale: Option<&[f32]>, out: &mut [u32]) {
         for (block, out) in out.chunks_exact_mut(count * PAIRS).enumerate() {
             let x = x.values[block * x.plane..][..count * BLOCK].as_chunks().0;
             let scale = scale.map_or([1.0; BLOCK], |s| std::array::from_fn(|lane| s[block * BLOCK + lane]));
-            // SAFETY: `self` is the proof that the instructions are there.
+            // SAFETY: `self` proves that the machine has the instructions.
             #[cfg(target_arch = "x86_64")]
             unsafe {
                 narrow(x, &scale, out.as_chunks_mut().0)
@@ -47,8 +48,8 @@ impl Bf16 {
         }
     }
 
-    /// `ROWS` pixels' sums for `BLOCKS` blocks: adds `x` times `weights`, `[pairs][PANEL]`, to the bias, or to what stands in
-    /// `out`. `plane` are the words from one of `x`'s blocks to the next.
+    /// The sums of `ROWS` pixels for `BLOCKS` blocks: adds `x` times `weights`, `[pairs][PANEL]`, to the bias, or to
+    /// the values already in `out`. `plane` is the distance between two blocks of `x`, in words.
     #[inline(always)]
     pub(super) fn sums<const ROWS: usize, const BLOCKS: usize>(
         self,
@@ -58,7 +59,7 @@ impl Bf16 {
         plane: usize,
         out: &mut PlanesMut<'_>,
     ) {
-        // SAFETY: `self` is the proof that the instructions are there.
+        // SAFETY: `self` proves that the machine has the instructions.
         #[cfg(target_arch = "x86_64")]
         unsafe {
             sums::<ROWS, BLOCKS>(weights, bias, x, plane, out)
@@ -71,7 +72,7 @@ impl Bf16 {
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bf16")]
 fn narrow(x: &[[f32; BLOCK]], scale: &[f32; BLOCK], out: &mut [[u32; PAIRS]]) {
-    // SAFETY: an array and a register of one size, all of whose bit patterns are values.
+    // SAFETY, here and below: array and register have the same size, and every bit pattern is a value.
     let scale: __m512 = unsafe { transmute(*scale) };
     for (x, out) in x.iter().zip(out) {
         // SAFETY: as above.
@@ -106,7 +107,7 @@ fn sums<const ROWS: usize, const BLOCKS: usize>(
     }
     for (block, weights) in weights.chunks(PAIRS * PANEL).enumerate() {
         let length = (weights.len() / PANEL).min(PAIRS);
-        // No closures from here on: they would be functions of their own, without these instructions.
+        // No closures from here on: each would be compiled as a function without these instructions.
         let rows = &x[block * plane..].as_chunks::<PAIRS>().0[..ROWS];
         for pair in 0..length {
             let line = weights[pair * PANEL..][..PANEL].as_chunks::<BLOCK>().0;

@@ -1,25 +1,25 @@
-//! How activations lie in memory during inference: `[blocks][pixels][BLOCK]`, channels in blocks of 16, a block's pixels
-//! one after the other ("nChw16c" in oneDNN's notation).
+//! The memory layout of activations during inference: `[blocks][pixels][BLOCK]`. Channels are grouped in blocks of 16,
+//! and a block's pixels follow each other ("nChw16c" in oneDNN's notation).
 //!
-//! A pixel's block is one cache line and one AVX-512 register. The rows of a matrix product's tile are neighbours in
-//! memory at fixed distances, and a depthwise filter reads its whole window of a block without gaps. Channels that fill
-//! up the last block are 0.
+//! A pixel's block is one cache line and one AVX-512 register. The rows of a matrix product's tile lie at fixed
+//! distances in memory, and a depthwise filter reads its whole window of a block without gaps. Filler channels in the
+//! last block are 0.
 
 use std::ops::{Deref, DerefMut};
 
-/// Channels of a pixel that lie together.
+/// Channels of a pixel that are stored together.
 pub const BLOCK: usize = 16;
-/// Output channels a matrix product computes at a time.
+/// Output channels that a matrix product computes at a time.
 pub const PANEL: usize = 2 * BLOCK;
 /// Bytes of a cache line.
 const LINE: usize = 64;
 
-/// Blocks that hold `channels`.
+/// Number of blocks that hold `channels`.
 pub const fn blocks(channels: usize) -> usize {
     channels.div_ceil(BLOCK)
 }
 
-/// Numbers that begin at a cache line, so that no vector straddles two.
+/// Numbers aligned to a cache line, so that no vector straddles two lines.
 #[derive(Debug, Default)]
 pub struct Buffer<T = f32> {
     values: Vec<T>,
@@ -31,7 +31,7 @@ impl<T: Copy + Default> Buffer<T> {
     /// `len` zeros.
     pub fn zeros(len: usize) -> Self {
         let values = vec![T::default(); len + LINE / size_of::<T>()];
-        // Where the address is not known (under Miri), any place does.
+        // Under Miri the address is unknown, and any offset will do.
         let first = values.as_ptr().align_offset(LINE).min(LINE / size_of::<T>());
         Self { values, first, len }
     }
@@ -59,25 +59,25 @@ impl<T> DerefMut for Buffer<T> {
     }
 }
 
-/// Blocks of pixels to read, from the first pixel wanted on.
+/// Blocks of pixels to read.
 #[derive(Debug, Clone, Copy)]
 pub struct Planes<'a> {
-    /// From the first wanted pixel of the first wanted block on.
+    /// The values from the first wanted pixel of the first wanted block on.
     pub values: &'a [f32],
-    /// From a block to the next.
+    /// Distance between two blocks, in values.
     pub plane: usize,
 }
 
-/// Blocks of pixels to write, from the first pixel wanted on.
+/// Blocks of pixels to write.
 #[derive(Debug)]
 pub struct PlanesMut<'a> {
-    /// From the first wanted pixel of the first wanted block on.
+    /// The values from the first wanted pixel of the first wanted block on.
     pub values: &'a mut [f32],
-    /// From a block to the next.
+    /// Distance between two blocks, in values.
     pub plane: usize,
 }
 
-/// `[pixels][channels]` to `[blocks][pixels][BLOCK]`; what fills up the last block is left as it is.
+/// Converts `[pixels][channels]` to `[blocks][pixels][BLOCK]`; leaves the fillers of the last block unchanged.
 pub fn pack(pixels: &[f32], channels: usize, out: &mut [f32]) {
     let plane = pixels.len() / channels * BLOCK;
     for (index, pixel) in pixels.chunks_exact(channels).enumerate() {
@@ -87,7 +87,7 @@ pub fn pack(pixels: &[f32], channels: usize, out: &mut [f32]) {
     }
 }
 
-/// The way back of [`pack`].
+/// The inverse of [`pack`].
 pub fn unpack(blocked: &[f32], channels: usize, out: &mut [f32]) {
     let plane = out.len() / channels * BLOCK;
     for (index, pixel) in out.chunks_exact_mut(channels).enumerate() {

@@ -1,4 +1,4 @@
-//! What inference does pixel by pixel between convolutions, on blocks of channels.
+//! The steps between convolutions that work pixel by pixel, on blocks of channels.
 
 use super::blocks::{BLOCK, PANEL};
 use super::product::Product;
@@ -51,7 +51,7 @@ pub fn add(x: &mut [f32], y: &[f32], instructions: Instructions) {
     );
 }
 
-/// The packed weights of `product` with those of each input channel multiplied by its `scale`, into `out`.
+/// Writes the packed weights of `product` to `out`, those of each input channel multiplied by its `scale`.
 pub fn scale_weights(product: &Product, scale: &[f32], out: &mut [f32], instructions: Instructions) {
     let panel = product.from() * PANEL;
     instructions.run(
@@ -85,9 +85,9 @@ mod tests {
             scale(&x, &factors, 3, &mut scaled, instructions);
             let mut added = x.clone();
             add(&mut added, &x, instructions);
-            for (place, value) in x.iter().enumerate() {
-                let channel = place / (3 * BLOCK) * BLOCK + place % BLOCK;
-                assert_eq!((scaled[place], added[place]), (value * factors[channel], 2.0 * value));
+            for (index, value) in x.iter().enumerate() {
+                let channel = index / (3 * BLOCK) * BLOCK + index % BLOCK;
+                assert_eq!((scaled[index], added[index]), (value * factors[channel], 2.0 * value));
                 let pixels = (0..3).map(|pixel| x[channel / BLOCK * 3 * BLOCK + pixel * BLOCK + channel % BLOCK]);
                 assert_eq!(sums[channel], pixels.sum::<f32>());
             }
@@ -99,7 +99,7 @@ mod tests {
         let weights: Vec<f32> = (0..5 * 40).map(|v| v as f32).collect();
         let product = Product::new(&weights, &[0.0; 40], Activation::Identity);
         let by_hand: Vec<f32> =
-            weights.iter().enumerate().map(|(place, w)| w * [2.0, -1.0, 0.0, 3.0, 0.5][place / 40]).collect();
+            weights.iter().enumerate().map(|(index, w)| w * [2.0, -1.0, 0.0, 3.0, 0.5][index / 40]).collect();
         let expected = Product::new(&by_hand, &[0.0; 40], Activation::Identity);
         for instructions in Instructions::all() {
             let mut scaled = vec![0.0; product.weights().len()];

@@ -1,5 +1,5 @@
-//! The depthwise convolution of inference: a row at a time over blocks of channels, with bias, activation and the sums that
-//! squeeze-and-excitation wants.
+//! The depthwise convolution of inference. It computes one row at a time over blocks of channels, with bias, activation
+//! and the sums that squeeze-and-excitation needs.
 
 use pulp::{Simd, WithSimd};
 
@@ -10,7 +10,7 @@ use crate::kernels::simd::{activate, lanes, multiply_add};
 /// Side of the largest window.
 pub const LARGEST_KERNEL: usize = 7;
 
-/// One `kernel` x `kernel` filter a channel, and what follows it.
+/// One `kernel` x `kernel` filter for each channel, then bias and activation.
 #[derive(Debug, Clone)]
 pub struct Filter {
     channels: usize,
@@ -52,18 +52,18 @@ impl Filter {
     }
 }
 
-/// One row of one block of a depthwise convolution.
+/// Computes one row of one block of a depthwise convolution.
 #[derive(Debug)]
 pub struct FilterRow<'a> {
     /// The filter.
     pub filter: &'a Filter,
     /// Which block.
     pub block: usize,
-    /// The rows under the window, `[pixels][BLOCK]` from its leftmost place on, borders included; none outside the picture.
+    /// The rows under the window, `[pixels][BLOCK]`, borders included; `None` for rows outside the picture.
     pub rows: [Option<&'a [f32]>; LARGEST_KERNEL],
     /// The result, `[out_width][BLOCK]`.
     pub out: &'a mut [f32],
-    /// The result's sum over the row is added to these, `[BLOCK]`.
+    /// Accumulates the result's sums over the row, `[BLOCK]`.
     pub sums: Option<&'a mut [f32]>,
 }
 
@@ -83,7 +83,7 @@ impl WithSimd for FilterRow<'_> {
 }
 
 impl FilterRow<'_> {
-    /// The row; `KERNEL` and `STRIDE` are 0 where the compiler does not know them.
+    /// Computes the row. `KERNEL` and `STRIDE` are 0 if the compiler does not know them.
     #[inline(always)]
     fn run<S: Simd, const KERNEL: usize, const STRIDE: usize>(&mut self, simd: S) {
         let per_block = BLOCK / lanes::<S>();
@@ -113,7 +113,7 @@ impl FilterRow<'_> {
         }
     }
 
-    /// `COUNT` pixels of the result from `first` on.
+    /// Computes `COUNT` pixels of the result, starting with `first`.
     #[inline(always)]
     fn pixels<S: Simd, const KERNEL: usize, const STRIDE: usize, const COUNT: usize>(
         &mut self,

@@ -1,40 +1,41 @@
-//! Work on one image that several threads share, by panels of output channels: a panel's results lie together, and no
-//! number depends on who computes it.
+//! Work on one image that several threads share, split by panels of output channels. A panel's results are contiguous,
+//! and no number depends on which thread computes it.
 
 use super::blocks::Buffer;
 use crate::kernels::simd::Instructions;
 
-/// Multiplications that are worth another thread, which takes some 20 microseconds to wake: twice as long.
+/// Multiplications that justify another thread: twice what one core does in the 20 microseconds or so that waking a
+/// thread takes.
 const WORTH: usize = 2 << 20;
 
-/// What a thread needs beside its results.
+/// A thread's memory for intermediate values.
 #[derive(Debug, Default)]
-pub struct Room {
+pub struct Scratch {
     /// Rows between two convolutions.
     pub between: Buffer,
     /// Inputs of products in bfloat16.
     pub words: Buffer<u32>,
 }
 
-/// Work whose panels do not depend on each other.
+/// Work on panels that do not depend on each other.
 pub trait Panels: Sized + Send {
-    /// How many there are.
+    /// Number of panels.
     fn panels(&self) -> usize;
-    /// Multiplications in all.
+    /// Number of multiplications in all panels.
     fn multiplications(&self) -> usize;
-    /// The first `panels` of them, and the others.
+    /// Splits the work into the first `panels` and the rest.
     fn split(self, panels: usize) -> (Self, Self);
-    /// Does them all in this thread.
-    fn run(self, room: &mut Room, instructions: Instructions);
+    /// Does all the work in this thread.
+    fn run(self, scratch: &mut Scratch, instructions: Instructions);
 }
 
-/// Does `work` in as many threads as there are rooms and as it is worth.
-pub fn run<W: Panels>(work: W, rooms: &mut [Room], instructions: Instructions) {
+/// Does `work` in as many threads as it justifies, at most one for each `scratch`.
+pub fn run<W: Panels>(work: W, rooms: &mut [Scratch], instructions: Instructions) {
     let panels = work.panels();
     let parts = rooms.len().min(panels).min(work.multiplications() / WORTH);
-    let [room, ..] = rooms else { return };
+    let [scratch, ..] = rooms else { return };
     if parts < 2 {
-        return work.run(room, instructions);
+        return work.run(scratch, instructions);
     }
     let here = parts / 2;
     let (first, others) = work.split(panels * here / parts);

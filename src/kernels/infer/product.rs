@@ -1,12 +1,13 @@
-//! The matrix product of inference: pixels times packed weights, with bias, activation and shortcut applied while the
-//! results are still in the nearest cache. It serves 1x1 and fully connected layers and, with rows of a picture in the
-//! place of blocks of channels, the dense first convolution.
+//! The matrix product of inference: pixels times packed weights. Bias, activation and shortcut are applied while the
+//! results are still in the nearest cache. It serves 1x1 and fully connected layers and also the dense first
+//! convolution, which passes rows of a picture instead of blocks of channels.
 //!
-//! Weights are packed once into panels of [`PANEL`] output channels, `[panel][in][PANEL]`, so that a step of the inner loop
-//! reads one contiguous line of them. A tile of pixels times a panel is summed in registers, [`DEPTH`] inputs at a time.
+//! Weights are packed once into panels of [`PANEL`] output channels, `[panel][in][PANEL]`, so that each step of the
+//! inner loop reads one contiguous line of them. A tile of pixels times a panel is summed in registers, [`DEPTH`]
+//! inputs at a time.
 //!
-//! Every sum begins with the bias and runs over the inputs in their order, whatever the tile it falls into, so that a
-//! pixel's result does not depend on how pixels are grouped.
+//! Every sum starts with the bias and runs over the inputs in order, whichever tile it falls into, so that a pixel's
+//! result does not depend on how pixels are grouped.
 
 use std::ops::Range;
 
@@ -14,16 +15,16 @@ use pulp::{Simd, WithSimd};
 
 use super::bf16::{Bf16, PAIRS};
 use super::blocks::{BLOCK, Buffer, PANEL, Planes, PlanesMut, blocks};
-use super::parts::{Panels, Room};
+use super::parts::{Panels, Scratch};
 use crate::kernels::Activation;
 use crate::kernels::simd::{Instructions, activate, lanes, multiply_add};
 
-/// Pixels of a tile where a register holds 16 channels. Every width of EfficientNet at 224 pixels is a multiple of 7.
+/// Pixels in a tile if a register holds 16 channels. Every width of EfficientNet at 224 pixels is a multiple of 7.
 const ROWS_OF_16: usize = 7;
-/// Pixels of a tile with narrower registers.
+/// Pixels in a tile if registers are narrower.
 const ROWS_OF_8: usize = 3;
 
-/// Packed weights and what follows them.
+/// Packed weights, bias and activation.
 #[derive(Debug, Clone)]
 pub struct Product {
     from: usize,
@@ -36,7 +37,7 @@ pub struct Product {
     narrow: Option<Narrow>,
 }
 
-/// Weights in bfloat16, in the place of the others.
+/// Weights in bfloat16, which replace the others.
 #[derive(Debug, Clone)]
 struct Narrow {
     /// `[panel][pair of inputs][PANEL]`.
@@ -61,7 +62,7 @@ impl Product {
         Self { from, to, weights: packed, bias: padded, activation, narrow: None }
     }
 
-    /// The same in bfloat16.
+    /// The same product in bfloat16.
     pub fn narrowed(self, bf16: Bf16) -> Self {
         let half = self.from.div_ceil(2);
         let mut weights = Buffer::zeros(self.panels() * half * PANEL);
@@ -78,27 +79,27 @@ impl Product {
         Self { weights: Buffer::default(), narrow: Some(Narrow { weights, bf16 }), ..self }
     }
 
-    /// Whether it is in bfloat16.
+    /// The proof of the instructions if the product is in bfloat16.
     pub fn bf16(&self) -> Option<Bf16> {
         self.narrow.as_ref().map(|narrow| narrow.bf16)
     }
 
-    /// Channels that go in.
+    /// Number of input channels.
     pub fn from(&self) -> usize {
         self.from
     }
 
-    /// Channels that come out.
+    /// Number of output channels.
     pub fn to(&self) -> usize {
         self.to
     }
 
-    /// Panels of output channels.
+    /// Number of panels of output channels.
     pub fn panels(&self) -> usize {
         self.to.div_ceil(PANEL)
     }
 
-    /// Blocks that `panel` writes: 2, or 1 in a last one that is at most half full.
+    /// Blocks that `panel` writes: 2, or 1 if it is the last panel and at most half full.
     pub fn blocks_of(&self, panel: usize) -> usize {
         (blocks(self.to) - panel * PANEL / BLOCK).min(PANEL / BLOCK)
     }
@@ -109,45 +110,46 @@ impl Product {
     }
 }
 
-/// What goes into a product.
+/// The input of a product.
 #[derive(Debug, Clone, Copy)]
 pub enum Operand<'a> {
     /// Blocks of channels.
     Blocks(Planes<'a>),
     /// Windows of a picture `[height, width, colours]`, row by row.
     Windows {
-        /// From the first window's first value on.
+        /// The values from the first window on.
         values: &'a [f32],
-        /// Values from a row of the picture to the next.
+        /// Distance between two rows of the picture, in values.
         row: usize,
-        /// Values from a window to the next.
+        /// Distance between two windows, in values.
         step: usize,
-        /// Values a window takes of each row.
+        /// Values that a window takes from each row.
         length: usize,
     },
-    /// Blocks of channels in bfloat16, for products that are; see [`super::bf16`].
+    /// Blocks of channels in bfloat16, for products in bfloat16; see [`super::bf16`].
     Pairs {
-        /// From the first pixel on.
+        /// The words from the first pixel on.
         words: &'a [u32],
-        /// Words from a block to the next.
+        /// Distance between two blocks, in words.
         plane: usize,
     },
 }
 
-/// Lines of pixels.
+/// The pixels of a product, in lines.
 #[derive(Debug, Clone, Copy)]
 pub struct Lines {
-    /// How many.
+    /// Number of lines.
     pub lines: usize,
-    /// Pixels of a line.
+    /// Pixels in a line.
     pub pixels: usize,
-    /// Values from a line of the operand to the next.
+    /// Distance between two lines of the operand, in values.
     pub from_step: usize,
-    /// Values from a line of the result to the next.
+    /// Distance between two lines of the result, in values.
     pub to_step: usize,
 }
 
-/// Input channels whose weights are used for all pixels before the next ones: 16 KiB of them, half the first-level cache.
+/// Input channels whose weights are applied to all pixels before the next ones: 16 KiB of weights, half the first-level
+/// cache.
 const DEPTH: usize = 8 * BLOCK;
 
 /// One panel of a product: `out = activation(x * weights + bias) + shortcut`.
@@ -155,20 +157,20 @@ const DEPTH: usize = 8 * BLOCK;
 pub struct Panel<'a> {
     /// The product.
     pub product: &'a Product,
-    /// Its weights, or its weights scaled.
+    /// Its weights, as packed or scaled.
     pub weights: &'a [f32],
     /// Which panel.
     pub panel: usize,
-    /// What goes in.
+    /// The input.
     pub x: Operand<'a>,
     /// Which pixels.
     pub lines: Lines,
-    /// What is added, laid out as the result.
+    /// Added to the result; has the result's layout.
     pub shortcut: Option<Planes<'a>>,
 }
 
 impl Panel<'_> {
-    /// Runs it, into the panel's blocks of `out`.
+    /// Computes the panel and writes its blocks of `out`.
     #[inline(always)]
     pub fn run<S: Simd>(&self, simd: S, out: PlanesMut<'_>) {
         let from = self.product.from;
@@ -192,51 +194,51 @@ impl Panel<'_> {
             16 => ROWS_OF_16,
             _ => ROWS_OF_8,
         };
-        // Tiles of even size: a last one of a single pixel would wait for its own sums.
+        // Tiles of similar size: a last tile of a single pixel would wait for its own sums.
         let tiles = self.lines.pixels.div_ceil(rows);
         let mut first = 0;
         for tile in 0..tiles {
-            let place = Place { line, first, inputs: inputs.clone() };
+            let extent = TileExtent { line, first, inputs: inputs.clone() };
             let rows = (self.lines.pixels - first) / (tiles - tile);
             let out = PlanesMut { values: &mut out.values[first * BLOCK..], plane: out.plane };
             match (lanes::<S>(), self.product.blocks_of(self.panel)) {
-                (16, 2) => self.tile_of_7::<S, 2>(simd, place, rows, out),
-                (16, _) => self.tile_of_7::<S, 1>(simd, place, rows, out),
-                (8, 2) => self.tile_of_3::<S, 4>(simd, place, rows, out),
-                (8, _) => self.tile_of_3::<S, 2>(simd, place, rows, out),
-                (_, 2) => self.tile_of_3::<S, 8>(simd, place, rows, out),
-                (_, _) => self.tile_of_3::<S, 4>(simd, place, rows, out),
+                (16, 2) => self.tile_of_7::<S, 2>(simd, extent, rows, out),
+                (16, _) => self.tile_of_7::<S, 1>(simd, extent, rows, out),
+                (8, 2) => self.tile_of_3::<S, 4>(simd, extent, rows, out),
+                (8, _) => self.tile_of_3::<S, 2>(simd, extent, rows, out),
+                (_, 2) => self.tile_of_3::<S, 8>(simd, extent, rows, out),
+                (_, _) => self.tile_of_3::<S, 4>(simd, extent, rows, out),
             }
             first += rows;
         }
     }
 
     #[inline(always)]
-    fn tile_of_7<S: Simd, const VECTORS: usize>(&self, simd: S, place: Place, rows: usize, out: PlanesMut<'_>) {
+    fn tile_of_7<S: Simd, const VECTORS: usize>(&self, simd: S, extent: TileExtent, rows: usize, out: PlanesMut<'_>) {
         match rows {
-            1 => self.tile::<S, 1, VECTORS>(simd, place, out),
-            2 => self.tile::<S, 2, VECTORS>(simd, place, out),
-            3 => self.tile::<S, 3, VECTORS>(simd, place, out),
-            4 => self.tile::<S, 4, VECTORS>(simd, place, out),
-            5 => self.tile::<S, 5, VECTORS>(simd, place, out),
-            6 => self.tile::<S, 6, VECTORS>(simd, place, out),
-            _ => self.tile::<S, 7, VECTORS>(simd, place, out),
+            1 => self.tile::<S, 1, VECTORS>(simd, extent, out),
+            2 => self.tile::<S, 2, VECTORS>(simd, extent, out),
+            3 => self.tile::<S, 3, VECTORS>(simd, extent, out),
+            4 => self.tile::<S, 4, VECTORS>(simd, extent, out),
+            5 => self.tile::<S, 5, VECTORS>(simd, extent, out),
+            6 => self.tile::<S, 6, VECTORS>(simd, extent, out),
+            _ => self.tile::<S, 7, VECTORS>(simd, extent, out),
         }
     }
 
     #[inline(always)]
-    fn tile_of_3<S: Simd, const VECTORS: usize>(&self, simd: S, place: Place, rows: usize, out: PlanesMut<'_>) {
+    fn tile_of_3<S: Simd, const VECTORS: usize>(&self, simd: S, extent: TileExtent, rows: usize, out: PlanesMut<'_>) {
         match rows {
-            1 => self.tile::<S, 1, VECTORS>(simd, place, out),
-            2 => self.tile::<S, 2, VECTORS>(simd, place, out),
-            _ => self.tile::<S, 3, VECTORS>(simd, place, out),
+            1 => self.tile::<S, 1, VECTORS>(simd, extent, out),
+            2 => self.tile::<S, 2, VECTORS>(simd, extent, out),
+            _ => self.tile::<S, 3, VECTORS>(simd, extent, out),
         }
     }
 
-    /// `ROWS` pixels.
+    /// Computes `ROWS` pixels.
     #[inline(always)]
-    fn tile<S: Simd, const ROWS: usize, const VECTORS: usize>(&self, simd: S, place: Place, out: PlanesMut<'_>) {
-        let Place { line, first, inputs } = place;
+    fn tile<S: Simd, const ROWS: usize, const VECTORS: usize>(&self, simd: S, extent: TileExtent, out: PlanesMut<'_>) {
+        let TileExtent { line, first, inputs } = extent;
         let from = self.product.from;
         let ends = inputs.end == from;
         let weights = || &self.weights[(self.panel * from + inputs.start) * PANEL..][..inputs.len() * PANEL];
@@ -248,7 +250,7 @@ impl Panel<'_> {
         let activation = if ends { self.product.activation } else { Activation::Identity };
         let line = line * self.lines.from_step;
         let end = End { shortcut, activation };
-        // A function of its own each, or the one around it grows beyond what compilers take.
+        // Each tile is a function of its own; otherwise the enclosing function grows too large for the compiler.
         match self.x {
             Operand::Blocks(x) => simd.vectorize(Tile::<'_, ROWS, VECTORS, BLOCK> {
                 weights: weights(),
@@ -279,7 +281,7 @@ impl Panel<'_> {
                 let weights = &weights[..inputs.len().div_ceil(2) * PANEL];
                 let x = &words[inputs.start / BLOCK * plane + line / 2 + first * PAIRS..];
                 let mut out = out;
-                // Where registers hold 16 channels, their number is that of the blocks.
+                // If registers hold 16 channels, there are as many registers as blocks.
                 if lanes::<S>() == BLOCK {
                     bf16.sums::<ROWS, VECTORS>(weights, bias, x, plane, &mut out);
                 }
@@ -290,17 +292,17 @@ impl Panel<'_> {
     }
 }
 
-/// Which pixels and inputs a tile is about.
-struct Place {
+/// The pixels and inputs that a tile covers.
+struct TileExtent {
     line: usize,
     first: usize,
     inputs: Range<usize>,
 }
 
-/// A tile. `STEP` is the distance between pixels where it is known to the compiler, else 0.
+/// A tile. `STEP` is the distance between pixels if the compiler knows it, else 0.
 struct Tile<'a, const ROWS: usize, const VECTORS: usize, const STEP: usize> {
     weights: &'a [f32],
-    /// Where there is none, the sums so far stand in `out`.
+    /// Without a bias, the tile continues the sums in `out`.
     bias: Option<&'a [f32]>,
     x: &'a [f32],
     /// Distance between segments of a pixel's inputs.
@@ -312,7 +314,7 @@ struct Tile<'a, const ROWS: usize, const VECTORS: usize, const STEP: usize> {
     end: End<'a>,
 }
 
-/// What happens to sums that are complete.
+/// What is done to complete sums.
 #[derive(Debug, Clone, Copy)]
 struct End<'a> {
     activation: Activation,
@@ -320,7 +322,7 @@ struct End<'a> {
 }
 
 impl End<'_> {
-    /// To the sums of `rows` pixels in `blocks` blocks.
+    /// Applies activation and shortcut to the sums of `rows` pixels in `blocks` blocks.
     #[inline(always)]
     fn finish<S: Simd>(&self, simd: S, rows: usize, blocks: usize, out: &mut PlanesMut<'_>) {
         for block in 0..blocks {
@@ -340,7 +342,7 @@ impl End<'_> {
     }
 }
 
-/// [`End::finish`] alone.
+/// [`End::finish`] as a unit of its own.
 struct Finish<'a> {
     end: End<'a>,
     rows: usize,
@@ -360,7 +362,7 @@ impl WithSimd for Finish<'_> {
 impl<const ROWS: usize, const VECTORS: usize, const STEP: usize> WithSimd for Tile<'_, ROWS, VECTORS, STEP> {
     type Output = ();
 
-    // Plain loops over constant ranges: whatever else sends the sums through memory.
+    // Plain loops over constant ranges; any other form sends the sums through memory.
     #[expect(clippy::needless_range_loop, clippy::manual_memcpy, reason = "indices keep the accumulators in registers")]
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
@@ -368,9 +370,9 @@ impl<const ROWS: usize, const VECTORS: usize, const STEP: usize> WithSimd for Ti
         let step = if STEP == 0 { self.step } else { STEP };
         let per_block = BLOCK / lanes;
         let plane = self.out.plane / lanes;
-        let place = |row: usize, vector: usize| vector / per_block * plane + row * per_block + vector % per_block;
+        let index = |row: usize, vector: usize| vector / per_block * plane + row * per_block + vector % per_block;
         let out = S::as_mut_simd_f32s(&mut *self.out.values).0;
-        assert!(out.len() > place(ROWS - 1, VECTORS - 1));
+        assert!(out.len() > index(ROWS - 1, VECTORS - 1));
         let mut sums = [[simd.splat_f32s(0.0); VECTORS]; ROWS];
         match self.bias {
             Some(bias) => {
@@ -384,7 +386,7 @@ impl<const ROWS: usize, const VECTORS: usize, const STEP: usize> WithSimd for Ti
             None => {
                 for row in 0..ROWS {
                     for vector in 0..VECTORS {
-                        sums[row][vector] = out[place(row, vector)];
+                        sums[row][vector] = out[index(row, vector)];
                     }
                 }
             }
@@ -405,15 +407,15 @@ impl<const ROWS: usize, const VECTORS: usize, const STEP: usize> WithSimd for Ti
         }
         for row in 0..ROWS {
             for vector in 0..VECTORS {
-                out[place(row, vector)] = sums[row][vector];
+                out[index(row, vector)] = sums[row][vector];
             }
         }
         self.end.finish(simd, ROWS, VECTORS / per_block, &mut self.out);
     }
 }
 
-/// Values of the operand that are worked through with all panels before the next ones: they stay in the second-level
-/// cache meanwhile (512 KiB of the 1 MiB it was tuned on).
+/// Values of the operand that go through all panels before the next ones, so that they stay in the second-level cache
+/// meanwhile (512 KiB of the 1 MiB on which it was tuned).
 const CHUNK: usize = 128 << 10;
 
 /// A whole product: some panels for `count` pixels.
@@ -421,24 +423,24 @@ const CHUNK: usize = 128 << 10;
 pub struct RunProduct<'a> {
     /// The product.
     pub product: &'a Product,
-    /// Its weights, or its weights scaled; not looked at in bfloat16.
+    /// Its weights, as packed or scaled; ignored in bfloat16.
     pub weights: &'a [f32],
-    /// What goes in.
+    /// The input.
     pub x: Planes<'a>,
-    /// Pixels.
+    /// Number of pixels.
     pub count: usize,
-    /// What each input channel is multiplied by, in bfloat16 only.
+    /// A factor for each input channel, in bfloat16 only.
     pub scale: Option<&'a [f32]>,
-    /// What is added, laid out as the result of all panels.
+    /// Added to the result; has the layout of all panels' results.
     pub shortcut: Option<Planes<'a>>,
     /// Which panels.
     pub panels: Range<usize>,
-    /// Where they go.
+    /// The results.
     pub out: PlanesMut<'a>,
 }
 
 impl RunProduct<'_> {
-    /// Words that `count` pixels need on the way into `product` in bfloat16.
+    /// Words that `count` pixels of input take for a `product` in bfloat16.
     pub fn words(product: &Product, count: usize) -> usize {
         blocks(product.from) * chunk(product).min(count) * PAIRS
     }
@@ -464,23 +466,23 @@ impl Panels for RunProduct<'_> {
         (part(all.start..middle, values), part(middle..all.end, others))
     }
 
-    fn run(self, room: &mut Room, instructions: Instructions) {
-        instructions.run(InRoom { run: self, words: &mut room.words });
+    fn run(self, scratch: &mut Scratch, instructions: Instructions) {
+        instructions.run(ProductWithScratch { run: self, words: &mut scratch.words });
     }
 }
 
-/// A product, and room for its inputs in bfloat16: [`RunProduct::words`].
-struct InRoom<'a, 'b> {
+/// A product and scratch for its inputs in bfloat16; see [`RunProduct::words`].
+struct ProductWithScratch<'a, 'b> {
     run: RunProduct<'a>,
     words: &'b mut [u32],
 }
 
-/// Pixels that are worked through together.
+/// Number of pixels that are processed together.
 fn chunk(product: &Product) -> usize {
     (CHUNK / product.from).next_multiple_of(ROWS_OF_16)
 }
 
-impl WithSimd for InRoom<'_, '_> {
+impl WithSimd for ProductWithScratch<'_, '_> {
     type Output = ();
 
     #[inline(always)]
@@ -554,15 +556,15 @@ mod tests {
                     shortcut: has_shortcut.then_some(Planes { values: &blocked_shortcut, plane }),
                     panels: 0..product.panels(),
                     out: PlanesMut { values: &mut out, plane },
-                }.run(&mut Room::default(), instructions);
+                }.run(&mut Scratch::default(), instructions);
                 let mut found = vec![f32::NAN; pixels * to];
                 unpack(&out, to, &mut found);
-                for (place, found) in found.into_iter().enumerate() {
-                    let (pixel, channel) = (place / to, place % to);
+                for (index, found) in found.into_iter().enumerate() {
+                    let (pixel, channel) = (index / to, index % to);
                     let sum: f64 = (0..from)
                         .map(|k| f64::from(x[pixel * from + k]) * f64::from(weights[k * to + channel]))
                         .sum::<f64>() + f64::from(bias[channel]);
-                    let shortcut = if has_shortcut { shortcut[place] } else { 0.0 };
+                    let shortcut = if has_shortcut { shortcut[index] } else { 0.0 };
                     let expected = activation.apply(sum as f32) + shortcut;
                     prop_assert!((found - expected).abs() < 1e-4, "{instructions:?} {pixel} {channel}: {found} {expected}");
                 }
@@ -591,7 +593,7 @@ mod tests {
                     panels: 0..product.panels(),
                     out: PlanesMut { values: &mut out, plane: count * BLOCK },
                 }
-                .run(&mut Room::default(), instructions);
+                .run(&mut Scratch::default(), instructions);
                 (0..3).map(|block| out[block * count * BLOCK..][..BLOCK].to_vec()).collect::<Vec<_>>()
             };
             for first in 0..20 {
@@ -619,7 +621,7 @@ mod tests {
             let mut padded_scale = vec![0.0; blocks(from) * BLOCK];
             padded_scale[..from].copy_from_slice(&scale);
             let mut out = vec![f32::NAN; blocks(to) * plane];
-            let mut room = Room { words: Buffer::zeros(RunProduct::words(&product, pixels)), ..Room::default() };
+            let mut scratch = Scratch { words: Buffer::zeros(RunProduct::words(&product, pixels)), ..Scratch::default() };
             RunProduct {
                 product: &product,
                 weights: &[],
@@ -629,12 +631,12 @@ mod tests {
                 shortcut: None,
                 panels: 0..product.panels(),
                 out: PlanesMut { values: &mut out, plane },
-            }.run(&mut room, Instructions::best());
+            }.run(&mut scratch, Instructions::best());
             let mut found = vec![f32::NAN; pixels * to];
             unpack(&out, to, &mut found);
             let rounded = |value: f32| f64::from(half::bf16::from_f32(value).to_f32());
-            for (place, found) in found.into_iter().enumerate() {
-                let (pixel, channel) = (place / to, place % to);
+            for (index, found) in found.into_iter().enumerate() {
+                let (pixel, channel) = (index / to, index % to);
                 let scaled = |k: usize| x[pixel * from + k] * if has_scale { scale[k] } else { 1.0 };
                 let sum: f64 = (0..from).map(|k| rounded(scaled(k)) * rounded(weights[k * to + channel])).sum();
                 let expected = Activation::Silu.apply((sum + f64::from(bias[channel])) as f32);

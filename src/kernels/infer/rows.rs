@@ -1,5 +1,5 @@
-//! A convolution and the depthwise convolution after it, a few rows at a time: what lies between them is as large as six
-//! maps, and stays in a ring of rows that the cache holds instead.
+//! A convolution and the depthwise convolution after it, a few rows at a time. The values between them would fill a map
+//! six times as large as the others; a ring of rows that fits the cache holds them instead.
 
 use std::ops::Range;
 
@@ -8,38 +8,38 @@ use pulp::{Simd, WithSimd};
 use super::bf16::PAIRS;
 use super::blocks::{BLOCK, PANEL, Planes, PlanesMut, blocks};
 use super::filter::{Filter, FilterRow, LARGEST_KERNEL};
-use super::parts::{Panels, Room};
+use super::parts::{Panels, Scratch};
 use super::product::{Lines, Operand, Panel, Product};
 use crate::kernels::Window;
 use crate::kernels::simd::Instructions;
 
-/// Pixels that are computed at least before the next panel's weights are fetched.
+/// Fewest pixels that are computed before the next panel's weights are loaded.
 const PIXELS: usize = 56;
-/// Pixels of a picture that is worked through a panel at a time, as a panel of all of them stays in the second-level cache
-/// (256 KiB of the 1 MiB it was tuned on).
+/// Pixels of the largest picture that is processed panel by panel: a panel of that many pixels stays in the
+/// second-level cache (256 KiB of the 1 MiB on which it was tuned).
 const WHOLE: usize = 2048;
 
-/// Where the depthwise convolution's input comes from.
+/// The source of the depthwise convolution's input.
 #[derive(Debug, Clone, Copy)]
 pub enum Source<'a> {
     /// A 1x1 convolution of `x`.
     Pointwise {
         /// Its weights.
         product: &'a Product,
-        /// What it is applied to.
+        /// Its input.
         x: Planes<'a>,
     },
     /// A dense convolution of a picture.
     Dense(Dense<'a>),
-    /// It is there already.
+    /// The input as it is.
     Given(Planes<'a>),
 }
 
-/// Rows of a 1x1 convolution's input in bfloat16, where it is.
+/// Rows of a 1x1 convolution's input in bfloat16.
 #[derive(Debug, Clone, Copy)]
 struct Words<'a> {
     words: &'a [u32],
-    /// The first of the rows.
+    /// Index of the first row.
     first: usize,
     rows: usize,
 }
@@ -51,7 +51,7 @@ pub struct Dense<'a> {
     pub product: &'a Product,
     /// The picture.
     pub picture: &'a [f32],
-    /// Values of a row of the picture.
+    /// Values in a row of the picture.
     pub row: usize,
     /// Step of the window.
     pub stride: usize,
@@ -73,7 +73,7 @@ impl<'a> Dense<'a> {
 }
 
 impl Source<'_> {
-    /// Writes the rows from `row` on, in the blocks of `panel`.
+    /// Computes the rows from `row` on and writes them to the blocks of `panel`.
     #[inline(always)]
     fn produce<S: Simd>(
         &self,
@@ -112,7 +112,7 @@ impl Source<'_> {
     }
 }
 
-/// Rows and columns to produce, and values from one row to the next.
+/// Rows and columns to produce, and the distance between two rows in values.
 #[derive(Debug, Clone, Copy)]
 struct Size {
     rows: usize,
@@ -120,20 +120,20 @@ struct Size {
     to_step: usize,
 }
 
-/// How what lies between two convolutions is kept: `[blocks][rows][columns][BLOCK]`; a panel's blocks of a whole picture
-/// that is small, else some rows of all blocks.
+/// The layout of the values between two convolutions: `[blocks][rows][columns][BLOCK]`. It holds one panel's blocks if
+/// the picture is small, and otherwise some rows of all blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ring {
     window: Window,
     /// Rows of the input that are computed together.
     group: usize,
     rows: usize,
-    /// With borders.
+    /// Columns, borders included.
     columns: usize,
 }
 
 impl Ring {
-    /// For a depthwise convolution as `window` says.
+    /// The ring for a depthwise convolution with this `window`.
     pub fn new(window: Window) -> Self {
         let group = match window.height * window.width <= WHOLE {
             true => window.height,
@@ -144,23 +144,23 @@ impl Ring {
         Self { window, group, rows, columns: spanned.max(window.left() + window.width) }
     }
 
-    /// Values it takes for `channels`.
+    /// Values that the ring takes for `channels`.
     pub fn size(&self, channels: usize) -> usize {
         let blocks = blocks(channels);
         self.plane() * if self.is_whole() { blocks.min(PANEL / BLOCK) } else { blocks }
     }
 
-    /// Words it takes for `channels` of the first convolution's input in bfloat16.
+    /// Words that `channels` of the first convolution's input take in bfloat16.
     pub fn words(&self, channels: usize) -> usize {
         blocks(channels) * self.group * self.window.width * PAIRS
     }
 
-    /// Whether a panel of the whole picture is computed before the next one.
+    /// Whether each panel covers the whole picture before the next one starts.
     fn is_whole(&self) -> bool {
         self.group == self.window.height
     }
 
-    /// From a block to the next of the input.
+    /// Distance between two blocks of the input, in values.
     pub fn input_plane(&self) -> usize {
         self.window.height * self.window.width * BLOCK
     }
@@ -178,27 +178,27 @@ impl Ring {
 /// A convolution and the depthwise convolution after it.
 #[derive(Debug)]
 pub struct RunRows<'a> {
-    /// The first.
+    /// The first convolution, or its result.
     pub source: Source<'a>,
-    /// The second.
+    /// The depthwise convolution.
     pub filter: &'a Filter,
-    /// How the rows between them are kept.
+    /// The layout of the rows between them.
     pub ring: Ring,
     /// Which panels of channels.
     pub panels: Range<usize>,
-    /// Their result, `[blocks][out_height * out_width][BLOCK]`.
+    /// The result, `[blocks][out_height * out_width][BLOCK]`.
     pub out: &'a mut [f32],
-    /// Set to the result's sums over the pixels, `[blocks][BLOCK]`.
+    /// Receives the result's sums over the pixels, `[blocks][BLOCK]`.
     pub sums: Option<&'a mut [f32]>,
 }
 
 impl<'a> RunRows<'a> {
-    /// Panels of a depthwise convolution's channels.
+    /// Number of panels in a depthwise convolution's channels.
     pub fn panels_of(filter: &Filter) -> usize {
         blocks(filter.channels()).div_ceil(PANEL / BLOCK)
     }
 
-    /// Rows of the result that need no input row from `until` on.
+    /// The end of the result's rows that need no input row from `until` on.
     fn ready(&self, finished: usize, until: usize) -> usize {
         let window = &self.ring.window;
         let reach = |out_row: usize| (out_row * window.stride + window.kernel).saturating_sub(window.top());
@@ -237,42 +237,42 @@ impl Panels for RunRows<'_> {
         )
     }
 
-    fn run(self, room: &mut Room, instructions: Instructions) {
-        instructions.run(InRoom { rows: self, room });
+    fn run(self, scratch: &mut Scratch, instructions: Instructions) {
+        instructions.run(RowsWithScratch { rows: self, scratch });
     }
 }
 
-/// Rows, and where what lies between two convolutions is kept.
-struct InRoom<'a, 'b> {
+/// Rows, and the scratch for the values between the two convolutions.
+struct RowsWithScratch<'a, 'b> {
     rows: RunRows<'a>,
-    room: &'b mut Room,
+    scratch: &'b mut Scratch,
 }
 
-impl InRoom<'_, '_> {
+impl RowsWithScratch<'_, '_> {
     fn clear_borders(&mut self) {
         let Ring { window, columns, .. } = self.rows.ring;
         let (left, right) = (window.left() * BLOCK, (window.left() + window.width) * BLOCK);
-        for row in self.room.between.chunks_exact_mut(columns * BLOCK) {
+        for row in self.scratch.between.chunks_exact_mut(columns * BLOCK) {
             row[..left].fill(0.0);
             row[right..].fill(0.0);
         }
     }
 }
 
-impl WithSimd for InRoom<'_, '_> {
+impl WithSimd for RowsWithScratch<'_, '_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
         self.clear_borders();
-        let Self { rows: mut run, room: Room { between, words } } = self;
+        let Self { rows: mut run, scratch: Scratch { between, words } } = self;
         if let Some(sums) = &mut run.sums {
             sums.fill(0.0);
         }
         let ring = run.ring;
         let window = ring.window;
         let all_blocks = blocks(run.filter.channels());
-        // Blocks are counted from here on in what is this part's own.
+        // From here on, blocks are counted within this part.
         let begin_block = run.panels.start * PANEL / BLOCK;
         let out_row_length = window.out_width() * BLOCK;
         let (mut produced, mut finished) = (0, 0);
@@ -295,7 +295,7 @@ impl WithSimd for InRoom<'_, '_> {
                 let last = (first + PANEL / BLOCK).min(all_blocks);
                 let mut row = produced;
                 while row < until {
-                    // As many as lie one after the other.
+                    // As many rows as are contiguous in the ring.
                     let rows = (ring.rows - row % ring.rows).min(until - row);
                     let begin = ring.slot(first - begin_block, row) + window.left() * BLOCK;
                     let end = ring.slot(last - 1 - begin_block, 0) + ring.plane();
@@ -327,7 +327,7 @@ impl WithSimd for InRoom<'_, '_> {
     }
 }
 
-/// A dense convolution alone.
+/// A dense convolution with no depthwise convolution after it.
 #[derive(Debug)]
 pub struct RunDense<'a> {
     /// The convolution.
@@ -339,7 +339,7 @@ pub struct RunDense<'a> {
 }
 
 impl RunDense<'_> {
-    /// Does it.
+    /// Runs it with `instructions`.
     pub fn run(self, instructions: Instructions) {
         instructions.run(self);
     }
@@ -369,7 +369,8 @@ mod tests {
     use crate::kernels::infer::blocks::{Buffer, pack, unpack};
     use crate::random::seeded;
 
-    /// A convolution by its definition; `weights(kernel_row, kernel_column, in, out)` is 0 where out does not see in.
+    /// A convolution by its definition; `weights(kernel_row, kernel_column, in, out)` is 0 if `out` does not depend on
+    /// `in`.
     fn plain(
         x: &[f32],
         [from, to]: [usize; 2],
@@ -405,10 +406,10 @@ mod tests {
     }
 
     fn close(found: &[f32], expected: &[f32]) -> Result<(), TestCaseError> {
-        for (place, (found, expected)) in found.iter().zip(expected).enumerate() {
+        for (index, (found, expected)) in found.iter().zip(expected).enumerate() {
             prop_assert!(
                 (found - expected).abs() < 1e-4 * (1.0 + expected.abs()),
-                "{place}: {found} is not {expected}"
+                "{index}: {found} is not {expected}"
             );
         }
         Ok(())
@@ -457,7 +458,7 @@ mod tests {
                     panels: 0..RunRows::panels_of(&filter),
                     out: &mut out,
                     sums: Some(&mut sums),
-                }.run(&mut Room { between, words: Buffer::default() }, instructions);
+                }.run(&mut Scratch { between, words: Buffer::default() }, instructions);
                 let mut found = vec![f32::NAN; expected.len()];
                 unpack(&out, channels, &mut found);
                 close(&found, &expected)?;

@@ -1,16 +1,16 @@
 //! Batch normalisation with the activation that follows it, forward and backward (Ioffe & Szegedy 2015).
 //!
-//! `x` is `[rows, channels]`, a row being one pixel of one image.
+//! `x` is `[rows, channels]`; a row is one pixel of one image.
 
 use rayon::prelude::*;
 
 use crate::kernels::Activation;
 
-/// Rows summed in single precision before the sum goes on in double precision; fixed, so that sums do not depend on the
-/// number of threads.
+/// Rows that are summed in single precision before the sum is added in double precision. The number is fixed, so that
+/// sums do not depend on the number of threads.
 const ROWS: usize = 512;
 
-/// Mean and standard deviation's inverse, one a channel.
+/// Means, variances and inverse deviations, one for each channel.
 #[derive(Debug, Clone)]
 pub struct Statistics {
     /// Means.
@@ -22,13 +22,13 @@ pub struct Statistics {
 }
 
 impl Statistics {
-    /// From known means and variances.
+    /// Takes known means and variances.
     pub fn new(mean: Vec<f32>, variance: Vec<f32>, eps: f32) -> Self {
         let inverse_deviation = variance.iter().map(|v| 1.0 / (v + eps).sqrt()).collect();
         Self { mean, variance, inverse_deviation }
     }
 
-    /// Of the rows of `x`.
+    /// Computes the statistics of the rows of `x`.
     pub fn of(x: &[f32], channels: usize, eps: f32) -> Self {
         let rows = (x.len() / channels) as f64;
         let [sums, squares] = column_sums(x, x, channels, |x, _, _| [x, x * x]);
@@ -37,7 +37,7 @@ impl Statistics {
         Self::new(mean.into_iter().map(|m| m as f32).collect(), variance, eps)
     }
 
-    /// Per channel, the factor and the summand that normalise, then scale by `gamma` and shift by `beta`.
+    /// For each channel, the factor and the summand that normalise, scale by `gamma` and shift by `beta`.
     pub(super) fn factor_and_summand(&self, gamma: &[f32], beta: &[f32]) -> (Vec<f32>, Vec<f32>) {
         let factor: Vec<f32> = gamma.iter().zip(&self.inverse_deviation).map(|(g, d)| g * d).collect();
         let summand = beta.iter().zip(&self.mean).zip(&factor).map(|((b, m), f)| b - m * f).collect();
@@ -68,16 +68,16 @@ pub fn forward(x: &[f32], gamma: &[f32], beta: &[f32], statistics: &Statistics, 
 
 /// Gradients of [`forward`] with respect to `x`, `gamma` and `beta`.
 pub struct Gradients {
-    /// As `x`.
+    /// Has the shape of `x`.
     pub x: Vec<f32>,
-    /// One a channel.
+    /// One for each channel.
     pub gamma: Vec<f32>,
-    /// One a channel.
+    /// One for each channel.
     pub beta: Vec<f32>,
 }
 
-/// The gradients, given `dy` of the output's shape. With `of_batch`, the statistics were those of `x` itself and
-/// depend on it; otherwise they are constants.
+/// The gradients, given `dy` of the output's shape. If `of_batch` is set, the statistics are those of `x` and depend on
+/// it; otherwise they are constants.
 pub fn backward(
     x: &[f32],
     dy: &[f32],
@@ -128,7 +128,7 @@ pub fn backward(
     Gradients { x: dx, gamma: to_f32(gamma_sums), beta: to_f32(beta_sums) }
 }
 
-/// Sums two terms of each element of `a` and `b` over rows: `term(a, b, channel)`.
+/// Sums over rows the two terms that `term(a, b, channel)` makes of each element of `a` and `b`.
 fn column_sums(
     a: &[f32],
     b: &[f32],

@@ -1,17 +1,18 @@
-//! The convolutions of the networks with their gradients, over some images on one thread: what the pieces of
-//! [`normalised`](super::normalised) are made of.
+//! The networks' convolutions and their gradients, for some images on one thread. [`normalised`](super::normalised)
+//! calls them for each of its pieces.
 
 use super::{depthwise, patches};
 use crate::kernels::Window;
-use crate::kernels::matrix::{Matrix, multiply};
+use crate::kernels::matrix::{MatrixView, multiply};
 
-/// A convolution without bias, from `[images, height, width, from]` to `[images, out_height, out_width, to]`.
+/// The shape of a convolution without bias, from `[images, height, width, from]` to `[images, out_height, out_width,
+/// to]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Convolution {
-    /// Whether an output channel sees its own input channel only, and the weights are `[kernel, kernel, from]`; otherwise it
-    /// sees all, and they are `[kernel * kernel * from, to]`.
+pub struct ConvolutionShape {
+    /// Whether each output channel depends on its own input channel only. If so, the weights are `[kernel, kernel,
+    /// from]`; otherwise `[kernel * kernel * from, to]`.
     pub is_depthwise: bool,
-    /// How the kernel moves.
+    /// Size and step of the kernel.
     pub window: Window,
     /// Channels of the input.
     pub from: usize,
@@ -19,13 +20,13 @@ pub struct Convolution {
     pub to: usize,
 }
 
-impl Convolution {
-    /// Values of an input image.
+impl ConvolutionShape {
+    /// Number of values in an input image.
     pub fn input_image(&self) -> usize {
         self.window.height * self.window.width * self.from
     }
 
-    /// Pixels of an output image.
+    /// Number of pixels in an output image.
     pub fn output_pixels(&self) -> usize {
         self.window.out_height() * self.window.out_width()
     }
@@ -36,7 +37,7 @@ impl Convolution {
         if self.is_depthwise { window } else { window * self.to }
     }
 
-    /// Whether the patches of the input are the input itself.
+    /// Whether the patches equal the input.
     fn is_pointwise(&self) -> bool {
         self.window.kernel == 1 && self.window.stride == 1
     }
@@ -54,19 +55,19 @@ impl Convolution {
         match self.is_depthwise {
             true => depthwise::forward_images(x, weights, z, self.from, &self.window),
             false => {
-                let weights = Matrix::new(weights, self.to);
-                let multiply = |x: &[f32], z| multiply(Matrix::new(x, self.weights() / self.to), weights, z, false);
+                let weights = MatrixView::new(weights, self.to);
+                let multiply = |x: &[f32], z| multiply(MatrixView::new(x, self.weights() / self.to), weights, z, false);
                 if self.is_pointwise() { multiply(x, z) } else { multiply(&self.patches(x), z) }
             }
         }
     }
 
-    /// Gradient with respect to `x`, given `dz` of the output's shape.
+    /// The gradient with respect to `x`, given `dz` of the output's shape.
     pub(super) fn input_gradient(&self, dz: &[f32], weights: &[f32], dx: &mut [f32]) {
         match self.is_depthwise {
             true => depthwise::input_gradient_images(dz, weights, dx, self.from, &self.window),
             false => {
-                let (dz, turned) = (Matrix::new(dz, self.to), Matrix::new(weights, self.to).transposed());
+                let (dz, turned) = (MatrixView::new(dz, self.to), MatrixView::new(weights, self.to).transposed());
                 if self.is_pointwise() {
                     return multiply(dz, turned, dx, false);
                 }
@@ -83,9 +84,9 @@ impl Convolution {
         match self.is_depthwise {
             true => depthwise::add_weight_gradient(x, dz, dw, self.from, &self.window),
             false => {
-                let dz = Matrix::new(dz, self.to);
+                let dz = MatrixView::new(dz, self.to);
                 let window = self.weights() / self.to;
-                let multiply = |x: &[f32], dw| multiply(Matrix::new(x, window).transposed(), dz, dw, true);
+                let multiply = |x: &[f32], dw| multiply(MatrixView::new(x, window).transposed(), dz, dw, true);
                 if self.is_pointwise() { multiply(x, dw) } else { multiply(&self.patches(x), dw) }
             }
         }

@@ -1,7 +1,7 @@
-//! Depthwise convolution: one `kernel` x `kernel` filter a channel.
+//! Depthwise convolution: one `kernel` x `kernel` filter for each channel.
 //!
-//! `x` is `[images, height, width, channels]`, the weights `[kernel, kernel, channels]`, the result
-//! `[images, out_height, out_width, channels]`.
+//! `x` is `[images, height, width, channels]`, the weights `[kernel, kernel, channels]`, the result `[images,
+//! out_height, out_width, channels]`.
 
 use std::ops::Range;
 
@@ -21,7 +21,7 @@ pub fn forward(x: &[f32], weights: &[f32], channels: usize, window: &Window) -> 
     y
 }
 
-/// Gradient with respect to `x`, given `dy` of the output's shape.
+/// The gradient with respect to `x`, given `dy` of the output's shape.
 pub fn input_gradient(dy: &[f32], weights: &[f32], channels: usize, window: &Window) -> Vec<f32> {
     let [input_image, output_image] = image_sizes(channels, window);
     let mut dx = vec![0.0; dy.len() / output_image * input_image];
@@ -31,7 +31,7 @@ pub fn input_gradient(dy: &[f32], weights: &[f32], channels: usize, window: &Win
     dx
 }
 
-/// Gradient with respect to the weights, summed over images in their order.
+/// The gradient with respect to the weights, summed over the images in order.
 pub fn weight_gradient(x: &[f32], dy: &[f32], channels: usize, window: &Window) -> Vec<f32> {
     let [input_image, output_image] = image_sizes(channels, window);
     let size = window.kernel * window.kernel * channels;
@@ -57,7 +57,7 @@ fn image_sizes(channels: usize, window: &Window) -> [usize; 2] {
     [window.height * window.width * channels, window.out_height() * window.out_width() * channels]
 }
 
-/// [`forward`] of some images, on this thread.
+/// [`forward`] for some images, on this thread.
 pub(super) fn forward_images(x: &[f32], weights: &[f32], y: &mut [f32], channels: usize, window: &Window) {
     let [input_image, output_image] = image_sizes(channels, window);
     let (rows, columns) = (window.row_taps(), window.column_taps());
@@ -68,7 +68,7 @@ pub(super) fn forward_images(x: &[f32], weights: &[f32], y: &mut [f32], channels
     }
 }
 
-/// [`input_gradient`] of some images, on this thread.
+/// [`input_gradient`] for some images, on this thread.
 pub(super) fn input_gradient_images(dy: &[f32], weights: &[f32], dx: &mut [f32], channels: usize, window: &Window) {
     let [input_image, output_image] = image_sizes(channels, window);
     let (rows, columns) = (window.row_taps().reversed(window.height), window.column_taps().reversed(window.width));
@@ -79,8 +79,8 @@ pub(super) fn input_gradient_images(dy: &[f32], weights: &[f32], dx: &mut [f32],
     }
 }
 
-/// Each pixel of the target is a sum over the source's pixels that the taps name, times the taps' weights: the
-/// convolution itself, and with the taps reversed the gradient of its input.
+/// Computes each pixel of the target as a weighted sum of the source pixels that the taps name. This is the convolution
+/// itself; with reversed taps, it is the gradient of its input.
 struct Gather<'a> {
     weights: &'a [f32],
     channels: usize,
@@ -140,7 +140,7 @@ impl Blocks for GatherPixel<'_> {
     }
 }
 
-/// Adds the weights' gradient over some images to `dw`, on this thread.
+/// Adds the weights' gradient for some images to `dw`, on this thread.
 pub(super) fn add_weight_gradient(x: &[f32], dy: &[f32], dw: &mut [f32], channels: usize, window: &Window) {
     let [input_image, output_image] = image_sizes(channels, window);
     let (rows, columns) = (window.row_taps(), window.column_taps());

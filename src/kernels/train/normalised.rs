@@ -1,58 +1,59 @@
-//! Convolution, batch normalisation with the batch's own statistics, activation, in one: the layer that training spends its
-//! time in.
+//! ConvolutionShape, batch normalisation with the batch's own statistics, and activation in one operation. Training spends
+//! most of its time here.
 //!
-//! The images are worked on in pieces small enough for a core's second-level cache: the statistics are summed while the
-//! convolution's result is still there, and the gradient that passes from the normalisation to the convolution never
-//! leaves it. The pieces depend on the shapes only and their sums are added in order, so results do not depend on the
-//! number of threads.
+//! The images are processed in pieces that fit a core's second-level cache. The statistics are summed while the
+//! convolution's result is still in the cache, and the gradient that passes from the normalisation to the convolution
+//! never leaves it. The pieces depend on the shapes only and their sums are added in order, so results do not depend on
+//! the number of threads.
 
 use rayon::prelude::*;
 
 use super::batch_norm::Statistics;
-use super::convolution::Convolution;
+use super::convolution::ConvolutionShape;
 use super::lanes::{Blocks, lanes, over_channels};
 use crate::kernels::Activation;
 
-/// Rows (pixels) of a piece: few enough for the cache, many enough that a matrix product does not mostly pack its weights.
+/// Rows (pixels) in a piece: few enough for the cache, and enough that a matrix product does not spend most of its time
+/// packing weights.
 const PIECE_ROWS: usize = 512;
 
-/// Rows summed in single precision before the sum goes on in double precision.
+/// Rows that are summed in single precision before the sum is added in double precision.
 const SUM_ROWS: usize = 128;
 
-/// What the backward pass needs of the forward pass.
+/// What the backward pass needs from the forward pass.
 #[derive(Debug)]
 pub struct Saved {
     /// The convolution's result, `[images, out_height, out_width, to]`.
     pub z: Vec<f32>,
-    /// Of the rows of `z`.
+    /// Statistics of the rows of `z`.
     pub statistics: Statistics,
 }
 
-/// Gradients of the layer; those not wanted are `None`.
+/// Gradients of the layer; `None` for those not requested.
 pub struct Gradients {
-    /// As the input.
+    /// Has the input's shape.
     pub x: Option<Vec<f32>>,
-    /// As the weights.
+    /// Has the weights' shape.
     pub weights: Option<Vec<f32>>,
-    /// One a channel.
+    /// One for each channel.
     pub gamma: Vec<f32>,
-    /// One a channel.
+    /// One for each channel.
     pub beta: Vec<f32>,
 }
 
-/// The layer.
+/// A convolution with batch normalisation and activation.
 #[derive(Debug, Clone, Copy)]
 pub struct Normalised {
-    /// What comes first.
-    pub convolution: Convolution,
+    /// The convolution.
+    pub convolution: ConvolutionShape,
     /// Added to the variance.
     pub eps: f32,
-    /// What comes last.
+    /// The activation.
     pub activation: Activation,
 }
 
 impl Normalised {
-    /// Images of a piece, so that there is a power of two of pieces, at least two of them.
+    /// Images in a piece, chosen so that the number of pieces is a power of two and at least two.
     fn piece(&self, images: usize) -> usize {
         let rows = images * self.convolution.output_pixels();
         let pieces = (rows / PIECE_ROWS.max(self.convolution.from)).max(2);
@@ -61,7 +62,7 @@ impl Normalised {
 
     /// `activation(normalised(x * weights) * gamma + beta)`, `[images, out_height, out_width, to]`.
     pub fn forward(&self, x: &[f32], weights: &[f32], gamma: &[f32], beta: &[f32]) -> (Vec<f32>, Saved) {
-        let Convolution { to, .. } = self.convolution;
+        let ConvolutionShape { to, .. } = self.convolution;
         let images = x.len() / self.convolution.input_image();
         let rows = images * self.convolution.output_pixels();
         let (x_piece, z_piece) = self.piece_lengths(images);
@@ -88,7 +89,7 @@ impl Normalised {
         (y, Saved { z, statistics })
     }
 
-    /// The gradients, given `dy` of the result's shape; `wanted` says whether those of the input and of the weights are.
+    /// The gradients, given `dy` of the result's shape; `wanted` selects those of the input and of the weights.
     #[expect(clippy::too_many_arguments, reason = "each argument is a different buffer or size")]
     pub fn backward(
         &self,
@@ -100,7 +101,7 @@ impl Normalised {
         dy: &[f32],
         wanted: [bool; 2],
     ) -> Gradients {
-        let Convolution { to, .. } = self.convolution;
+        let ConvolutionShape { to, .. } = self.convolution;
         let Saved { z, statistics } = saved;
         let images = x.len() / self.convolution.input_image();
         let rows = (images * self.convolution.output_pixels()) as f64;
@@ -152,7 +153,7 @@ impl Normalised {
     }
 }
 
-/// The normalisation as a factor and a summand a channel, and what follows it.
+/// The normalisation as a factor and a summand for each channel, and the activation.
 #[derive(Clone, Copy)]
 struct Norm<'a> {
     factor: &'a [f32],
@@ -176,12 +177,12 @@ fn activate(z: &[f32], y: &mut [f32], factor: &[f32], summand: &[f32], activatio
     );
 }
 
-/// Sums of the rows of `z` and of their squares, one a channel.
+/// Sums of the rows of `z` and of their squares, one for each channel.
 fn column_sums(z: &[f32], channels: usize) -> [Vec<f64>; 2] {
     sums(channels, z, z, |z, _, _| [z, z * z])
 }
 
-/// Sums over rows of `dn`, the gradient before the activation, and of `dn * (z - mean)`, one a channel.
+/// Sums over rows of `dn`, the gradient before the activation, and of `dn * (z - mean)`, one for each channel.
 fn gradient_sums(z: &[f32], dy: &[f32], norm: Norm<'_>) -> [Vec<f64>; 2] {
     sums(norm.factor.len(), z, dy, |z, dy, channel| {
         let dn = dy * norm.activation.derivative(z * norm.factor[channel] + norm.summand[channel]);
@@ -189,7 +190,7 @@ fn gradient_sums(z: &[f32], dy: &[f32], norm: Norm<'_>) -> [Vec<f64>; 2] {
     })
 }
 
-/// Sums two terms of each element of `a` and `b` over rows: `term(a, b, channel)`.
+/// Sums over rows the two terms that `term(a, b, channel)` makes of each element of `a` and `b`.
 fn sums(channels: usize, a: &[f32], b: &[f32], term: impl Fn(f32, f32, usize) -> [f32; 2]) -> [Vec<f64>; 2] {
     struct Sums<'a, T> {
         a: &'a [f32],
@@ -266,9 +267,9 @@ fn total(partial: &[[Vec<f64>; 2]], channels: usize) -> [Vec<f64>; 2] {
     totals
 }
 
-/// The sum of all `parts`, in their order.
+/// The sum of all `parts`, added in order.
 fn added(parts: Vec<Vec<f32>>) -> Vec<f32> {
-    /// Long enough to be worth a task, short enough to stay in the first-level cache.
+    /// Long enough to justify a task, short enough to stay in the first-level cache.
     const LENGTH: usize = 4096;
     let mut parts = parts.into_iter();
     let Some(mut sum) = parts.next() else { return Vec::new() };
@@ -291,12 +292,13 @@ mod tests {
     use crate::kernels::Window;
     use crate::random::seeded;
 
-    /// With few and many threads, on a number of images that pieces do not divide.
+    /// The number of images is not a multiple of the pieces.
     #[test]
     fn results_do_not_depend_on_the_number_of_threads() {
         for is_depthwise in [true, false] {
             let window = Window { height: 13, width: 12, kernel: 3, stride: if is_depthwise { 1 } else { 2 } };
-            let convolution = Convolution { is_depthwise, window, from: 24, to: if is_depthwise { 24 } else { 40 } };
+            let convolution =
+                ConvolutionShape { is_depthwise, window, from: 24, to: if is_depthwise { 24 } else { 40 } };
             let layer = Normalised { convolution, eps: 1e-3, activation: Activation::Silu };
             let mut random = seeded(1, "layer");
             let mut values =

@@ -1,11 +1,11 @@
-//! Rearranging windows into rows, so that a dense convolution becomes a matrix product ("im2col").
+//! Rearranges windows into rows, so that a dense convolution becomes a matrix product ("im2col").
 
 use rayon::prelude::*;
 
 use crate::kernels::Window;
 
-/// From `[images, height, width, channels]` to `[images * out_height * out_width, kernel * kernel * channels]`; pixels
-/// outside the picture are 0.
+/// Converts `[images, height, width, channels]` to `[images * out_height * out_width, kernel * kernel * channels]`;
+/// pixels outside the picture are 0.
 pub fn gather(x: &[f32], channels: usize, window: &Window) -> Vec<f32> {
     let input_image = window.height * window.width * channels;
     let output_image = window.out_height() * window.out_width() * window.kernel * window.kernel * channels;
@@ -16,7 +16,7 @@ pub fn gather(x: &[f32], channels: usize, window: &Window) -> Vec<f32> {
     patches
 }
 
-/// [`gather`] of some images, on this thread.
+/// [`gather`] for some images, on this thread.
 pub(super) fn gather_images(x: &[f32], patches: &mut [f32], channels: usize, window: &Window) {
     patches.fill(0.0);
     for_each_pixel(x.len(), channels, window, |pixel, patch| {
@@ -24,7 +24,7 @@ pub(super) fn gather_images(x: &[f32], patches: &mut [f32], channels: usize, win
     });
 }
 
-/// Gradient of [`gather_images`], on this thread: each pixel gets the sum of its copies.
+/// The gradient of [`gather_images`], on this thread: each pixel receives the sum of its copies.
 pub(super) fn scatter_images(patches: &[f32], dx: &mut [f32], channels: usize, window: &Window) {
     dx.fill(0.0);
     for_each_pixel(dx.len(), channels, window, |pixel, patch| {
@@ -34,7 +34,7 @@ pub(super) fn scatter_images(patches: &[f32], dx: &mut [f32], channels: usize, w
     });
 }
 
-/// Calls `visit` with the places of a pixel's channels in the images and in the patches, for each copy of each pixel.
+/// Calls `visit` for each copy of each pixel with the ranges of its channels in the images and in the patches.
 fn for_each_pixel(length: usize, channels: usize, window: &Window, mut visit: impl FnMut(usize, usize)) {
     let input_image = window.height * window.width * channels;
     let patch = window.kernel * window.kernel * channels;

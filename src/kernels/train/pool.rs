@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-/// Mean over the pixels: `[images, pixels, channels]` to `[images, channels]`.
+/// The mean over the pixels: `[images, pixels, channels]` to `[images, channels]`.
 pub fn mean(x: &[f32], pixels: usize, channels: usize) -> Vec<f32> {
     let mut means = vec![0.0; x.len() / pixels];
     let arch = pulp::Arch::new();
@@ -24,7 +24,7 @@ pub fn mean(x: &[f32], pixels: usize, channels: usize) -> Vec<f32> {
     means
 }
 
-/// Gradient of [`mean`]: each pixel gets an equal share of `dy`, `[images, channels]`.
+/// The gradient of [`mean`]: each pixel receives an equal share of `dy`, `[images, channels]`.
 pub fn mean_gradient(dy: &[f32], pixels: usize, channels: usize) -> Vec<f32> {
     let mut dx = vec![0.0; dy.len() * pixels];
     dx.par_chunks_mut(pixels * channels).zip(dy.par_chunks(channels)).for_each(|(dx, dy)| {
@@ -37,7 +37,7 @@ pub fn mean_gradient(dy: &[f32], pixels: usize, channels: usize) -> Vec<f32> {
     dx
 }
 
-/// `x * scale`, with `x` `[images, pixels, channels]` and `scale` `[images, channels]`.
+/// `x * scale`; `x` is `[images, pixels, channels]`, `scale` is `[images, channels]`.
 pub fn scale(x: &[f32], scale: &[f32], pixels: usize, channels: usize) -> Vec<f32> {
     let mut y = x.to_vec();
     let arch = pulp::Arch::new();
@@ -56,7 +56,7 @@ pub fn scale(x: &[f32], scale: &[f32], pixels: usize, channels: usize) -> Vec<f3
     y
 }
 
-/// Gradient of [`scale`] with respect to the scale: `x * dy` summed over pixels, `[images, channels]`.
+/// The gradient of [`scale`] with respect to the scale: `x * dy` summed over pixels, `[images, channels]`.
 pub fn scale_gradient(x: &[f32], dy: &[f32], pixels: usize, channels: usize) -> Vec<f32> {
     let mut gradient = vec![0.0; x.len() / pixels];
     let image = pixels * channels;

@@ -1,30 +1,30 @@
-//! How weights move: SGD, Adam and the moving average, each in one pass over memory, in pieces on all threads. Every
-//! element is on its own, and sums over elements are added in order, so the results do not depend on the number of threads.
+//! Updates of the weights: SGD, Adam and the moving average. Each is one pass over memory, in pieces on all threads.
+//! Elements are independent and sums over them are added in order, so results do not depend on the number of threads.
 
 use rayon::prelude::*;
 
-/// Elements of a piece.
+/// Elements in a piece.
 const LENGTH: usize = 1 << 14;
 
-/// The numbers of one step of Adam (Kingma & Ba 2015) or AdamW (Loshchilov & Hutter 2019).
+/// The constants of one step of Adam (Kingma & Ba 2015) or AdamW (Loshchilov & Hutter 2019).
 #[derive(Debug, Clone, Copy)]
 pub struct Adam {
     /// Decay of the first and second moment.
     pub betas: [f32; 2],
-    /// Learning rate over the first moment's bias correction.
+    /// Learning rate divided by the first moment's bias correction.
     pub rate: f32,
-    /// One over the second moment's bias correction.
+    /// 1 divided by the second moment's bias correction.
     pub second_correction: f32,
     /// Added to the root of the second moment.
     pub eps: f32,
-    /// Share of the values added to their gradient (Adam's decay).
+    /// Share of the values that is added to their gradient (Adam's decay).
     pub decay: f32,
-    /// What the decay leaves of the values before the step (AdamW's): 1 - learning rate * decay.
+    /// Factor applied to the values before the step (AdamW's decay): 1 - learning rate * decay.
     pub keep: f32,
 }
 
 impl Adam {
-    /// Moves `values` and their `moments` by a `gradient`.
+    /// Updates `values` and their `moments` with a `gradient`.
     pub fn step(&self, values: &mut [f32], gradient: &[f32], [first, second]: [&mut [f32]; 2]) {
         let Self { betas: [b1, b2], rate, second_correction, eps, decay, keep } = *self;
         let moments = first.par_chunks_mut(LENGTH).zip(second.par_chunks_mut(LENGTH));
@@ -47,7 +47,7 @@ impl Adam {
     }
 }
 
-/// The numbers of one step of stochastic gradient descent, as PyTorch defines its momentum.
+/// The constants of one step of stochastic gradient descent with PyTorch's definition of momentum.
 #[derive(Debug, Clone, Copy)]
 pub struct Sgd {
     /// Learning rate.
@@ -56,15 +56,15 @@ pub struct Sgd {
     pub momentum: f32,
     /// Whether the gradient looks ahead (Nesterov).
     pub nesterov: bool,
-    /// Share of the values added to their gradient.
+    /// Share of the values that is added to their gradient.
     pub decay: f32,
 }
 
 impl Sgd {
-    /// Moves `values` and their `velocity` by a `gradient`.
+    /// Updates `values` and their `velocity` with a `gradient`.
     pub fn step(&self, values: &mut [f32], gradient: &[f32], velocity: &mut [f32]) {
         let Self { rate, momentum, nesterov, decay } = *self;
-        // The gradient's and the velocity's part in the step.
+        // The shares of gradient and velocity in the step.
         let [of_gradient, of_velocity] = if nesterov { [1.0, momentum] } else { [0.0, 1.0] };
         let pieces =
             values.par_chunks_mut(LENGTH).zip(gradient.par_chunks(LENGTH)).zip(velocity.par_chunks_mut(LENGTH));
@@ -106,7 +106,7 @@ fn in_pairs(values: &mut [f32], others: &[f32], f: impl Fn(f32, f32) -> f32 + Sy
     });
 }
 
-/// Of all `values`.
+/// The sum of the squares of `values`.
 pub fn sum_of_squares(values: &[f32]) -> f64 {
     let pieces: Vec<f64> =
         values.par_chunks(LENGTH).map(|piece| piece.iter().map(|v| f64::from(*v).powi(2)).sum()).collect();
