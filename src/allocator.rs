@@ -1,15 +1,15 @@
-//! The program's allocator: mimalloc, and an orderly end where there is no memory left.
+//! The program's allocator: mimalloc, with an orderly exit when memory runs out.
 #![expect(unsafe_code, reason = "An allocator is unsafe by its nature")]
 
 use std::alloc::{GlobalAlloc, Layout};
 
 use mimalloc::MiMalloc;
 
-/// For many small buffers from many threads. Out of memory, it ends the program with exit code 7 (a limit was reached)
-/// instead of aborting it.
+/// Suits many small buffers from many threads. When memory runs out, it ends the program with exit code 7 (a limit was
+/// reached) instead of aborting it.
 pub struct Allocator;
 
-// SAFETY: every call is handed on to mimalloc as it is.
+// SAFETY: every call is passed on to mimalloc unchanged.
 unsafe impl GlobalAlloc for Allocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller keeps the promises of `GlobalAlloc`, which are MiMalloc's own.

@@ -1,8 +1,9 @@
-//! One colour a class, the same in the terminal, in ELAN, in subtitles and on pages.
+//! One colour for each class: the same in the terminal, in ELAN, in subtitles and on pages.
 //!
-//! The seven chromatic colours of Okabe and Ito (2008), "Color Universal Design: how to make figures and presentations
-//! that are friendly to colorblind people", figure 16: told apart with every common kind of colour vision. Where a
-//! colour has a customary meaning (yellow joy, blue sorrow, red anger), the class has it.
+//! The seven chromatic colours come from Okabe and Ito (2008), "Color Universal Design: how to make figures and
+//! presentations that are friendly to colorblind people", figure 16. People with any common kind of colour vision can
+//! tell them apart. If a colour has a customary meaning (yellow joy, blue sorrow, red anger), its class has that
+//! meaning.
 
 use crate::timeline::Expression;
 
@@ -17,7 +18,7 @@ pub struct Colour {
     pub blue: u8,
 }
 
-/// Where there is no face, or none that can be read: grey.
+/// The colour of frames without a face, or with a face that cannot be read: grey.
 pub const NO_FACE: Colour = Colour { red: 128, green: 128, blue: 128 };
 
 /// The colour of a class.
@@ -35,7 +36,7 @@ pub const fn colour_of(expression: Expression) -> Colour {
 }
 
 impl Colour {
-    /// As HTML and SVG write it: `#rrggbb`.
+    /// The colour in HTML and SVG: `#rrggbb`.
     pub fn hex(self) -> String {
         format!("#{:02x}{:02x}{:02x}", self.red, self.green, self.blue)
     }

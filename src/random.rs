@@ -1,10 +1,10 @@
-//! Addressed randomness: a generator follows from a seed and a purpose, never from what was drawn before.
+//! Addressed randomness: a generator depends on a seed and a purpose, never on earlier draws.
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use sha2::{Digest, Sha256};
 
-/// A random generator of its own for each use of a seed.
+/// A separate generator for each purpose of a seed.
 pub fn seeded(seed: u64, purpose: &str) -> ChaCha8Rng {
     let mut digest = Sha256::new();
     digest.update(seed.to_le_bytes());

@@ -1,4 +1,4 @@
-//! How many channels a picture has.
+//! The channels of a picture.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +13,7 @@ pub enum Colours {
 }
 
 impl Colours {
-    /// How many channels.
+    /// Number of channels.
     pub fn count(self) -> usize {
         match self {
             Self::Luma => 1,

@@ -1,28 +1,28 @@
-//! From a picture to the small square a network looks at.
+//! Cuts out the square that a network takes as its input.
 
 use serde::{Deserialize, Serialize};
 
 use super::{BoundingBox, Colour, Colours, Matrix, Planes, Region, resample};
 
-/// How a network's square lies about the detector's box; part of a model's `config.json`.
+/// How a network's square relates to the detector's box; part of a model's `config.json`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CropRule {
-    /// Side of the square, in sides of the box.
+    /// Side of the square, as a multiple of the box's side.
     pub scale: f32,
-    /// How far the square's centre lies below the box's, in sides of the box.
+    /// Distance from the box's centre down to the square's, as a multiple of the box's side.
     pub shift_y: f32,
 }
 
 impl Default for CropRule {
-    /// That of FER2013's pictures: SeetaFace's box on them has 0.917 of their side (median over 1307 faces of
-    /// PublicTest; 80 % lie between 0.73 and 1.07) and their centre. Measured by `examples/crop_rule.rs`.
+    /// The rule of FER2013's pictures. SeetaFace's box on them has 0.917 of their side (median over 1307 faces of
+    /// PublicTest; 80 % lie between 0.73 and 1.07) and the same centre. Measured by `examples/crop_rule.rs`.
     fn default() -> Self {
         Self { scale: 1.09, shift_y: 0.0 }
     }
 }
 
-/// The square a network looks at.
+/// The square that a network takes as its input.
 pub fn face_square(face: &BoundingBox, roll_degrees: f32, rule: &CropRule) -> Region {
     let side = face.w.max(face.h);
     let (x, y) = face.centre();
@@ -69,7 +69,7 @@ fn full_range_luma(value: f32, colour: Colour) -> f32 {
     if colour.full_range { value } else { ((value - 16.0) * (255.0 / 219.0)).clamp(0.0, 255.0) }
 }
 
-/// ITU-T H.273, section 8.3, with luma already in full range.
+/// Converts one pixel by ITU-T H.273, section 8.3; luma is already in full range.
 fn rgb(y: f32, cb: f32, cr: f32, colour: Colour) -> [f32; 3] {
     let (kr, kb) = match colour.matrix {
         Matrix::Bt601 => (0.299, 0.114),

@@ -1,6 +1,6 @@
-//! Pictures: planes of samples, rectangles in them, resampling, colours, and the rule by which a face is cut out.
+//! Pictures: planes of samples, rectangles in them, resampling, colours, and the rule for cutting out a face.
 //!
-//! Everything here is plain data and arithmetic; it knows neither videos nor networks.
+//! Everything here is plain data and arithmetic and depends on neither videos nor networks.
 
 mod colours;
 mod crop;

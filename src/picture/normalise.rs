@@ -1,12 +1,12 @@
-//! Colour normalisation of a cut-out face, the same for annotation, `annotate data crop` and training.
+//! Colour normalisation of a cropped face, the same for annotation, `annotate data crop` and training.
 //!
-//! Both rules are those of the EASIER classifier's image tool. There they work on 8-bit pixels before the picture is
-//! brought to the network's size; here on the pixels the network gets, rounded to 8 bits, so that a stored crop and one
-//! on its way through annotation give the same.
+//! Both rules come from the EASIER classifier's image tool. The tool applies them to 8-bit pixels before it resizes the
+//! picture to the network's size. Here they are applied to the network's input, rounded to 8 bits, so that a stored
+//! crop and a crop made during annotation give the same result.
 
 use serde::{Deserialize, Serialize};
 
-/// How the colours of a face are made comparable between lights and cameras.
+/// How the colours of a face are made comparable across lights and cameras.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
 #[value(rename_all = "snake_case")]
@@ -43,8 +43,8 @@ impl ColourNormalisation {
     }
 }
 
-/// Histogram equalisation as OpenCV's `equalizeHist`: the table from old values to new ones is
-/// `round(255 * (cdf(v) - cdf0) / (N - cdf0))`, `cdf0` being how often the least value occurs. A constant channel stays.
+/// Histogram equalisation as in OpenCV's `equalizeHist`: the table from old values to new ones is `round(255 * (cdf(v)
+/// - cdf0) / (N - cdf0))`, where `cdf0` is the count of the least value. A constant channel stays unchanged.
 pub fn equalise(samples: &[u8]) -> [u8; 256] {
     let unchanged = std::array::from_fn(|v| v as u8);
     let mut counts = [0usize; 256];
@@ -56,7 +56,7 @@ pub fn equalise(samples: &[u8]) -> [u8; 256] {
     if above_least == 0 {
         return unchanged;
     }
-    // OpenCV multiplies by a float.
+    // OpenCV multiplies by a single-precision factor.
     let scale = 255.0 / above_least as f32;
     let mut sum = 0;
     std::array::from_fn(|v| {
@@ -67,9 +67,9 @@ pub fn equalise(samples: &[u8]) -> [u8; 256] {
     })
 }
 
-/// `(v - mean) * 128 / (2.5 * deviation) + mean`, cut off at 0 and 255 and rounded down, as a table from old values to new
-/// ones; the deviation is that of the whole population. The mean stays what it is: the tool's description speaks of 128,
-/// its program adds the mean. A constant channel stays.
+/// The table from old values to new ones is `(v - mean) * 128 / (2.5 * deviation) + mean`, clamped to 0 and 255 and
+/// rounded down, with the deviation of the whole population. The mean stays unchanged: the tool's description names
+/// 128, but its program adds the mean. A constant channel stays unchanged.
 pub fn standardise(samples: &[u8]) -> [u8; 256] {
     let count = samples.len() as f64;
     let mean = samples.iter().map(|v| f64::from(*v)).sum::<f64>() / count;

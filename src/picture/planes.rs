@@ -1,4 +1,4 @@
-//! Pictures as planes of samples: what a decoder gives and everything that looks at pictures reads.
+//! Pictures as planes of samples: the decoder's output, and the input of everything that analyses pictures.
 
 /// One 8-bit plane of a picture: `height` rows of `width` samples, `stride` samples apart.
 #[derive(Clone, Copy)]
@@ -20,7 +20,7 @@ impl<'a> Plane<'a> {
     }
 }
 
-/// How luma and chroma turn into RGB (ITU-T H.273 matrix coefficients and range).
+/// How luma and chroma are converted to RGB (ITU-T H.273 matrix coefficients and range).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Colour {
     /// Weights of red and blue in luma.
@@ -48,7 +48,7 @@ pub trait Planes: Send + Sync {
     fn colour(&self) -> Colour;
 }
 
-/// A picture in memory of our own: for tests, photographs and generated material.
+/// A grey picture that owns its samples, for tests, photographs and generated material.
 pub struct GreyPicture {
     /// `width * height` samples, row by row, full range.
     pub samples: Vec<u8>,

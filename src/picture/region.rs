@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// A box in pixels of the displayed picture (after rotation and sample aspect ratio), origin top left.
-/// It may pass the picture's edge. Serialises as `[x, y, w, h]`.
+/// A box in pixels of the displayed picture (after rotation and sample aspect ratio), origin top left. It may extend
+/// beyond the picture's edges. Serialises as `[x, y, w, h]`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(from = "[f32; 4]", into = "[f32; 4]")]
 pub struct BoundingBox {

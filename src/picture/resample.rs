@@ -1,12 +1,12 @@
-//! A rectangle of a plane at another size: sub-pixel and antialiased.
+//! Resamples a rectangle of a plane to another size, antialiased and with sub-pixel accuracy.
 
 use super::{Plane, Region};
 
-/// Below this turn a region counts as upright: over a 300-pixel face its corners move by less than half a pixel.
+/// Below this angle, a region counts as upright: the corners of a 300-pixel face move by less than half a pixel.
 const UPRIGHT_DEGREES: f32 = 0.1;
 
-/// `region` of `plane` at `width` x `height` samples. Shrinking averages with a triangle as wide as two output pixels,
-/// enlarging is bilinear; outside the plane its edge is repeated.
+/// Resamples `region` of `plane` to `width` x `height` samples. Shrinking averages with a triangle two output pixels
+/// wide; enlarging is bilinear. Outside the plane, its edge is repeated.
 pub fn resample(plane: &Plane, region: &Region, width: usize, height: usize) -> Vec<f32> {
     if region.angle_degrees.abs() < UPRIGHT_DEGREES {
         upright(plane, region, width, height)
@@ -15,13 +15,13 @@ pub fn resample(plane: &Plane, region: &Region, width: usize, height: usize) -> 
     }
 }
 
-/// Which input samples make an output sample, and how much of each.
-struct Taps {
+/// The input samples that make an output sample, and their weights.
+struct WeightedSamples {
     first: usize,
     weights: Vec<f32>,
 }
 
-fn taps(centre: f32, length: f32, count: usize, size: usize) -> Vec<Taps> {
+fn weighted_samples(centre: f32, length: f32, count: usize, size: usize) -> Vec<WeightedSamples> {
     let step = length / count as f32;
     let radius = step.max(1.0);
     (0..count)
@@ -31,24 +31,24 @@ fn taps(centre: f32, length: f32, count: usize, size: usize) -> Vec<Taps> {
             let (low, high) = ((middle - radius).ceil() as i64, (middle + radius).floor() as i64);
             let first = low.clamp(0, last_sample);
             let mut weights = vec![0.0; (high.clamp(0, last_sample) - first + 1) as usize];
-            for place in low..=high.max(low) {
-                // Samples beyond the edge repeat it: their weight goes to the edge.
-                let inside = place.clamp(0, last_sample) - first;
-                weights[inside as usize] += (1.0 - (place as f32 - middle).abs() / radius).max(0.0);
+            for index in low..=high.max(low) {
+                // Samples beyond the edge repeat the edge sample, so it receives their weight.
+                let inside = index.clamp(0, last_sample) - first;
+                weights[inside as usize] += (1.0 - (index as f32 - middle).abs() / radius).max(0.0);
             }
             let sum: f32 = weights.iter().sum();
             match sum > 0.0 {
                 true => weights.iter_mut().for_each(|w| *w /= sum),
                 false => weights[0] = 1.0,
             }
-            Taps { first: first as usize, weights }
+            WeightedSamples { first: first as usize, weights }
         })
         .collect()
 }
 
 fn upright(plane: &Plane, region: &Region, width: usize, height: usize) -> Vec<f32> {
-    let columns = taps(region.x, region.width, width, plane.width);
-    let rows = taps(region.y, region.height, height, plane.height);
+    let columns = weighted_samples(region.x, region.width, width, plane.width);
+    let rows = weighted_samples(region.y, region.height, height, plane.height);
     let left = columns.iter().map(|t| t.first).min().unwrap_or(0);
     let right = columns.iter().map(|t| t.first + t.weights.len()).max().unwrap_or(0);
     let mut line = vec![0.0f32; right - left];
@@ -75,8 +75,8 @@ fn upright(plane: &Plane, region: &Region, width: usize, height: usize) -> Vec<f
     out
 }
 
-/// Bilinear at a few points an output pixel. Where that would miss samples, the upright rectangle about the region is first
-/// made smaller, to two samples an output pixel.
+/// Averages bilinear samples at a few points in each output pixel. If those points would miss samples, the upright
+/// rectangle about the region is first reduced to two samples for each output pixel.
 fn turned(plane: &Plane, region: &Region, width: usize, height: usize) -> Vec<f32> {
     let step = (region.width / width as f32).max(region.height / height as f32);
     let (sin, cos) = region.angle_degrees.to_radians().sin_cos();
@@ -102,10 +102,10 @@ fn turned(plane: &Plane, region: &Region, width: usize, height: usize) -> Vec<f3
     samples.turned(&inside, width, height)
 }
 
-/// Samples of the plane per output pixel up to which bilinear points miss none.
+/// Largest number of the plane's samples for each output pixel at which bilinear points miss none.
 const LARGEST_STEP: f32 = 3.0;
 
-/// Something that has a value at every place of a grid.
+/// A function with a value at every point of a grid.
 struct Samples<F> {
     at: F,
     size: (usize, usize),
@@ -164,7 +164,7 @@ mod tests {
     fn a_quarter_turn_moves_the_corners_round() {
         let samples = [10, 20, 30, 40];
         let region = Region { angle_degrees: 90.0, ..whole(2.0, 2.0) };
-        // The region's own top left corner lies at the picture's top right.
+        // The region's own top left corner is the picture's top right corner.
         let out = resample(&plane(&samples, 2), &region, 2, 2);
         for (found, expected) in out.iter().zip([20.0, 40.0, 10.0, 30.0]) {
             assert!((found - expected).abs() < 1e-3, "{out:?}");
@@ -173,21 +173,21 @@ mod tests {
 
     #[test]
     fn a_large_turned_region_is_made_smaller_without_aliasing() {
-        // Stripes far finer than the output: every output pixel is their mean, and the slope under them stays.
+        // Stripes far finer than the output: every output pixel is their mean, and the slope under them remains.
         let samples: Vec<u8> =
             (0..400 * 400).map(|i| (i % 400 / 4) as u8 + if (i / 400 + i % 400) % 2 == 0 { 100 } else { 0 }).collect();
         let region = Region { x: 200.0, y: 200.0, width: 240.0, height: 240.0, angle_degrees: 30.0 };
         let out = resample(&plane(&samples, 400), &region, 20, 20);
-        for (place, value) in out.iter().enumerate() {
-            let (u, v) = ((place % 20) as f32 * 12.0 - 114.0, (place / 20) as f32 * 12.0 - 114.0);
+        for (index, value) in out.iter().enumerate() {
+            let (u, v) = ((index % 20) as f32 * 12.0 - 114.0, (index / 20) as f32 * 12.0 - 114.0);
             let x = 200.0 + u * 30f32.to_radians().cos() - v * 30f32.to_radians().sin();
-            assert!((value - x / 4.0 - 49.5).abs() < 1.5, "{place}: {value} {x}");
+            assert!((value - x / 4.0 - 49.5).abs() < 1.5, "{index}: {value} {x}");
         }
     }
 
     #[test]
     fn halving_weighs_neighbours_by_a_triangle() {
-        // Output pixel 1 of 4 stands at input 2.5, radius 2: weights 1/8, 3/8, 3/8, 1/8 of inputs 1 to 4.
+        // Output pixel 1 of 4 lies at input 2.5, radius 2: weights 1/8, 3/8, 3/8, 1/8 of inputs 1 to 4.
         let samples = [0u8, 8, 16, 80, 16, 8, 0, 0];
         let out = resample(&plane(&samples, 8), &whole(8.0, 1.0), 4, 1);
         let expected = (8.0 + 3.0 * 16.0 + 3.0 * 80.0 + 16.0) / 8.0;

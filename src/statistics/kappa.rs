@@ -2,10 +2,10 @@
 
 use crate::timeline::Expression;
 
-/// Labels a unit can have: the seven expressions, and none.
+/// Labels of a unit: the seven expressions, and one for none.
 pub const LABELS: usize = Expression::COUNT + 1;
 
-/// Counts: rows are the first annotation's labels, columns the second's; the last of each stands for none.
+/// Counts. Rows are the first annotation's labels, columns the second's; the last row and column stand for none.
 pub type Table = [[u64; LABELS]; LABELS];
 
 /// The sum of tables.
@@ -19,7 +19,7 @@ pub(crate) fn sum<'a>(tables: impl Iterator<Item = &'a Table>) -> Table {
     sum
 }
 
-/// The table of these cells.
+/// The table that counts these (row, column) pairs.
 pub(crate) fn of_units(units: impl Iterator<Item = (usize, usize)>) -> Table {
     let mut table = [[0; LABELS]; LABELS];
     for (row, column) in units {
@@ -28,7 +28,7 @@ pub(crate) fn of_units(units: impl Iterator<Item = (usize, usize)>) -> Table {
     table
 }
 
-/// The table without what one of the two has not labelled.
+/// The table without the units that one of the two annotations has not labelled.
 pub(crate) fn without_last(table: &Table) -> Table {
     let mut rest = *table;
     rest[LABELS - 1] = [0; LABELS];
@@ -36,8 +36,8 @@ pub(crate) fn without_last(table: &Table) -> Table {
     rest
 }
 
-/// Linked units count twice, once for each annotation's segment, so that the table's sum is the number of segments (Holle
-/// and Rein 2015; ELAN does the same).
+/// Counts linked units twice, once for each annotation's segment, so that the table's sum is the number of segments
+/// (Holle and Rein 2015; ELAN does the same).
 pub(crate) fn doubled(table: &Table) -> Table {
     let mut doubled = *table;
     for row in &mut doubled[..LABELS - 1] {
@@ -61,14 +61,15 @@ fn margins(table: &Table) -> ([f64; LABELS], [f64; LABELS]) {
     margins
 }
 
-/// Share on the diagonal; `None` for an empty table.
+/// The share of units on the diagonal; `None` for an empty table.
 pub fn raw_agreement(table: &Table) -> Option<f64> {
     let agreeing: u64 = (0..LABELS).map(|label| table[label][label]).sum();
     let total = total(table);
     (total > 0.0).then(|| agreeing as f64 / total)
 }
 
-/// Cohen's (1960) kappa; `None` where chance alone gives full agreement, as when both always say the same one thing.
+/// Cohen's (1960) kappa; `None` if chance alone gives full agreement, as when both annotations have one and the same
+/// label throughout.
 pub fn cohens_kappa(table: &Table) -> Option<f64> {
     let (rows, columns) = margins(table);
     let total = total(table);
@@ -80,31 +81,31 @@ fn beyond_chance(agreement: f64, chance: f64) -> Option<f64> {
     (chance < 1.0 - 1e-12).then(|| (agreement - chance) / (1.0 - chance))
 }
 
-/// What stands for zero where a proportion is fitted, and how often: ELAN's figures.
+/// The value that replaces zero in the proportional fitting, and the number of iterations; both are ELAN's.
 const NEARLY_NONE: f64 = 0.001;
 const FITS: usize = 20;
 
-/// Holle and Rein's (2015, "EasyDIAg", Behavior Research Methods 47) kappa for segments that each annotator found for
-/// themselves, as ELAN computes it: linked units count twice; chance is the diagonal of the table that iterative
-/// proportional fitting makes of the margins under the condition that no unit is unlinked on both sides.
-/// `units` holds linked pairs and, in its last row and column, unlinked segments.
+/// Holle and Rein's (2015, "EasyDIAg", Behavior Research Methods 47) kappa for segments that each annotator found
+/// independently, as ELAN computes it. Linked units count twice. Chance is the diagonal of the table that iterative
+/// proportional fitting makes from the margins, under the condition that no unit is unlinked on both sides. `units`
+/// holds linked pairs and, in its last row and column, unlinked segments.
 pub fn modified_kappa(units: &Table) -> Option<f64> {
     let table = doubled(units);
     let (rows, columns) = margins(&table);
     let positive = |margin: f64| if margin > 0.0 { margin } else { NEARLY_NONE };
-    // Labels that occur nowhere are not among those that are fitted.
+    // Only labels that occur are fitted.
     let used: Vec<usize> = (0..LABELS - 1).filter(|label| rows[*label] + columns[*label] > 0.0).collect();
-    let places: Vec<usize> = used.into_iter().chain([LABELS - 1]).collect();
-    let last = places.len() - 1;
-    let mut fitted = vec![vec![1.0; places.len()]; places.len()];
+    let labels: Vec<usize> = used.into_iter().chain([LABELS - 1]).collect();
+    let last = labels.len() - 1;
+    let mut fitted = vec![vec![1.0; labels.len()]; labels.len()];
     fitted[last][last] = NEARLY_NONE;
     for _ in 0..FITS {
-        for (cells, place) in fitted.iter_mut().zip(&places) {
-            let factor = positive(rows[*place]) / cells.iter().sum::<f64>();
+        for (cells, label) in fitted.iter_mut().zip(&labels) {
+            let factor = positive(rows[*label]) / cells.iter().sum::<f64>();
             cells.iter_mut().for_each(|cell| *cell *= factor);
         }
-        for (column, place) in places.iter().enumerate() {
-            let factor = positive(columns[*place]) / fitted.iter().map(|cells| cells[column]).sum::<f64>();
+        for (column, label) in labels.iter().enumerate() {
+            let factor = positive(columns[*label]) / fitted.iter().map(|cells| cells[column]).sum::<f64>();
             fitted.iter_mut().for_each(|cells| cells[column] *= factor);
         }
     }

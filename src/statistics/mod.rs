@@ -1,3 +1,3 @@
-//! Figures of agreement that training's reports and the agreement of annotations both need.
+//! Measures of agreement, used by training's reports and by the comparison of annotations.
 
 pub mod kappa;
