@@ -1,4 +1,4 @@
-//! Finding faces in a picture, behind one trait.
+//! Face detectors behind one trait.
 
 mod seeta;
 mod yunet;
@@ -17,10 +17,10 @@ use crate::timeline::BoundingBox;
 pub use seeta::Seeta;
 pub use yunet::Yunet;
 
-/// Where to look, and for how large faces.
+/// Where to search, and for faces of which sizes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SearchWindow {
-    /// The part of the picture; turned where the head is expected to be.
+    /// The part of the picture, turned by the expected turn of the head.
     pub region: Region,
     /// Side of the smallest face wanted, pixels.
     pub smallest: f32,
@@ -29,7 +29,7 @@ pub struct SearchWindow {
 }
 
 impl SearchWindow {
-    /// The whole of `luma`, for faces from `smallest` pixels up.
+    /// The whole of `luma`, for faces of at least `smallest` pixels.
     pub fn whole(luma: &Plane, smallest: f32) -> Self {
         let (width, height) = (luma.width as f32, luma.height as f32);
         let region = Region { x: width / 2.0, y: height / 2.0, width, height, angle_degrees: 0.0 };
@@ -42,14 +42,14 @@ impl SearchWindow {
 pub struct Detection {
     /// An upright square about the face as SeetaFace draws it, from above the brows to the chin; pixels of the picture.
     pub face: BoundingBox,
-    /// How sure the detector is, on SeetaFace's scale whatever the detector: hardly below 1, likely from 2, of 5 and more
-    /// almost none is no face.
+    /// The detector's confidence, on SeetaFace's scale for every detector: rarely below 1, likely a face from 2, almost
+    /// certainly a face from 5.
     pub score: f32,
-    /// In-plane turn of the head as far as the detector tells, degrees clockwise.
+    /// In-plane turn of the head as the detector estimates it, degrees clockwise.
     pub roll_degrees: f32,
 }
 
-/// Something that finds faces.
+/// A face detector.
 pub trait FaceDetector {
     /// The faces in `window`, the surest first.
     fn detect(&mut self, luma: &Plane, window: &SearchWindow) -> Vec<Detection>;
@@ -66,18 +66,18 @@ pub enum DetectorName {
     Yunet,
 }
 
-/// Which detector it was; part of the settings in every output.
+/// The identity of a detector; part of the settings in every output.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DetectorIdentity {
     /// Its name.
     pub name: DetectorName,
-    /// SHA-256 of its model's file, hexadecimal; none of a built-in one.
+    /// SHA-256 of its model file, hexadecimal; `None` for a built-in model.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
 }
 
-/// What detectors are made of, each in the thread that uses it: SeetaFace cannot move between threads.
+/// Makes detectors, each in the thread that uses it: SeetaFace cannot move between threads.
 #[derive(Debug, Clone, Default)]
 pub enum Detectors {
     /// SeetaFace.
@@ -87,7 +87,7 @@ pub enum Detectors {
     Yunet(Arc<YunetWeights>),
 }
 
-/// Why there is no such detector.
+/// Why a detector cannot be made.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "names and messages say what the variants are")]
 pub enum DetectorError {
@@ -103,10 +103,11 @@ pub enum DetectorError {
 }
 
 impl Detectors {
-    /// By name, with the model's file where the detector has one.
+    /// Opens the detector of this name, with its model file if it needs one.
     ///
     /// # Errors
-    /// If the file is not given, not wanted, or not the detector's.
+    ///
+    /// If the file is missing, superfluous, or not the detector's.
     pub fn open(name: DetectorName, model: Option<&Path>) -> Result<Self, DetectorError> {
         match (name, model) {
             (DetectorName::Seeta, None) => Ok(Self::Seeta),
@@ -116,7 +117,7 @@ impl Detectors {
         }
     }
 
-    /// Which they are.
+    /// The identity of the detectors.
     pub fn identity(&self) -> DetectorIdentity {
         match self {
             Self::Seeta => DetectorIdentity::default(),
@@ -126,10 +127,11 @@ impl Detectors {
         }
     }
 
-    /// A new one.
+    /// Makes a detector.
     ///
     /// # Errors
-    /// If the built-in model cannot be read, which a test excludes.
+    ///
+    /// If the built-in model cannot be read; a test excludes this.
     pub fn make(&self) -> std::io::Result<Box<dyn FaceDetector>> {
         Ok(match self {
             Self::Seeta => Box::new(Seeta::new()?),

@@ -1,4 +1,5 @@
-//! The SeetaFace detector (Wu et al. 2016, funnel-structured cascade) of the `rustface` crate, its model compiled in.
+//! The SeetaFace detector (Wu et al. 2016, funnel-structured cascade) of the `rustface` crate, with its model compiled
+//! in.
 
 use rustface::{Detector, ImageData};
 
@@ -10,14 +11,14 @@ use crate::timeline::BoundingBox;
 /// BSD-2-Clause; from the `rustface` 0.1.7 package.
 const MODEL: &[u8] = include_bytes!("../../../assets/models/seeta/seeta_fd_frontal_v1.0.bin");
 
-/// Side of the smallest face SeetaFace finds, in pixels of the picture it is given (its own setting has no effect in
+/// Side of the smallest face that SeetaFace finds, in pixels of its input picture (its own setting has no effect in
 /// rustface 0.1.7).
 const SMALLEST: f32 = 40.0;
 
-/// Largest picture given to the detector, pixels: bounds the time of one search (about 50 ms).
+/// Pixels of the largest input picture; limits the time of one search to about 50 ms.
 const LARGEST_PICTURE: f32 = 640.0 * 480.0;
 
-/// Detections below this are left out; the caller demands more where it knows less.
+/// Detections with a lower score are dropped; callers that expect no face demand more.
 const LEAST_SCORE: f64 = 0.8;
 
 /// SeetaFace.
@@ -27,7 +28,8 @@ impl Seeta {
     /// Reads the built-in model.
     ///
     /// # Errors
-    /// If the built-in model cannot be read, which a test excludes.
+    ///
+    /// If the built-in model cannot be read; a test excludes this.
     pub fn new() -> std::io::Result<Self> {
         let mut detector = rustface::create_detector_with_model(rustface::read_model(MODEL)?);
         detector.set_score_thresh(LEAST_SCORE);

@@ -1,8 +1,9 @@
-//! The YuNet detector, whose network is somebody else's file (`pipeline/detect/yunet_network.rs`): dearer than SeetaFace in the whole picture,
-//! and it also sees faces in profile, tilted and half covered.
+//! The YuNet detector, which reads its network from a file of its authors (`pipeline/detect/yunet_network.rs`). In a
+//! whole picture it is slower than SeetaFace, but it also sees faces in profile, tilted and half covered.
 //!
-//! It was trained on colours. Shown luma in place of each, OpenCV's YuNet finds the same 257 boxes of the real photos and the
-//! same 152 of the real clips, with fewer false ones (4 of 261 for 9 of 266 on the photos, score 0.6, longer side 640).
+//! It was trained on colours. Given luma in place of each, OpenCV's YuNet finds the same 257 boxes of the real photos
+//! and the same 152 of the real clips, with fewer false ones (4 of 261 instead of 9 of 266 on the photos, score 0.6,
+//! longer side 640).
 
 use std::sync::Arc;
 
@@ -12,51 +13,53 @@ use crate::picture::resample;
 use crate::pipeline::detect::yunet_network::{MULTIPLE, OUTPUTS, STRIDES, YunetNetwork, YunetWeights};
 use crate::timeline::BoundingBox;
 
-/// Side that the smallest face wanted has in the picture given to the network, pixels.
+/// Side of the smallest wanted face in the network's picture, pixels.
 const SMALLEST: f32 = 24.0;
-/// Longer side of the picture at least, pixels: about an expected face, whose side is then 80. In half of that the network's
-/// points no longer turn with the head.
+/// Smallest longer side of the network's picture, pixels: a picture about an expected face, whose side is then 80. At
+/// half that size, the network's points no longer turn with the head.
 const LEAST_PICTURE: f32 = 160.0;
-/// Largest picture given to the network, pixels: bounds the time of one search.
+/// Pixels of the largest picture of the network; limits the time of one search.
 const LARGEST_PICTURE: f32 = 640.0 * 480.0;
-/// The network's scores below this are left out.
+/// Faces with a lower score of the network are dropped.
 const LEAST_SCORE: f32 = 0.65;
-/// From the network's scores to those of [`Detection`]: 0.7 is likely, 0.8 is sure. On luma of the real photos the highest score
-/// of what is no face was 0.64, and 98 % of the faces had 0.86 or more; a dog seen from near has 0.65. Of 2,851 detections
-/// about expected faces in the real clips 37 are below the 0.67 that is then enough, and left to the looks.
+/// Converts the network's scores to those of [`Detection`]: 0.7 becomes likely, 0.8 sure. On luma of the real photos,
+/// the highest score of something that is no face was 0.64, and 98 % of the faces had 0.86 or more; a dog at close
+/// range has 0.65. Of 2,851 detections about expected faces in the real clips, 37 are below the 0.67 that suffices
+/// there; those are left to correlation.
 const UNIT: f32 = 30.0;
 const OFFSET: f32 = 19.0;
-/// Overlap from which two boxes are of one face (OpenCV's default).
+/// Overlap from which two boxes belong to one face (OpenCV's default).
 const SAME_FACE: f32 = 0.3;
-/// Eyes nearer to each other than this, in sides of the box, are those of a profile and say nothing of the head's turn.
+/// Eyes closer together than this, in sides of the box, belong to a profile and do not show the head's turn.
 const PROFILE: f32 = 0.2;
-/// Side of a face, pixels of the network's picture, from which its eyes say something of the head's turn.
+/// Side of a face, pixels of the network's picture, from which its eyes show the head's turn.
 const LARGE: f32 = 60.0;
-/// How much of the head's turn the line between the eyes shows. Medians for turns by 10 to 30 degrees of 70 faces of the real
-/// photos: 0.46 to 0.58 in pictures of 160 pixels about a face (80 % lie between 0.3 and 0.9), 0.04 to 0.14 in those of 96.
-/// Moving the picture by a twentieth of the face changes the line by 1 degree in the median.
+/// Share of the head's turn that the line between the eyes shows. Medians for turns by 10 to 30 degrees of 70 faces of
+/// the real photos: 0.46 to 0.58 in pictures of 160 pixels about a face (80 % lie between 0.3 and 0.9), 0.04 to 0.14 in
+/// those of 96. Moving the picture by a twentieth of the face changes the line by 1 degree in the median.
 const TURN_SHOWN: f32 = 0.55;
-/// Sizes of picture for which the network is kept ready: the whole one, that about a face, and others in passing.
+/// Number of picture sizes for which a compiled network is kept: the whole picture, the window about a face, and others
+/// in passing.
 const KEPT: usize = 4;
 
 /// YuNet.
 pub struct Yunet {
     weights: Arc<YunetWeights>,
-    /// The last one used stands last.
+    /// Least recently used first.
     networks: Vec<YunetNetwork>,
 }
 
-/// A face as the network gives it, pixels of the network's picture.
+/// A face as the network reports it, in pixels of its picture.
 #[derive(Debug, Clone, Copy)]
 struct Found {
     face: BoundingBox,
-    /// That of the signer's right, which is left in the picture, first.
+    /// The signer's right eye, which is left in the picture, comes first.
     eyes: [(f32, f32); 2],
     score: f32,
 }
 
 impl Yunet {
-    /// With the network's weights.
+    /// Makes a detector with these weights.
     pub fn new(weights: Arc<YunetWeights>) -> Self {
         Self { weights, networks: Vec::new() }
     }
@@ -73,7 +76,7 @@ impl Yunet {
         &self.networks[self.networks.len() - 1]
     }
 
-    /// The faces in a picture of `size`, the surest first, each once.
+    /// The faces in a picture of `size`, each once, ordered by falling score.
     fn find(&mut self, size: [usize; 2], luma: &[f32]) -> Vec<Found> {
         let mut all = Vec::new();
         for (outputs, stride) in self.network(size).run(luma).iter().zip(STRIDES) {
@@ -92,7 +95,7 @@ impl Yunet {
     }
 }
 
-/// What a cell says, as OpenCV's FaceDetectorYN reads it.
+/// The face of one cell, decoded as OpenCV's FaceDetectorYN does.
 fn found(row: &[f32], cell: [usize; 2], stride: f32) -> Option<Found> {
     let share = |logit: f32| 1.0 / (1.0 + (-logit).exp());
     let score = (share(row[0]) * share(row[5])).sqrt();
@@ -106,15 +109,16 @@ fn found(row: &[f32], cell: [usize; 2], stride: f32) -> Option<Found> {
     Some(Found { face, eyes: [at(row[6], row[7]), at(row[8], row[9])], score })
 }
 
-/// The square that SeetaFace gives where YuNet gives the upright rectangle `face`: its centre and side. On 181 faces of the
-/// real photos SeetaFace's side over this one is 1.005 in the median (80 % lie between 0.93 and 1.08), on 128 of the real
-/// clips 1.000 (0.93 to 1.09), and the centres agree to 0.02 of it (`examples/detector_boxes.rs`).
+/// The square, as centre and side, that SeetaFace reports for a face to which YuNet gives the upright rectangle `face`.
+/// On 181 faces of the real photos, the ratio of SeetaFace's side to this one is 1.005 in the median (80 % lie between
+/// 0.93 and 1.08), on 128 of the real clips 1.000 (0.93 to 1.09), and the centres agree to 0.02 of it
+/// (`examples/detector_boxes.rs`).
 fn square(face: &BoundingBox) -> ((f32, f32), f32) {
     let (x, y) = face.centre();
     ((x, y), (face.w * face.h).sqrt())
 }
 
-/// Clockwise turn of the head against the picture by its eyes, degrees; none where they say nothing.
+/// Clockwise turn of the head in the picture by its eyes, degrees; `None` if they do not show it.
 fn roll_degrees(found: &Found) -> Option<f32> {
     let [(right_x, right_y), (left_x, left_y)] = found.eyes;
     let (across, down) = (left_x - right_x, left_y - right_y);
@@ -130,7 +134,7 @@ impl FaceDetector for Yunet {
         let wanted = (SMALLEST / window.smallest.max(1.0)).max(least).min(most);
         let size =
             [region.width, region.height].map(|side| ((side * wanted) as usize).div_ceil(MULTIPLE).max(1) * MULTIPLE);
-        // No pixel that is paid for is left empty if the region's shape allows it.
+        // The picture is filled as far as the region's shape allows, as every pixel costs time.
         let scale = (size[0] as f32 / region.width).min(size[1] as f32 / region.height);
         let [width, height] = [(region.width, size[0]), (region.height, size[1])]
             .map(|(side, most)| ((side * scale).round() as usize).clamp(1, most));

@@ -1,8 +1,8 @@
-//! YuNet-n (Wu, Peng and Yu 2023, "YuNet: A Tiny Millisecond-level Face Detector"): the network, read from its authors' ONNX
-//! file and compiled into plans of our own. What its numbers mean is known to the detector (`pipeline/detect/yunet.rs`).
+//! YuNet-n (Wu, Peng and Yu 2023, "YuNet: A Tiny Millisecond-level Face Detector"): reads the network from its authors'
+//! ONNX file and compiles it into our plans. The detector (`pipeline/detect/yunet.rs`) interprets its outputs.
 //!
-//! The file's graph is not looked at: the order and shapes of its convolutions say which of the network's layers they are,
-//! and files with others are refused.
+//! The file's graph is ignored. The order and shapes of its convolutions identify the network's layers; a file with any
+//! others is refused.
 
 use std::path::{Path, PathBuf};
 
@@ -13,29 +13,29 @@ use crate::model::import::onnx;
 
 /// Sides of the cells of the three grids, pixels of the picture.
 pub const STRIDES: [usize; 3] = [8, 16, 32];
-/// Numbers the network gives for each cell: logit of the class 'face', correction of the box (4), logit of 'there is
-/// something', five points of the face (10).
+/// Numbers of each cell: logit of the class 'face', correction of the box (4), logit of 'something is here', five
+/// points of the face (10).
 pub const OUTPUTS: usize = 16;
-/// Sides of a picture are multiples of this.
+/// The sides of a picture are multiples of this.
 pub const MULTIPLE: usize = 32;
 
-/// Pairs of a 1x1 and a depthwise convolution in each part of the backbone; between parts, maps are halved.
+/// Pairs of a 1x1 and a depthwise convolution in each part of the backbone; maps are halved between parts.
 const BACKBONE: [usize; 5] = [1, 4, 2, 2, 2];
-/// The part of the backbone whose maps have the finest grid.
+/// Index of the backbone's part with the finest grid.
 const FINEST: usize = 2;
-/// Pairs: backbone, three that join the grids, three before the heads, and four heads for each grid.
+/// Number of pairs: backbone, three that join the grids, three before the heads, and four heads for each grid.
 const PAIRS: usize = 11 + 3 + 3 + 4 * STRIDES.len();
-/// Numbers of each head, in the file's order.
+/// Outputs of each head, in the file's order.
 const HEADS: [usize; 4] = [1, 4, 1, 10];
-/// The file has 0.3 MB.
+/// Largest accepted file; YuNet's has 0.3 MB.
 const LARGEST: u64 = 8 << 20;
 /// Side of filters.
 const SIDE: usize = 3;
-/// Side of the first convolution's filters with zeros after them: SAME padding of so large a window begins one pixel before
-/// the picture, as the network's own padding does.
+/// Side of the first convolution's filters after zeros are appended: SAME padding of a window this large begins one
+/// pixel before the picture, as the network's own padding does.
 const PADDED: usize = 5;
 
-/// Why a file is not taken for YuNet's.
+/// Why a file is not accepted as YuNet's.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "names and messages say what the variants are")]
 pub enum YunetError {
@@ -48,7 +48,7 @@ pub enum YunetError {
     Refused { path: PathBuf, reason: String },
 }
 
-/// The weights, for luma.
+/// The weights, converted to luma input.
 #[derive(Debug, Clone, PartialEq)]
 pub struct YunetWeights {
     stem: Convolution,
@@ -60,6 +60,7 @@ impl YunetWeights {
     /// Reads the network's file.
     ///
     /// # Errors
+    ///
     /// If it cannot be read, or is not YuNet's.
     pub fn read(path: &Path) -> Result<Self, YunetError> {
         let bytes = files::read(path, LARGEST);
@@ -87,15 +88,16 @@ impl YunetWeights {
             pairs.push(pair.ok_or_else(|| format!("has other convolutions than YuNet at {at} and after"))?);
         }
         let weights = Self { stem, pairs, sha256: crate::files::sha256(bytes) };
-        // Whether the shapes fit each other shows in any size.
+        // Any size shows whether the shapes fit each other.
         weights.network(MULTIPLE, MULTIPLE).map_err(|error| format!("is not YuNet's: {error}"))?;
         Ok(weights)
     }
 
-    /// The network for pictures of `width` x `height` pixels, multiples of [`MULTIPLE`].
+    /// Compiles the network for pictures of `width` x `height` pixels, multiples of [`MULTIPLE`].
     ///
     /// # Errors
-    /// If a size is no such multiple; the layers fit each other.
+    ///
+    /// If a size is not such a multiple; the layers fit each other.
     pub fn network(&self, width: usize, height: usize) -> Result<YunetNetwork, PlanError> {
         let mut shape = Shape { height, width, channels: 1 };
         if !width.is_multiple_of(MULTIPLE) || !height.is_multiple_of(MULTIPLE) {
@@ -114,7 +116,7 @@ impl YunetWeights {
         }
         let (mut joins, mut heads) = (Vec::new(), Vec::new());
         for (level, stage) in backbone[FINEST..].iter().enumerate() {
-            // The file has the coarsest grid's first.
+            // The file lists the coarsest grid first.
             let join = next + STRIDES.len() - 1 - level;
             let join = Plan::compile(&pairs(join..join + 1).collect::<Vec<_>>(), stage.output())?;
             let before = next + STRIDES.len() + level;
@@ -130,7 +132,7 @@ impl YunetWeights {
     }
 }
 
-/// Filters as ONNX has them: `[out, in, side, side]`, values, and biases.
+/// Filters as ONNX stores them: `[out, in, side, side]`, values and biases.
 struct Filters {
     dims: [usize; 4],
     values: Vec<f32>,
@@ -152,7 +154,7 @@ fn filters(layer: &onnx::Layer) -> Result<Filters, String> {
     }
 }
 
-/// The first convolution for pictures whose three colours are the same: a luma plane.
+/// The first convolution for pictures with three equal colours, that is, a luma plane.
 fn stem(filters: &Filters) -> Result<Convolution, String> {
     let [out, colours, height, width] = filters.dims;
     if [colours, height, width] != [3, SIDE, SIDE] {
@@ -167,7 +169,7 @@ fn stem(filters: &Filters) -> Result<Convolution, String> {
     Ok(Convolution { reach, weights, bias: filters.bias.clone(), activation: Activation::Relu })
 }
 
-/// A 1x1 convolution and the depthwise one after it, which the activation follows.
+/// A 1x1 convolution and the depthwise one after it, with the activation.
 fn pair(pointwise: Filters, depthwise: Filters, activation: Activation) -> Option<[Convolution; 2]> {
     let [out, inputs, 1, 1] = pointwise.dims else { return None };
     if depthwise.dims != [out, 1, SIDE, SIDE] {
@@ -184,11 +186,11 @@ fn pair(pointwise: Filters, depthwise: Filters, activation: Activation) -> Optio
     Some([first, Convolution { reach, weights, bias: depthwise.bias, activation }])
 }
 
-/// Pairs with the same inputs as one, their outputs beside each other.
+/// Joins pairs with the same input into one pair with concatenated outputs.
 fn beside(pairs: [&[Convolution; 2]; 4]) -> [Convolution; 2] {
     let one = |part: usize| {
         let parts = pairs.map(|pair| &pair[part]);
-        // Outputs are fastest, so that a row holds those of one input or place.
+        // Outputs vary fastest, so that a row holds those of one input or position.
         let rows = parts[0].weights.len() / parts[0].bias.len().max(1);
         let row =
             |row: usize| parts.into_iter().flat_map(move |p| p.weights.chunks(p.bias.len()).nth(row).unwrap_or(&[]));
@@ -212,9 +214,10 @@ impl YunetNetwork {
         [width, height]
     }
 
-    /// What it gives for `luma`, 0 to 255, for each of [`STRIDES`]: `[rows, columns, OUTPUTS]`.
+    /// The outputs for `luma`, 0 to 255, for each of [`STRIDES`]: `[rows, columns, OUTPUTS]`.
     ///
     /// # Panics
+    ///
     /// If the picture has another size.
     pub fn run(&self, luma: &[f32]) -> [Vec<f32>; 3] {
         let mut levels: Vec<Vec<f32>> = Vec::new();
@@ -227,7 +230,7 @@ impl YunetNetwork {
         }
         let mut maps = levels.split_off(FINEST);
         let mut outputs = [const { Vec::new() }; 3];
-        // From the coarsest grid to the finest: each sees what the coarser one saw.
+        // From the coarsest grid to the finest: each adds the coarser grid's map.
         let mut coarser: Option<Vec<f32>> = None;
         for (level, map) in maps.iter_mut().enumerate().rev() {
             if let Some(coarser) = &coarser {
@@ -251,7 +254,7 @@ fn halved_shape(shape: Shape) -> Shape {
     Shape { height: shape.height / 2, width: shape.width / 2, ..shape }
 }
 
-/// The largest of each 2 x 2 values.
+/// The maximum of each 2 x 2 values.
 fn halved(map: &[f32], shape: Shape) -> Vec<f32> {
     let Shape { width, channels, .. } = shape;
     let mut out = Vec::with_capacity(map.len() / 4);
@@ -265,7 +268,7 @@ fn halved(map: &[f32], shape: Shape) -> Vec<f32> {
     out
 }
 
-/// Adds to each 2 x 2 values the one of the coarser map that covers them.
+/// Adds to each 2 x 2 values the value of the coarser map that covers them.
 fn add_doubled(map: &mut [f32], coarser: &[f32], shape: Shape) {
     let Shape { width, channels, .. } = shape;
     for (y, row) in map.chunks_exact_mut(width * channels).enumerate() {

@@ -1,4 +1,4 @@
-//! Finding a patch again by normalised cross-correlation, where the detector sees no face.
+//! Finds a patch again by normalised cross-correlation when the detector sees no face.
 
 use crate::picture::Plane;
 use crate::picture::{Region, resample};
@@ -6,10 +6,10 @@ use crate::timeline::BoundingBox;
 
 /// Side of the remembered patch, samples.
 const SIDE: usize = 24;
-/// How far the patch is looked for in each direction, samples (a third of the face).
+/// How far the search goes in each direction, samples (a third of the face).
 const REACH: usize = 8;
 
-/// What a face looked like when it was last seen.
+/// The appearance of a face when it was last seen.
 #[derive(Debug, Clone)]
 pub(super) struct Patch {
     /// Values less their mean, scaled to unit length.
@@ -17,24 +17,24 @@ pub(super) struct Patch {
     roll_degrees: f32,
 }
 
-/// Where a patch was found again.
+/// The position at which a patch was found again.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Match {
-    /// The box there.
+    /// The box at that position.
     pub(super) face: BoundingBox,
     /// Normalised cross-correlation, -1 to 1.
     pub(super) correlation: f32,
 }
 
 impl Patch {
-    /// Of the face in `face`.
+    /// The patch of the face in `face`.
     pub(super) fn of(luma: &Plane, face: &BoundingBox, roll_degrees: f32) -> Self {
         let (x, y) = face.centre();
         let region = Region { x, y, width: face.w, height: face.h, angle_degrees: roll_degrees };
         Self { values: normalised(&resample(luma, &region, SIDE, SIDE)), roll_degrees }
     }
 
-    /// The best place within a third of a face of `near`, at the same size; between samples by a parabola.
+    /// The best match within a third of a face of `near`, at the same size; a parabola locates it between samples.
     pub(super) fn find(&self, luma: &Plane, near: &BoundingBox) -> Match {
         let (x, y) = near.centre();
         let wide = SIDE + 2 * REACH;
@@ -42,25 +42,25 @@ impl Patch {
         let region =
             Region { x, y, width: near.w * enlarged, height: near.h * enlarged, angle_degrees: self.roll_degrees };
         let area = resample(luma, &region, wide, wide);
-        let places = 2 * REACH + 1;
-        let mut correlations = vec![0.0f32; places * places];
+        let offsets = 2 * REACH + 1;
+        let mut correlations = vec![0.0f32; offsets * offsets];
         let arch = pulp::Arch::new();
         arch.dispatch(
             #[inline(always)]
             || {
-                for (place, correlation) in correlations.iter_mut().enumerate() {
-                    *correlation = self.correlation(&area, wide, place % places, place / places);
+                for (offset, correlation) in correlations.iter_mut().enumerate() {
+                    *correlation = self.correlation(&area, wide, offset % offsets, offset / offsets);
                 }
             },
         );
         let best = (0..correlations.len()).max_by(|a, b| correlations[*a].total_cmp(&correlations[*b])).unwrap_or(0);
-        let (column, row) = (best % places, best / places);
-        let at = |column: usize, row: usize| correlations[row * places + column];
+        let (column, row) = (best % offsets, best / offsets);
+        let at = |column: usize, row: usize| correlations[row * offsets + column];
         let peak = |before: f32, here: f32, after: f32| {
             let curvature = before - 2.0 * here + after;
             if curvature < -1e-6 { ((before - after) / (2.0 * curvature)).clamp(-0.5, 0.5) } else { 0.0 }
         };
-        let inside = |place: usize| (1..places - 1).contains(&place);
+        let inside = |offset: usize| (1..offsets - 1).contains(&offset);
         let here = at(column, row);
         let sub_x = if inside(column) { peak(at(column - 1, row), here, at(column + 1, row)) } else { 0.0 };
         let sub_y = if inside(row) { peak(at(column, row - 1), here, at(column, row + 1)) } else { 0.0 };
@@ -89,7 +89,7 @@ impl Patch {
         let count = (SIDE * SIDE) as f32;
         let (sum, squares) = (total(sum), total(squares));
         let variance = (squares - sum * sum / count).max(0.0);
-        // A flat area looks like nothing. The patch has mean 0, so the area's mean drops out of the product.
+        // A flat area resembles nothing. The patch has mean 0, so the area's mean drops out of the product.
         if variance < count { 0.0 } else { total(product) / variance.sqrt() }
     }
 }
@@ -104,7 +104,7 @@ fn normalised(values: &[f32]) -> Vec<f32> {
 mod tests {
     use super::*;
 
-    /// A picture with structure everywhere.
+    /// A picture that has structure everywhere.
     fn texture(width: usize, height: usize, dx: f32) -> Vec<u8> {
         let value = |x: f32, y: f32| 128.0 + 60.0 * (0.21 * x + 0.05 * y).sin() + 50.0 * (0.17 * y - 0.09 * x).cos();
         (0..width * height).map(|i| value((i % width) as f32 - dx, (i / width) as f32) as u8).collect()

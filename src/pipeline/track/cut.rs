@@ -4,16 +4,16 @@ use crate::picture::Plane;
 
 /// Size of the coarse pictures that are compared.
 const WIDTH: usize = 32;
-/// Rows of them.
+/// Rows of the coarse pictures.
 const HEIGHT: usize = 18;
-/// Samples looked at for each of their values, in each direction.
+/// Samples averaged for each of their values, in each direction.
 const POINTS: usize = 4;
-/// Mean difference of two coarse pictures, grey levels, below which there is no cut. A guess; no cut
-/// is seen in the 19 real clips with it.
+/// Mean difference of two coarse pictures, grey levels, below which there is no cut. A guess; with it, none of the 19
+/// real clips shows a cut.
 const LEAST_DIFFERENCE: f32 = 12.0;
-/// By how many times a cut exceeds the usual difference of the frames before it.
+/// Factor by which a cut exceeds the usual difference of the frames before it.
 const TIMES_USUAL: f32 = 4.0;
-/// Correlation of two coarse pictures from which they show the same, in whatever light: a lamp switched on is no cut.
+/// Correlation of two coarse pictures from which they show the same scene in any light: switching on a lamp is no cut.
 const SAME_PICTURE: f32 = 0.7;
 
 /// Compares each frame with the one before it.
@@ -26,7 +26,7 @@ pub(super) struct Cuts {
 }
 
 impl Cuts {
-    /// Whether a new shot begins with this frame. A picture of another size is a new shot.
+    /// Whether a new shot begins with this frame. A picture of another size begins a new shot.
     pub(super) fn is_cut(&mut self, luma: &Plane) -> bool {
         let now = coarse(luma);
         let size = (luma.width, luma.height);
@@ -46,20 +46,20 @@ impl Cuts {
 }
 
 fn coarse(luma: &Plane) -> Vec<f32> {
-    let place = |index: usize, count: usize, size: usize| (2 * index + 1) * size / (2 * count);
+    let centre_of = |index: usize, count: usize, size: usize| (2 * index + 1) * size / (2 * count);
     let mut values = vec![0.0; WIDTH * HEIGHT];
     for row in 0..HEIGHT * POINTS {
-        let samples = luma.row(place(row, HEIGHT * POINTS, luma.height));
+        let samples = luma.row(centre_of(row, HEIGHT * POINTS, luma.height));
         let line = &mut values[row / POINTS * WIDTH..][..WIDTH];
         for column in 0..WIDTH * POINTS {
-            line[column / POINTS] += f32::from(samples[place(column, WIDTH * POINTS, luma.width)]);
+            line[column / POINTS] += f32::from(samples[centre_of(column, WIDTH * POINTS, luma.width)]);
         }
     }
     values.iter_mut().for_each(|value| *value /= (POINTS * POINTS) as f32);
     values
 }
 
-/// Of two pictures less their means; 0 where one of them is flat.
+/// The correlation of two pictures less their means; 0 if one of them is flat.
 fn correlation(a: &[f32], b: &[f32]) -> f32 {
     let mean = |values: &[f32]| values.iter().sum::<f32>() / values.len() as f32;
     let (mean_a, mean_b) = (mean(a), mean(b));

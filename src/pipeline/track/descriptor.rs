@@ -1,4 +1,4 @@
-//! What a person looks like, in a few numbers: to know a signer again after a loss, and to tell signers apart.
+//! A person's appearance in a few numbers, used to recognise a signer after a loss and to tell signers apart.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,15 +8,16 @@ use crate::timeline::BoundingBox;
 
 /// Side of the coarse picture of the head, samples.
 const SIDE: usize = 8;
-/// Side of the square that picture shows, in sides of the face's box: hair and the outline of the head are in it.
+/// Side of the square that the picture shows, as a multiple of the face box's side; it includes hair and the outline of
+/// the head.
 const SHOWN: f32 = 1.7;
-/// The clothes are looked at so far below the face, in a square as large as its box.
+/// Distance from the face down to the square that shows the clothes, which is as large as the face's box.
 const CLOTHES_DOWN: f32 = 1.35;
-/// Difference of a brightness or colour value at which it speaks against one person as much as the coarse picture's
-/// correlation of 0 does; shares of the full range.
+/// Difference of a brightness or colour value that counts against one person as much as a correlation of 0 between the
+/// coarse pictures; share of the full range.
 const COLOUR_REACH: f32 = 0.12;
 
-/// A head and clothes in 70 numbers.
+/// The appearance of a head and clothes in 70 numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Descriptor {
     /// Luma of the head, roll-aligned, 8 x 8; mean 0 and length 1.
@@ -26,7 +27,7 @@ pub struct Descriptor {
 }
 
 impl Descriptor {
-    /// Of the face in `face`, turned clockwise by `roll_degrees`.
+    /// The appearance of the face in `face`, turned clockwise by `roll_degrees`.
     pub fn of(picture: &dyn Planes, face: &BoundingBox, roll_degrees: f32) -> Self {
         let luma = picture.luma();
         let (x, y) = face.centre();
@@ -41,17 +42,17 @@ impl Descriptor {
         let head =
             std::array::from_fn(|row| std::array::from_fn(|column| (values[row * SIDE + column] - mean) / length));
         let mut colours = [0.5; 6];
-        for (place, region) in [square(0.0, 0.6), square(CLOTHES_DOWN, 1.0)].into_iter().enumerate() {
-            colours[3 * place] = mean_of(&luma, &luma, &region);
+        for (part, region) in [square(0.0, 0.6), square(CLOTHES_DOWN, 1.0)].into_iter().enumerate() {
+            colours[3 * part] = mean_of(&luma, &luma, &region);
             for (index, plane) in picture.chroma().into_iter().flatten().enumerate() {
-                colours[3 * place + 1 + index] = mean_of(&plane, &luma, &region);
+                colours[3 * part + 1 + index] = mean_of(&plane, &luma, &region);
             }
         }
         Self { head, colours }
     }
 
-    /// How much two descriptors look like one person's: 1 for equal ones, around 0 and below for strangers. Half of it is
-    /// the correlation of the heads, half what the colours of faces and clothes say.
+    /// How likely it is that two descriptors are one person's: 1 for equal ones, around 0 and below for different
+    /// people. Half of it is the correlation of the heads; the other half compares the colours of faces and clothes.
     pub fn similarity(&self, other: &Self) -> f32 {
         let heads: f32 = self.head.iter().flatten().zip(other.head.iter().flatten()).map(|(a, b)| a * b).sum();
         let length = |d: &Self| d.head.iter().flatten().map(|v| v * v).sum::<f32>().sqrt();
@@ -61,7 +62,7 @@ impl Descriptor {
         0.5 * heads + 0.5 * colours.max(-1.0)
     }
 
-    /// Moves by `share` towards `other`, so that a descriptor follows a person through poses.
+    /// Moves towards `other` by `share`, so that a descriptor follows a person through poses.
     pub fn follow(&mut self, other: &Self, share: f32) {
         let pairs = self.head.iter_mut().flatten().zip(other.head.iter().flatten());
         for (value, new) in pairs.chain(self.colours.iter_mut().zip(&other.colours)) {
@@ -70,7 +71,7 @@ impl Descriptor {
     }
 }
 
-/// The mean of what `region`, given in pixels of `luma`, shows of `plane`, 0 to 1.
+/// The mean of `plane` in `region`, which is given in pixels of `luma`; 0 to 1.
 fn mean_of(plane: &Plane, luma: &Plane, region: &Region) -> f32 {
     let (across, down) = (plane.width as f32 / luma.width as f32, plane.height as f32 / luma.height as f32);
     let region = Region {

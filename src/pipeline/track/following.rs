@@ -1,8 +1,8 @@
-//! One face from frame to frame: where it is expected, what is looked at there, and what may be said of it.
+//! Follows one face from frame to frame: predicts its position, searches there, and decides what can be said about it.
 
 use super::correlate::Patch;
 use super::descriptor::Descriptor;
-use super::held::{Look, OCCLUDED};
+use super::held::{Glimpse, OCCLUDED};
 use super::motion::{Measured, Motion};
 use super::refine::{Refined, refine};
 use super::{Eyes, LIKELY, PROVISIONAL, same_face};
@@ -12,57 +12,58 @@ use crate::pipeline::detect::{Detection, SearchWindow};
 use crate::pipeline::frame::{Frame, Sighting};
 use crate::timeline::{BoundingBox, BoxSource, Status};
 
-/// Probability from which the refinement network sees the face where one is expected.
+/// Probability from which the refinement network sees the face at the expected position.
 pub(super) const SEEN: f32 = 0.5;
-/// Probability from which its word alone keeps a track alive.
+/// Probability from which the network alone keeps a track alive.
 const SURE: f32 = 0.8;
-/// Detector's score that is enough where a face is expected.
+/// Detector score that suffices where a face is expected.
 const EXPECTED_SCORE: f32 = 1.0;
-/// Hits after which a likely face is believed, and the frames within which they must come.
+/// Hits after which a likely face is believed, and the number of frames within which they must occur.
 pub(super) const HITS: u32 = 3;
 const HITS_WITHIN: u32 = 10;
-/// Correlation from which the same content is seen. Tuned on the 19 real clips: on frames in which YuNet sees the face
-/// and SeetaFace does not, most are above; empty background is below 0.5.
+/// Correlation from which the content is the same. Tuned on the 19 real clips: most frames in which YuNet sees the face
+/// and SeetaFace does not lie above it; empty background lies below 0.5.
 const SAME: f32 = 0.7;
-/// Correlation from which something of the face is still there.
+/// Correlation from which part of the face is still visible.
 const PARTLY: f32 = 0.45;
-/// A face that neither the detector nor the network is sure of for so long is lost even if the content seems the same,
-/// seconds: correlation drifts.
+/// If neither the detector nor the network is sure of a face for this long, it is lost even if the content seems the
+/// same, seconds: correlation drifts.
 const UNSURE_AT_MOST_S: f64 = 2.0;
-/// After so long without being sure of it, a face seen elsewhere may be this one, seconds.
+/// If the tracker has not been sure of a face for this long, a face seen elsewhere may be this one, seconds.
 const DOUBTED_AFTER_S: f64 = 0.3;
-/// A face of which nothing at all is seen for so long is lost, seconds. Shorter than frames wait, so that what was said
-/// meanwhile can be taken back.
+/// If nothing of a face is seen for this long, it is lost, seconds. Shorter than the time frames wait, so that the
+/// sightings of that time can be taken back.
 const UNSEEN_AT_MOST_S: f64 = 0.3;
-/// The detector is asked in each of so many frames in a row in which the network sees nothing, then less often.
+/// Consecutive frames in which the network sees nothing and the detector searches each of them; after that it searches
+/// less often.
 const EAGER_SEARCHES: u32 = 3;
 /// Time between later searches, seconds.
 const SEARCH_EVERY_S: f64 = 0.1;
-/// In-plane turns tried where the upright window shows nothing, degrees.
+/// In-plane turns tried if the upright window shows no face, degrees.
 const TURNS: [f32; 4] = [20.0, -20.0, 40.0, -40.0];
-/// Time between looks at what a signer looks like, seconds, and how fast the memory of it changes.
+/// Time between updates of a signer's descriptor, seconds, and the share by which each update changes it.
 const DESCRIBE_EVERY_S: f64 = 0.15;
 const DESCRIBE_SHARE: f32 = 0.1;
-/// A face of which more is covered says little of what its owner looks like.
+/// If more than this share of a face is covered, its patch and descriptor are not updated.
 const UNCOVERED: f32 = 0.3;
-/// A face this much smaller than a frame apart is a different one.
+/// If the logarithm of the size changes by more than this from one frame to the next, it is a different face.
 const LARGEST_STEP: f32 = 0.5;
 
-/// What is known of a track's presence.
+/// Whether a track is in view.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum State {
-    /// In view, perhaps unseen for a moment.
+    /// In view, though possibly unseen for a moment.
     InView,
     Lost,
     OutOfFrame,
-    /// A new shot began at this time; whether the signer is in it is not known yet.
+    /// A new shot began at this time; whether it shows the signer is still unknown.
     Cut {
         since_s: f64,
     },
 }
 
-/// A face that is followed.
-pub(super) struct Track {
+/// A face that the tracker follows.
+pub(super) struct FollowedFace {
     /// At least [`PROVISIONAL`] while the face is not believed yet.
     pub(super) id: u32,
     pub(super) motion: Motion,
@@ -72,35 +73,35 @@ pub(super) struct Track {
     followed: u32,
     pub(super) descriptor: Descriptor,
     pub(super) roll_degrees: f32,
-    /// When the face was last measured.
+    /// Time of the last measurement of the face.
     pub(super) seen_s: f64,
-    /// When the detector or the network was last sure of it.
+    /// Time at which the detector or the network was last sure of it.
     pub(super) sure_s: f64,
     patch: Patch,
     described_s: f64,
     covered: Option<f32>,
     searches_in_vain: u32,
     searched_s: f64,
-    /// Which of [`TURNS`] are tried next.
+    /// Index of the next of [`TURNS`] to try.
     turn: usize,
 }
 
-/// What was found where a face was expected.
-struct Found {
+/// What was found at an expected position.
+struct Evidence {
     face: BoundingBox,
     roll_degrees: f32,
     doubt: f32,
     score: Option<f32>,
     covered: Option<f32>,
     source: BoxSource,
-    /// Enough to keep a track alive.
+    /// Strong enough to keep a track alive.
     is_sure: bool,
-    /// Enough to begin one, if it comes often enough: the detector's word, which the network does not deny. Patterns may look
-    /// a little like a face to the network for long.
+    /// Strong enough to begin a track if it recurs: the detector found a face and the network does not contradict it.
+    /// To the network, a pattern can look a little like a face for a long time.
     is_convincing: bool,
 }
 
-impl From<Refined> for Found {
+impl From<Refined> for Evidence {
     fn from(refined: Refined) -> Self {
         Self {
             face: refined.face,
@@ -115,8 +116,8 @@ impl From<Refined> for Found {
     }
 }
 
-impl Track {
-    /// Of a face just found; `refined` is what the network says of it.
+impl FollowedFace {
+    /// A track of a new face; `refined` is the network's result for it.
     pub(super) fn new(id: u32, detection: &Detection, refined: Option<Refined>, frame: &Frame, hits: u32) -> Self {
         let seen = refined.filter(|refined| refined.probability >= SEEN);
         let face = seen.map_or(detection.face, |refined| refined.face);
@@ -141,7 +142,7 @@ impl Track {
         }
     }
 
-    /// The same, as the signer of `lost` seen again.
+    /// The same track, continued as that of the signer of `lost`.
     pub(super) fn continuing(self, lost: &Self) -> Self {
         let mut descriptor = lost.descriptor;
         descriptor.follow(&self.descriptor, 0.5);
@@ -156,18 +157,19 @@ impl Track {
         self.state == State::InView
     }
 
-    /// Believed, or in view and still to be.
+    /// Whether the face is believed, or in view and not yet judged.
     pub(super) fn is_credible(&self) -> bool {
         self.is_believed() || self.is_in_view() && self.followed <= HITS_WITHIN
     }
 
-    /// In view, and not only by its looks, which may have been taken from what is behind a face that moved on.
+    /// Whether the face is in view by more than correlation. The patch may have been taken from the background after
+    /// the face moved on.
     pub(super) fn is_surely_in_view(&self, now: f64) -> bool {
         self.is_in_view() && now - self.sure_s <= DOUBTED_AFTER_S
     }
 
     /// Looks for the face in the next frame, `dt` seconds later.
-    pub(super) fn follow(&mut self, eyes: &mut Eyes, frame: &Frame, dt: f64) -> Look {
+    pub(super) fn follow(&mut self, eyes: &mut Eyes, frame: &Frame, dt: f64) -> Glimpse {
         if !self.is_in_view() {
             return self.unseen();
         }
@@ -192,14 +194,15 @@ impl Track {
         self.correlate(refined, &expected, frame, dt)
     }
 
-    fn see(&mut self, refined: Option<Refined>, expected: &BoundingBox) -> Option<Found> {
+    fn see(&mut self, refined: Option<Refined>, expected: &BoundingBox) -> Option<Evidence> {
         let refined = refined.filter(|r| r.probability >= SEEN && is_near(&r.face, expected))?;
         self.searches_in_vain = 0;
         Some(refined.into())
     }
 
-    /// By the detector, in a window about the expected place: upright or as last turned first, then two of the other turns.
-    fn search(&mut self, eyes: &mut Eyes, luma: &Plane, expected: &BoundingBox, now: f64) -> Option<Found> {
+    /// Searches with the detector in a window about the expected position: first upright or in the last known turn,
+    /// then in two of the other turns.
+    fn search(&mut self, eyes: &mut Eyes, luma: &Plane, expected: &BoundingBox, now: f64) -> Option<Evidence> {
         let is_eager = eyes.refiner.is_none() || self.searches_in_vain < EAGER_SEARCHES;
         if !is_eager && now - self.searched_s < SEARCH_EVERY_S {
             return None;
@@ -231,7 +234,7 @@ impl Track {
                 let roll = detection.roll_degrees;
                 let refined = eyes.refiner.as_ref().map(|r| refine(r, luma, &detection.face, roll));
                 let seen = refined.filter(|r| r.probability >= SEEN && is_near(&r.face, expected));
-                return Some(Found {
+                return Some(Evidence {
                     is_sure: true,
                     is_convincing: refined.is_none_or(|r| r.probability >= SEEN),
                     doubt: 2.0,
@@ -248,15 +251,15 @@ impl Track {
         None
     }
 
-    /// By what the face looked like; the last resort, and what to say where it fails too.
-    fn correlate(&mut self, refined: Option<Refined>, expected: &BoundingBox, frame: &Frame, dt: f64) -> Look {
+    /// Searches by correlation, the last resort; decides the status if that fails too.
+    fn correlate(&mut self, refined: Option<Refined>, expected: &BoundingBox, frame: &Frame, dt: f64) -> Glimpse {
         let now = frame.time_s;
         let match_here = self.patch.find(&frame.picture.luma(), expected);
         let is_remembered = self.is_believed() && now - self.sure_s <= UNSURE_AT_MOST_S;
         if is_remembered && match_here.correlation >= SAME {
             let score = refined.map(|r| r.probability);
             return self.take(
-                Found {
+                Evidence {
                     face: match_here.face,
                     roll_degrees: self.roll_degrees,
                     doubt: 2.0,
@@ -272,7 +275,7 @@ impl Track {
         self.motion.fade(dt);
         let is_partly_seen = is_remembered && match_here.correlation >= PARTLY;
         if !self.is_believed() || !is_partly_seen && now - self.seen_s > UNSEEN_AT_MOST_S {
-            // Whoever was last seen half across the edge has left by it.
+            // A signer who was last seen half beyond the edge has left the picture there.
             self.state = if passes_edge(expected, &frame.picture.luma()) { State::OutOfFrame } else { State::Lost };
             return self.unseen();
         }
@@ -281,12 +284,12 @@ impl Track {
         if is_partly_seen {
             self.seen_s = now;
         }
-        let mut look = self.look(status, refined.map(|r| r.probability), BoxSource::Tracked);
-        look.measured = None;
-        look
+        let mut glimpse = self.glimpse(status, refined.map(|r| r.probability), BoxSource::Tracked);
+        glimpse.measured = None;
+        glimpse
     }
 
-    fn take(&mut self, found: Found, frame: &Frame) -> Look {
+    fn take(&mut self, found: Evidence, frame: &Frame) -> Glimpse {
         let now = frame.time_s;
         let measured = Measured { face: found.face, doubt: found.doubt };
         self.motion.correct(&measured);
@@ -301,7 +304,7 @@ impl Track {
         }
         let is_clear = self.covered.is_none_or(|covered| covered < UNCOVERED);
         if is_clear {
-            // The head turns a little from frame to frame, so what is looked for next is what is seen now.
+            // The head turns a little from frame to frame, so the current view becomes the next frame's template.
             self.patch = Patch::of(&frame.picture.luma(), &self.motion.face(), self.roll_degrees);
             if now - self.described_s >= DESCRIBE_EVERY_S {
                 self.described_s = now;
@@ -310,35 +313,36 @@ impl Track {
             }
         }
         let is_occluded = found.covered.is_some_and(|covered| covered >= OCCLUDED);
-        let mut look = self.look(if is_occluded { Status::Occluded } else { Status::Ok }, found.score, found.source);
-        look.sighting.covered = found.covered;
-        look.measured = Some(measured);
-        look
+        let mut glimpse =
+            self.glimpse(if is_occluded { Status::Occluded } else { Status::Ok }, found.score, found.source);
+        glimpse.sighting.covered = found.covered;
+        glimpse.measured = Some(measured);
+        glimpse
     }
 
-    /// A look at a face just found.
-    pub(super) fn first_look(&self, refined: Option<Refined>, detector_score: f32) -> Look {
+    /// The glimpse of a new face.
+    pub(super) fn first_glimpse(&self, refined: Option<Refined>, detector_score: f32) -> Glimpse {
         let covered = refined.filter(|r| r.probability >= SEEN).map(|r| r.covered);
         let is_occluded = covered.is_some_and(|covered| covered >= OCCLUDED);
         let status = if is_occluded { Status::Occluded } else { Status::Ok };
         let score = refined.map_or(certainty(detector_score), |r| r.probability);
-        let mut look = self.look(status, Some(score), BoxSource::Detected);
-        look.sighting.covered = covered;
-        look
+        let mut glimpse = self.glimpse(status, Some(score), BoxSource::Detected);
+        glimpse.sighting.covered = covered;
+        glimpse
     }
 
-    /// A look at the face in an earlier frame, found from what came after.
-    pub(super) fn earlier_look(&self, refined: &Refined) -> Look {
-        let mut look = self.first_look(Some(*refined), 0.0);
-        look.sighting.face = Some(refined.face);
-        look.sighting.roll_degrees = refined.roll_degrees;
-        look.measured = Some(Measured { face: refined.face, doubt: Found::from(*refined).doubt });
-        look
+    /// The glimpse of the face in an earlier frame, found from later ones.
+    pub(super) fn earlier_glimpse(&self, refined: &Refined) -> Glimpse {
+        let mut glimpse = self.first_glimpse(Some(*refined), 0.0);
+        glimpse.sighting.face = Some(refined.face);
+        glimpse.sighting.roll_degrees = refined.roll_degrees;
+        glimpse.measured = Some(Measured { face: refined.face, doubt: Evidence::from(*refined).doubt });
+        glimpse
     }
 
-    fn look(&self, status: Status, score: Option<f32>, source: BoxSource) -> Look {
+    fn glimpse(&self, status: Status, score: Option<f32>, source: BoxSource) -> Glimpse {
         let face = self.motion.face();
-        Look {
+        Glimpse {
             sighting: Sighting {
                 track: self.id,
                 status,
@@ -353,9 +357,9 @@ impl Track {
         }
     }
 
-    pub(super) fn unseen(&self) -> Look {
+    pub(super) fn unseen(&self) -> Glimpse {
         let status = if self.state == State::OutOfFrame { Status::OutOfFrame } else { Status::NoFace };
-        Look {
+        Glimpse {
             sighting: Sighting {
                 track: self.id,
                 status,
@@ -371,7 +375,7 @@ impl Track {
     }
 }
 
-/// The detector's score as a number from 0 to 1: a half where a new face is considered at all.
+/// The detector's score mapped to 0 to 1; the score at which a new face is considered maps to 0.5.
 fn certainty(detector_score: f32) -> f32 {
     let score = detector_score.max(0.0);
     score / (score + LIKELY)

@@ -1,40 +1,41 @@
-//! Who is who: what is enough to take one face for another's, or one signer for another. The tracker asks within a span, the
-//! stitcher from span to span, and both go by this.
+//! The evidence that suffices to take one face for another or one signer for another. The tracker applies it within a
+//! span and the stitcher from span to span.
 
 use super::descriptor::Descriptor;
 use crate::timeline::BoundingBox;
 
-/// Overlap from which two boxes in one frame are of one face.
+/// Overlap from which two boxes in one frame belong to one face.
 pub(crate) const SAME_FACE: f32 = 0.3;
-/// Signers out of view who are remembered; with more, the one longest lost is forgotten.
+/// Number of absent signers who are remembered; beyond it, the one absent for longest is forgotten.
 pub(crate) const REMEMBERED: usize = 8;
 
 /// Similarity from which two descriptors count as one person's; see [`Descriptor::similarity`].
 pub(super) const SAME_PERSON: f32 = 0.45;
-/// The same where there is only one signer whom it can be.
+/// The same if only one signer is possible.
 const LIKELY_PERSON: f32 = 0.25;
-/// The same where a signer is seen about where he was lost a moment ago.
+/// The same if the face appears near the position where a signer was lost a moment ago.
 const PERSON_NEARBY: f32 = 0.0;
-/// A moment, seconds.
+/// Longest time since the loss that counts as a moment, seconds.
 const MOMENT_S: f64 = 1.0;
-/// Nearby: the distance in faces, and the ratio of sizes in powers of e, together.
+/// Largest distance that counts as near: the sum of the distance in face sides and the absolute logarithm of the ratio
+/// of sizes.
 const NEARBY: f32 = 1.5;
 
-/// A signer out of view.
+/// A signer who is out of view.
 pub(crate) struct Missing<'a> {
     /// The face when it was last seen.
     pub face: BoundingBox,
-    /// What it looked like.
+    /// Its appearance.
     pub appearance: &'a Descriptor,
-    /// Since when it has not been seen, seconds.
+    /// The time since which it has not been seen, seconds.
     pub seen_s: f64,
-    /// Whether a cut between shots lies between, so that places say nothing.
+    /// Whether a cut between shots lies in between, so that positions mean nothing.
     pub is_cut: bool,
 }
 
 impl Missing<'_> {
-    /// By how much a face that appears at `now` looks more like this signer than is needed to take it for his; `None` where
-    /// it does not. `is_only_one`: there is nobody else whom it can be.
+    /// By how much the similarity of a face that appears at `now` exceeds what is needed to take it for this signer's;
+    /// `None` if it does not. `is_only_one`: no other signer is possible.
     pub(crate) fn likeness(
         &self,
         face: &BoundingBox,

@@ -1,12 +1,13 @@
-//! Which face is whose, from frame to frame: where to look, association, what to say where nothing is seen.
+//! Follows faces from frame to frame: decides where to search, which face belongs to which signer, and what to say when
+//! nothing is seen.
 //!
-//! The whole picture is searched by the detector only at the start, after a loss, and about once a second. Where a face is
-//! expected, the refinement network looks in every frame, and corrects the place; where it sees none, the detector is asked in
-//! a window there, upright and turned; where that is blind too, the face's last appearance is looked for by correlation. A
-//! new face is believed when detector and network are sure of it or it is seen again.
+//! The detector searches the whole picture only at the start, after a loss, and about once a second. At an expected
+//! position, the refinement network looks in every frame and corrects the position. If it sees no face, the detector
+//! searches a window there, upright and turned. If that fails too, correlation looks for the face's last appearance. A
+//! new face is believed once detector and network are sure of it, or once it has been seen again.
 //!
-//! Frames wait for a moment ([`LOOK_AHEAD_S`]), so that a face just found is followed back to where it came from, gaps are
-//! bridged from both sides, and boxes are smoothed without lag. A cut ends every track but those whose signer is seen in the
+//! Frames wait for a moment ([`LOOK_AHEAD_S`]), so that a new face is followed back to where it came from, gaps are
+//! bridged from both sides, and boxes are smoothed without lag. A cut ends every track whose signer is not seen in the
 //! new shot.
 
 mod correlate;
@@ -27,20 +28,20 @@ use crate::picture::Region;
 use crate::pipeline::track::refiner::FaceRefiner;
 use crate::timeline::BoundingBox;
 use cut::Cuts;
-use following::{HITS, SEEN, State, Track, is_near};
-use held::{Held, LOOK_AHEAD_S, Look, LookAhead};
+use following::{FollowedFace, HITS, SEEN, State, is_near};
+use held::{Glimpse, Held, LOOK_AHEAD_S, LookAhead};
 use refine::refine;
 
 pub use descriptor::Descriptor;
 pub(super) use identity::{Missing, REMEMBERED, SAME_FACE};
 
-/// What can be set.
+/// The tracker's settings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrackSettings {
-    /// Smallest face looked for, as a share of the picture's shorter side.
+    /// Side of the smallest face that is searched for, as a share of the picture's shorter side.
     pub min_face: f32,
-    /// Most faces followed at a time.
+    /// Largest number of faces that are followed at a time.
     pub max_faces: usize,
     /// Whether frames wait for later ones.
     pub latency: Latency,
@@ -64,53 +65,54 @@ impl Default for TrackSettings {
 
 /// Time between searches of the whole picture while every known face is in view, seconds.
 const SEARCH_EVERY_S: f64 = 1.0;
-/// For so long after the start or a loss every frame is searched, seconds.
+/// For this long after the start or a loss, every frame is searched, seconds.
 const SEARCH_EAGERLY_S: f64 = 1.0;
-/// Time between searches of the whole picture while a face is missed, seconds: from how long after the loss, how often.
+/// Time between searches of the whole picture while a face is missing, seconds: (time since the loss, time between
+/// searches).
 const SEARCH_MISSING: [(f64, f64); 3] = [(10.0, 1.0), (3.0, 0.5), (0.0, 0.2)];
 /// Score from which a new face is believed at once (SeetaFace's own default threshold is 3.85).
 const SURE: f32 = 5.0;
-/// Score a new face needs to be considered at all.
+/// Score from which a new face is considered at all.
 const LIKELY: f32 = 2.0;
-/// A new face of which the network is less sure than this is none, whatever the detector says.
+/// If the network's probability is below this, a new face is rejected whatever the detector's score.
 const DENIED: f32 = 0.2;
-/// Turns of the whole picture searched where no face is in view and the upright one shows none, degrees.
+/// Turns of the whole picture that are searched if no face is in view and the upright picture shows none, degrees.
 const WHOLE_TURNS: [f32; 2] = [30.0, -30.0];
-/// Overlap from which two faces cannot both be there.
+/// Overlap from which two tracks have the same face.
 const SAME_PLACE: f32 = 0.5;
-/// Ids from here up are of faces that are not believed yet; they never leave the tracker.
+/// Ids from here up belong to faces that are not believed yet; they never leave the tracker.
 const PROVISIONAL: u32 = 1 << 31;
 
 /// Follows faces through a video.
 pub struct FaceTracker {
     eyes: Eyes,
     settings: TrackSettings,
-    tracks: Vec<Track>,
+    tracks: Vec<FollowedFace>,
     next_id: u32,
     next_provisional: u32,
     searched_s: f64,
     turn: usize,
-    /// Since when a known face has been missing, or none has been known.
+    /// The time since which a known face has been missing, or since which none has been known.
     missing_since_s: Option<f64>,
     previous_s: Option<f64>,
     cuts: Cuts,
     ahead: LookAhead,
 }
 
-/// What looks at pictures.
+/// The detector and the refinement network.
 struct Eyes {
     detector: Box<dyn FaceDetector>,
     refiner: Option<FaceRefiner>,
 }
 
 impl FaceTracker {
-    /// With a detector, settings and the built-in refinement network.
+    /// Makes a tracker with the built-in refinement network.
     pub fn new(detector: Box<dyn FaceDetector>, settings: TrackSettings) -> Self {
-        // A test reads the built-in network; without it faces are followed by detector and correlation.
+        // A test reads the built-in network; without it, detector and correlation follow faces.
         Self::with_refiner(detector, FaceRefiner::built_in().ok(), settings)
     }
 
-    /// With another refinement network, or none.
+    /// Makes a tracker with another refinement network, or with none.
     pub fn with_refiner(
         detector: Box<dyn FaceDetector>,
         refiner: Option<FaceRefiner>,
@@ -132,7 +134,8 @@ impl FaceTracker {
         }
     }
 
-    /// Takes the next frame; gives the frames about which everything is known, in order, at most [`LOOK_AHEAD_S`] late.
+    /// Takes the next frame; returns the frames about which everything is known, in order, at most [`LOOK_AHEAD_S`]
+    /// late.
     pub fn push(&mut self, frame: Frame) -> Vec<(Frame, Vec<Sighting>)> {
         let now = frame.time_s;
         let dt = self.previous_s.replace(now).map_or(0.0, |previous| now - previous);
@@ -140,18 +143,18 @@ impl FaceTracker {
         if is_cut {
             self.end_shot(now);
         }
-        let mut looks: Vec<Look> = self.tracks.iter_mut().map(|t| t.follow(&mut self.eyes, &frame, dt)).collect();
-        self.merge_doubles(&frame, &mut looks);
+        let mut glimpses: Vec<Glimpse> = self.tracks.iter_mut().map(|t| t.follow(&mut self.eyes, &frame, dt)).collect();
+        self.merge_doubles(&frame, &mut glimpses);
         let mut found = Vec::new();
         if self.wants_search(now) {
             self.searched_s = now;
-            self.search(&frame, &mut looks, &mut found);
+            self.search(&frame, &mut glimpses, &mut found);
         }
-        // A likely face that is missed, or does not convince for long, was none.
+        // A likely face that is lost, or remains unconvincing for long, was no face.
         let mut kept = self.tracks.iter().map(|t| t.is_credible());
-        looks.retain(|_| kept.next().unwrap_or(false));
+        glimpses.retain(|_| kept.next().unwrap_or(false));
         self.tracks.retain(|t| t.is_credible());
-        self.ahead.held.push_back(Held { frame, looks, is_cut });
+        self.ahead.held.push_back(Held { frame, glimpses, is_cut });
         found.extend(self.believe());
         for id in found {
             self.look_back(id);
@@ -163,7 +166,7 @@ impl FaceTracker {
         self.ahead.release(false)
     }
 
-    /// Gives the frames still held.
+    /// Returns the frames still held.
     pub fn finish(mut self) -> Vec<(Frame, Vec<Sighting>)> {
         for track in self.tracks.iter().filter(|t| matches!(t.state, State::Cut { .. })) {
             self.ahead.strike_since_cut(track.id);
@@ -171,7 +174,7 @@ impl FaceTracker {
         self.ahead.release(true)
     }
 
-    /// At a cut nothing is where it was.
+    /// After a cut, no face is where it was.
     fn end_shot(&mut self, now: f64) {
         for track in self.tracks.iter().filter(|t| matches!(t.state, State::Cut { .. })) {
             self.ahead.strike_since_cut(track.id);
@@ -182,7 +185,8 @@ impl FaceTracker {
         self.searched_s = f64::NEG_INFINITY;
     }
 
-    /// Ends the tracks of the shot before whose signer has not been seen in this one, and forgets whom there is no room for.
+    /// Ends the tracks of the previous shot whose signers have not been seen in this one, and forgets the signers
+    /// beyond [`REMEMBERED`].
     fn end_tracks(&mut self, now: f64) {
         let patience_s = if self.settings.latency == Latency::Low { 0.0 } else { 0.7 * LOOK_AHEAD_S };
         let ahead = &mut self.ahead;
@@ -193,7 +197,7 @@ impl FaceTracker {
             }
             _ => true,
         });
-        let lost = |track: &Track| matches!(track.state, State::Lost | State::OutOfFrame);
+        let lost = |track: &FollowedFace| matches!(track.state, State::Lost | State::OutOfFrame);
         while self.tracks.iter().filter(|t| lost(t)).count() > REMEMBERED {
             let longest = self.tracks.iter().filter(|t| lost(t)).map(|t| t.seen_s).fold(f64::INFINITY, f64::min);
             let Some(index) = self.tracks.iter().position(|t| lost(t) && t.seen_s == longest) else { break };
@@ -201,7 +205,7 @@ impl FaceTracker {
         }
     }
 
-    /// Gives ids to faces that have earned them, also in the frames held back; says to which.
+    /// Gives final ids to the faces that have earned them, in held frames too; returns these ids.
     fn believe(&mut self) -> Vec<u32> {
         let mut believed = Vec::new();
         for track in self.tracks.iter_mut().filter(|t| !t.is_believed() && t.hits >= HITS) {
@@ -213,13 +217,13 @@ impl FaceTracker {
         believed
     }
 
-    /// Follows a face just found back through the frames held, as far as the network sees it there.
+    /// Follows a new face back through the held frames as far as the network sees it there.
     fn look_back(&mut self, id: u32) {
         let Some(refiner) = &self.eyes.refiner else { return };
         let Some(track) = self.tracks.iter().find(|t| t.id == id) else { return };
         let held = &mut self.ahead.held;
-        let of = |looks: &[Look]| looks.iter().position(|look| look.sighting.track == id);
-        let seen = |held: &Held| of(&held.looks).and_then(|place| held.looks[place].measured).map(|m| m.face);
+        let of = |glimpses: &[Glimpse]| glimpses.iter().position(|glimpse| glimpse.sighting.track == id);
+        let seen = |held: &Held| of(&held.glimpses).and_then(|index| held.glimpses[index].measured).map(|m| m.face);
         let Some(mut first) = held.len().checked_sub(1) else { return };
         let Some(mut face) = seen(&held[first]) else { return };
         while first > 0 && !held[first].is_cut {
@@ -227,19 +231,20 @@ impl FaceTracker {
                 (first, face) = (first - 1, earlier);
                 continue;
             }
-            let Held { frame, looks, .. } = &mut held[first - 1];
+            let Held { frame, glimpses, .. } = &mut held[first - 1];
             let refined = refine(refiner, &frame.picture.luma(), &face, track.roll_degrees);
             if refined.probability < SEEN || !is_near(&refined.face, &face) {
                 return;
             }
-            let is_taken = |look: &Look| look.sighting.face.is_some_and(|other| other.iou(&refined.face) > SAME_FACE);
-            if looks.iter().any(|look| look.sighting.track != id && is_taken(look)) {
+            let is_taken =
+                |glimpse: &Glimpse| glimpse.sighting.face.is_some_and(|other| other.iou(&refined.face) > SAME_FACE);
+            if glimpses.iter().any(|glimpse| glimpse.sighting.track != id && is_taken(glimpse)) {
                 return;
             }
-            let look = track.earlier_look(&refined);
-            match of(looks) {
-                Some(place) => looks[place] = look,
-                None => looks.push(look),
+            let glimpse = track.earlier_glimpse(&refined);
+            match of(glimpses) {
+                Some(index) => glimpses[index] = glimpse,
+                None => glimpses.push(glimpse),
             }
             (first, face) = (first - 1, refined.face);
         }
@@ -253,33 +258,39 @@ impl FaceTracker {
             return now - self.searched_s >= SEARCH_EVERY_S;
         }
         let missing_s = now - *self.missing_since_s.get_or_insert(now);
-        // While somebody is in view, the one who is missing is looked for less eagerly.
-        let in_view = self.tracks.iter().any(Track::is_in_view);
+        // While a signer is in view, searches for a missing one are less frequent.
+        let in_view = self.tracks.iter().any(FollowedFace::is_in_view);
         let every_s =
             SEARCH_MISSING.iter().find(|(from_s, _)| missing_s >= *from_s).map_or(0.0, |(_, every_s)| *every_s);
         missing_s < SEARCH_EAGERLY_S && !in_view || now - self.searched_s >= every_s
     }
 
-    /// Searches the whole picture, upright, or turned where no face is in view and the upright one shows none.
-    fn search(&mut self, frame: &Frame, looks: &mut Vec<Look>, found: &mut Vec<u32>) {
+    /// Searches the whole picture upright, then turned if no face is in view and the upright picture shows none.
+    fn search(&mut self, frame: &Frame, glimpses: &mut Vec<Glimpse>, found: &mut Vec<u32>) {
         let luma = frame.picture.luma();
         let shorter = luma.width.min(luma.height) as f32;
         let window = SearchWindow::whole(&luma, (self.settings.min_face * shorter).max(8.0));
         let mut detections = self.eyes.detector.detect(&luma, &window);
-        if detections.iter().all(|d| d.score < LIKELY) && !self.tracks.iter().any(Track::is_in_view) {
+        if detections.iter().all(|d| d.score < LIKELY) && !self.tracks.iter().any(FollowedFace::is_in_view) {
             let angle_degrees = WHOLE_TURNS[self.turn % WHOLE_TURNS.len()];
             self.turn += 1;
             let region = Region { angle_degrees, ..window.region };
             detections = self.eyes.detector.detect(&luma, &SearchWindow { region, ..window });
         }
         for detection in detections.into_iter().filter(|d| d.score >= LIKELY) {
-            self.meet(&detection, frame, looks, found);
+            self.match_detection(&detection, frame, glimpses, found);
         }
     }
 
-    /// A face in the whole picture: one that is followed, one that was lost, or a new one.
-    fn meet(&mut self, detection: &Detection, frame: &Frame, looks: &mut Vec<Look>, found: &mut Vec<u32>) {
-        let in_view = |t: &&mut Track| t.is_in_view() && same_face(&t.motion.face(), &detection.face);
+    /// Matches a face of the whole picture with a followed track or a lost one, or begins a new track.
+    fn match_detection(
+        &mut self,
+        detection: &Detection,
+        frame: &Frame,
+        glimpses: &mut Vec<Glimpse>,
+        found: &mut Vec<u32>,
+    ) {
+        let in_view = |t: &&mut FollowedFace| t.is_in_view() && same_face(&t.motion.face(), &detection.face);
         if let Some(known) = self.tracks.iter_mut().find(in_view) {
             known.sure_s = frame.time_s;
             return;
@@ -292,27 +303,28 @@ impl FaceTracker {
             return;
         }
         let is_sure = detection.score >= SURE && probability >= SEEN;
-        let track = Track::new(self.next_provisional, detection, refined, frame, if is_sure { HITS } else { 1 });
+        let track = FollowedFace::new(self.next_provisional, detection, refined, frame, if is_sure { HITS } else { 1 });
         if let Some(index) = self.lost_track_for(&track, frame.time_s) {
             let id = self.tracks[index].id;
             self.tracks[index] = track.continuing(&self.tracks[index]);
-            looks[index] = self.tracks[index].first_look(refined, detection.score);
+            glimpses[index] = self.tracks[index].first_glimpse(refined, detection.score);
             found.push(id);
             return;
         }
         if self.tracks.iter().filter(|t| t.is_in_view()).count() < self.settings.max_faces {
             self.next_provisional = PROVISIONAL.max(self.next_provisional.wrapping_add(1));
-            looks.push(track.first_look(refined, detection.score));
+            glimpses.push(track.first_glimpse(refined, detection.score));
             self.tracks.push(track);
         }
     }
 
-    /// The lost or doubtful track that the face just found continues: the one whose signer looks most like it, if enough so.
-    fn lost_track_for(&self, found: &Track, now: f64) -> Option<usize> {
-        let is_doubtful = move |track: &Track| track.is_believed() && !track.is_surely_in_view(now);
+    /// The lost or doubtful track that a new face continues: the one whose signer it resembles most, if it does so
+    /// enough.
+    fn lost_track_for(&self, found: &FollowedFace, now: f64) -> Option<usize> {
+        let is_doubtful = move |track: &FollowedFace| track.is_believed() && !track.is_surely_in_view(now);
         let lost = || self.tracks.iter().enumerate().filter(move |(_, track)| is_doubtful(track));
         let is_only_one = lost().count() == 1 && !self.tracks.iter().any(|track| track.is_surely_in_view(now));
-        let likeness = |track: &Track| {
+        let likeness = |track: &FollowedFace| {
             let missing = Missing {
                 face: track.motion.face(),
                 appearance: &track.descriptor,
@@ -327,8 +339,8 @@ impl FaceTracker {
             .map(|(index, _)| index)
     }
 
-    /// Where two tracks have run onto one face, it is the one's whose signer looks more like what is there.
-    fn merge_doubles(&mut self, frame: &Frame, looks: &mut [Look]) {
+    /// If two tracks have converged on one face, keeps the one whose signer resembles it more.
+    fn merge_doubles(&mut self, frame: &Frame, glimpses: &mut [Glimpse]) {
         for later in 1..self.tracks.len() {
             for earlier in 0..later {
                 let both = self.tracks[earlier].is_in_view() && self.tracks[later].is_in_view();
@@ -340,7 +352,7 @@ impl FaceTracker {
                         && likeness(later) > likeness(earlier) + 0.02;
                     let loser = if is_later { earlier } else { later };
                     self.tracks[loser].state = State::Lost;
-                    looks[loser] = self.tracks[loser].unseen();
+                    glimpses[loser] = self.tracks[loser].unseen();
                 }
             }
         }

@@ -1,30 +1,31 @@
-//! Where a face is and where it is going: a constant-velocity Kalman filter over its box (Bar-Shalom et al. 2001, section
-//! 6.2), and the same run forward and backward over what is known on both sides of a frame (Rauch, Tung & Striebel 1965).
+//! A face's position and velocity: a constant-velocity Kalman filter over its box (Bar-Shalom et al. 2001, section
+//! 6.2), and a smoother that combines the measurements before and after a frame (Rauch, Tung & Striebel 1965).
 
 use crate::timeline::BoundingBox;
 
-/// Standard deviation of a measured centre, sides of the box (a guess; what comes of it: docs/benchmarks.md, 'Finding faces').
+/// Standard deviation of a measured centre, sides of the box (a guess; its effect: docs/benchmarks.md, 'Finding
+/// faces').
 const CENTRE_NOISE: f64 = 0.02;
 /// Standard deviation of a measured size, natural logarithm.
 const SIZE_NOISE: f64 = 0.05;
-/// Spectral density of the acceleration that a head's velocity takes up, sides² a second³.
+/// Spectral density of the head's acceleration, sides² per second³.
 const CENTRE_JERKS: f64 = 0.5;
 /// The same for the logarithm of the size, which changes more slowly.
 const SIZE_JERKS: f64 = 0.05;
-/// Standard deviation of the velocity of a face just found, sides a second.
+/// Standard deviation of the velocity of a new face, sides per second.
 const FIRST_RATE: f64 = 1.0;
-/// While nothing is measured, velocity is forgotten with this time constant, seconds.
+/// While nothing is measured, the velocity decays with this time constant, seconds.
 const FORGET_S: f64 = 0.2;
 
-/// A box as it was measured in one frame.
+/// A measured box of one frame.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Measured {
     pub(super) face: BoundingBox,
-    /// How much less than usual it is trusted: a factor on its standard deviation, at least 1.
+    /// Factor on the usual standard deviation, at least 1: less trust for larger values.
     pub(super) doubt: f32,
 }
 
-/// One coordinate with its rate, and how well both are known.
+/// One coordinate with its rate, and the uncertainty of both.
 #[derive(Debug, Clone, Copy)]
 struct Axis {
     value: f64,
@@ -58,8 +59,8 @@ impl Axis {
         self.variance = [a * (1.0 - gain), b * (1.0 - gain), c - rate_gain * b];
     }
 
-    /// One step back: `self` is the filtered state, `predicted` what it predicted for the next frame, `next` that frame's
-    /// smoothed value and rate. Gives this frame's.
+    /// One step back in time. `self` is this frame's filtered state, `predicted` its prediction for the next frame,
+    /// `next` that frame's smoothed value and rate. Returns this frame's smoothed value and rate.
     fn back(&self, predicted: &Self, next: (f64, f64), dt: f64) -> (f64, f64) {
         let [a, b, c] = self.variance;
         let [p, q, r] = predicted.variance;
@@ -93,7 +94,7 @@ impl Motion {
         square(self.axes.map(|axis| axis.value))
     }
 
-    /// Moves on by `dt` seconds.
+    /// Advances by `dt` seconds.
     pub(super) fn predict(&mut self, dt: f64) {
         let jerks = self.jerks();
         for (axis, jerks) in self.axes.iter_mut().zip(jerks) {
@@ -101,13 +102,13 @@ impl Motion {
         }
     }
 
-    /// Lets the velocity fade, for a frame in which nothing was measured, `dt` seconds after the last one.
+    /// Lets the velocity decay in a frame without a measurement, `dt` seconds after the last frame.
     pub(super) fn fade(&mut self, dt: f64) {
         let keep = (-dt / FORGET_S).exp();
         self.axes.iter_mut().for_each(|axis| axis.rate *= keep);
     }
 
-    /// Takes up a measured box.
+    /// Corrects the state with a measured box.
     pub(super) fn correct(&mut self, measured: &Measured) {
         let noise = self.noise(measured.doubt);
         for ((axis, value), noise) in self.axes.iter_mut().zip(coordinates(&measured.face)).zip(noise) {
@@ -126,13 +127,13 @@ impl Motion {
     }
 }
 
-/// The box in frame `place` of `frames` (start in seconds, and what was measured), from what was measured before and after
-/// it. `None` where nothing was measured up to `place`.
-pub(super) fn smoothed(frames: &[(f64, Option<Measured>)], place: usize) -> Option<BoundingBox> {
-    let first = frames.iter().position(|(_, measured)| measured.is_some()).filter(|first| *first <= place)?;
+/// The box in frame `index` of `frames` (start in seconds and measurement), estimated from the measurements before and
+/// after it. `None` if nothing was measured up to `index`.
+pub(super) fn smoothed(frames: &[(f64, Option<Measured>)], index: usize) -> Option<BoundingBox> {
+    let first = frames.iter().position(|(_, measured)| measured.is_some()).filter(|first| *first <= index)?;
     let last = frames.iter().rposition(|(_, measured)| measured.is_some())?;
-    let frames = &frames[first..=last.max(place)];
-    let place = place - first;
+    let frames = &frames[first..=last.max(index)];
+    let index = index - first;
     let mut motion = Motion::new(&frames[0].1?.face);
     let mut filtered = vec![motion.clone()];
     let mut predicted = vec![motion.clone()];
@@ -147,7 +148,7 @@ pub(super) fn smoothed(frames: &[(f64, Option<Measured>)], place: usize) -> Opti
         filtered.push(motion.clone());
     }
     let mut state = motion.axes.map(|axis| (axis.value, axis.rate));
-    for index in (place..frames.len() - 1).rev() {
+    for index in (index..frames.len() - 1).rev() {
         let dt = frames[index + 1].0 - frames[index].0;
         for (axis, state) in state.iter_mut().enumerate() {
             *state = filtered[index].axes[axis].back(&predicted[index + 1].axes[axis], *state, dt);
@@ -178,14 +179,14 @@ mod tests {
 
     #[test]
     fn a_gap_is_bridged_from_both_sides() {
-        // Even motion by 2 pixels a frame; frames 8 to 12 show nothing.
+        // Uniform motion by 2 pixels a frame; frames 8 to 12 show nothing.
         let frames: Vec<_> = (0..20)
             .map(|i| (f64::from(i) / 25.0, (!(8..13).contains(&i)).then(|| face(100.0 + 2.0 * i as f32, 80.0))))
             .collect();
-        for place in 8..13 {
-            let (x, _) = smoothed(&frames, place).unwrap().centre();
+        for index in 8..13 {
+            let (x, _) = smoothed(&frames, index).unwrap().centre();
             // A fortieth of the face.
-            assert!((x - 100.0 - 2.0 * place as f32).abs() < 2.0, "{place}: {x}");
+            assert!((x - 100.0 - 2.0 * index as f32).abs() < 2.0, "{index}: {x}");
         }
     }
 
@@ -194,7 +195,7 @@ mod tests {
         let noise = |i: usize| if i.is_multiple_of(2) { 1.6 } else { -1.6 };
         let path = |i: usize| 100.0 + 20.0 * (i as f32 * 0.2).sin();
         let frames: Vec<_> = (0..40).map(|i| (i as f64 / 30.0, Some(face(path(i) + noise(i), 80.0)))).collect();
-        let x = |place: usize| smoothed(&frames[place - 8..place + 9], 8).unwrap().centre().0;
+        let x = |index: usize| smoothed(&frames[index - 8..index + 9], 8).unwrap().centre().0;
         let jitter: f32 = (10..28).map(|i| (x(i - 1) - 2.0 * x(i) + x(i + 1)).abs()).sum::<f32>() / 18.0;
         let measured = 4.0 * 1.6;
         assert!(jitter < measured / 4.0, "{jitter}");
@@ -209,7 +210,7 @@ mod tests {
             frames in prop::collection::vec(
                 (1e-4f64..3.0, prop::option::of((-1e4f32..1e4, 0.1f32..4e3, 1.0f32..10.0))), 1..60,
             ),
-            place in 0usize..60,
+            index in 0usize..60,
         ) {
             let mut time = 0.0;
             let frames: Vec<_> = frames
@@ -219,7 +220,7 @@ mod tests {
                     (time, m.map(|(x, side, doubt)| Measured { doubt, ..face(x, side) }))
                 })
                 .collect();
-            if let Some(face) = smoothed(&frames, place % frames.len()) {
+            if let Some(face) = smoothed(&frames, index % frames.len()) {
                 prop_assert!(face.x.is_finite() && face.y.is_finite() && face.w >= 0.9 && face.w == face.h);
             }
         }

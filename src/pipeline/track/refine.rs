@@ -1,28 +1,29 @@
-//! Where exactly the face is, by the refinement network, from where it is expected.
+//! Refines an expected position with the refinement network.
 
 use crate::picture::Plane;
 use crate::picture::{Region, resample};
 use crate::pipeline::track::refiner::{CONTEXT, FaceRefiner, SIDE};
 use crate::timeline::BoundingBox;
 
-/// A head turned less than this is looked at upright: the network is trained on turns up to 45 degrees, and an upright square
-/// is cheaper to cut out.
+/// A head turned by less than this is cut out upright: the network is trained on turns up to 45 degrees, and an upright
+/// square is cheaper.
 const UPRIGHT_DEGREES: f32 = 15.0;
-/// Correction after which the network looks again, now at the corrected place: sides of the box, or logarithm of the size.
+/// Correction after which the network looks again, at the corrected position: sides of the box, or logarithm of the
+/// size.
 const LOOK_AGAIN: f32 = 0.1;
 
-/// What the network sees about a place.
+/// The network's result about a position.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Refined {
     pub(super) face: BoundingBox,
-    /// That there is a face, 0 to 1.
+    /// Probability of a face, 0 to 1.
     pub(super) probability: f32,
     pub(super) roll_degrees: f32,
     /// Share of the face that is covered.
     pub(super) covered: f32,
 }
 
-/// Looks at `luma` about `expected`, where a head turned by `roll_degrees` is expected.
+/// Looks at `luma` about `expected`, with a head turned by `roll_degrees`.
 pub(super) fn refine(refiner: &FaceRefiner, luma: &Plane, expected: &BoundingBox, roll_degrees: f32) -> Refined {
     let first = look(refiner, luma, expected, roll_degrees);
     let ((x, y), (u, v)) = (expected.centre(), first.face.centre());

@@ -1,5 +1,5 @@
-//! The refinement network: a look at the square around a place where a face is expected. It says whether a face is there,
-//! how far off the expected box is, how the head is turned in the picture, and how much of the face is covered.
+//! The refinement network. It looks at the square around an expected face and estimates whether a face is there, how
+//! far off the expected box is, how the head is turned in the picture, and how much of the face is covered.
 
 use candle_core::{Device, Result, Tensor};
 
@@ -12,11 +12,11 @@ use crate::nn::{Parameters, Purpose};
 
 /// Side of the network's square input, samples.
 pub const SIDE: usize = 40;
-/// Side of the square the network looks at, in sides of the expected box.
+/// Side of the square that the network looks at, as a multiple of the expected box's side.
 pub const CONTEXT: f32 = 1.6;
-/// Number of values the network gives: face, across, down, size, roll, covered.
+/// Number of outputs: face, across, down, size, roll, covered.
 pub const OUTPUTS: usize = 6;
-/// Turn of the head that the roll output gives as 1, degrees.
+/// Turn of the head for which the roll output is 1, degrees.
 pub const ROLL_UNIT_DEGREES: f32 = 45.0;
 
 /// Channels and stride of the blocks after the first convolution, which has [`STEM`] channels and stride 2.
@@ -24,18 +24,19 @@ const BLOCKS: [(usize, usize); 6] = [(32, 1), (48, 2), (64, 1), (96, 2), (128, 1
 const STEM: usize = 16;
 /// Side of the last blocks' maps.
 const LAST: usize = 5;
-/// Units between what each channel shows where, and the outputs.
+/// Units of the layer between the last maps' weighted means and the outputs.
 const UNITS: usize = 96;
 
 const NORM: BatchNormConstants = BatchNormConstants { eps: 1e-3, momentum: 0.01 };
 
-/// Contrast below which a patch counts as flat: its values are not blown up further (standard deviation, 0 to 255).
+/// Contrast below which a patch counts as flat, so that its values are not amplified further (standard deviation, 0 to
+/// 255).
 const LEAST_CONTRAST: f32 = 4.0;
 
 /// The network, for training and for running.
 ///
-/// A MobileNetV1 whose last maps are weighted by place, one filter a channel as large as the map (as in MobileFaceNet, Chen
-/// et al. 2018), and not averaged: the box correction needs to know where.
+/// A MobileNetV1 whose last maps are weighted by position instead of averaged, with one filter for each channel as
+/// large as the map (as in MobileFaceNet, Chen et al. 2018): the box correction depends on positions.
 pub struct RefinerNetwork {
     stem: ConvolutionNorm,
     blocks: Vec<[ConvolutionNorm; 2]>,
@@ -72,11 +73,13 @@ impl RefinerNetwork {
         })
     }
 
-    /// Patches as [`normalised`], `[patches, SIDE, SIDE, 1]`, to `[patches, OUTPUTS]`: logit of 'a face is here'; distance
-    /// of its box's centre from the patch's, across and down, in sides of the expected box; natural logarithm of its
-    /// side over the expected one; its clockwise turn in [`ROLL_UNIT_DEGREES`]; logit of the covered share.
+    /// Computes `[patches, OUTPUTS]` from patches as [`normalised`], `[patches, SIDE, SIDE, 1]`. The outputs are the
+    /// logit of 'a face is here'; the distance of its box's centre from the patch's, across and down, in sides of the
+    /// expected box; the natural logarithm of its side over the expected one; its clockwise turn in
+    /// [`ROLL_UNIT_DEGREES`]; and the logit of the covered share.
     ///
     /// # Errors
+    ///
     /// If the shapes do not fit.
     pub fn forward(&self, x: &Tensor, phase: Phase) -> Result<Tensor> {
         let mut x = self.stem.forward(x, phase)?;
@@ -103,7 +106,7 @@ impl RefinerNetwork {
     }
 }
 
-/// A patch of luma as the network wants it: mean 0, standard deviation 1, unless it is flat.
+/// A patch of luma as the network's input: mean 0, standard deviation 1, unless it is flat.
 pub fn normalised(mut patch: Vec<f32>) -> Vec<f32> {
     let count = patch.len() as f32;
     let mean = patch.iter().sum::<f32>() / count;
@@ -113,14 +116,14 @@ pub fn normalised(mut patch: Vec<f32>) -> Vec<f32> {
     patch
 }
 
-/// What the network says of one patch.
+/// The network's result for one patch.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Judgement {
     /// Probability that a face is here, 0 to 1.
     pub face: f32,
     /// From the patch's centre to the face's, along the patch's own axes, in sides of the expected box.
     pub shift: (f32, f32),
-    /// Side of the face's box over that of the expected one.
+    /// Ratio of the face box's side to the expected one.
     pub scale: f32,
     /// Clockwise turn of the head against the patch, degrees.
     pub roll_degrees: f32,
@@ -129,7 +132,7 @@ pub struct Judgement {
 }
 
 impl Judgement {
-    /// From a row of [`RefinerNetwork::forward`].
+    /// Converts a row of [`RefinerNetwork::forward`].
     pub fn from_outputs(row: &[f32; OUTPUTS]) -> Self {
         let share = |logit: f32| 1.0 / (1.0 + (-logit).exp());
         Self {
@@ -145,7 +148,7 @@ impl Judgement {
 /// The trained network, ready to run.
 pub struct FaceRefiner(Plan);
 
-/// Why weights are not a refinement network's.
+/// Why weights cannot be those of a refinement network.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "names and messages say what the variants are")]
 pub enum RefinerError {
@@ -163,7 +166,8 @@ impl FaceRefiner {
     /// Reads the weights that come with the program.
     ///
     /// # Errors
-    /// If they cannot be read, which a test excludes.
+    ///
+    /// If they cannot be read; a test excludes this.
     pub fn built_in() -> std::result::Result<Self, RefinerError> {
         Self::from_bytes(include_bytes!("../../../assets/models/refiner/model.safetensors"))
     }

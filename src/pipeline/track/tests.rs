@@ -10,7 +10,7 @@ const WIDTH: usize = 240;
 const HEIGHT: usize = 120;
 const RATE: f64 = 25.0;
 
-/// A detector that finds what the script says, where a window covers it. The picture's first sample is the frame's number.
+/// A detector that finds the script's faces if a window covers them. The picture's first sample is the frame's number.
 struct Scripted(Vec<Vec<Detection>>);
 
 impl FaceDetector for Scripted {
@@ -25,7 +25,7 @@ impl FaceDetector for Scripted {
     }
 }
 
-/// Somebody in a frame: where, how sure the detector is, and who.
+/// A person in a frame: position, the detector's score, and identity.
 type Person = (f32, f32, usize);
 
 /// A grey picture in which each person is a pattern of its own, the last one in front.
@@ -37,7 +37,7 @@ fn frame(index: usize, people: &[Person], background: u8) -> Frame {
                 let Some(place) = (*x as usize + column).checked_sub(5).filter(|place| *place < WIDTH) else {
                     continue;
                 };
-                // Coarse enough to be seen by a descriptor of a few samples.
+                // Coarse enough to show in a descriptor of a few samples.
                 let block = row / 10 * 8 + column / 6 + 1;
                 let mixed = block.wrapping_mul(0x9e37_79b9 + who * 0x85eb_ca6b) >> 13;
                 samples[row * WIDTH + place] = (20 + mixed % 6 * 40) as u8;
@@ -102,7 +102,7 @@ fn two_signers_keep_their_own_ids() {
 
 #[test]
 fn signers_who_cross_keep_their_own_ids() {
-    // The one in front (drawn last) goes left; the other is hidden for the moment they pass.
+    // The person in front (drawn last) moves left; the other one is hidden while they pass.
     let script: Vec<Vec<Person>> = (0..60)
         .map(|i| {
             let (right, left) = (20.0 + 2.0 * i as f32, 140.0 - 2.0 * i as f32);
@@ -138,7 +138,7 @@ fn a_signer_who_comes_back_elsewhere_keeps_the_id_and_another_one_gets_a_new_one
 fn a_cut_ends_the_track_of_who_is_not_seen_after_it_and_keeps_the_id_of_who_is() {
     let script =
         [vec![vec![(60.0, 9.0, 0), (150.0, 9.0, 1)]; 20], vec![vec![(100.0, 9.0, 1), (20.0, 9.0, 2)]; 20]].concat();
-    // The pattern of the background decides what a cut is; brightness alone does not.
+    // The background's pattern makes a cut; brightness alone does not.
     let backgrounds: Vec<u8> = (0..40).map(|i| if i < 20 { 20 } else { 230 }).collect();
     let out = track_with(&script, &backgrounds, TrackSettings::default());
     assert_eq!(ids(&out[19].1), [1, 2]);
@@ -150,7 +150,7 @@ fn a_cut_ends_the_track_of_who_is_not_seen_after_it_and_keeps_the_id_of_who_is()
 
 #[test]
 fn a_face_unseen_for_a_moment_is_bridged_from_both_sides_and_not_labelled() {
-    // The pattern is gone too: only before and after tell where the face is.
+    // The pattern is gone too: only the frames before and after show where the face is.
     let script: Vec<Vec<Person>> =
         (0..30).map(|i| if (12..16).contains(&i) { vec![] } else { vec![(40.0 + 2.0 * i as f32, 9.0, 0)] }).collect();
     let out = track(&script);
