@@ -1,5 +1,5 @@
-//! The last stage: the spans' tracks become the video's, smoothed labels join their frames again, and everything becomes
-//! one timeline. All that has a long memory is here.
+//! The last stage. It gives the spans' tracks the video's ids, returns smoothed labels to their frames, and builds the
+//! timeline. All stages with a long memory are joined here.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -23,18 +23,18 @@ pub struct Row {
     pub pts: i64,
     /// Start of the frame, seconds.
     pub time_s: f64,
-    /// The best status any track has; `no_face` where there is none.
+    /// The best status of any track; `no_face` if there is no track.
     pub status: Status,
     /// Track ids and records.
     pub faces: Vec<(u32, FrameRecord)>,
 }
 
-/// Puts the timeline together.
+/// Builds the timeline.
 pub(crate) struct Assembler<'a> {
     settings: &'a Settings,
     stitcher: Stitcher,
     smoothers: BTreeMap<u32, Smoother>,
-    /// Rows that wait for later frames to settle their labels; the first one is frame `settled`.
+    /// Rows whose labels wait for later frames; the first one is frame `settled`.
     waiting: VecDeque<(Row, usize)>,
     settled: usize,
     times: FrameTimes,
@@ -54,7 +54,7 @@ impl<'a> Assembler<'a> {
         }
     }
 
-    /// Takes the next frame; gives the rows whose labels are settled, in order.
+    /// Takes the next frame; returns the rows whose labels are settled, in order.
     pub(crate) fn push(&mut self, classified: Classified) -> Vec<Row> {
         let frame = self.settled + self.waiting.len();
         let Classified { pts, time_s, begins, faces } = classified;
@@ -78,7 +78,7 @@ impl<'a> Assembler<'a> {
         self.release()
     }
 
-    /// A track without a record in a frame has ended: its labels wait for nothing more.
+    /// A track without a record in a frame has ended, so its labels need no later frames.
     fn settle_ended(&mut self, observations: &[(u32, Observation)]) {
         let goes_on = |track: &u32| observations.iter().any(|(other, _)| other == track);
         let ended: Vec<u32> = self.smoothers.keys().copied().filter(|track| !goes_on(track)).collect();
@@ -89,7 +89,7 @@ impl<'a> Assembler<'a> {
         }
     }
 
-    /// Gives the rows that still wait, as no more frames come.
+    /// Returns the waiting rows, once no more frames follow.
     pub(crate) fn drain(&mut self) -> Vec<Row> {
         for (track, mut smoother) in std::mem::take(&mut self.smoothers) {
             for smoothed in smoother.finish() {
@@ -125,7 +125,7 @@ impl<'a> Assembler<'a> {
         rows
     }
 
-    /// The timeline, after [`drain`](Self::drain).
+    /// The timeline; to be called after [`drain`](Self::drain).
     pub(crate) fn finish(self, decoded: Decoded, model: ModelIdentity, was_interrupted: bool) -> Timeline {
         let times = self.times;
         let video_end_s = times.time_s.last().map_or(0.0, |start| start + decoded.last_frame_duration_s);

@@ -1,10 +1,10 @@
-//! What a signer's face looks like at rest, and labels corrected for it.
+//! Measures a signer's face at rest and corrects labels for it.
 //!
-//! Some faces at rest look sad or angry to a network. Calibration takes the frames in which a face hardly moves, takes the
-//! median of each class's log-odds against neutral over them, and where those odds are higher than a resting face should
-//! have ([`REST`]), takes the excess off all of the signer's frames. It only ever lowers a class against neutral. The
-//! median makes it the signer's usual look that counts, not the expressions in between. Raw probabilities stay as they
-//! are; labels and segments are formed anew.
+//! To a network, some faces at rest look sad or angry. Calibration selects the frames in which a face hardly moves and
+//! takes the median over them of each class's log-odds against neutral. If those odds are higher than a resting face
+//! should have ([`REST`]), it subtracts the excess in all of the signer's frames. It only ever lowers a class relative
+//! to neutral. Because of the median, the signer's usual look counts and brief expressions do not. Raw probabilities
+//! stay unchanged; labels and segments are computed again.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,28 +13,29 @@ use super::segment::segments;
 use super::smooth::{Observation, Smoothed, Smoother};
 use crate::timeline::{Expression, FrameRecord, Probabilities, Status, Timeline, Track};
 
-/// A resting face is neutral with this probability, the rest shared evenly: log-odds of -3.2. Over the neutral pictures of
-/// PrivateTest the default model's median is -3.6 for sadness and below -6 for every other class, so that what the
-/// model says of most people's faces needs no correction.
+/// A resting face is neutral with this probability, and the other classes share the rest evenly: log-odds of -3.2. On
+/// the neutral pictures of PrivateTest, the default model's median is -3.6 for sadness and below -6 for every other
+/// class, so that most people's faces need no correction.
 const REST: f64 = 0.8;
-/// A class is lowered by at most so much, in units of log-odds (a factor of 20), or nothing would be seen of it any more.
+/// Largest amount by which a class is lowered, in units of log-odds (a factor of 20); beyond it, the class would never
+/// be seen again.
 const MOST: f64 = 3.0;
-/// Frames count as at rest where the box's centre moves by less than this, box sides per second.
+/// A frame is at rest if the box's centre moves by less than this, box sides per second,
 const STILL: f64 = 0.5;
-/// and where the network is at least this sure of what it sees.
+/// and if the network is at least this sure of its class.
 const SURE: f32 = 0.5;
-/// Less than this at rest says too little about a face, seconds.
+/// A face that is at rest for a shorter time gets no correction, seconds.
 const LEAST_S: f64 = 1.0;
-/// Below this a probability is not told from 0.
+/// Smaller probabilities count as this, since 0 has no logarithm.
 const SMALLEST: f64 = 1e-6;
 
-/// What calibration found and did; stands in the timeline's settings as `calibration`.
+/// What calibration found and did; stored in the timeline's settings as `calibration`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Calibration {
-    /// SHA-256 of the weights it holds for.
+    /// SHA-256 of the weights to which it applies.
     pub model_sha256: String,
-    /// One entry a signer.
+    /// One entry for each signer.
     pub signers: Vec<SignerCalibration>,
 }
 
@@ -44,7 +45,7 @@ pub struct Calibration {
 pub struct SignerCalibration {
     /// The signer's name, as in `expression@A`.
     pub signer: String,
-    /// How long the face was seen at rest, seconds.
+    /// For how long the face was at rest, seconds.
     pub rest_s: f64,
     /// Added to each class's log-odds against neutral, in canonical order; 0 or below.
     pub correction: [f64; Expression::COUNT],
@@ -54,7 +55,7 @@ pub struct SignerCalibration {
     pub after: [f64; Expression::COUNT],
 }
 
-/// Measures each signer's face at rest. Signers seen at rest for too short a time get no correction.
+/// Measures each signer's face at rest. Signers who are at rest too briefly get no correction.
 pub fn measure(timeline: &Timeline) -> Calibration {
     let signers = timeline
         .tracks
@@ -68,8 +69,8 @@ pub fn measure(timeline: &Timeline) -> Calibration {
     Calibration { model_sha256: timeline.model.sha256.clone(), signers }
 }
 
-/// Forms labels and segments anew under `known` corrections, by signer; the calibration that results stands in the
-/// timeline's settings. Signers that are not known stay as they are.
+/// Computes labels and segments again with `known` corrections by signer, and stores the resulting calibration in the
+/// timeline's settings. Signers without a known correction stay unchanged.
 pub fn apply(timeline: &mut Timeline, settings: &Settings, known: &Calibration) -> Calibration {
     let video_end_s = timeline.end_s();
     let mut signers = Vec::new();
@@ -91,7 +92,7 @@ pub fn apply(timeline: &mut Timeline, settings: &Settings, known: &Calibration) 
     calibration
 }
 
-/// The calibration in the settings of a timeline that was made with one.
+/// The calibration in a timeline's settings, if it was made with one.
 pub fn of(timeline: &Timeline) -> Option<Calibration> {
     serde_json::from_value(timeline.settings.get(KEY)?.clone()).ok()
 }
@@ -110,7 +111,7 @@ fn smooth(track: &Track, time_s: &[f64], correction: &[f64; Expression::COUNT], 
     smoothed
 }
 
-/// Probabilities with each class's log-odds against neutral moved by `correction`.
+/// The probabilities after each class's log-odds against neutral are moved by `correction`.
 fn corrected(probabilities: &Probabilities, correction: &[f64; Expression::COUNT]) -> Probabilities {
     if correction.iter().all(|c| *c == 0.0) {
         return *probabilities;
@@ -123,7 +124,7 @@ fn corrected(probabilities: &Probabilities, correction: &[f64; Expression::COUNT
     values.map(|value| (value / sum.max(f64::MIN_POSITIVE)) as f32)
 }
 
-/// How long the face was at rest, and what to take off its classes.
+/// For how long the face was at rest, and the correction of its classes.
 fn correction(track: &Track, timeline: &Timeline) -> (f64, [f64; Expression::COUNT]) {
     let times = &timeline.frames;
     let video_end_s = timeline.end_s();

@@ -1,4 +1,4 @@
-//! Probabilities for the faces of several frames at a time.
+//! Computes probabilities for the faces of several frames at a time.
 
 use std::collections::VecDeque;
 
@@ -12,31 +12,31 @@ use crate::kernels::launch::UNDER_WAY;
 use crate::model::Model;
 use crate::timeline::Probabilities;
 
-/// The faces of a frame on the way to the classifier. The picture itself is no longer needed.
+/// The faces of a frame on their way to the classifier, which no longer needs the picture.
 pub(super) struct Cropped {
     pub(super) pts: i64,
     pub(super) time_s: f64,
     pub(super) begins: Option<Lead>,
-    /// Each face with its network input; none where there is nothing to classify.
+    /// Each face with its network input; `None` if there is nothing to classify.
     pub(super) faces: Vec<(Sighting, Option<Vec<f32>>)>,
 }
 
-/// The faces of a frame with their probabilities; all that is known of a frame by itself.
+/// The faces of a frame with their probabilities: everything that is known about a frame by itself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Classified {
     /// Presentation time stamp in units of the time base.
     pub(crate) pts: i64,
     /// Start of the frame, seconds.
     pub(crate) time_s: f64,
-    /// On the first frame of a span: what its tracker saw just before.
+    /// What the tracker of a span saw just before it; only on the first frame of a span.
     pub(crate) begins: Option<Lead>,
-    /// The tracks are those of the span.
+    /// The faces, with the track ids of the span.
     pub(crate) faces: Vec<(Sighting, Option<Probabilities>)>,
 }
 
-/// Classifies frame after frame in order. Frames that have piled up are taken together, up to `batch_size` faces: on the
-/// CPU these are spread over the pool's threads, and a face's result depends neither on its neighbours nor on the number of
-/// threads; other devices get the batch in one piece, and the next ones while they work on it.
+/// Classifies frames in order. Frames that have accumulated are batched, up to `batch_size` faces. On the CPU, a batch
+/// is spread over the pool's threads; a face's result depends neither on the other faces nor on the number of threads.
+/// Other devices receive the batch in one piece, and further ones while they compute.
 pub(super) fn classify(
     model: &Model,
     pool: &ThreadPool,
@@ -59,35 +59,35 @@ pub(super) fn classify(
     Ok(())
 }
 
-/// The faces of some frames, each with its place in the batch of network inputs.
+/// The faces of some frames, each with the index of its input in the batch.
 type Faces = Vec<(i64, f64, Option<Lead>, Vec<(Sighting, Option<usize>)>)>;
 
-/// Puts `first` and the frames that have piled up behind it together, up to `batch_size` faces.
+/// Batches `first` and the frames that have accumulated behind it, up to `batch_size` faces.
 fn batch(first: Cropped, batch_size: usize, from: &Receiver<Cropped>) -> (Vec<Vec<f32>>, Faces) {
     let (mut inputs, mut faces) = (Vec::new(), Vec::new());
     let mut next = Some(first);
     while let Some(frame) = next {
-        let mut places = Vec::new();
+        let mut indexed = Vec::new();
         for (sighting, input) in frame.faces {
-            places.push((sighting, input.as_ref().map(|_| inputs.len())));
+            indexed.push((sighting, input.as_ref().map(|_| inputs.len())));
             inputs.extend(input);
         }
-        faces.push((frame.pts, frame.time_s, frame.begins, places));
+        faces.push((frame.pts, frame.time_s, frame.begins, indexed));
         next = if inputs.len() < batch_size { from.try_recv().ok() } else { None };
     }
     (inputs, faces)
 }
 
-/// Hands frames on; `false` where nobody wants them any more.
+/// Passes frames on; `false` if the receiver has gone.
 fn deliver(faces: Faces, probabilities: &[Probabilities], to: &Sender<Classified>) -> bool {
-    faces.into_iter().all(|(pts, time_s, begins, places)| {
-        let faces = places.into_iter().map(|(sighting, place)| (sighting, place.map(|p| probabilities[p]))).collect();
+    faces.into_iter().all(|(pts, time_s, begins, indexed)| {
+        let faces = indexed.into_iter().map(|(sighting, index)| (sighting, index.map(|i| probabilities[i]))).collect();
         to.send(Classified { pts, time_s, begins, faces }).is_ok()
     })
 }
 
-/// Starts batches as long as there are frames and fewer than [`UNDER_WAY`] of them are under way, and only then waits for
-/// the oldest: the stages before never wait for the card, and the card finds its next batch ready.
+/// Starts batches as long as there are frames and fewer than [`UNDER_WAY`] of them are running, and only then waits for
+/// the oldest. The earlier stages therefore never wait for the card, and the card finds its next batch ready.
 fn classify_ahead<Started>(
     start: impl Fn(Vec<Vec<f32>>) -> candle_core::Result<Started>,
     finish: impl Fn(Started) -> candle_core::Result<Vec<Probabilities>>,
@@ -125,7 +125,7 @@ mod tests {
     use super::*;
     use crate::timeline::Status;
 
-    /// A frame whose faces' inputs are single numbers.
+    /// A frame whose faces have single numbers as inputs.
     fn frame(pts: i64, inputs: &[Option<f32>]) -> Cropped {
         let sighting = || Sighting {
             track: 1,

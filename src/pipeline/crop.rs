@@ -1,4 +1,4 @@
-//! The network's inputs: every sighted face cut out of its frame.
+//! Makes the network's inputs: cuts every sighted face out of its frame.
 
 use super::frame::Sighting;
 use crate::picture::{Colours, CropRule, Planes, crop, face_square};

@@ -1,4 +1,4 @@
-//! A decoded picture on its way through the stages: shared planes, exact time, nothing copied.
+//! A decoded picture on its way through the stages, with shared planes and exact time; nothing is copied.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::timeline::{BoundingBox, BoxSource, Status};
 /// One decoded frame. Cloning shares the planes.
 #[derive(Clone)]
 pub struct Frame {
-    /// Place in the decoded order, from 0.
+    /// Index in the decoded order, from 0.
     pub index: usize,
     /// Presentation time stamp in units of the stream's time base, as the container states it.
     pub pts: i64,
@@ -21,23 +21,23 @@ pub struct Frame {
     pub picture: Arc<dyn Planes>,
 }
 
-/// What the tracker says of one face in one frame.
+/// What the tracker says about one face in one frame.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Sighting {
     /// The track's stable id, from 1.
     pub track: u32,
     /// What can be said about the face.
     pub status: Status,
-    /// Where the face is, in pixels of the displayed picture; `None` where it was not seen.
+    /// The face's box, in pixels of the displayed picture; `None` if it was not seen.
     pub face: Option<BoundingBox>,
-    /// How sure it is that a face is here, 0 to 1; `None` where that was not judged in this frame.
+    /// Probability that a face is here, 0 to 1; `None` if it was not judged in this frame.
     pub face_score: Option<f32>,
-    /// Share of the face that something covers, 0 to 1; `None` where that was not judged.
+    /// Share of the face that something covers, 0 to 1; `None` if it was not judged.
     pub covered: Option<f32>,
     /// Where the box comes from.
     pub source: Option<BoxSource>,
     /// In-plane turn of the head, degrees clockwise; 0 where unknown.
     pub roll_degrees: f32,
-    /// What the signer looks like, to be known again elsewhere in the video; `None` where the face was not seen.
+    /// The signer's appearance, used to recognise them elsewhere in the video; `None` if the face was not seen.
     pub appearance: Option<Descriptor>,
 }

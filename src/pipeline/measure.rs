@@ -1,4 +1,4 @@
-//! How long each stage takes on a video, one after the other in one thread.
+//! Measures how long each stage takes on a video; the stages run one after the other in one thread.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use super::span::SpanTracker;
 use super::{AnnotateError, Excerpt, Execution, Settings, cropped, decode_options, tracker};
 use crate::model::Model;
 
-/// What a video's frames cost.
+/// The time that a video's frames take.
 #[derive(Debug, Clone)]
 pub struct StageTimes {
     /// Decoded frames.

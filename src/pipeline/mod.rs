@@ -1,4 +1,4 @@
-//! The way of a frame: decode, detect, track, crop, classify, stitch, smooth, segment.
+//! The stages that a frame passes through: decode, detect, track, crop, classify, stitch, smooth, segment.
 
 mod assemble;
 pub mod calibrate;
@@ -44,7 +44,7 @@ use track::TrackSettings;
 pub use assemble::Row;
 pub use setting::SettingError;
 
-/// Everything that changes what is written; recorded in every output.
+/// Everything that influences the output; recorded in every output.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
@@ -56,9 +56,9 @@ pub struct Settings {
     pub end_s: Option<f64>,
     /// Largest picture accepted, pixels.
     pub max_pixels: u64,
-    /// What the network is computed with.
+    /// The precision with which the network is computed.
     pub precision: Precision,
-    /// What finds faces.
+    /// The detector that finds faces.
     pub detector: DetectorIdentity,
     /// How faces are followed.
     pub track: TrackSettings,
@@ -86,7 +86,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// How a video is decoded, by somebody whom nobody stops.
+    /// How a video is decoded without an interrupt flag.
     pub fn decode_options(&self) -> DecodeOptions {
         DecodeOptions {
             deinterlace: self.deinterlace,
@@ -98,20 +98,20 @@ impl Settings {
     }
 }
 
-/// How the work is done; changes nothing in what is written.
+/// How the work is done; has no influence on the output.
 #[derive(Debug, Clone)]
 pub struct Execution {
     /// Threads that classify.
     pub threads: usize,
-    /// Most faces classified together.
+    /// Largest number of faces that are classified together.
     pub batch_size: usize,
-    /// Set (by Ctrl-C, say) to end early with what is done.
+    /// Set (by Ctrl-C, for example) to end early with what is done.
     pub interrupt: Arc<AtomicBool>,
-    /// How long the source may keep silent, and whether it did longer.
+    /// How long the source may stay silent, and whether it was silent for longer.
     pub patience: Arc<Patience>,
 }
 
-/// What is told while a video is annotated.
+/// What is reported while a video is annotated.
 pub enum Event<'a> {
     /// The input is open.
     Opened {
@@ -146,7 +146,7 @@ pub enum AnnotateError {
 
 /// Decoded frames that wait to be searched: 1080p in 4:2:0 takes 3 MB a frame.
 const DECODED_AHEAD: usize = 8;
-/// Frames that wait for their crops, still with their pictures.
+/// Frames that wait for their crops and still hold their pictures.
 const TRACKED_AHEAD: usize = 4;
 /// Frames whose crops wait to be classified; enough to fill a batch.
 const CROPPED_AHEAD: usize = 64;
@@ -187,7 +187,7 @@ pub fn annotate(
     Ok(assembler.finish(decoded, model.identity(), was_interrupted))
 }
 
-/// A part of a video that can be looked at by itself.
+/// A part of a video that can be processed by itself.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Excerpt {
     /// The spans wanted.
@@ -203,7 +203,7 @@ impl Excerpt {
     }
 }
 
-/// What is told while a video is looked at.
+/// What is reported while frames are processed.
 pub(crate) enum Look<'a> {
     /// The input is open.
     Opened {
@@ -288,7 +288,7 @@ fn decode(
             Err(error) => return Err(error.into()),
         };
         let place = decoder.place(&frame);
-        // More frames than wanted have been decoded, so that whatever befell those is known.
+        // More frames than wanted have been decoded, so all damage to the wanted ones is known.
         if place.tail_of >= excerpt.spans.end {
             break;
         }
@@ -352,7 +352,7 @@ fn cropped(model: &Model, Tracked { frame, sightings, begins }: Tracked) -> Crop
     Cropped { pts: frame.pts, time_s: frame.time_s, begins, faces }
 }
 
-/// A face of a few pixels is seen, but says nothing.
+/// A face of a few pixels is seen, but cannot be read.
 pub(crate) fn unreadable_if_small(sighting: Sighting) -> Sighting {
     match sighting.face {
         Some(face) if sighting.status == Status::Ok && face.w < SMALLEST_READABLE => {

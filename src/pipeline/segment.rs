@@ -1,8 +1,8 @@
-//! From a label a frame to stretches of one label.
+//! Turns one label for each frame into stretches of one label.
 //!
-//! Frames of one label form runs. A run stands by itself when it lasts long enough and its label was once sure enough;
-//! otherwise a neighbouring run takes it in, the run with the least support first. That is hysteresis in time: a label
-//! needs a high probability to be entered (`enter`), and a low one suffices to stay (`stay`).
+//! Consecutive frames of one label form a run. A run stands by itself if it lasts long enough and its label was sure
+//! enough at least once. Otherwise a neighbouring run absorbs it; the run with the least support goes first. This is
+//! hysteresis in time: entering a label takes a high probability (`enter`), and a low one suffices to stay (`stay`).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,13 +16,13 @@ use crate::timeline::{Expression, FrameTimes, Segment};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SegmentSettings {
-    /// A run whose label never reaches this smoothed probability may be taken in by a neighbour.
+    /// A run whose label never reaches this smoothed probability may be absorbed by a neighbour.
     pub enter: f64,
-    /// A neighbour may take such a run in where its own label keeps at least this mean smoothed probability.
+    /// A neighbour may absorb such a run if its own label keeps at least this mean smoothed probability.
     pub stay: f64,
-    /// Runs shorter than this are taken in by a neighbour, if they have one, seconds.
+    /// Shorter runs are absorbed by a neighbour if they have one, seconds.
     pub min_s: f64,
-    /// Unreadable frames up to this long inside one label do not end a segment, seconds.
+    /// Unreadable frames for up to this long inside one label do not end a segment, seconds.
     pub bridge_s: f64,
 }
 
@@ -99,7 +99,7 @@ struct Run {
     first: usize,
     last: usize,
     label: Expression,
-    /// Labelled frames.
+    /// Number of labelled frames.
     frames: usize,
     /// Smoothed probability of every class, summed over the labelled frames.
     mass: [f64; Expression::COUNT],
@@ -124,7 +124,7 @@ impl Run {
         Some(Self { first: frame.frame, last: frame.frame, label, frames: 1, mass, peak, touches_next: false })
     }
 
-    /// Total smoothed probability behind the run's label.
+    /// Sum of the smoothed probabilities of the run's label.
     fn support(&self) -> f64 {
         self.mass[self.label.index()]
     }
@@ -133,7 +133,7 @@ impl Run {
         self.mass[label.index()] / self.frames as f64
     }
 
-    /// This run and the one that follows, which carries the same label.
+    /// Joins this run and the next one, which has the same label.
     fn join(&self, next: &Self) -> Self {
         let mut mass = self.mass;
         mass.iter_mut().zip(next.mass).for_each(|(sum, mass)| *sum += mass);
@@ -149,44 +149,44 @@ impl Run {
     }
 }
 
-/// Gives runs that do not stand by themselves the label of a touching neighbour and joins them to it, the run with the
-/// least support first, until none is left that a neighbour can take.
+/// Gives runs that do not stand by themselves the label of a touching neighbour and joins them to it, least support
+/// first, until no neighbour can absorb another run.
 fn absorb_unfit(runs: Vec<Run>, fitness: impl Fn(&Run) -> Fitness) -> Vec<Run> {
     let mut runs: BTreeMap<usize, Run> = runs.into_iter().enumerate().collect();
     // Supports are positive, and positive floats sort like their bits.
-    let key = |place: usize, run: &Run| (run.support().to_bits(), place);
-    let mut to_judge: BTreeSet<(u64, usize)> = runs.iter().map(|(place, run)| key(*place, run)).collect();
+    let key = |index: usize, run: &Run| (run.support().to_bits(), index);
+    let mut to_judge: BTreeSet<(u64, usize)> = runs.iter().map(|(index, run)| key(*index, run)).collect();
 
-    while let Some((support, place)) = to_judge.pop_first() {
-        let Some(run) = runs.get(&place).filter(|run| key(place, run).0 == support) else {
+    while let Some((support, index)) = to_judge.pop_first() {
+        let Some(run) = runs.get(&index).filter(|run| key(index, run).0 == support) else {
             continue; // joined to another one since
         };
         let fit = fitness(run);
         if fit.is_long && fit.is_sure {
             continue;
         }
-        let previous = runs.range(..place).next_back().filter(|(_, previous)| previous.touches_next);
-        let next = runs.range(place + 1..).next().filter(|_| run.touches_next);
+        let previous = runs.range(..index).next_back().filter(|(_, previous)| previous.touches_next);
+        let next = runs.range(index + 1..).next().filter(|_| run.touches_next);
         let hosts = previous.into_iter().chain(next).map(|(_, host)| host);
         let able = hosts.filter(|host| !fit.is_long || run.mean_probability(host.label) >= fit.stay);
         let Some(label) = able.max_by(|a, b| a.support().total_cmp(&b.support())).map(|host| host.label) else {
             continue;
         };
 
-        // The labels of both neighbours may now agree with the run's: all three become one.
+        // The labels of both neighbours may now equal the run's; then all three become one.
         let [previous, next] = [previous, next]
-            .map(|neighbour| neighbour.filter(|(_, neighbour)| neighbour.label == label).map(|(place, _)| *place));
+            .map(|neighbour| neighbour.filter(|(_, neighbour)| neighbour.label == label).map(|(index, _)| *index));
         let mut merged = Run { label, peak: 0.0, ..run.clone() };
-        if let Some(previous) = previous.and_then(|place| runs.remove(&place)) {
+        if let Some(previous) = previous.and_then(|index| runs.remove(&index)) {
             merged = previous.join(&merged);
         }
-        if let Some(next) = next.and_then(|place| runs.remove(&place)) {
+        if let Some(next) = next.and_then(|index| runs.remove(&index)) {
             merged = merged.join(&next);
         }
-        runs.insert(place, merged);
-        // The neighbourhood has changed for the merged run and for those beside it.
-        let beside = [runs.range(..place).next_back(), runs.range(place..).next(), runs.range(place + 1..).next()];
-        to_judge.extend(beside.into_iter().flatten().map(|(place, run)| key(*place, run)));
+        runs.insert(index, merged);
+        // The neighbourhood has changed for the merged run and for the runs beside it.
+        let beside = [runs.range(..index).next_back(), runs.range(index..).next(), runs.range(index + 1..).next()];
+        to_judge.extend(beside.into_iter().flatten().map(|(index, run)| key(*index, run)));
     }
     runs.into_values().collect()
 }
@@ -216,8 +216,8 @@ mod tests {
         FrameTimes { pts: vec![0; time_s.len()], status: vec![Status::Ok; time_s.len()], time_s }
     }
 
-    /// Segments of a video at 25 frames per second from a drawing, one character a frame: a digit is a class with a
-    /// probability of 0.9, `-` an unreadable frame. Back comes `label first..=last` for each.
+    /// Segments of a video at 25 frames per second, given as a drawing with one character for each frame: a digit is a
+    /// class with a probability of 0.9, `-` an unreadable frame. Returns `label first..=last` for each.
     fn drawn(drawing: &str) -> Vec<(usize, usize, usize)> {
         let frames: Vec<_> = drawing
             .chars()

@@ -1,10 +1,10 @@
-//! Settings come from files and variables that people write, so each is checked before it is used.
+//! Checks settings, which come from files and variables that people write.
 
-/// A setting that makes no sense.
+/// A setting outside its allowed range.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error("setting {name} must be {expected}, but it is {found}")]
 pub struct SettingError {
-    /// The setting's name as it stands in a configuration file, e.g. `smooth.lag_s`.
+    /// The setting's name in a configuration file, e.g. `smooth.lag_s`.
     pub name: &'static str,
     /// What is allowed, in words.
     pub expected: &'static str,
@@ -12,7 +12,7 @@ pub struct SettingError {
     pub found: f64,
 }
 
-/// `Ok` where `allowed` holds for the setting's value.
+/// `Ok` if the setting's value is `allowed`.
 pub(crate) fn require(
     name: &'static str,
     found: f64,

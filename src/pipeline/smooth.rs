@@ -1,20 +1,21 @@
 //! Temporal smoothing of one signer's class probabilities that keeps short expressions.
 //!
-//! The method is a sticky hidden Markov model over the seven classes, solved by the forward-backward algorithm
-//! (Rabiner 1989, "A tutorial on hidden Markov models", section III) with a fixed lag, so that live output has a
-//! bounded delay and a file gets the same labels as a live picture. Both halves of the model are stated per second
-//! and not per frame, so 25 and 120 frames per second give the same answer:
+//! The method is a sticky hidden Markov model over the seven classes, solved by the forward-backward algorithm (Rabiner
+//! 1989, "A tutorial on hidden Markov models", section III) with a fixed lag, so that live output has a bounded delay
+//! and a file gets the same labels as live input. Both halves of the model are stated per second and not per frame, so
+//! 25 and 120 frames per second give the same answer:
 //!
 //! - *Transitions* are a continuous-time Markov chain: a face stays in an expression for `dwell_s` seconds on average
-//!   and then takes any other with equal probability. Two steps of 20 ms are exactly one of 40 ms, so frames without
+//!   and then takes any other with equal probability. Two steps of 20 ms equal one of 40 ms exactly, so frames without
 //!   probabilities need no special case: they only let time pass.
-//! - *Evidence* of a frame is its class posterior, raised to the power of the time the frame is shown over
-//!   `evidence_s`, at most 1: neighbouring frames of a fast camera show nearly the same picture and are no independent
-//!   witnesses. Before that, the posterior is mixed with a uniform one by `doubt`, so that no single frame, however
-//!   sure, has a veto.
+//! - *Evidence* of a frame is its class posterior, raised to the power of the time for which the frame is shown over
+//!   `evidence_s`, at most 1: neighbouring frames of a fast camera show nearly the same picture and are not independent
+//!   witnesses. Before that, `doubt` mixes the posterior with a uniform one, so that no single frame, however sure, has
+//!   a veto.
 //!
-//! A moving average long enough to remove a one-frame flicker would also wash out an expression of 150 ms. Here the
-//! flicker cannot pay for two transitions, the short expression can, and its edges stay where they are.
+//! A moving average long enough to remove a one-frame flicker would also remove an expression of 150 ms. Here, a
+//! flicker does not outweigh the cost of two transitions, but a short expression does, and its edges stay where they
+//! are.
 
 use std::collections::VecDeque;
 
@@ -25,22 +26,22 @@ use crate::timeline::{Expression, Probabilities, most_probable};
 
 /// How labels are smoothed over time.
 ///
-/// The defaults were chosen on simulated signers (see this module's tests) at 25, 30, 60 and 120 frames per second, as
-/// a balance: 93 to 94 % of frames are right and 63 to 71 % of expressions of 100 to 250 ms are found, where a moving
-/// average of 0.4 s reaches 90 to 91 % and 28 to 30 %, and the bare readings 68 to 69 % and flicker. A longer `dwell_s`
-/// gains a point in frames and loses ten in short expressions.
+/// The defaults were chosen as a balance on simulated signers (see this module's tests) at 25, 30, 60 and 120 frames
+/// per second: 93 to 94 % of frames are right and 63 to 71 % of expressions of 100 to 250 ms are found. A moving
+/// average of 0.4 s reaches 90 to 91 % and 28 to 30 %; the unsmoothed readings reach 68 to 69 % and flicker. A longer
+/// `dwell_s` gains a point in frames and loses ten in short expressions.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SmoothSettings {
-    /// Mean time a face is taken to stay in one expression, seconds; larger is stickier.
+    /// Mean time for which a face is assumed to stay in one expression, seconds; larger is stickier.
     pub dwell_s: f64,
-    /// The time apart at which two frames count as independent witnesses, seconds; smaller trusts the frames more.
+    /// Distance in time at which two frames count as independent witnesses, seconds; smaller trusts the frames more.
     pub evidence_s: f64,
     /// Probability that a frame's posterior says nothing about the face, 0 to below 1.
     pub doubt: f64,
     /// How long a label waits for later frames, seconds.
     pub lag_s: f64,
-    /// How many later frames a label waits for at most, whatever their times.
+    /// For how many later frames a label waits at most, whatever their times.
     pub max_lag_frames: usize,
 }
 
@@ -61,18 +62,18 @@ impl SmoothSettings {
     }
 }
 
-/// What the classifier says of one frame of a track.
+/// The classifier's result for one frame of a track.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Observation {
     /// Index of the decoded frame.
     pub frame: usize,
     /// Start of the frame, seconds; rising from observation to observation.
     pub time_s: f64,
-    /// The model's probabilities; `None` where the face could not be read.
+    /// The model's probabilities; `None` if the face could not be read.
     pub probabilities: Option<Probabilities>,
 }
 
-/// What smoothing makes of one frame of a track. All three are `None` where the frame had no probabilities.
+/// The smoothed result for one frame of a track. All three are `None` if the frame had no probabilities.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Smoothed {
     /// Index of the decoded frame.
@@ -92,23 +93,23 @@ type Belief = [f64; Expression::COUNT];
 struct Waiting {
     frame: usize,
     time_s: f64,
-    /// Until the next frame starts.
+    /// Time until the next frame starts.
     shown_s: f64,
-    /// Likelihood of the frame's picture under every class, up to a factor; `None` where there is no reading.
+    /// Likelihood of the frame's picture under every class, up to a factor; `None` if there is no reading.
     evidence: Option<Belief>,
-    /// Probability of every class given the frames up to and with this one.
+    /// Probability of every class given the frames up to and including this one.
     filtered: Belief,
 }
 
 /// Smooths the frames of one track, pushed in order.
 pub struct Smoother {
     settings: SmoothSettings,
-    /// The newest frame; how long it is shown is known once its successor arrives.
+    /// The newest frame; its duration is known once its successor arrives.
     newest: Option<Observation>,
     waiting: VecDeque<Waiting>,
-    /// What is known of the class at the start of `newest`.
+    /// Predicted probabilities of the classes at the start of `newest`.
     predicted: Belief,
-    /// How long the frame before `newest` was shown.
+    /// Duration of the frame before `newest`.
     last_shown_s: Option<f64>,
 }
 
@@ -138,11 +139,11 @@ impl Smoother {
         self.release(due)
     }
 
-    /// Returns the frames still waiting, in order, and makes the smoother as good as new.
+    /// Returns the frames still waiting, in order, and resets the smoother.
     pub fn finish(&mut self) -> Vec<Smoothed> {
         if let Some(last) = self.newest.take() {
-            // Nothing follows to say how long the last frame is shown: as long as the one before it, and a picture
-            // that stands alone counts in full.
+            // No frame follows that would end the last one, so it lasts as long as the one before it; a single picture
+            // counts in full.
             let shown_s = self.last_shown_s.take().unwrap_or(self.settings.evidence_s);
             self.filter(last, shown_s);
         }
@@ -150,7 +151,7 @@ impl Smoother {
         self.release(self.waiting.len())
     }
 
-    /// The forward step: takes a frame into account and predicts the class at the end of it.
+    /// The forward step: includes a frame and predicts the class at its end.
     fn filter(&mut self, Observation { frame, time_s, probabilities }: Observation, shown_s: f64) {
         let evidence = probabilities.map(|posterior| self.evidence(&posterior, shown_s));
         let mut filtered = self.predicted;
@@ -173,21 +174,21 @@ impl Smoother {
         })
     }
 
-    /// The backward pass over everything that waits; the `due` oldest frames leave with their labels.
+    /// The backward pass over all waiting frames; returns the `due` oldest with their labels.
     fn release(&mut self, due: usize) -> Vec<Smoothed> {
         if due == 0 {
             return Vec::new();
         }
         let mut posteriors = vec![None; due];
-        // What the later frames say about the class at the end of the frame at hand.
+        // The later frames' evidence about the class at the end of the current frame.
         let mut later = UNIFORM;
-        for (place, waiting) in self.waiting.iter().enumerate().rev() {
+        for (index, waiting) in self.waiting.iter().enumerate().rev() {
             pass_time(&mut later, waiting.shown_s, self.settings.dwell_s);
             if let Some(evidence) = &waiting.evidence {
-                if place < due {
+                if index < due {
                     let mut belief = waiting.filtered;
                     weigh(&mut belief, &later);
-                    posteriors[place] = Some(belief.map(|weight| weight as f32));
+                    posteriors[index] = Some(belief.map(|weight| weight as f32));
                 }
                 weigh(&mut later, evidence);
             }
@@ -204,25 +205,25 @@ impl Smoother {
     }
 }
 
-/// Nothing is known.
+/// The belief without any evidence.
 const UNIFORM: Belief = [1.0 / Expression::COUNT as f64; Expression::COUNT];
 
-/// What a probability of zero counts as: a frame may say "hardly", never "impossible", or two frames that exclude each
-/// other's class would leave no class at all.
+/// The value that replaces a probability of zero: a frame may say "hardly", never "impossible". Otherwise two frames
+/// that exclude each other's class would leave no class at all.
 const IMPOSSIBLE: f64 = 1e-12;
 
-/// Multiplies `belief` by a likelihood and brings it back to sum 1.
+/// Multiplies `belief` by a likelihood and normalises it to sum 1.
 fn weigh(belief: &mut Belief, likelihood: &Belief) {
     for (weight, likelihood) in belief.iter_mut().zip(likelihood) {
         *weight *= likelihood;
     }
     let sum: f64 = belief.iter().sum();
-    // Beliefs that exclude each other down to underflow cancel out.
+    // If beliefs exclude each other down to underflow, they cancel out.
     *belief = if sum > 0.0 { belief.map(|weight| weight / sum) } else { UNIFORM };
 }
 
-/// Lets `elapsed_s` pass: the class is redrawn from all seven at such a rate that the mean time until a *different*
-/// one comes up is `dwell_s`. The transition matrix is symmetric, so the same step serves forward and backward.
+/// Lets `elapsed_s` pass: the class is redrawn from all seven at such a rate that the mean time until a *different* one
+/// is drawn is `dwell_s`. The transition matrix is symmetric, so the same step serves forward and backward.
 fn pass_time(belief: &mut Belief, elapsed_s: f64, dwell_s: f64) {
     let classes = Expression::COUNT as f64;
     let redraws_per_s = classes / ((classes - 1.0) * dwell_s);
@@ -353,7 +354,7 @@ mod tests {
         labels.chunk_by(|a, b| a == b).map(run).collect()
     }
 
-    /// Share of frames that are right, and share of true expressions of 100 to 250 ms that were found: same label, and
+    /// Share of frames that are right, and share of true expressions of 100 to 250 ms that are found: same label, and
     /// the overlap is at least half of the union.
     fn score(truth: &[usize], found: &[usize], frames_per_s: f64) -> (f64, f64) {
         let right = truth.iter().zip(found).filter(|(truth, found)| truth == found).count();
@@ -408,8 +409,8 @@ mod tests {
         assert_eq!(SmoothSettings::default().check(), Ok(()));
     }
 
-    /// Forward-backward over the whole sequence, straight from the definition: explicit 7x7 matrices, no lag, no
-    /// shortcuts. The independent reference for the smoother.
+    /// Forward-backward over the whole sequence by its definition, with explicit 7x7 matrices, no lag and no shortcuts:
+    /// the smoother's independent reference.
     fn reference(settings: &SmoothSettings, observations: &[(f64, Option<Probabilities>)]) -> Vec<Option<[f64; 7]>> {
         let count = observations.len();
         let mut shown: Vec<f64> = observations.windows(2).map(|pair| pair[1].0 - pair[0].0).collect();
@@ -468,11 +469,11 @@ mod tests {
         prop::collection::vec((0.001f64..0.2, prop::option::weighted(0.8, probabilities())), 1..120).prop_map(
             |frames| {
                 let mut time_s = -0.5;
-                let place = |(step_s, probabilities)| {
+                let timed = |(step_s, probabilities)| {
                     time_s += step_s;
                     (time_s, probabilities)
                 };
-                frames.into_iter().map(place).collect()
+                frames.into_iter().map(timed).collect()
             },
         )
     }

@@ -1,4 +1,4 @@
-//! How stages are joined: threads named after their stage, the first error stops all of them and is the one reported.
+//! Joins stages: each thread has its stage's name; the first error stops all stages and is the one reported.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,13 +14,13 @@ pub(super) struct Stages {
 }
 
 impl Stages {
-    /// `stop` is set when a stage fails; stages that wait for the outside world must look at it.
+    /// `stop` is set when a stage fails; stages that wait for input from outside must poll it.
     pub(super) fn new(stop: Arc<AtomicBool>) -> Self {
         Self { stop, first_error: Mutex::new(None) }
     }
 
-    /// Runs `stage` in a thread of `scope`. A stage ends when its input closes or its output is no longer wanted; both
-    /// are normal, so that one stage's error ends its neighbours by dropping their channels.
+    /// Runs `stage` in a thread of `scope`. A stage ends when its input closes or its output is no longer wanted. Both
+    /// are normal: an error in one stage ends its neighbours because it drops their channels.
     pub(super) fn spawn<'scope, 'env>(
         &'scope self,
         scope: &'scope Scope<'scope, 'env>,
@@ -46,7 +46,7 @@ impl Stages {
         self.first_error.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
     }
 
-    /// The first error, where there was one.
+    /// The first error, if there was one.
     pub(super) fn finish(self) -> Result<(), AnnotateError> {
         match self.first_error.into_inner().unwrap_or_else(PoisonError::into_inner) {
             Some(error) => Err(error),

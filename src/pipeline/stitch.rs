@@ -1,8 +1,9 @@
-//! Who is who from span to span: the tracks of each span get the ids of the video's.
+//! Joins the tracks of spans: gives the tracks of each span the ids of the video's.
 //!
-//! A span's tracker has looked at the end of the span before, where the faces of both lie on each other. A face that only
-//! turns up later is taken for the missing one that looks most like it, by the tracker's own measure; or it is somebody
-//! new. A track that its span's tracker ends, as at a cut, has ended in the video, and its id does not come back.
+//! A span's tracker has seen the end of the previous span, where both trackers' boxes of one face overlap. A face that
+//! appears only later is taken for the missing signer whom it resembles most, by the tracker's own criterion, or for a
+//! new signer. If a span's tracker ends a track, as at a cut, the track has ended in the video too, and its id does not
+//! return.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -11,67 +12,68 @@ use super::span::{LEAD_S, Lead};
 use super::track::{Descriptor, Missing, REMEMBERED, SAME_FACE};
 use crate::timeline::{BoundingBox, Probabilities, Status};
 
-/// A face and what the network says of it.
+/// A face and the network's result for it.
 pub(super) type Face = (Sighting, Option<Probabilities>);
 
-/// Gives the tracks of one span after the other their ids in the video.
+/// Gives the tracks of successive spans their ids in the video.
 #[derive(Default)]
 pub(super) struct Stitcher {
-    /// Everybody whose track goes on, by id.
+    /// All signers whose tracks continue, by id.
     known: BTreeMap<u32, Known>,
-    /// The ids of the span's tracks.
+    /// The video's ids of the span's tracks.
     bound: BTreeMap<u32, u32>,
-    /// Ids given so far.
+    /// Number of ids given so far.
     given: u32,
     /// Boxes seen in the last frames: start, ids and boxes.
     recent: VecDeque<(f64, Vec<(u32, BoundingBox)>)>,
 }
 
-/// How somebody was last seen.
+/// How a signer was last seen.
 struct Known {
     face: BoundingBox,
     appearance: Option<Descriptor>,
     seen_s: f64,
-    /// How the track goes on where nobody sees it.
+    /// The track's status while the signer is not seen.
     absent: Status,
 }
 
 impl Stitcher {
-    /// Takes the faces of the next frame, which starts at `time_s`; gives one a track that goes on, in order of their ids.
+    /// Takes the faces of the next frame, which starts at `time_s`; returns a face for each track that continues, in
+    /// order of id.
     pub(super) fn push(&mut self, time_s: f64, begins: Option<&Lead>, faces: Vec<Face>) -> Vec<Face> {
         if let Some(lead) = begins {
             self.begin(lead);
         }
         self.end(&faces);
-        let mut placed: BTreeMap<u32, Face> = BTreeMap::new();
+        let mut assigned: BTreeMap<u32, Face> = BTreeMap::new();
         let (seen_before, new): (Vec<Face>, Vec<Face>) =
             faces.into_iter().partition(|(sighting, _)| self.bound.contains_key(&sighting.track));
-        // A track that was in the lead and has not been seen since is nobody's.
+        // A track from the lead that has not been seen since belongs to no signer.
         let new = new.into_iter().filter(|(sighting, _)| sighting.face.is_some());
         for (sighting, probabilities) in seen_before.into_iter().chain(new) {
             let id = match self.bound.get(&sighting.track) {
                 Some(id) => *id,
-                None => self.recognise(&sighting, time_s, &placed),
+                None => self.recognise(&sighting, time_s, &assigned),
             };
             if let Some(known) = self.known.get_mut(&id) {
                 known.saw(&sighting, time_s);
             }
-            placed.insert(id, (Sighting { track: id, ..sighting }, probabilities));
+            assigned.insert(id, (Sighting { track: id, ..sighting }, probabilities));
         }
-        self.forget(&placed);
+        self.forget(&assigned);
         for (id, known) in &self.known {
-            placed.entry(*id).or_insert_with(|| (absent(*id, known.absent), None));
+            assigned.entry(*id).or_insert_with(|| (absent(*id, known.absent), None));
         }
-        let boxes = placed.iter().filter_map(|(id, (sighting, _))| Some((*id, sighting.face?))).collect();
+        let boxes = assigned.iter().filter_map(|(id, (sighting, _))| Some((*id, sighting.face?))).collect();
         self.recent.push_back((time_s, boxes));
         while self.recent.front().is_some_and(|(start_s, _)| time_s - start_s > LEAD_S as f64) {
             self.recent.pop_front();
         }
-        placed.into_values().collect()
+        assigned.into_values().collect()
     }
 
-    /// Binds the tracks that the next span's tracker saw in its lead to those that were seen in the same frames: most
-    /// overlap first.
+    /// Binds the tracks that the next span's tracker saw in its lead to those seen in the same frames, in order of
+    /// falling overlap.
     fn begin(&mut self, lead: &Lead) {
         self.bound.clear();
         let mut overlaps: BTreeMap<(u32, u32), f32> = BTreeMap::new();
@@ -87,7 +89,7 @@ impl Stitcher {
             }
         }
         let mut overlaps: Vec<_> = overlaps.into_iter().collect();
-        // A stable sort, so that equals stay in order of track and id.
+        // The sort is stable, so ties stay in order of track and id.
         overlaps.sort_by(|(_, a), (_, b)| b.total_cmp(a));
         let mut taken = BTreeSet::new();
         for ((track, id), _) in overlaps {
@@ -97,7 +99,7 @@ impl Stitcher {
         }
     }
 
-    /// Ends the tracks that the span's tracker has ended: it says nothing of them any more.
+    /// Ends the tracks that the span's tracker has ended, that is, no longer reports.
     fn end(&mut self, faces: &[Face]) {
         let goes_on = |track: &u32| faces.iter().any(|(sighting, _)| sighting.track == *track);
         let ended: Vec<u32> = self.bound.keys().copied().filter(|track| !goes_on(track)).collect();
@@ -106,11 +108,11 @@ impl Stitcher {
         }
     }
 
-    /// The id of a track that is seen for the first time in its span.
-    fn recognise(&mut self, sighting: &Sighting, now: f64, placed: &BTreeMap<u32, Face>) -> u32 {
+    /// The id of a track that appears for the first time in its span.
+    fn recognise(&mut self, sighting: &Sighting, now: f64, assigned: &BTreeMap<u32, Face>) -> u32 {
         let taken: BTreeSet<u32> = self.bound.values().copied().collect();
         let missing = || self.known.iter().filter(|(id, _)| !taken.contains(id));
-        let somebody_is_in_view = placed.values().any(|(other, _)| other.face.is_some());
+        let somebody_is_in_view = assigned.values().any(|(other, _)| other.face.is_some());
         let is_only_one = missing().count() == 1 && !somebody_is_in_view;
         let likeness = |known: &Known| {
             let missing = Missing {
@@ -137,10 +139,10 @@ impl Stitcher {
         id
     }
 
-    /// Forgets whom there is no room for among those that no tracker knows.
-    fn forget(&mut self, placed: &BTreeMap<u32, Face>) {
+    /// Forgets the signers beyond [`REMEMBERED`] among those that no tracker follows.
+    fn forget(&mut self, assigned: &BTreeMap<u32, Face>) {
         let missing = |known: &BTreeMap<u32, Known>| -> Vec<(u32, f64)> {
-            known.iter().filter(|(id, _)| !placed.contains_key(id)).map(|(id, known)| (*id, known.seen_s)).collect()
+            known.iter().filter(|(id, _)| !assigned.contains_key(id)).map(|(id, known)| (*id, known.seen_s)).collect()
         };
         let mut ids = missing(&self.known);
         ids.sort_by(|a, b| b.1.total_cmp(&a.1));
@@ -181,7 +183,7 @@ mod tests {
     use crate::picture::GreyPicture;
     use crate::timeline::BoxSource;
 
-    /// A signer of some looks, at a place.
+    /// A signer with these looks at position `x`.
     fn seen(track: u32, looks: u8, x: f32) -> Sighting {
         let samples = (0..60 * 60).map(|at: u32| ((at * (u32::from(looks) * 7 + 3)) % 251) as u8).collect();
         let picture = GreyPicture { samples, width: 60, height: 60 };
@@ -202,7 +204,7 @@ mod tests {
         absent(track, Status::NoFace)
     }
 
-    /// Runs frames of 0.1 s; gives the ids and whether each was seen.
+    /// Runs frames of 0.1 s; returns the ids and whether each was seen.
     fn stitched(frames: Vec<(Option<Lead>, Vec<Sighting>)>) -> Vec<Vec<(u32, bool)>> {
         let mut stitcher = Stitcher::default();
         let push = |(index, (lead, sightings)): (usize, (Option<Lead>, Vec<Sighting>))| {
@@ -234,7 +236,7 @@ mod tests {
             (Some(vec![]), vec![seen(1, 1, 0.0), seen(2, 9, 100.0)]),
             (Some(vec![vec![seen(1, 1, 0.0)]]), vec![seen(1, 1, 0.0)]),
             (Some(vec![vec![seen(1, 1, 0.0)]]), vec![seen(1, 1, 0.0)]),
-            // Elsewhere than before.
+            // At another position than before.
             (None, vec![seen(1, 1, 0.0), seen(2, 9, 500.0)]),
         ];
         let out = stitched(frames);

@@ -1,8 +1,8 @@
-//! What must hold in a timeline and a JSON Schema cannot say.
+//! Checks what must hold in a timeline and a JSON Schema cannot express.
 
 use super::{DamageKind, Expression, FrameRecord, FrameTimes, SCHEMA, Status, Timeline, Track};
 
-/// A contradiction in a timeline. Tracks are named by their id, segments by their place in the track, from 0.
+/// A contradiction in a timeline. It names a track by its id and a segment by its index in the track, from 0.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[expect(missing_docs, reason = "names and messages say what the variants are")]
 pub enum Inconsistency {
@@ -26,13 +26,13 @@ pub enum Inconsistency {
 
 /// How far the sum of seven rounded probabilities may be from 1.
 const SUM_TOLERANCE: f64 = 1e-3;
-/// Times of one place in a file, rounded on different ways.
+/// Tolerance for two times in a file that mean the same moment but were rounded differently.
 const SAME_TIME_S: f64 = 1e-6;
 
 impl Timeline {
-    /// Whether the parts of the timeline agree with one another; the first contradiction otherwise.
+    /// Whether the parts of the timeline agree with one another; otherwise the first contradiction.
     ///
-    /// What the JSON Schema says about single fields is not repeated for fields whose Rust type says it.
+    /// Rules of the JSON Schema are not checked again for fields whose Rust type enforces them.
     pub fn check(&self) -> Result<(), Inconsistency> {
         if self.schema != SCHEMA {
             return Err(Inconsistency::Schema { found: self.schema.clone() });
@@ -91,7 +91,7 @@ impl Timeline {
         }
     }
 
-    /// A frame counts as classified exactly where a track says so.
+    /// A frame counts as classified if and only if one of its tracks was classified there.
     fn check_statuses(&self) -> Result<(), Inconsistency> {
         let mut is_ok = vec![false; self.media.frames];
         for record in self.tracks.iter().flat_map(|track| &track.frames) {
@@ -189,10 +189,10 @@ fn complaint(record: &FrameRecord) -> Option<&'static str> {
 
 fn check_segments(track: &Track, times: &FrameTimes, video_end_s: f64) -> Result<(), Inconsistency> {
     let is_labelled = |frame: usize| track.frames[frame - track.first_frame].label.is_some();
-    // The first frame that no segment has reached.
+    // The first frame that no segment has reached yet.
     let mut reached = track.first_frame;
-    for (place, segment) in track.segments.iter().enumerate() {
-        let problem = |problem| Err(Inconsistency::Segment { track: track.id, segment: place, problem });
+    for (index, segment) in track.segments.iter().enumerate() {
+        let problem = |problem| Err(Inconsistency::Segment { track: track.id, segment: index, problem });
         let (first, last) = (segment.first_frame, segment.last_frame);
         if first > last {
             return problem("it ends before it starts");

@@ -1,12 +1,12 @@
-//! How many decimals numbers have in files: enough to lose nothing that was measured, few enough that files stay small,
-//! and the same number again after reading and writing once more.
+//! The number of decimals in files: enough to lose no measured information, few enough to keep files small, and stable
+//! when a file is read and written again.
 
 use serde::{Serialize, Serializer};
 
 use super::{BoundingBox, Probabilities};
 
-/// Nanoseconds: finer than the time bases containers use, so `time_s / time_base` rounds to the pts; and a time up to
-/// 26 days has at most 16 digits, which every JSON reader gives back exactly.
+/// Nanoseconds, finer than the time bases of containers, so that `time_s / time_base` rounds to the pts. A time up to
+/// 26 days has at most 16 digits, which every JSON reader reproduces exactly.
 const TIME: f64 = 1e9;
 const PROBABILITY: f64 = 1e6;
 const PIXELS: f64 = 1e2;
@@ -17,25 +17,25 @@ fn rounded(value: f64, steps_per_unit: f64) -> f64 {
     (value * steps_per_unit).round() / steps_per_unit + 0.0
 }
 
-/// Beyond 26 days doubles are hardly a nanosecond apart, and rounding to nanoseconds would do harm.
+/// Beyond 26 days, neighbouring doubles are almost a nanosecond apart, and rounding to nanoseconds would do harm.
 const EXACT_BELOW_S: f64 = (1u64 << 51) as f64 / TIME;
 
-/// A time in seconds as it stands in files.
+/// A time as written to files, seconds.
 pub(crate) fn time_in_file(seconds: f64) -> f64 {
     if seconds.abs() < EXACT_BELOW_S { rounded(seconds, TIME) } else { seconds }
 }
 
-/// A probability as it stands in files.
+/// A probability as written to files.
 pub(crate) fn probability_in_file(probability: f32) -> f64 {
     rounded(f64::from(probability), PROBABILITY)
 }
 
-/// A box as it stands in files: x, y, width, height.
+/// A box as written to files: x, y, width, height.
 pub(crate) fn box_in_file(face: BoundingBox) -> [f64; 4] {
     <[f32; 4]>::from(face).map(|pixels| rounded(f64::from(pixels), PIXELS))
 }
 
-/// A face score as it stands in files.
+/// A face score as written to files.
 pub(crate) fn score_in_file(score: f32) -> f64 {
     rounded(f64::from(score), SCORE)
 }

@@ -1,4 +1,4 @@
-//! A timeline from a file, with a reason a person can act on where that fails.
+//! Reads a timeline from a file; if that fails, gives a reason that a person can act on.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
@@ -9,7 +9,7 @@ use serde_json::error::Category;
 
 use super::{Inconsistency, SCHEMA, Timeline};
 
-/// An hour at 30 frames per second is about 30 MB a signer; nothing honest comes near this.
+/// An hour at 30 frames per second takes about 30 MB for each signer; no genuine timeline comes near this.
 const MAX_BYTES: u64 = 4 << 30;
 
 /// Why a timeline cannot be read.
@@ -37,7 +37,7 @@ impl Timeline {
     pub fn read(path: &Path) -> Result<Self, ReadError> {
         let io = |source| ReadError::Io { path: path.into(), source };
         let mut reader = BufReader::new(File::open(path).map_err(io)?);
-        // A video or a device given by mistake is told apart before it is read into memory.
+        // A video or a device given by mistake is recognised before it is read into memory.
         match reader.fill_buf().map_err(io)?.first() {
             None => return Err(ReadError::NotATimeline { path: path.into(), reason: "the file is empty" }),
             Some(b'{' | b' ' | b'\n' | b'\r' | b'\t') => {}
@@ -51,7 +51,7 @@ impl Timeline {
         Self::parse(&json, path)
     }
 
-    /// Reads and [checks](Timeline::check) the bytes of a timeline's file; `path` is what messages call it.
+    /// Parses and [checks](Timeline::check) the bytes of a timeline's file; messages name it `path`.
     pub fn parse(json: &[u8], path: &Path) -> Result<Self, ReadError> {
         let timeline: Self = serde_json::from_slice(json).map_err(|error| reason(path, json, error))?;
         if timeline.schema != SCHEMA {
