@@ -1,11 +1,11 @@
-"""Images a second on a CUDA card, ours and PyTorch's, alternating in one run, for batches of 1 to 256.
+"""Images a second on a CUDA card for batches of 1 to 256, with our program and PyTorch alternating in one run.
 
     pip install torch timm
     scripts/cuda.sh cargo build --release --locked --features cuda --example card_speed
     python benches/card.py
 
 Same networks (EfficientNet-B0 and the seed's MobileNetV1 at 224 pixels), from pictures in the computer's memory to logits there.
-Prints the card's name and a table for docs/benchmarks.md. Without a card it says so.
+Prints the card's name and a table for docs/benchmarks.md, or that there is no card.
 """
 
 import statistics

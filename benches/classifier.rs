@@ -1,7 +1,7 @@
-//! The networks on the CPU, for every batch, number of threads and precision, beside what the processor can do at most.
+//! The networks on the CPU for every batch, number of threads and precision, beside the processor's peak.
 //!
-//! `cargo bench --bench classifier [FILTER]`. The items counted are floating-point operations, so that Gitem/s reads GFLOP/s,
-//! and a network's share of the peak is the quotient of two lines of one run.
+//! `cargo bench --bench classifier [FILTER]`. The items counted are floating-point operations, so Gitem/s means
+//! GFLOP/s, and a network's share of the peak is the quotient of two lines of one run.
 
 use std::fmt;
 use std::hint::black_box;
@@ -49,7 +49,7 @@ impl fmt::Display for Case {
 }
 
 impl Case {
-    /// The network; an error where the machine does not have the precision.
+    /// The network; an error if the machine does not support the precision.
     fn model(&self) -> Result<Model, ModelError> {
         let untrained = |architecture| {
             let input = Input {

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """What a corpus costs beyond its videos: benches/corpus.py ANNOTATE [PART...]
 
-Parts (all of them if none is named): overhead, jobs, small, cuts. Prints processor time beside wall time, as only the
-former says something while the machine has other work. docs/benchmarks.md has the results.
+Parts (all of them if none is named): overhead, jobs, small, cuts. Prints processor time beside wall time, because wall
+time means little while the machine has other work. docs/benchmarks.md has the results.
 """
 import json
 import os
@@ -16,7 +16,7 @@ from datetime import datetime
 
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
 DATA = pathlib.Path(os.environ.get("ANNOTATE_DATA", REPOSITORY / "../shared/data"))
-MINUTES, ROUNDS = 20, 2  # one-minute videos, and how often they are worked on in either way
+MINUTES, ROUNDS = 20, 2  # one-minute videos, and how often each way processes them
 SMALL = 10_000  # files of a second
 SHARDS = range(1, 17)
 
@@ -59,7 +59,7 @@ def ffmpeg(arguments, to):
 
 
 def clip(seconds, rate, to):
-    """A signing person, looped and small; the bundled clip where the real one is not at hand."""
+    """A signing person, looped and small; the bundled clip if the real one is missing."""
     real = DATA / "videos/dfki_testvideo.mp4"
     source = real if real.is_file() else REPOSITORY / "assets/demo/demo.mp4"
     scale = f"scale=-2:240,fps={rate}"
@@ -69,38 +69,38 @@ def clip(seconds, rate, to):
 
 
 def minutes(folder):
-    """One-minute videos that differ, so that nothing can be done once for several."""
-    place = folder / "minutes"
-    if not place.exists():
+    """One-minute videos that differ, so that no work can be shared between them."""
+    videos = folder / "minutes"
+    if not videos.exists():
         clip(60, 10, folder / "minute.mp4")
-        place.mkdir()
+        videos.mkdir()
         for number in range(MINUTES):
-            name = place / f"{number:02}.mp4"
+            name = videos / f"{number:02}.mp4"
             ffmpeg(["-i", folder / "minute.mp4", "-c", "copy", "-metadata", f"comment={number}"], name)
-    return place
+    return videos
 
 
 def overhead(folder):
     """`batch` against the plain command, file by file, in turns."""
-    place = minutes(folder)
+    videos = minutes(folder)
     for number in range(ROUNDS):
-        plain = [Run(video, "-o", folder / f"{video.name}.json", "-q") for video in sorted(place.iterdir())]
-        batch = Run("batch", place, "--jobs", 1, "-q", "--output-dir", folder / f"batch-{number}")
+        plain = [Run(video, "-o", folder / f"{video.name}.json", "-q") for video in sorted(videos.iterdir())]
+        batch = Run("batch", videos, "--jobs", 1, "-q", "--output-dir", folder / f"batch-{number}")
         cpu, wall = (sum(getattr(run, what) for run in plain) for what in ("cpu", "wall"))
         print(
             f"round {number + 1}: {MINUTES} plain runs {cpu:.2f} s of processor time, {wall:.1f} s; batch --jobs 1 {batch}: "
             f"{100 * (batch.cpu / cpu - 1):+.2f} % processor time, {100 * (batch.wall / wall - 1):+.2f} % wall"
         )
-        for video in place.iterdir():
+        for video in videos.iterdir():
             same = (folder / f"{video.name}.json").read_bytes() == (folder / f"batch-{number}/{video.name}.json").read_bytes()
             assert same, video
 
 
 def jobs(folder):
     """Two videos at a time against one, in turns."""
-    place = minutes(folder)
+    videos = minutes(folder)
     for number in range(ROUNDS):
-        common = ["batch", place, "--threads", 1, "-q", "--output-dir"]
+        common = ["batch", videos, "--threads", 1, "-q", "--output-dir"]
         one = Run(*common, folder / f"one-{number}", "--jobs", 1)
         two = Run(*common, folder / f"two-{number}", "--jobs", 2)
         print(f"round {number + 1}: --jobs 1 --threads 1: {one}, {one.cpu / one.wall:.2f} cores")
@@ -110,23 +110,23 @@ def jobs(folder):
 
 def small(folder):
     """Thousands of files of a second: whether the last ones take longer than the first."""
-    place, out = folder / "small", folder / "many"
-    place.mkdir()
+    videos, out = folder / "small", folder / "many"
+    videos.mkdir()
     ffmpeg("-f lavfi -i testsrc2=size=64x64:rate=5:duration=1 -c:v mpeg4".split(), folder / "small.mp4")
     content = (folder / "small.mp4").read_bytes()
     for number in range(SMALL):
-        # A box that readers pass over (ISO/IEC 14496-12, 8.1.2), so that no two are the same.
+        # A box that readers skip (ISO/IEC 14496-12, 8.1.2), so that no two files are equal.
         free = struct.pack(">I4sQ", 16, b"free", number)
-        (place / f"{number:05}.mp4").write_bytes(content + free)
-    # Only large faces, so that what a file costs beside its pictures stands out.
-    common = [place, "--min-face", 0.6, "-q"]
+        (videos / f"{number:05}.mp4").write_bytes(content + free)
+    # Only large faces, so that the cost of a file beyond its pictures stands out.
+    common = [videos, "--min-face", 0.6, "-q"]
     run = Run("batch", *common, "--output-dir", out, samples=True)
     print(f"{SMALL} files of a second: {run}")
     entries = map(json.loads, (out / "run.jsonl").read_text().splitlines())
     times = [datetime.fromisoformat(entry["time"]).timestamp() for entry in entries if entry["event"] == "item"]
     assert len(times) == SMALL
     step = SMALL // 10
-    # The first one's beginning is not in the log, so the first of each thousand counts for the one before.
+    # The log lacks the beginning of the first file, so the first of each thousand counts as the one before.
     marks = [times[0]] + times[step - 1 :: step]
     at = [min(run.samples, key=lambda sample: abs(sample[0] - mark)) for mark in marks]
     for index, (a, b) in enumerate(zip(at, at[1:])):
@@ -137,14 +137,14 @@ def small(folder):
 
 
 def cuts(folder):
-    """One video in ranges of two seconds, worked on in every number of shards: how many bytes differ."""
+    """One video in ranges of two seconds, processed in every number of shards: how many bytes differ."""
     long, formats = folder / "long.mp4", "json,jsonl,csv,tsv,srt,vtt,ass,segments,textgrid,parquet"
     clip(60, 15, long)
     whole = Run("batch", long, "-q", "--jobs", 1, "-f", formats, "--output-dir", folder / "whole")
     print(f"whole: {whole}")
 
-    def results(place):
-        return {path.name: path.read_bytes() for path in place.rglob("long.mp4.*")}
+    def results(folder):
+        return {path.name: path.read_bytes() for path in folder.rglob("long.mp4.*")}
 
     expected = results(folder / "whole")
     assert len(expected) == len(formats.split(",")), sorted(expected)
@@ -178,5 +178,5 @@ if __name__ == "__main__":
     sys.stdout.reconfigure(line_buffering=True)
     for name in sys.argv[2:] or PARTS:
         print(f"== {name}: {PARTS[name].__doc__}\nload {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
-        with tempfile.TemporaryDirectory() as place:
-            PARTS[name](pathlib.Path(place))
+        with tempfile.TemporaryDirectory() as scratch:
+            PARTS[name](pathlib.Path(scratch))

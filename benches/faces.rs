@@ -1,7 +1,7 @@
-//! How well faces are found and followed, on the real clips and photos, and how long it takes.
+//! How well faces are found and followed on the real clips and photos, and how long it takes.
 //!
-//! `make bench-faces`. With a folder as argument it also scores `NAME-videos.csv` and `NAME-photos.csv` in it, the boxes that
-//! other programs found on the same frames (`tests/faces/peers.py` writes them), by the same measures.
+//! `make bench-faces`. Given a folder, it also scores the files `NAME-videos.csv` and `NAME-photos.csv` in it by the
+//! same measures; they hold other programs' boxes on the same frames (`tests/faces/peers.py` writes them).
 //!
 //! - *coverage*: share of a clip's frames in which there is a box (every frame shows the one signer).
 //! - *recall, precision*: on the frames of `face_boxes.csv`, boxes that agree with an intersection over union of 0.5. The
@@ -25,9 +25,9 @@ use annotate::timeline::{BoundingBox, Status};
 
 /// Overlap from which two boxes agree.
 const AGREE: f32 = 0.5;
-/// Smallest face looked for in photos, which show groups, as a share of the shorter side.
+/// Side of the smallest face that is searched for in photos, which show groups, as a share of the shorter side.
 const SMALL: f32 = 0.03;
-/// Frames a photo is shown for: a likely face is believed when it is seen again.
+/// Number of frames for which a photo is shown: a likely face is believed once it is seen again.
 const SHOWN: usize = 3;
 
 /// The boxes of one clip or photo.
@@ -38,7 +38,7 @@ struct Boxes {
     count: usize,
     rate: f64,
     ms: f64,
-    /// Frames that are said to be occluded.
+    /// Frames reported as occluded.
     occluded: Vec<usize>,
 }
 
@@ -98,7 +98,7 @@ fn truth(path: &Path, name_column: &str) -> Truth {
     truth
 }
 
-/// With the built-in refinement network, or the one in the file that FACE_REFINER names.
+/// A tracker with the built-in refinement network, or with the one in the file that FACE_REFINER names.
 fn tracker(settings: TrackSettings) -> FaceTracker {
     let detector = Box::new(Seeta::new().expect("the built-in detector reads"));
     let Some(file) = std::env::var_os("FACE_REFINER") else { return FaceTracker::new(detector, settings) };
@@ -160,7 +160,7 @@ fn look(path: &Path) -> Boxes {
     boxes
 }
 
-/// Boxes that another program found: `name,frame,x,y,w,h,ms`, a row without a box where it found none.
+/// Boxes that another program found: `name,frame,x,y,w,h,ms`. A row without a box means that it found none.
 fn read_boxes(path: &Path, ours: &BTreeMap<String, Boxes>) -> BTreeMap<String, Boxes> {
     let mut all: BTreeMap<String, Boxes> = BTreeMap::new();
     let mut reader = csv::Reader::from_path(path).expect("the peer's table reads");
@@ -191,7 +191,7 @@ fn peer_names(folder: &Path) -> Vec<String> {
     names
 }
 
-/// Hits, boxes found, boxes true.
+/// Numbers of hits, of boxes found and of true boxes.
 fn agreement(found: &[(u32, BoundingBox)], truth: &[BoundingBox]) -> [usize; 3] {
     let mut left: Vec<&BoundingBox> = truth.iter().collect();
     let mut hits = 0;
@@ -276,7 +276,7 @@ fn report_photos(name: &str, photos: &BTreeMap<String, Boxes>, truth: &Truth) {
     );
 }
 
-/// Medians of the second differences of centre and size on still heads; not a number where the head is never still.
+/// Medians of the second differences of centre and size on still heads; NaN if the head is never still.
 fn jitter(boxes: &Boxes) -> (f64, f64) {
     let path: BTreeMap<usize, [f64; 3]> = boxes
         .frames
@@ -288,8 +288,8 @@ fn jitter(boxes: &Boxes) -> (f64, f64) {
         .collect();
     let reach = (boxes.rate / 4.0).round().max(1.0) as usize;
     let average = |frame: usize| {
-        let near: Vec<_> = path.range(frame.saturating_sub(reach)..=frame + reach).map(|(_, place)| *place).collect();
-        [0, 1].map(|axis| near.iter().map(|place| place[axis]).sum::<f64>() / near.len() as f64)
+        let near: Vec<_> = path.range(frame.saturating_sub(reach)..=frame + reach).map(|(_, centre)| *centre).collect();
+        [0, 1].map(|axis| near.iter().map(|centre| centre[axis]).sum::<f64>() / near.len() as f64)
     };
     let (mut centres, mut sizes) = (Vec::new(), Vec::new());
     for (frame, [x, y, side]) in &path {
@@ -298,7 +298,7 @@ fn jitter(boxes: &Boxes) -> (f64, f64) {
             continue;
         };
         let (from, to) = (average(frame - 1), average(*frame));
-        // Per frame of 25 a second, whatever the rate.
+        // Per frame at 25 a second, whatever the rate.
         let moved = (from[0] - to[0]).hypot(from[1] - to[1]) / side * boxes.rate / 25.0;
         if moved < 0.01 {
             centres.push((before[0] - 2.0 * x + after[0]).hypot(before[1] - 2.0 * y + after[1]) / side);
@@ -325,14 +325,14 @@ fn occlusion(clips: &BTreeMap<String, Boxes>, judged: &Path) {
         }
         for frame in frames {
             let said = clips[&row[0]].occluded.contains(&frame);
-            let place = match (said, &row[3] == "covered") {
+            let count = match (said, &row[3] == "covered") {
                 (true, true) => 0,
                 (true, false) => 1,
                 (false, true) => 2,
                 (false, false) => continue,
             };
             for name in [&row[0], "all"] {
-                counts.entry(name.to_owned()).or_default()[place] += 1;
+                counts.entry(name.to_owned()).or_default()[count] += 1;
             }
         }
     }

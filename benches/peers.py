@@ -5,9 +5,9 @@ one after the other in every round.
     python benches/peers.py PROGRAM [--rounds N] [--seconds S] [--networks default,b0,mobilenet]
                                     [--batches 1,8,32] [--threads 1,2] [--json FILE]
 
-Networks are read from model directories (config.json and model.safetensors), so that all engines get what the program
-gets; those of random weights are made here. Batch normalisation is folded into the weights for every peer, as each of
-them would do itself. Each cell is the median over the rounds of a round's median.
+Networks are read from model directories (config.json and model.safetensors), so that all engines get the program's
+models; networks with random weights are made here. Batch normalisation is folded into the weights for every peer, as each
+would do itself. Each cell is the median over the rounds of a round's median.
 """
 
 import argparse
@@ -33,7 +33,7 @@ CLASSES = ["neutral", "happiness", "sadness", "surprise", "fear", "disgust", "an
 SEED = 20220624
 
 
-# What a network consists of: a list of layers, each a tuple of a kind and what belongs to it.
+# A network is a list of layers; each layer is a tuple of its kind and its parameters.
 
 
 def same(size, kernel, stride):
@@ -151,7 +151,7 @@ def to_onnx(description, batch, side, colours):
 
 
 class Layers(torch.nn.Module):
-    """The same in PyTorch."""
+    """The same network in PyTorch."""
 
     def __init__(self, description, size):
         super().__init__()
@@ -208,7 +208,7 @@ class Layers(torch.nn.Module):
         return x
 
 
-# The engines. Each is a function from a number of repeats to the seconds each took, and gives its logits once.
+# The engines. Each takes a number of repeats and returns the seconds of each; it returns its logits once.
 
 
 def timed(run, seconds):
@@ -258,7 +258,7 @@ def ours(program, directory, batch, threads, precision, seconds):
     return json.loads(result.stdout)["classifier"]
 
 
-# Networks of random weights.
+# Networks with random weights.
 
 
 def random_model(folder, name, architecture, shapes):
@@ -325,7 +325,7 @@ def efficientnet_b0(folder):
 
 
 def peak(threads, bf16):
-    """GFLOP/s of the best matrix product PyTorch (oneDNN) reaches."""
+    """GFLOP/s of PyTorch's (oneDNN's) best matrix product."""
     torch.set_num_threads(threads)
     a, b = (torch.rand(1536, 1536).to(torch.bfloat16 if bf16 else torch.float32) for _ in range(2))
     seconds = min(timed(lambda: a @ b, 0.3) for _ in range(3))

@@ -1,7 +1,7 @@
-//! How fast the stages are, each as a ratio to decoding alone in the same run, and how much memory the program takes.
+//! The speed of the stages, each as a ratio to decoding alone in the same run, and the program's memory.
 //!
-//! `make bench`. Rounds alternate between the stages, so that a change in the machine's mood meets all of them; medians are
-//! printed.
+//! `make bench`. Rounds alternate between the stages, so that a change in the machine's load affects all of them;
+//! medians are printed.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -29,7 +29,7 @@ fn decode(path: &Path, mut take: impl FnMut(Frame)) -> usize {
     frames
 }
 
-/// Decoding, finding and following faces, and cutting them out, in one thread; gives the network's inputs.
+/// Decodes, finds and follows faces and cuts them out, in one thread; returns the network's inputs.
 fn faces(path: &Path, model: &Model) -> (usize, Vec<Vec<f32>>) {
     let detector = Seeta::new().expect("the built-in detector reads");
     let mut tracker = FaceTracker::new(Box::new(detector), TrackSettings::default());
@@ -62,7 +62,7 @@ fn whole(path: &Path, model: &Model) -> usize {
     timeline.expect("the clip is annotated").media.frames
 }
 
-/// Frames a second of `work`, which returns how many it did.
+/// Frames a second of `work`, which returns how many it processed.
 fn rate(work: impl FnOnce() -> usize) -> f64 {
     let started = Instant::now();
     let frames = work();

@@ -1,5 +1,5 @@
-//! How long the review page of ten minutes at 50 frames per second with two signers takes to be written and to be painted,
-//! the painting beside that of an empty page in the same browser. Says so where there is no browser.
+//! How long it takes to write and to paint the review page of ten minutes at 50 frames per second with two signers, and
+//! how long the same browser takes to paint an empty page. Reports it if there is no browser.
 
 use std::path::Path;
 use std::time::Instant;
@@ -54,7 +54,7 @@ fn long_timeline() -> Timeline {
     timeline
 }
 
-/// Milliseconds from navigation to the first thing painted, and to the page's own word that it is ready.
+/// Milliseconds from navigation to the first paint, and until the page reports that it is ready.
 fn painted(browser: &Browser, page: &Path) -> (f64, f64) {
     let tab = browser.new_tab().expect("a tab opens");
     tab.navigate_to(&format!("file://{}", page.display())).expect("the page opens");

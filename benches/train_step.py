@@ -1,9 +1,9 @@
-"""Training steps of the seed's MobileNetV1, ours and PyTorch's, alternating in one run on the CPU.
+"""Training steps of the seed's MobileNetV1 on the CPU, with our program and PyTorch alternating in one run.
 
     make bench-training                      (sets up PyTorch in target/pytorch and calls this)
     python benches/train_step.py [--threads 2] [--rounds 9]
 
-Same network, batch of 32, AdamW; f32, PyTorch's tensors channels-last. Prints medians of seconds a step and their ratio.
+Same network, batch of 32, AdamW; f32, PyTorch's tensors channels-last. Prints the median seconds of a step and their ratio.
 """
 
 import argparse

@@ -1,9 +1,9 @@
-//! Times inference on a CUDA card; `benches/card.py` sets it beside PyTorch.
+//! Times inference on a CUDA card; `benches/card.py` compares it with PyTorch.
 //!
 //!     scripts/cuda.sh cargo run --release --features cuda --example card_speed -- mobilenet_v1|tf_efficientnet_b0 f32|f16|bf16
 //!
-//! reads a batch size and a number of batches a line and answers each with the seconds one batch took on average, from pictures in
-//! the computer's memory to logits there.
+//! Each line it reads holds a batch size and a number of batches. It answers with the average seconds of one batch,
+//! from pictures in the computer's memory to logits there.
 
 use std::io::BufRead as _;
 use std::time::Instant;

@@ -6,7 +6,7 @@ use annotate::model::registry;
 use annotate::timeline::most_probable;
 use annotate::{Device, Model};
 
-/// The picture as the model takes it: square, in its size and colours, values 0 to 255.
+/// The picture as the model's input: square, in its size and colours, values 0 to 255.
 fn input(path: &Path, model: &Model) -> anyhow::Result<Vec<f32>> {
     let side = model.config().input.side as u32;
     let picture = image::open(path)?.resize_exact(side, side, image::imageops::FilterType::Triangle);

@@ -1,10 +1,11 @@
-//! Lays what `annotate` found in the bundled clip beside what is true, and counts.
+//! Compares the result of `annotate` on the bundled clip with the truth, and counts.
 //!
 //! ```text
 //! cargo run --example compare_truth -- out/demo/labels.json assets/demo/truth.json
 //! ```
 //!
-//! Frames in which one expression fades into another or the picture's edge cuts the face are shown, not counted.
+//! Frames in which one expression fades into another, or in which the picture's edge cuts the face, are shown but not
+//! counted.
 
 use std::path::{Path, PathBuf};
 
@@ -109,7 +110,7 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
     serde_json::from_str(&text).with_context(|| format!("in {}", path.display()))
 }
 
-/// The label given to the clip's face in `frame`; where there is none in truth, any label given to anything.
+/// The label of the clip's face in `frame`; if the truth has no face there, any label given to any face.
 fn label_at(timeline: &Timeline, truth: &Truth, frame: usize) -> Option<Expression> {
     let records = timeline.tracks.iter().filter_map(|track| track.frames.get(frame.checked_sub(track.first_frame)?));
     let right_place = |face: BoundingBox| truth.faces[frame].is_none_or(|true_face| face.iou(&true_face) > 0.3);
@@ -129,7 +130,7 @@ fn letter(label: Option<Expression>) -> char {
     }
 }
 
-/// `frames` frames as a line of letters, each the one in the middle of its share of the frames.
+/// `frames` frames as a line of letters, each the letter of the middle frame of its share.
 fn strip(frames: usize, letter: impl Fn(usize) -> char) -> String {
     (0..COLUMNS).map(|column| letter((2 * column + 1) * frames / (2 * COLUMNS))).collect()
 }

@@ -1,11 +1,11 @@
-//! How SeetaFace's box lies on a FER2013 picture: the default model's crop rule comes from here.
+//! Measures the position of SeetaFace's box on FER2013's pictures, from which the default model's crop rule is taken.
 //!
 //! `cargo run --release --example crop_rule -- ../shared/data/fer2013/publictest.png`
 
 use annotate::picture::Plane;
 use annotate::pipeline::detect::{FaceDetector, SearchWindow, Seeta};
 
-/// FER2013's pictures, and how much they are enlarged into a border of their own mean.
+/// Side of FER2013's pictures, their magnification, and the border of their own mean.
 const SIDE: usize = 48;
 const ENLARGED: usize = 3;
 const BORDER: usize = 72;
@@ -30,7 +30,7 @@ fn main() -> anyhow::Result<()> {
         let luma = Plane { samples: &samples, stride: side, width: side, height: side };
         if let Some(best) = seeta.detect(&luma, &SearchWindow::whole(&luma, 60.0)).first().filter(|d| d.score > 3.0) {
             let (x, y) = best.face.centre();
-            let share = |place: f32| (place - BORDER as f32) / (SIDE * ENLARGED) as f32;
+            let share = |at: f32| (at - BORDER as f32) / (SIDE * ENLARGED) as f32;
             found.push([share(x), share(y), best.face.w / (SIDE * ENLARGED) as f32]);
         }
     }

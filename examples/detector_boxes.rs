@@ -1,5 +1,5 @@
-//! How YuNet's squares lie about SeetaFace's on the same faces of real photos and clips, and what both score: what
-//! `pipeline/detect/yunet.rs` says of its square and its scale comes from here.
+//! Compares YuNet's squares and scores with SeetaFace's on the same faces of real photos and clips. The figures on
+//! square and scale in `pipeline/detect/yunet.rs` come from here.
 //!
 //! `cargo run --release --example detector_boxes -- ../shared/data`
 
@@ -9,11 +9,11 @@ use annotate::picture::Plane;
 use annotate::pipeline::decode::{DecodeOptions, Decoder, Source};
 use annotate::pipeline::detect::{Detection, DetectorName, Detectors, FaceDetector, SearchWindow};
 
-/// Every so many frames of a clip.
+/// Distance between the frames taken from a clip.
 const EVERY: usize = 20;
-/// Overlap from which two boxes are of one face.
+/// Overlap from which two boxes belong to one face.
 const SAME_FACE: f32 = 0.3;
-/// SeetaFace's boxes below this score are not trusted to be of faces.
+/// Score below which SeetaFace's boxes are not trusted to be faces.
 const TRUSTED: f32 = 5.0;
 
 fn main() -> anyhow::Result<()> {

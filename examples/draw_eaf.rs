@@ -1,4 +1,4 @@
-//! Draws what an ELAN annotation file written by this program holds, tiers over curves, as an SVG: the picture in docs/.
+//! Draws an ELAN annotation file written by this program as an SVG, tiers over curves; it made the picture in docs/.
 //!
 //!     cargo run --release --example draw_eaf -- out/demo/demo.eaf docs/images/demo_eaf.svg
 
@@ -42,7 +42,7 @@ fn main() -> anyhow::Result<()> {
                 to - from,
                 LANE - 4.0
             )?;
-            // A word is written where there is room for it.
+            // A word is written only if there is space for it.
             if to - from > 5.5 * annotation.value.len() as f64 {
                 let value = escaped(&annotation.value);
                 writeln!(body, r#"<text class="v" x="{:.1}" y="{:.0}">{value}</text>"#, from + 4.0, y + 16.0)?;

@@ -1,14 +1,14 @@
-//! Makes a stand-in for FePh, which cannot be handed on: its file names, its csv and the class counts that SLTAT 2022 works
-//! with, on pictures that show nobody.
+//! Makes a stand-in for FePh, which must not be redistributed: its file names, its csv and the class counts of SLTAT
+//! 2022, with pictures that show no real person.
 //!
 //! ```text
 //! cargo run --release --example feph_stand_in -- runs/feph
 //! annotate data import feph runs/feph -o runs/feph.csv
 //! ```
 //!
-//! The faces are the composites of the bundled clip. Each of the made-up videos has its own turn, size, place and light,
-//! and its frames differ little, as frames of a video do. What a network learns from them says nothing about signers;
-//! that every step of the protocol runs, it does say. The same seed gives the same pictures.
+//! The faces are the composites of the bundled clip. Each of the made-up videos has its own head turn, size, position
+//! and light, and its frames differ little, like the frames of a real video. What a network learns from them says
+//! nothing about signers; they only show that every step of the protocol runs. The same seed gives the same pictures.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -29,7 +29,7 @@ use rand::seq::SliceRandom;
 use rayon::prelude::*;
 use serde::Deserialize;
 
-/// FePh's number of a class and how many pictures of it SLTAT 2022 has: 2,531 in all.
+/// FePh's number of a class and the number of its pictures in SLTAT 2022: 2,531 in all.
 const COUNTS: [(usize, Expression, usize); 7] = [
     (0, Expression::Neutral, 195),
     (1, Expression::Anger, 503),
@@ -41,11 +41,11 @@ const COUNTS: [(usize, Expression, usize); 7] = [
 ];
 /// Rows that SLTAT 2022 leaves out: several labels, none of them, no face.
 const OTHERS: [(&str, usize); 3] = [("14", 40), ("7", 20), ("", 10)];
-/// Frames of one expression in a row.
+/// Consecutive frames of one expression.
 const RUN: std::ops::RangeInclusive<usize> = 4..=14;
 /// Such runs in a video.
 const RUNS_IN_A_VIDEO: usize = 3;
-/// Frames of the clip that pictures of a class are made from.
+/// Number of the clip's frames from which a class's pictures are made.
 const FRAMES_OF_A_CLASS: usize = 12;
 
 /// Makes a stand-in for FePh: FePh_labels.csv and FePh_images.
@@ -70,7 +70,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// A frame that shows an expression, and where.
+/// A frame that shows an expression, and the face's box.
 struct Shown {
     picture: Arc<dyn Planes>,
     face: [f32; 4],
@@ -79,7 +79,7 @@ struct Shown {
 #[derive(Deserialize)]
 struct Truth {
     spans: Vec<Span>,
-    /// Box of the face in each frame, where it is in the picture.
+    /// Box of the face in each frame, if it is in the picture.
     faces: Vec<Option<[f32; 4]>>,
 }
 
@@ -91,7 +91,7 @@ struct Span {
     last_frame: usize,
 }
 
-/// A picture to be made: its name without extension, its label in the csv, what it shows, and how.
+/// A picture to be made: its name without extension, its label in the csv, its content and its look.
 struct Planned {
     id: String,
     label: String,
@@ -109,9 +109,10 @@ struct Look {
     gain: [f32; 3],
 }
 
-/// Makes the data set and says how many pictures it has.
+/// Makes the data set and returns the number of its pictures.
 ///
 /// # Errors
+///
 /// If the bundled clip cannot be read or the folder cannot be written.
 pub fn make(folder: &Path, side: usize, seed: u64) -> Result<usize> {
     let shown = shown()?;
@@ -133,7 +134,7 @@ pub fn make(folder: &Path, side: usize, seed: u64) -> Result<usize> {
     Ok(planned.len())
 }
 
-/// Some frames of the bundled clip for each class, by its place.
+/// Some frames of the bundled clip for each class, by the class's index.
 fn shown() -> Result<Vec<Vec<Shown>>> {
     let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/demo");
     let truth: Truth = serde_json::from_str(&fs::read_to_string(demo.join("truth.json"))?)?;
@@ -156,7 +157,7 @@ fn shown() -> Result<Vec<Vec<Shown>>> {
     Ok(shown)
 }
 
-/// Deals runs of frames of one expression out to videos, in random order.
+/// Distributes runs of frames of one expression over videos, in random order.
 fn plan(seed: u64) -> Vec<Planned> {
     let mut random = seeded(seed, "plan");
     let mut runs: Vec<(String, Expression, usize)> = Vec::new();
@@ -172,7 +173,7 @@ fn plan(seed: u64) -> Vec<Planned> {
     runs.shuffle(&mut random);
     let mut planned = Vec::new();
     for (number, runs) in runs.chunks(RUNS_IN_A_VIDEO).enumerate() {
-        // PHOENIX is the news of the years 2009 to 2011, cut into sentences.
+        // PHOENIX contains the news of the years 2009 to 2011, cut into sentences.
         let day = NaiveDate::from_ymd_opt(2009, 7, 1).unwrap_or_default() + Days::new(number as u64 * 3);
         let programme = ["heute", "tagesschau"][number % 2];
         let video = format!("{}_{programme}_default-{}", day.format("%d%B_%Y_%A"), number % 17);

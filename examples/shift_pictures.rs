@@ -1,5 +1,5 @@
-//! Makes real pictures that a network trained on photographs has trouble with, so that what fine-tuning gains can be shown
-//! where no sign-language corpus is at hand: the test part of a manifest, every picture in one of three ways unlike the rest.
+//! Makes real pictures that are difficult for a network trained on photographs. They show what fine-tuning gains if no
+//! sign-language corpus is at hand: the test part of a manifest, with every picture altered in one of three ways.
 //!
 //! ```text
 //! annotate data import fer2013 ../shared/data/fer2013 --out runs/ferplus.csv
@@ -7,8 +7,9 @@
 //! annotate train --grid pipelines/shifted --data runs/shifted/shifted.csv --folds 3 --out runs/shifted/grid
 //! ```
 //!
-//! Of each three pictures in a row one is re-coloured (a dim, reddish light), one half-covered (its lower half is grey) and one
-//! of low resolution (a quarter of the side). Of pictures that are copies of each other, or nearly so, the first stays.
+//! Of every three consecutive pictures, one is re-coloured (a dim, reddish light), one half-covered (its lower half is
+//! grey) and one reduced in resolution (to a quarter of the side). Of pictures that are copies or near-copies of each
+//! other, only the first is used.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -23,9 +24,9 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use image::RgbImage;
 
-/// The share of red, green and blue that is left in a dim, reddish light.
+/// The share of red, green and blue that remains in a dim, reddish light.
 const LIGHT: [f32; 3] = [0.3, 0.2, 0.15];
-/// What the lower half is covered with.
+/// The grey that covers the lower half.
 const GREY: u8 = 128;
 
 /// Makes a shifted copy of a manifest's test pictures.
@@ -46,9 +47,10 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// Makes the pictures and their manifest, and says how many there are.
+/// Makes the pictures and their manifest, and returns their number.
 ///
 /// # Errors
+///
 /// If the manifest or a picture cannot be read, or the folder cannot be written.
 pub fn make(manifest: &Path, folder: &Path) -> Result<usize> {
     let is_wanted = |row: &Row| row.split == Split::Test && row.label.is_some();
@@ -65,16 +67,16 @@ pub fn make(manifest: &Path, folder: &Path) -> Result<usize> {
     Ok(shifted.len())
 }
 
-/// The rows but for those whose picture stands in an earlier one.
+/// The rows without those whose picture occurs in an earlier row.
 fn without_copies(mut rows: Vec<Row>) -> Result<Vec<Row>> {
     let prints = fingerprints(&rows)?;
-    // Each row its own side, so that every pair counts.
-    rows.iter_mut().enumerate().for_each(|(place, row)| row.fold = Some(place + 1));
+    // Each row gets a split side of its own, so that every pair is compared.
+    rows.iter_mut().enumerate().for_each(|(index, row)| row.fold = Some(index + 1));
     let leaks = leaks(&rows, &prints, Sides::Folds);
     let near = leaks.near.iter().map(|(pair, _)| pair);
     let later: BTreeSet<usize> = leaks.identical.iter().chain(near).map(|pair| pair[0].max(pair[1])).collect();
-    let mut place = 0..;
-    rows.retain(|_| !place.next().is_some_and(|place| later.contains(&place)));
+    let mut index = 0..;
+    rows.retain(|_| !index.next().is_some_and(|index| later.contains(&index)));
     rows.iter_mut().for_each(|row| row.fold = None);
     Ok(rows)
 }

@@ -1,10 +1,10 @@
-//! Times training steps of the seed's MobileNetV1: forward, loss, backward, AdamW. `benches/train_step.py` sets it beside
-//! PyTorch.
+//! Times training steps of the seed's MobileNetV1: forward, loss, backward, AdamW. `benches/train_step.py` compares it
+//! with PyTorch.
 //!
 //!     cargo run --release --example train_step -- SIDE COLOURS BATCH
 //!
-//! reads a number of steps a line and answers each with the seconds one of them took on average; `RAYON_NUM_THREADS` sets
-//! the threads.
+//! Each line it reads holds a number of steps. It answers with the average seconds of one step; `RAYON_NUM_THREADS`
+//! sets the number of threads.
 
 use std::io::BufRead as _;
 use std::sync::Mutex;
@@ -45,7 +45,7 @@ fn main() -> anyhow::Result<()> {
     let count = batch * side * side * colours.count();
     let pictures: Vec<f32> = (0..count).map(|_| random.random_range(-1.0..1.0)).collect();
     let pictures = Tensor::from_vec(pictures, (batch, side, side, colours.count()), &device)?;
-    let targets: Vec<f32> = (0..batch * 7).map(|place| f32::from(place % 7 == place / 7 % 7)).collect();
+    let targets: Vec<f32> = (0..batch * 7).map(|index| f32::from(index % 7 == index / 7 % 7)).collect();
     let targets = Tensor::from_vec(targets, (batch, 7), &device)?;
     let dropout = Mutex::new(seeded(1, "dropout"));
 

@@ -1,8 +1,8 @@
-//! What frames are painted on: luma and chroma at full resolution, soft-edged shapes laid over each other.
+//! The canvas on which frames are painted: luma and chroma at full resolution, with soft-edged shapes over each other.
 
 use rayon::prelude::*;
 
-/// A colour as video keeps it: luma and the two chroma parts, each 0 to 1; chroma 0.5 is grey.
+/// A colour as video stores it: luma and the two chroma components, each 0 to 1; chroma 0.5 is grey.
 pub type Colour = [f32; 3];
 
 /// A picture being painted, row-major.
@@ -12,13 +12,13 @@ pub struct Canvas {
 }
 
 impl Canvas {
-    /// A canvas on which the pixel at `(x, y)`, counted from the top left, is `colour(x, y)`.
+    /// A canvas whose pixel at `(x, y)`, counted from the top left, is `colour(x, y)`.
     pub fn filled(width: usize, height: usize, colour: impl Fn(usize, usize) -> Colour + Sync) -> Self {
         let pixels = (0..width * height).into_par_iter().map(|i| colour(i % width, i / width)).collect();
         Self { width, pixels }
     }
 
-    /// Lays `paint` over the whole canvas: for a pixel's centre it gives the colour and how much of it covers, 0 to 1.
+    /// Lays `paint` over the whole canvas; it gives the colour at a pixel's centre and its coverage, 0 to 1.
     pub fn lay(&mut self, paint: impl Fn(f32, f32) -> (Colour, f32) + Sync) {
         let width = self.width;
         self.pixels.par_iter_mut().enumerate().for_each(|(i, pixel)| {
@@ -46,13 +46,13 @@ impl Canvas {
 }
 
 /// How much an ellipse around the origin covers at `(x, y)`: 1 inside, 0 outside, falling over `softness` (a share of
-/// its half-axes `w` and `h`) at the edge. A higher `power` than 2 makes it more of a rounded rectangle.
+/// its half-axes `w` and `h`) at the edge. A `power` above 2 makes it more like a rounded rectangle.
 pub fn ellipse((x, y): (f32, f32), (w, h): (f32, f32), power: f32, softness: f32) -> f32 {
     let distance = ((x / w).abs().powf(power) + (y / h).abs().powf(power)).powf(1.0 / power);
     smooth((1.0 + softness / 2.0 - distance) / softness)
 }
 
-/// 0 below 0, 1 above 1, and between them a rise without corners.
+/// 0 below 0, 1 above 1, and a smooth rise in between.
 pub fn smooth(t: f32) -> f32 {
     let t = t.clamp(0.0, 1.0);
     t * t * (3.0 - 2.0 * t)

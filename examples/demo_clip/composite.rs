@@ -1,9 +1,9 @@
-//! Composite faces: pictures are laid over each other until eyes, nose and mouth meet, then averaged.
+//! Composite faces: pictures are aligned until eyes, nose and mouth coincide, then averaged.
 //!
 //! Registration is the inverse compositional algorithm (Baker & Matthews, "Lucas-Kanade 20 years on", IJCV 2004) with
-//! affine warps, first of all pictures to the mean over all expressions, so that the composites lie on each other,
-//! then of each to the mean of its own expression, where those that fit best are kept: the tilted and half-turned
-//! heads, which blur a mean, fit worst.
+//! affine warps. First all pictures are registered to the mean over all expressions, so that the composites are aligned
+//! with each other, then each to the mean of its own expression. The pictures that fit best are kept: tilted and
+//! half-turned heads, which blur a mean, fit worst.
 
 use std::path::Path;
 
@@ -21,11 +21,11 @@ pub const COMPOSITE_SIDE: usize = SIDE * FINER;
 const SHARED_ROUNDS: usize = 6;
 /// Rounds of registration to the expression's own mean.
 const OWN_ROUNDS: usize = 10;
-/// Gauss-Newton steps a round.
+/// Gauss-Newton steps in a round.
 const STEPS: usize = 4;
 /// Share of the pictures kept, those that correlate best with the mean ...
 const KEPT_SHARE: f32 = 0.2;
-/// ... but no fewer than this many, so that nobody shines through.
+/// ... but no fewer than this many, so that no one can be recognised.
 const KEPT_AT_LEAST: usize = 54;
 /// Two aligned pictures that correlate more than this show the same photograph; chosen by looking at the pairs.
 const SAME_PHOTOGRAPH: f32 = 0.88;
@@ -37,9 +37,9 @@ pub struct Composite {
     pub expression: Expression,
     /// How many pictures it averages.
     pub pictures: usize,
-    /// Of how many they are the ones that fit best.
+    /// The number of candidates, of which the averaged pictures fit best.
     pub candidates: usize,
-    /// Votes of ten for the expression that the least agreed candidate got.
+    /// Of ten votes, those for the expression on the candidate with the least agreement.
     pub least_votes: u8,
     /// `COMPOSITE_SIDE * COMPOSITE_SIDE` samples, row-major; over the face mean 0, standard deviation 1.
     pub samples: Vec<f32>,
@@ -66,7 +66,7 @@ pub fn composites(choices: &[Choice]) -> Vec<Composite> {
             (0..SIDE * SIDE).map(|i| means.iter().map(|mean| mean[i]).sum::<f32>() / means.len() as f32).collect();
         let template = Template::new(&shared);
         classes.iter_mut().flatten().for_each(|picture| picture.register(&template));
-        // The mean can fit itself by shrinking or growing; on average over the expressions no picture is moved.
+        // The mean could fit itself by shrinking or growing, so the average movement over all expressions is removed.
         let centres: Vec<Affine> = classes.iter().map(|class| mean_map(class)).collect();
         let centre = std::array::from_fn(|i| centres.iter().map(|map| map[i]).sum::<f32>() / centres.len() as f32);
         let back = inverse(&centre);
@@ -83,7 +83,7 @@ pub fn composites(choices: &[Choice]) -> Vec<Composite> {
                 let centre = mean_map(&class[..count]);
                 let template = Template::new(&mean(&class[..count], 1));
                 class.iter_mut().for_each(|picture| picture.register(&template));
-                // Nor may an expression drift away from where it lay on the others.
+                // An expression must not drift away from its position relative to the others either.
                 let back = compose(&inverse(&mean_map(&class[..count])), &centre);
                 class.iter_mut().for_each(|picture| picture.map = compose(&picture.map, &back));
             }
@@ -104,8 +104,8 @@ fn mirror(picture: &Picture) -> Picture {
     picture.chunks_exact(SIDE).flat_map(|row| row.iter().rev().copied()).collect()
 }
 
-/// How much a place counts: eyes and nose most, the mouth, which moves, less, the face's outline, hair and background
-/// not at all. `x` and `y` run from -1 to 1.
+/// The weight of a point: largest for eyes and nose, smaller for the mouth, which moves, and 0 for the face's outline,
+/// hair and background. `x` and `y` run from -1 to 1.
 fn weight(x: f32, y: f32) -> f32 {
     (1.0 - (x * x / 0.55 + (y + 0.1).powi(2) / 0.65)).clamp(0.0, 1.0).sqrt()
 }
@@ -113,7 +113,7 @@ fn weight(x: f32, y: f32) -> f32 {
 /// Shifts and scales `samples` (a square) to weighted mean 0 and standard deviation 1.
 fn normalise(samples: &mut [f32]) {
     let side = (samples.len() as f32).sqrt() as usize;
-    let weights: Vec<f32> = places(side).map(|(x, y)| weight(x, y)).collect();
+    let weights: Vec<f32> = positions(side).map(|(x, y)| weight(x, y)).collect();
     let total: f32 = weights.iter().sum();
     let mean = samples.iter().zip(&weights).map(|(s, w)| s * w).sum::<f32>() / total;
     let variance = samples.iter().zip(&weights).map(|(s, w)| (s - mean).powi(2) * w).sum::<f32>() / total;
@@ -121,10 +121,10 @@ fn normalise(samples: &mut [f32]) {
     samples.iter_mut().for_each(|sample| *sample = (*sample - mean) / deviation);
 }
 
-/// The places of a square's samples in row-major order, from -1 to 1 in both directions.
-fn places(side: usize) -> impl Iterator<Item = (f32, f32)> {
-    let place = move |i: usize| (i as f32 + 0.5) / side as f32 * 2.0 - 1.0;
-    (0..side * side).map(move |i| (place(i % side), place(i / side)))
+/// The positions of a square's samples in row-major order, from -1 to 1 in both directions.
+fn positions(side: usize) -> impl Iterator<Item = (f32, f32)> {
+    let coordinate = move |i: usize| (i as f32 + 0.5) / side as f32 * 2.0 - 1.0;
+    (0..side * side).map(move |i| (coordinate(i % side), coordinate(i / side)))
 }
 
 /// An affine map `(x, y) -> (m[0] x + m[1] y + m[2], m[3] x + m[4] y + m[5])`.
@@ -144,8 +144,8 @@ fn inverse(map: &Affine) -> Affine {
     [a, b, -(a * c + b * f), d, e, -(d * c + e * f)]
 }
 
-/// Puts the `wanted` pictures that fit best first and says how many there are: one that is the same photograph as
-/// another, cropped or lit differently, does not count. FER2013 has many of those, and a photograph that stands in an
+/// Moves the `wanted` pictures that fit best to the front and returns their number. A picture that shows the same
+/// photograph as another, cropped or lit differently, is left out: FER2013 has many, and a photograph that enters an
 /// average ten times can be recognised.
 fn best_first(pictures: &mut [Aligned], wanted: usize) -> usize {
     pictures.sort_by(|a, b| b.correlation.total_cmp(&a.correlation));
@@ -165,20 +165,20 @@ fn best_first(pictures: &mut [Aligned], wanted: usize) -> usize {
 
 /// Correlation of two normalised pictures over the face, -1 to 1.
 fn correlation(a: &Picture, b: &Picture) -> f32 {
-    let weights = places(SIDE).map(|(x, y)| weight(x, y));
+    let weights = positions(SIDE).map(|(x, y)| weight(x, y));
     let (sum, total) =
         a.iter().zip(b).zip(weights).fold((0.0, 0.0), |(sum, total), ((a, b), w)| (sum + a * b * w, total + w));
     sum / total
 }
 
-/// The average of where the faces of the pictures and of their mirror images lie, in which every turn to one side and
+/// The average position of the faces in the pictures and in their mirror images, in which every turn to one side and
 /// its mirror image cancel.
 fn mean_map(pictures: &[Aligned]) -> Affine {
     let mean = |i: usize| pictures.iter().map(|picture| picture.map[i]).sum::<f32>() / pictures.len() as f32;
     [mean(0), 0.0, 0.0, 0.0, mean(4), mean(5)]
 }
 
-/// A picture and where its face lies: `map` takes a place in the mean to the place in the picture.
+/// A picture and its face's position: `map` takes a position in the mean to the one in the picture.
 struct Aligned {
     picture: Picture,
     map: Affine,
@@ -191,16 +191,16 @@ impl Aligned {
         Self { picture, map: [1.0, 0.0, 0.0, 0.0, 1.0, 0.0], correlation: 0.0 }
     }
 
-    /// Where in the picture a place in the mean lies.
-    fn place(&self, (x, y): (f32, f32)) -> (f32, f32) {
+    /// The position in the picture of a position in the mean.
+    fn position_of(&self, (x, y): (f32, f32)) -> (f32, f32) {
         let [a, b, c, d, e, f] = self.map;
         (a * x + b * y + c, d * x + e * y + f)
     }
 
-    /// The picture as the mean sees it, `finer` times as fine.
+    /// The picture warped to the mean, at `finer` times the resolution.
     fn warped(&self, finer: usize) -> Picture {
-        let sample = |place| bicubic(&self.picture, self.place(place));
-        let mut warped: Picture = places(SIDE * finer).map(sample).collect();
+        let sample = |position| bicubic(&self.picture, self.position_of(position));
+        let mut warped: Picture = positions(SIDE * finer).map(sample).collect();
         normalise(&mut warped);
         warped
     }
@@ -219,7 +219,7 @@ impl Aligned {
             self.correlation = agreement / template.weights.iter().sum::<f32>();
             let [a, b, c, d, e, f] = solve(template.hessian, right);
             let map = compose(&self.map, &inverse(&[1.0 + a, b, c, d, 1.0 + e, f]));
-            // A face is neither flat nor turned by much: a step out of these bounds is a step into noise.
+            // A face is neither flat nor turned by much; a step beyond these bounds follows noise.
             let plausible = (map[0] - 1.0).abs() < 0.25
                 && (map[4] - 1.0).abs() < 0.25
                 && map[1].abs() < 0.25
@@ -234,7 +234,7 @@ impl Aligned {
     }
 }
 
-/// What pictures are registered to, with all that does not depend on the picture.
+/// The target of registration, with all values that do not depend on the picture.
 struct Template {
     samples: Picture,
     weights: Vec<f32>,
@@ -247,13 +247,13 @@ impl Template {
     fn new(mean: &Picture) -> Self {
         let mut samples = mean.clone();
         normalise(&mut samples);
-        let weights: Vec<f32> = places(SIDE).map(|(x, y)| weight(x, y)).collect();
+        let weights: Vec<f32> = positions(SIDE).map(|(x, y)| weight(x, y)).collect();
         let at = |x: usize, y: usize| samples[y.min(SIDE - 1) * SIDE + x.min(SIDE - 1)];
         let mut steepest = Vec::with_capacity(SIDE * SIDE);
         let mut hessian = [[0.0; 6]; 6];
-        for (i, (x, y)) in places(SIDE).enumerate() {
+        for (i, (x, y)) in positions(SIDE).enumerate() {
             let (column, row) = (i % SIDE, i / SIDE);
-            // Central differences; two samples are 4 / SIDE apart in places from -1 to 1.
+            // Central differences; two samples are 4 / SIDE apart in positions from -1 to 1.
             let slope = SIDE as f32 / 4.0;
             let gx = (at(column + 1, row) - at(column.saturating_sub(1), row)) * slope;
             let gy = (at(column, row + 1) - at(column, row.saturating_sub(1))) * slope;
@@ -280,15 +280,15 @@ fn solve(mut matrix: [[f32; 6]; 6], mut right: [f32; 6]) -> [f32; 6] {
     std::array::from_fn(|i| right[i] / matrix[i][i])
 }
 
-/// The mean of the aligned pictures and their mirror images, `finer` times as fine as they are; a picture counts only
-/// where it reaches. Faces have no handedness, and a mirror image centres the composite and makes it twice as smooth.
+/// The mean of the aligned pictures and their mirror images, at `finer` times their resolution; a picture counts only
+/// where it has samples. Faces have no handedness, and mirror images centre the composite and make it twice as smooth.
 fn mean(pictures: &[Aligned], finer: usize) -> Picture {
     let side = SIDE * finer;
     let (mut sum, mut reached) = (vec![0.0; side * side], vec![0.0; side * side]);
     for picture in pictures {
         let warped = picture.warped(finer);
-        for (i, place) in places(side).enumerate() {
-            let (x, y) = picture.place(place);
+        for (i, position) in positions(side).enumerate() {
+            let (x, y) = picture.position_of(position);
             if x.abs() < 1.0 && y.abs() < 1.0 {
                 let mirrored = i / side * side + side - 1 - i % side;
                 for j in [i, mirrored] {
@@ -301,7 +301,7 @@ fn mean(pictures: &[Aligned], finer: usize) -> Picture {
     sum.iter().zip(reached).map(|(sum, reached): (&f32, f32)| sum / reached.max(1.0)).collect()
 }
 
-/// The picture's value at a place from -1 to 1, by Catmull-Rom splines; the edge goes on beyond the picture.
+/// The picture's value at a position from -1 to 1, by Catmull-Rom splines; the edge is repeated beyond the picture.
 fn bicubic(picture: &Picture, (x, y): (f32, f32)) -> f32 {
     let (column, right) = taps(x);
     let (row, below) = taps(y);
@@ -315,9 +315,9 @@ fn bicubic(picture: &Picture, (x, y): (f32, f32)) -> f32 {
     sum
 }
 
-/// The first of the four samples around a place from -1 to 1, and their weights.
-fn taps(place: f32) -> (i32, [f32; 4]) {
-    let position = (place + 1.0) / 2.0 * SIDE as f32 - 0.5;
+/// The first of the four samples around a position from -1 to 1, and their weights.
+fn taps(at: f32) -> (i32, [f32; 4]) {
+    let position = (at + 1.0) / 2.0 * SIDE as f32 - 0.5;
     let t = position - position.floor();
     let weights = [
         ((2.0 - t) * t - 1.0) * t / 2.0,
@@ -328,7 +328,7 @@ fn taps(place: f32) -> (i32, [f32; 4]) {
     (position.floor() as i32 - 1, weights)
 }
 
-/// The composite with the blur of averaging undone by unsharp masking, and normalised.
+/// The composite after unsharp masking, which undoes the blur of averaging, and normalisation.
 fn sharpened(mut samples: Picture) -> Picture {
     for (radius, amount) in UNSHARP {
         let blurred = blurred(&samples, radius);

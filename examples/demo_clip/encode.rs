@@ -1,4 +1,4 @@
-//! The clip's pixels on their way into the file: raw frames into the `ffmpeg` command.
+//! Pipes the clip's raw frames into the `ffmpeg` command.
 
 use std::io::Write;
 use std::path::Path;
@@ -15,14 +15,14 @@ pub struct Encoder {
 }
 
 impl Encoder {
-    /// Starts encoding into `path`, which is replaced.
+    /// Starts encoding into `path`, replacing the file.
     pub fn start(path: &Path) -> Result<Self> {
         let mut process = Command::new("ffmpeg")
             .args(["-v", "error", "-y", "-f", "rawvideo", "-pix_fmt", "yuv420p"])
             .args(["-s", &format!("{WIDTH}x{HEIGHT}"), "-r", &FRAME_RATE.to_string(), "-i", "-"])
             .args(["-c:v", "libx264", "-preset", "slow", "-crf", "23", "-g", "50", "-pix_fmt", "yuv420p"])
             .args(["-color_range", "tv", "-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709"])
-            // A fixed number of threads and no dates or version strings, so that the bytes can be made again.
+            // A fixed number of threads and no dates or version strings, so that the bytes can be reproduced.
             .args(["-threads", "2", "-fflags", "+bitexact", "-flags:v", "+bitexact", "-movflags", "+faststart"])
             .arg(path)
             .stdin(Stdio::piped())

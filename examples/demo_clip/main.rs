@@ -1,13 +1,13 @@
-//! Makes the bundled clip, `assets/demo/demo.mp4`, and what is true about it, `assets/demo/truth.json`.
+//! Makes the bundled clip, `assets/demo/demo.mp4`, and the truth about it, `assets/demo/truth.json`.
 //!
 //! ```text
 //! cargo run --example demo_clip -- --data ../shared/data/fer2013 --out assets/demo
 //! ```
 //!
-//! Nobody is shown. Each expression is the aligned average of at least 50 FER2013 pictures on which the FER+ crowd
-//! agreed; the averages are cross-faded on a drawn figure that sways before a moving background and once walks out of
-//! the picture. Who shows what and when is decided here, so it is known to the frame. The same data and seed give
-//! the same pictures; the bytes of the file also depend on the version of x264 that `ffmpeg` brings.
+//! No real person is shown. Each expression is the aligned average of at least 50 FER2013 pictures on which the FER+
+//! crowd agreed. The averages are cross-faded on a drawn figure that sways before a moving background and once walks
+//! out of the picture. The program decides who shows what and when, so the truth is known to the frame. The same data
+//! and seed give the same pictures; the bytes of the file also depend on `ffmpeg`'s version of x264.
 
 mod canvas;
 mod composite;

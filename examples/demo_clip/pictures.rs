@@ -1,4 +1,4 @@
-//! Which FER2013 pictures make up a composite: those the FER+ crowd agrees on.
+//! Chooses the FER2013 pictures of a composite: those on which the FER+ crowd agrees.
 
 use std::path::Path;
 
@@ -9,16 +9,16 @@ use serde::Deserialize;
 /// Width and height of a FER2013 picture.
 pub const SIDE: usize = 48;
 
-/// `fer_label_status` of a picture without exact or near duplicates that the joined labels know of.
+/// `fer_label_status` of a picture for which the joined labels list no exact or near duplicates.
 const ONE_OF_A_KIND: u8 = 0;
-/// Votes out of ten from which a picture counts as agreed on.
+/// Votes out of ten from which a picture counts as agreed.
 const AGREED: u8 = 8;
-/// Where fewer pictures than this are agreed on, one vote less is enough, and so on down to half of the votes: fear and
+/// If fewer pictures than this are agreed, one vote less suffices, and so on down to half of the votes: fear and
 /// disgust are rare.
 const AT_LEAST: usize = 200;
 /// Half of the votes.
 const HALF: u8 = 5;
-/// An average does not get sharper with more pictures than this.
+/// With more pictures than this, an average does not get sharper.
 const AT_MOST: usize = 900;
 
 /// One picture, luma 0 to 255, `SIDE * SIDE` samples, row-major.
@@ -27,7 +27,7 @@ pub type Picture = Vec<f32>;
 /// The pictures chosen for one expression.
 pub struct Choice {
     pub expression: Expression,
-    /// Votes of ten for the expression that the least agreed of them got.
+    /// Of ten votes, those for the expression on the chosen picture with the least agreement.
     pub least_votes: u8,
     pub pictures: Vec<Picture>,
 }
@@ -62,8 +62,8 @@ impl Row {
     }
 }
 
-/// Chooses the pictures of every expression from the training part of FER2013 in `folder`, best agreed first, without
-/// pictures that stand there more than once and such that any voter held to be no face.
+/// Chooses the pictures of every expression from the training part of FER2013 in `folder`, best agreed first. Leaves
+/// out pictures that occur more than once and those that any voter held to be no face.
 pub fn choose(folder: &Path) -> Result<Vec<Choice>> {
     let labels = folder.join("fer2013_labels.csv");
     let mut reader = csv::Reader::from_path(&labels).with_context(|| format!("cannot read {}", labels.display()))?;
@@ -98,7 +98,7 @@ pub fn choose(folder: &Path) -> Result<Vec<Choice>> {
         .collect()
 }
 
-/// The samples of a strip of pictures, one below the other.
+/// The samples of a strip of pictures, stacked vertically.
 fn strip(path: &Path) -> Result<Vec<u8>> {
     let mut reader = image::ImageReader::open(path).with_context(|| format!("cannot open {}", path.display()))?;
     // A strip has hundreds of thousands of rows, more than the default limits for untrusted pictures allow.

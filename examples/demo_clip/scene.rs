@@ -1,4 +1,4 @@
-//! What the clip shows: who holds which expression when, where the figure stands, and how a frame looks.
+//! The clip's content: which expression is held when, the figure's position, and the look of a frame.
 
 use annotate::timeline::Expression::{self, Anger, Disgust, Fear, Happiness, Neutral, Sadness, Surprise};
 use rand::{RngExt, SeedableRng};
@@ -25,17 +25,17 @@ const SCRIPT: [(Expression, usize); 11] = [
     (Fear, 42),
     (Neutral, 32),
     (Sadness, 74),
-    // Out of the picture its face becomes neutral again.
+    // Outside the picture, its face becomes neutral again.
     (Neutral, 64),
     (Anger, 46),
     (Disgust, 46),
     (Neutral, 36),
 ];
-/// Frame in which the figure starts to move off to the right, while it looks sad.
+/// Frame in which the figure starts to move off to the right, looking sad.
 const LEAVES: usize = 346;
 /// Frame in which it starts to come back; it has been away for 1.5 seconds when its face enters the picture.
 const RETURNS: usize = 398;
-/// Frames it needs for either.
+/// Frames that it needs for either walk.
 const WALK: usize = 26;
 
 /// Side of the square that the face fills, pixels, when the figure is at its usual distance.
@@ -49,12 +49,12 @@ const HAIR: Colour = [0.13, 0.49, 0.515];
 const SHIRT: Colour = [0.25, 0.55, 0.46];
 const BACKGROUND: Colour = [0.42, 0.52, 0.49];
 
-/// What is true in a frame.
+/// The truth about a frame.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Shown {
-    /// One expression, all of the face in the picture.
+    /// One expression is held, and the whole face is in the picture.
     Held(Expression),
-    /// Changing from the first expression to the second.
+    /// The first expression is changing to the second.
     Fading(Expression, Expression),
     /// The picture's edge cuts the face.
     Cut,
@@ -68,7 +68,8 @@ pub struct Scene<'a> {
     texture: Texture,
 }
 
-/// Where the figure's face is: the centre in pixels, the side of its square, and the tilt of the head in radians.
+/// The position of the figure's face: the centre in pixels, the side of its square, and the tilt of the head in
+/// radians.
 struct Pose {
     x: f32,
     y: f32,
@@ -77,7 +78,7 @@ struct Pose {
 }
 
 impl<'a> Scene<'a> {
-    /// A scene played by the `composites`, one an expression in canonical order.
+    /// A scene with the `composites`, one for each expression in canonical order.
     pub fn new(composites: &'a [Composite], seed: u64) -> Self {
         Self { composites, texture: Texture::new(seed) }
     }
@@ -87,7 +88,7 @@ impl<'a> Scene<'a> {
         SCRIPT.iter().map(|(_, held)| held).sum::<usize>() + FADE * (SCRIPT.len() - 1)
     }
 
-    /// What is true in frame `index`.
+    /// The truth about frame `index`.
     pub fn shown(&self, index: usize) -> Shown {
         let [x, _, side, _] = self.face(index);
         if x >= WIDTH as f32 {
@@ -102,7 +103,7 @@ impl<'a> Scene<'a> {
         }
     }
 
-    /// The square that the face fills in frame `index`, `[x, y, w, h]` in pixels; it may lie beyond the picture.
+    /// The square that the face fills in frame `index`, `[x, y, w, h]` in pixels; it may extend beyond the picture.
     pub fn face(&self, index: usize) -> [f32; 4] {
         let Pose { x, y, side, .. } = pose(index);
         [x - side / 2.0, y - side / 2.0, side, side]
@@ -131,7 +132,8 @@ impl<'a> Scene<'a> {
     }
 }
 
-/// Which expression frame `index` changes from, which to, and how far it has come, 0 while one is held.
+/// The expression from which frame `index` changes, the one to which it changes, and the progress of the change, 0
+/// while one is held.
 fn expression(index: usize) -> (Expression, Expression, f32) {
     let mut first = 0;
     for (i, &(held, frames)) in SCRIPT.iter().enumerate() {
@@ -161,8 +163,8 @@ fn pose(index: usize) -> Pose {
     }
 }
 
-/// The figure's colour and cover at a place: `body` stays upright, `head` tilts with the head; both in half sides of
-/// the face's square around the face's centre, y down.
+/// The figure's colour and coverage at a point. `body` stays upright, `head` tilts with the head; both are in half
+/// sides of the face's square around the face's centre, y down.
 fn figure(body: (f32, f32), head: (f32, f32), samples: &[f32]) -> (Colour, f32) {
     if body.0.abs() > 2.3 || body.1 < -2.0 {
         return (SHIRT, 0.0);
@@ -187,10 +189,10 @@ fn figure(body: (f32, f32), head: (f32, f32), samples: &[f32]) -> (Colour, f32) 
     painted
 }
 
-/// The composite at a place from -1 to 1, bilinear.
+/// The composite at a position from -1 to 1, bilinear.
 fn sample(samples: &[f32], x: f32, y: f32) -> f32 {
     let last = (COMPOSITE_SIDE - 1) as f32;
-    let position = |place: f32| ((place + 1.0) / 2.0 * COMPOSITE_SIDE as f32 - 0.5).clamp(0.0, last - 1e-3);
+    let position = |at: f32| ((at + 1.0) / 2.0 * COMPOSITE_SIDE as f32 - 0.5).clamp(0.0, last - 1e-3);
     let (x, y) = (position(x), position(y));
     let (right, down) = (x.fract(), y.fract());
     let first = y as usize * COMPOSITE_SIDE + x as usize;

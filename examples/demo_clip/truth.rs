@@ -1,4 +1,4 @@
-//! The truth about the clip, as JSON with one line a span.
+//! The truth about the clip, as JSON with one line for each span.
 
 use std::path::Path;
 
@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use crate::composite::Composite;
 use crate::scene::{FRAME_RATE, HEIGHT, Scene, Shown, WIDTH};
 
-/// Writes what is true about the clip. The spans follow each other without gaps; `label` is null in all but held
-/// ones; `start_s` and `end_s` are the start of the first and the end of the last frame. `faces` has one entry a
-/// frame: the square `[x, y, w, h]` that the face fills, or null where it is absent.
+/// Writes the truth about the clip. The spans follow each other without gaps. `label` is null except in held spans;
+/// `start_s` and `end_s` are the start of the first and the end of the last frame. `faces` has one entry for each
+/// frame: the square `[x, y, w, h]` that the face fills, or null if it is absent.
 pub fn write(path: &Path, scene: &Scene, composites: &[Composite], seed: u64) -> Result<()> {
     let faces: Vec<Value> = (0..scene.frames())
         .map(|index| match scene.shown(index) {
@@ -45,7 +45,7 @@ pub fn write(path: &Path, scene: &Scene, composites: &[Composite], seed: u64) ->
     std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// JSON with one line an entry where the value is a list of objects, and on one line otherwise.
+/// JSON with one line for each entry if the value is a list of objects, and on one line otherwise.
 fn laid_out(value: &Value) -> String {
     match value {
         Value::Array(entries) if entries.iter().all(Value::is_object) => {

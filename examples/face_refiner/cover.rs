@@ -1,4 +1,4 @@
-//! Things before a face whose extent is known: hands with their forearm, and plain shapes.
+//! Objects in front of a face whose extent is known: hands with forearms, and plain shapes.
 
 use rand::RngExt as _;
 use rand_chacha::ChaCha8Rng;
@@ -10,7 +10,7 @@ pub struct Capsule {
     to: (f32, f32),
     radius: f32,
     grey: f32,
-    /// By how much it darkens from its middle line to its edge.
+    /// How much darker it is at its edge than on its middle line.
     falloff: f32,
 }
 
@@ -19,7 +19,7 @@ impl Capsule {
         Self { from, to, radius, grey, falloff }
     }
 
-    /// The grey at a point and how much of what is behind it is hidden.
+    /// The grey at a point, and how much it hides of what is behind it.
     pub fn at(&self, x: f32, y: f32) -> Option<(f32, f32)> {
         let (dx, dy) = (self.to.0 - self.from.0, self.to.1 - self.from.1);
         let length = (dx * dx + dy * dy).max(1e-6);
@@ -32,8 +32,8 @@ impl Capsule {
     }
 }
 
-/// A hand of about `size` (length of the palm) with its palm about `palm` and its fingers in `direction` (radians, clockwise from
-/// the right), of about the face's `grey`.
+/// A hand of about `size` (length of the palm), with its palm about `palm`, its fingers in `direction` (radians,
+/// clockwise from the right), and about the face's `grey`.
 pub fn hand(palm: (f32, f32), direction: f32, size: f32, grey: f32, random: &mut ChaCha8Rng) -> Vec<Capsule> {
     let grey = grey * random.random_range(0.8..1.25);
     let falloff = random.random_range(5.0..55.0);
@@ -51,12 +51,12 @@ pub fn hand(palm: (f32, f32), direction: f32, size: f32, grey: f32, random: &mut
     let is_fist = random.random::<f32>() < 0.3;
     let spread = random.random_range(0.0..0.45);
     for finger in 0..4 {
-        let place = (finger as f32 - 1.5) / 1.5;
+        let offset = (finger as f32 - 1.5) / 1.5;
         let root =
-            (knuckles.0 - place * half * direction.sin() * 0.75, knuckles.1 + place * half * direction.cos() * 0.75);
+            (knuckles.0 - offset * half * direction.sin() * 0.75, knuckles.1 + offset * half * direction.cos() * 0.75);
         let bent = random.random::<f32>() < 0.25 || is_fist;
         let length = size * if bent { random.random_range(0.1..0.35) } else { random.random_range(0.6..0.95) };
-        let tip = towards(root, direction + place * spread, length);
+        let tip = towards(root, direction + offset * spread, length);
         parts.push(Capsule::new(root, tip, 0.24 * half, grey + random.random_range(-12.0..12.0), falloff));
     }
     let side = if random.random::<bool>() { 1.0 } else { -1.0 };

@@ -1,4 +1,5 @@
-//! Trains the tracker's refinement network and writes its weights and card: faces of FER2013, pasted on what is no face.
+//! Trains the tracker's refinement network and writes its weights and card. It learns from faces of FER2013 pasted on
+//! backgrounds without faces.
 //!
 //! `cargo run --release --example face_refiner -- --recipe pipelines/faces/recipe.toml --data ../shared/data --out runs/faces`
 
@@ -57,10 +58,10 @@ struct Recipe {
     cover: Cover,
 }
 
-/// How much each output counts in the loss, and the error from which it counts linearly (of the measured ones).
+/// The weight of each output in the loss, and the error beyond which the loss is linear (for measured outputs).
 const LOSS: [f64; OUTPUTS] = [1.0, 5.0, 5.0, 4.0, 1.0, 1.5];
 const LINEAR_FROM: [f64; OUTPUTS] = [0.0, 0.04, 0.04, 0.05, 0.08, 0.0];
-/// Patches the network is measured on after training, and the faces they are made of.
+/// Number of patches on which the network is evaluated after training, and of the faces from which they are made.
 const MEASURED: usize = 6400;
 const MEASURED_FACES: usize = 1500;
 
@@ -81,7 +82,7 @@ fn main() -> anyhow::Result<()> {
     let parameters = Parameters::new(Purpose::Training { seed: recipe.seed }, &device);
     let network = RefinerNetwork::new(&parameters.root())?;
     let variables = parameters.variables();
-    // Every patch is new, so all of it is one epoch.
+    // Every patch is new, so the whole training is one epoch.
     let stage = Stage {
         train: Layers::All,
         epochs: 1,

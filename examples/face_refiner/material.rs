@@ -1,4 +1,4 @@
-//! What patches are made of: FER2013's faces with SeetaFace's box on each, and pictures with known places of faces.
+//! The material of patches: FER2013's faces with SeetaFace's box on each, and pictures whose faces are known.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -20,7 +20,7 @@ pub const FACE_SIDE: usize = 48;
 /// One picture of FER2013.
 pub struct Face {
     pub samples: Vec<u8>,
-    /// Centre and side of SeetaFace's box, or of where it usually lies.
+    /// Centre and side of SeetaFace's box, or of its usual position.
     pub centre: (f32, f32),
     pub side: f32,
     pub mean: f32,
@@ -60,7 +60,7 @@ fn face(samples: &[u8], seeta: &mut Seeta) -> Face {
     let (centre, side) = match found {
         Some(found) => {
             let (x, y) = found.face.centre();
-            let inside = |place: f32| place / ENLARGED - (WIDE - FACE_SIDE as f32) / 2.0;
+            let inside = |at: f32| at / ENLARGED - (WIDE - FACE_SIDE as f32) / 2.0;
             ((inside(x), inside(y)), found.face.w / ENLARGED)
         }
         None => ((middle, middle), USUAL_SIDE),
@@ -68,7 +68,7 @@ fn face(samples: &[u8], seeta: &mut Seeta) -> Face {
     Face { samples: samples.to_vec(), centre, side, mean }
 }
 
-/// A picture, and where faces are in it.
+/// A picture and the boxes of its faces.
 pub struct Scene {
     samples: Vec<u8>,
     width: usize,
@@ -76,7 +76,7 @@ pub struct Scene {
     faces: Vec<BoundingBox>,
 }
 
-/// Larger pictures are made smaller, to save memory.
+/// Larger pictures are reduced to this, to save memory.
 const LARGEST_SCENE: f32 = 640.0;
 
 impl Scene {
@@ -98,7 +98,7 @@ impl Scene {
             let x = random.random::<f32>() * (self.width as f32 - side);
             let y = random.random::<f32>() * (self.height as f32 - side);
             let square = BoundingBox { x, y, w: side, h: side };
-            // Boxes are tight: hair and chin pass them.
+            // Boxes are tight: hair and chin extend beyond them.
             let wide =
                 |b: &BoundingBox| BoundingBox { x: b.x - 0.15 * b.w, y: b.y - 0.25 * b.h, w: 1.3 * b.w, h: 1.4 * b.h };
             if self.faces.iter().all(|b| wide(b).iou(&square) == 0.0) {
@@ -109,7 +109,7 @@ impl Scene {
     }
 }
 
-/// A square of something that is no face; points are given in shares of its side.
+/// A square without a face; points are given in shares of its side.
 pub enum Background<'a> {
     Scene {
         scene: &'a Scene,
@@ -161,7 +161,7 @@ impl<'a> Background<'a> {
     }
 }
 
-/// The value between samples; beyond the edge, the edge's.
+/// The value between samples; beyond the edge, the edge's value.
 pub fn bilinear(samples: &[u8], width: usize, height: usize, x: f32, y: f32) -> f32 {
     let (x, y) = (x.clamp(0.0, (width - 1) as f32), y.clamp(0.0, (height - 1) as f32));
     let (left, top) = (x as usize, y as usize);
@@ -205,7 +205,7 @@ pub fn clips(folder: &Path) -> anyhow::Result<Vec<Scene>> {
     Ok(scenes)
 }
 
-/// The photos of which every face is boxed, and those without any.
+/// The photos in which every face is boxed, and those without a face.
 pub fn photos(folder: &Path) -> anyhow::Result<Vec<Scene>> {
     let mut known: HashMap<String, (bool, Vec<BoundingBox>)> = HashMap::new();
     for row in boxes(&folder.join("face_boxes.csv"))? {

@@ -1,4 +1,4 @@
-//! One training patch: a face, or none, among what may surround it, and what is true of it.
+//! Makes one training patch, with or without a face, with realistic surroundings, and its targets.
 
 use rand::RngExt as _;
 use rand_chacha::ChaCha8Rng;
@@ -9,7 +9,7 @@ use annotate::pipeline::track::refiner::{CONTEXT, ROLL_UNIT_DEGREES, SIDE};
 use super::cover::{Capsule, hand};
 use super::material::{Background, FACE_SIDE, Face, Scene, bilinear};
 
-/// Where faces lie; see `recipe.toml`.
+/// The distribution of faces' positions; see `recipe.toml`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Placement {
@@ -19,7 +19,7 @@ pub struct Placement {
     pub roll_degrees: f32,
 }
 
-/// How pictures differ.
+/// The variation of pictures.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Appearance {
@@ -32,7 +32,7 @@ pub struct Appearance {
     pub blur: f32,
 }
 
-/// What covers faces.
+/// The objects that cover faces.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Cover {
@@ -48,14 +48,14 @@ pub struct Patch {
     pub weights: [f32; 6],
 }
 
-/// Points a sample of the patch, in each direction.
+/// Points averaged for each sample of the patch, in each direction.
 const POINTS: usize = 2;
 /// Side of the expected box, samples of the patch.
 const EXPECTED: f32 = SIDE as f32 / CONTEXT;
-/// A face of which more is covered is neither shown as a face nor as none.
+/// If more than this share of a face is covered, the patch counts neither as a face nor as none.
 const HARDLY_SEEN: f32 = 0.65;
 
-/// Where a face lies on the patch.
+/// The position of a face on the patch.
 struct Pose {
     centre: (f32, f32),
     side: f32,
@@ -65,7 +65,7 @@ struct Pose {
 
 enum Kind {
     Face,
-    /// A face that is no answer to what was expected: elsewhere, of another size, upside down.
+    /// A face that does not answer the expectation: elsewhere, of another size, or upside down.
     OtherFace,
     NoFace,
 }
@@ -90,7 +90,7 @@ impl Maker<'_> {
         let background = Background::random(self.scenes, random);
         let skin = face.mean;
         let behind = surroundings(&pose, skin, random);
-        // Without a face, something else is cut out the same way: an edge is no sign of a face.
+        // Without a face, something else is pasted the same way, so that an edge is no sign of a face.
         let filling = match kind {
             Kind::NoFace if random.random::<f32>() < 0.55 => None,
             Kind::NoFace => Some(Background::random(self.scenes, random)),
@@ -150,7 +150,7 @@ impl Maker<'_> {
         self.develop(&mut samples, random);
         let covered = covered as f32 / inside.max(1) as f32;
         let seen = f32::from(matches!(kind, Kind::Face));
-        let places = seen * f32::from(covered < 0.8);
+        let box_weight = seen * f32::from(covered < 0.8);
         let judged = if seen > 0.0 && covered > HARDLY_SEEN { 0.0 } else { 1.0 };
         Patch {
             samples,
@@ -162,7 +162,7 @@ impl Maker<'_> {
                 pose.roll.to_degrees() / ROLL_UNIT_DEGREES,
                 covered,
             ],
-            weights: [judged, places, places, places, places, seen],
+            weights: [judged, box_weight, box_weight, box_weight, box_weight, seen],
         }
     }
 
@@ -171,7 +171,7 @@ impl Maker<'_> {
         let (mut dx, mut dy) = (shift(), shift());
         let mut size = symmetric(random, self.placement.size);
         let mut roll = symmetric(random, self.placement.roll_degrees).to_radians();
-        // Most faces stand nearly upright, and most guesses are nearly right.
+        // Most faces are nearly upright, and most predictions are nearly right.
         if random.random::<f32>() < 0.5 {
             roll *= 0.3;
         }
@@ -202,19 +202,19 @@ impl Maker<'_> {
     fn things(&self, pose: &Pose, skin: f32, random: &mut ChaCha8Rng) -> Vec<Capsule> {
         let mut things = Vec::new();
         for _ in 0..if random.random::<f32>() < 0.2 { 2 } else { 1 } {
-            let (place, direction) = if random.random::<f32>() < self.cover.from_below {
+            let (palm_at, direction) = if random.random::<f32>() < self.cover.from_below {
                 raised(pose, random)
             } else {
-                let place = (spread(random, 0.55), spread(random, 0.55) + 0.12);
-                (place, random.random_range(0.0..std::f32::consts::TAU))
+                let palm_at = (spread(random, 0.55), spread(random, 0.55) + 0.12);
+                (palm_at, random.random_range(0.0..std::f32::consts::TAU))
             };
-            let palm = pose.outside(place.0, place.1);
+            let palm = pose.outside(palm_at.0, palm_at.1);
             things.extend(hand(palm, direction, pose.side * random.random_range(0.45..0.95), skin, random));
         }
         things
     }
 
-    /// Light, lens and camera.
+    /// Applies light, lens and camera.
     fn develop(&self, samples: &mut [f32], random: &mut ChaCha8Rng) {
         let settings = self.appearance;
         if random.random::<f32>() < settings.blur_share {
@@ -228,8 +228,8 @@ impl Maker<'_> {
         let noise = settings.noise * random.random::<f32>().powi(2);
         let mean = samples.iter().sum::<f32>() / samples.len() as f32;
         let middle = SIDE as f32 / 2.0;
-        for (place, value) in samples.iter_mut().enumerate() {
-            let (x, y) = ((place % SIDE) as f32 - middle, (place / SIDE) as f32 - middle);
+        for (index, value) in samples.iter_mut().enumerate() {
+            let (x, y) = ((index % SIDE) as f32 - middle, (index / SIDE) as f32 - middle);
             let lit = *value + light * (x * angle.cos() + y * angle.sin());
             let linear = ((lit - mean) * contrast + mean + brightness).clamp(0.0, 255.0) / 255.0;
             let grain = noise * (random.random::<f32>() + random.random::<f32>() - 1.0) * 2.4;
@@ -247,7 +247,7 @@ impl Pose {
         (if self.mirrored { -across } else { across }, down)
     }
 
-    /// The reverse.
+    /// The inverse of `inside`.
     fn outside(&self, across: f32, down: f32) -> (f32, f32) {
         let across = if self.mirrored { -across } else { across };
         let (sin, cos) = self.roll.sin_cos();
@@ -258,7 +258,7 @@ impl Pose {
     }
 }
 
-/// Shoulders, neck and hair, each there or not.
+/// Shoulders, neck and hair, each present or not.
 fn surroundings(pose: &Pose, skin: f32, random: &mut ChaCha8Rng) -> Vec<Capsule> {
     let mut parts = Vec::new();
     let side = pose.side;
@@ -295,7 +295,7 @@ fn surroundings(pose: &Pose, skin: f32, random: &mut ChaCha8Rng) -> Vec<Capsule>
 /// The part of a FER2013 picture that is pasted.
 struct Outline {
     is_ellipse: bool,
-    /// Width over which it fades, share of the picture.
+    /// Width of its soft edge, as a share of the picture.
     soft: f32,
 }
 
@@ -316,15 +316,15 @@ impl Outline {
     }
 }
 
-/// Where a hand's palm lies in sides of the box, and where its fingers point on the patch: signing hands come up to mouth and
-/// chin.
+/// The position of a hand's palm in sides of the box, and the direction of its fingers on the patch: signing hands come
+/// up to mouth and chin.
 fn raised(pose: &Pose, random: &mut ChaCha8Rng) -> ((f32, f32), f32) {
-    let place = (spread(random, 0.3), 0.5 + spread(random, 0.2));
+    let palm_at = (spread(random, 0.3), 0.5 + spread(random, 0.2));
     let up = pose.roll - std::f32::consts::FRAC_PI_2;
-    (place, up + spread(random, 0.8))
+    (palm_at, up + spread(random, 0.8))
 }
 
-/// A number about 0, of standard deviation 0.58 times `width` and never beyond twice of it.
+/// A random number about 0 with a standard deviation of 0.58 times `width`, never more than twice `width` away.
 fn spread(random: &mut ChaCha8Rng, width: f32) -> f32 {
     width * (random.random::<f32>() + random.random::<f32>() - random.random::<f32>() - random.random::<f32>())
 }
@@ -344,16 +344,16 @@ fn blur(samples: &mut [f32], sigma: f32) {
     for (along, across) in [(1, SIDE), (SIDE, 1)] {
         let source = samples.to_vec();
         for line in 0..SIDE {
-            for place in 0..SIDE {
+            for along_line in 0..SIDE {
                 let total: f32 = weights
                     .iter()
                     .zip(-radius..)
                     .map(|(weight, d)| {
-                        let from = (place as isize + d).clamp(0, SIDE as isize - 1) as usize;
+                        let from = (along_line as isize + d).clamp(0, SIDE as isize - 1) as usize;
                         weight * source[line * across + from * along]
                     })
                     .sum();
-                samples[line * across + place * along] = total / sum;
+                samples[line * across + along_line * along] = total / sum;
             }
         }
     }
