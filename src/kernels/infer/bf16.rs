@@ -72,7 +72,7 @@ impl Bf16 {
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bf16")]
 fn narrow(x: &[[f32; BLOCK]], scale: &[f32; BLOCK], out: &mut [[u32; PAIRS]]) {
-    // SAFETY, here and below: array and register have the same size, and every bit pattern is a value.
+    // SAFETY: array and register have the same size, and every bit pattern is a value.
     let scale: __m512 = unsafe { transmute(*scale) };
     for (x, out) in x.iter().zip(out) {
         // SAFETY: as above.
