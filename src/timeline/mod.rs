@@ -1,4 +1,4 @@
-//! The words everybody uses: what was seen, when, and how sure we are.
+//! The types that all parts of the program share: what was seen, when, and how sure the program is.
 //!
 //! The types serialise to `annotate/timeline/1`, whose JSON Schema is `assets/timeline.schema.json`.
 
@@ -17,7 +17,7 @@ pub use crate::picture::BoundingBox;
 /// The version of the timeline's schema, written into every file.
 pub const SCHEMA: &str = "annotate/timeline/1";
 
-/// The JSON Schema (draft 2020-12) of [`Timeline`] as it stands in files.
+/// The JSON Schema (draft 2020-12) of [`Timeline`] as written to files.
 pub const JSON_SCHEMA: &str = include_str!("../../assets/timeline.schema.json");
 
 /// The seven classes: Ekman's six basic emotions and neutral, always in this order.
@@ -35,19 +35,19 @@ pub enum Expression {
 }
 
 impl Expression {
-    /// How many classes there are.
+    /// Number of classes.
     pub const COUNT: usize = 7;
 
     /// All classes in canonical order; `ALL[e.index()] == e`.
     pub const ALL: [Self; Self::COUNT] =
         [Self::Neutral, Self::Happiness, Self::Sadness, Self::Surprise, Self::Fear, Self::Disgust, Self::Anger];
 
-    /// Place in the canonical order, 0 (neutral) to 6 (anger).
+    /// Index in the canonical order, 0 (neutral) to 6 (anger).
     pub fn index(self) -> usize {
         self as usize
     }
 
-    /// The class's name as it stands in files, e.g. `happiness`.
+    /// The class's name in files, e.g. `happiness`.
     pub fn name(self) -> &'static str {
         ["neutral", "happiness", "sadness", "surprise", "fear", "disgust", "anger"][self.index()]
     }
@@ -58,10 +58,10 @@ impl Expression {
     }
 }
 
-/// One probability a class, in canonical order; sums to 1.
+/// One probability for each class, in canonical order; they sum to 1.
 pub type Probabilities = [f32; Expression::COUNT];
 
-/// The most probable class; the earlier one in canonical order where two are equal.
+/// The most probable class; of equal ones, the first in canonical order.
 pub fn most_probable(probabilities: &Probabilities) -> Expression {
     let mut best = 0;
     for (index, probability) in probabilities.iter().enumerate() {
@@ -72,7 +72,7 @@ pub fn most_probable(probabilities: &Probabilities) -> Expression {
     Expression::ALL[best]
 }
 
-/// What can honestly be said about a face in a frame. Only `Ok` carries a class.
+/// What can be said about a face in a frame. Only `Ok` carries a class.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
@@ -107,19 +107,19 @@ impl Status {
     }
 }
 
-/// Where a box comes from.
+/// The source of a box.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BoxSource {
     /// The face detector or the refinement network saw it in this frame.
     Detected,
-    /// Carried over from neighbouring frames by the tracker, which found the same picture content again or saw the face
+    /// The tracker carried it over from neighbouring frames: it found the same picture content again, or saw the face
     /// before and after.
     Tracked,
 }
 
 impl BoxSource {
-    /// The source as it stands in files, e.g. `detected`.
+    /// The source's name in files, e.g. `detected`.
     pub fn name(self) -> &'static str {
         ["detected", "tracked"][self as usize]
     }
@@ -143,7 +143,7 @@ impl Default for Tool {
 /// What is known about the input.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Media {
-    /// The path as the person gave it; `-` for standard input.
+    /// The path as the user gave it; `-` for standard input.
     pub path: String,
     /// SHA-256 of the file, lower-case hexadecimal; absent for streams.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -159,9 +159,9 @@ pub struct Media {
     /// timelines of before this field.
     #[serde(default)]
     pub video_streams: usize,
-    /// Width of the displayed picture in pixels (of the first frame, where the size changes).
+    /// Width of the displayed picture in pixels (of the first frame, if the size changes).
     pub width: u32,
-    /// Height of the displayed picture in pixels (of the first frame, where the size changes).
+    /// Height of the displayed picture in pixels (of the first frame, if the size changes).
     pub height: u32,
     /// Clockwise turn applied for display, degrees: 0, 90, 180 or 270.
     pub rotation: u16,
@@ -171,7 +171,7 @@ pub struct Media {
     pub frame_rate: [i32; 2],
     /// Whether the distances between frames differ by more than rounding to the time base explains.
     pub variable_frame_rate: bool,
-    /// Whether interlaced frames were met.
+    /// Whether there were interlaced frames.
     pub interlaced: bool,
     /// Where the container starts, seconds of container time. Players and ELAN show this moment as 0; see
     /// [`player_s`](Self::player_s). Timelines of before this field have 0.
@@ -191,7 +191,7 @@ impl Media {
     }
 }
 
-/// Which model gave the probabilities.
+/// The model that gave the probabilities.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ModelIdentity {
     /// The model's name.
@@ -202,17 +202,17 @@ pub struct ModelIdentity {
     pub classes: Vec<Expression>,
 }
 
-/// Damage the decoder met, placed where it happened.
+/// Damage that the decoder found, with its position in the video.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Damage {
-    /// Index of the frame that is damaged (`corrupt`) or before which frames are missing (`lost`); equals the number
-    /// of frames when the loss is at the end.
+    /// Index of the damaged frame (`corrupt`) or of the frame before which others are missing (`lost`); the number of
+    /// frames if the loss is at the end.
     pub frame: usize,
     /// What happened.
     pub kind: DamageKind,
-    /// How many frames or packets are concerned.
+    /// Number of frames or packets that are affected.
     pub count: usize,
-    /// The decoder's words.
+    /// The decoder's message.
     pub message: String,
 }
 
@@ -224,15 +224,15 @@ pub enum DamageKind {
     Corrupt,
     /// One or more frames before this one could not be decoded.
     Lost,
-    /// The input ended before the time the container announces.
+    /// The input ended before the time that the container announces.
     Truncated,
-    /// The container's time ran backwards here; `time_s` goes on rising, `pts` is what the container says.
+    /// The container's time ran backwards here; `time_s` keeps rising, and `pts` is the container's.
     TimeReset,
     /// FFmpeg reported an error at this place; what it cost is not known.
     Reported,
 }
 
-/// Per-frame times, index = decoded frame.
+/// Times of the frames, by index of the decoded frame.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct FrameTimes {
     /// Presentation time stamps in units of the time base, exactly as the container states them.
@@ -240,7 +240,7 @@ pub struct FrameTimes {
     /// The same in seconds.
     #[serde(serialize_with = "decimals::times")]
     pub time_s: Vec<f64>,
-    /// The best status any track has in the frame; `no_face` where there is none.
+    /// The best status of any track in the frame; `no_face` if there is no track.
     pub status: Vec<Status>,
 }
 
@@ -310,7 +310,7 @@ pub struct Track {
     pub first_frame: usize,
     /// Last frame with a record, inclusive.
     pub last_frame: usize,
-    /// One record a frame from `first_frame` to `last_frame`, without holes.
+    /// One record for each frame from `first_frame` to `last_frame`, without gaps.
     pub frames: Vec<FrameRecord>,
     /// Stretches of one label, in order, not overlapping.
     pub segments: Vec<Segment>,
@@ -335,7 +335,7 @@ impl Track {
     }
 }
 
-/// What a person wants to know first.
+/// The facts that a person wants first.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Summary {
     /// Frames in which at least one face was classified.
@@ -344,9 +344,9 @@ pub struct Summary {
     pub frames_without_face: usize,
     /// Number of tracks.
     pub tracks: usize,
-    /// Decoder damage, in order of place.
+    /// Decoder damage, in order of time.
     pub damage: Vec<Damage>,
-    /// Why the timeline is not complete; empty where it is.
+    /// Why the timeline is incomplete; empty if it is complete.
     pub incomplete_because: Vec<String>,
 }
 
@@ -355,21 +355,21 @@ pub struct Summary {
 pub struct Timeline {
     /// [`SCHEMA`].
     pub schema: String,
-    /// Whether every frame of the input stands in the timeline, undamaged.
+    /// Whether the timeline contains every frame of the input, undamaged.
     pub complete: bool,
-    /// Who wrote it.
+    /// The program that wrote it.
     pub tool: Tool,
-    /// The effective settings.
+    /// The settings in effect.
     pub settings: serde_json::Value,
     /// The input.
     pub media: Media,
     /// The model.
     pub model: ModelIdentity,
-    /// When each frame is shown.
+    /// The time of each frame.
     pub frames: FrameTimes,
     /// The faces.
     pub tracks: Vec<Track>,
-    /// In short.
+    /// The summary.
     pub summary: Summary,
 }
 
