@@ -115,9 +115,9 @@ pub struct Execution {
 pub enum Event<'a> {
     /// The input is open.
     Opened {
-        /// What is known of it.
+        /// The input's properties.
         media: &'a Media,
-        /// How many frames to expect, where the container says.
+        /// Number of frames to expect, if the container states it.
         frames: Option<u64>,
     },
     /// A frame is finished.
@@ -155,11 +155,12 @@ const CLASSIFIED_AHEAD: usize = 64;
 /// Side below which a face is too small to read, pixels.
 const SMALLEST_READABLE: f32 = 16.0;
 
-/// Annotates one video: everything that looks at frames, then stitch, smooth, segment. `tell` hears of each frame as soon
-/// as its label is settled, in order, in this thread.
+/// Annotates one video: runs the stages that look at single frames, then stitches, smooths and segments. Calls `tell`
+/// in this thread with each frame as soon as its label is settled, in order.
 ///
 /// # Errors
-/// The first error of any stage. Damage in the video is none; it stands in the timeline.
+///
+/// The first error of any stage. Damage in the video is no error; the timeline records it.
 pub fn annotate(
     source: &Source,
     model: &Model,
@@ -192,12 +193,12 @@ pub fn annotate(
 pub(crate) struct Excerpt {
     /// The spans wanted.
     pub(crate) spans: Range<i64>,
-    /// Where decoding may start; without it, with the video.
+    /// The point at which decoding may start; without it, decoding starts with the video.
     pub(crate) entry: Option<Entry>,
 }
 
 impl Excerpt {
-    /// All of it.
+    /// The whole video.
     pub(crate) fn whole() -> Self {
         Self { spans: span::ALL, entry: None }
     }
@@ -207,19 +208,20 @@ impl Excerpt {
 pub(crate) enum Look<'a> {
     /// The input is open.
     Opened {
-        /// What is known of it.
+        /// The input's properties.
         media: &'a Media,
-        /// How many frames to expect in all of it, where the container says.
+        /// Number of frames to expect in the whole input, if the container states it.
         frames: Option<u64>,
     },
     /// The next frame, with the tracks of its span.
     Frame(Classified),
 }
 
-/// Does everything that looks at single frames and knows nothing of the past beyond its span's lead: decode, detect,
-/// track, crop, classify. `take` gets the frames in order, in this thread.
+/// Runs the stages that look at single frames and know nothing of the past beyond their span's lead: decode, detect,
+/// track, crop, classify. Calls `take` in this thread with the frames in order.
 ///
 /// # Errors
+///
 /// As [`annotate`].
 pub(crate) fn look(
     source: &Source,
@@ -263,7 +265,7 @@ pub(crate) fn look(
     decoded.ok_or(AnnotateError::Panicked { stage: "decode" })
 }
 
-/// How a video is decoded as a part of `execution`.
+/// How a video is decoded during `execution`, which can interrupt it.
 pub fn decode_options(settings: &Settings, execution: &Execution) -> DecodeOptions {
     DecodeOptions {
         interrupt: Arc::clone(&execution.interrupt),
@@ -283,7 +285,7 @@ fn decode(
     while !stop.load(Ordering::Relaxed) {
         let frame = match decoder.next_frame() {
             Ok(Some(frame)) => frame,
-            // The end, or the person's wish: what is decoded is kept.
+            // The video has ended or the user has interrupted; everything decoded so far is kept.
             Ok(None) | Err(DecodeError::Interrupted { .. }) => break,
             Err(error) => return Err(error.into()),
         };
@@ -362,10 +364,10 @@ pub(crate) fn unreadable_if_small(sighting: Sighting) -> Sighting {
     }
 }
 
-/// SHA-256 of a regular file, so that outputs can be matched to inputs; nothing for streams.
+/// SHA-256 of a regular file, so that outputs can be matched to inputs; `None` for streams.
 fn sha256(source: &Source, stop: &[&AtomicBool]) -> Option<String> {
     let Source::File(path) = source else { return None };
-    // A file that decodes but cannot be read twice has no hash; that is no reason to fail.
+    // A file that decodes but cannot be read again has no hash; this is not an error.
     path.is_file()
         .then(|| file_sha256(path, &|| stop.iter().any(|flag| flag.load(Ordering::Relaxed))).ok().flatten())?
 }

@@ -162,8 +162,8 @@ fn stem(filters: &Filters) -> Result<Convolution, String> {
     }
     let mut weights = vec![0.0; PADDED * PADDED * out];
     for (index, value) in filters.values.iter().enumerate() {
-        let (place, filter) = (index % (SIDE * SIDE), index / (colours * SIDE * SIDE));
-        weights[(place / SIDE * PADDED + place % SIDE) * out + filter] += value;
+        let (tap, filter) = (index % (SIDE * SIDE), index / (colours * SIDE * SIDE));
+        weights[(tap / SIDE * PADDED + tap % SIDE) * out + filter] += value;
     }
     let reach = Reach::Dense { kernel: PADDED, stride: 2 };
     Ok(Convolution { reach, weights, bias: filters.bias.clone(), activation: Activation::Relu })
@@ -309,9 +309,9 @@ mod tests {
         for length in (0..whole.len()).step_by(whole.len() / 40) {
             assert!(YunetWeights::from_bytes(&whole[..length]).is_err(), "{length}");
         }
-        for place in (0..whole.len()).step_by(whole.len() / 200) {
+        for offset in (0..whole.len()).step_by(whole.len() / 200) {
             let mut damaged = whole.clone();
-            damaged[place] ^= 0xff;
+            damaged[offset] ^= 0xff;
             if let Ok(weights) = YunetWeights::from_bytes(&damaged) {
                 let outputs = weights.network(MULTIPLE, MULTIPLE).unwrap().run(&[128.0; MULTIPLE * MULTIPLE]);
                 assert_eq!(outputs.map(|o| o.len()), [16 * OUTPUTS, 4 * OUTPUTS, OUTPUTS]);

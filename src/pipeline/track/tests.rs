@@ -34,13 +34,13 @@ fn frame(index: usize, people: &[Person], background: u8) -> Frame {
     for (x, _, who) in people {
         for row in 20..HEIGHT {
             for column in 0..40 {
-                let Some(place) = (*x as usize + column).checked_sub(5).filter(|place| *place < WIDTH) else {
+                let Some(at) = (*x as usize + column).checked_sub(5).filter(|at| *at < WIDTH) else {
                     continue;
                 };
                 // Coarse enough to show in a descriptor of a few samples.
                 let block = row / 10 * 8 + column / 6 + 1;
                 let mixed = block.wrapping_mul(0x9e37_79b9 + who * 0x85eb_ca6b) >> 13;
-                samples[row * WIDTH + place] = (20 + mixed % 6 * 40) as u8;
+                samples[row * WIDTH + at] = (20 + mixed % 6 * 40) as u8;
             }
         }
     }
@@ -112,8 +112,8 @@ fn signers_who_cross_keep_their_own_ids() {
         .collect();
     let out = track(&script);
     for (index, sightings) in out.iter().filter(|(index, _)| !(20..48).contains(index)) {
-        let place = |id: u32| sightings.iter().find(|s| s.track == id).and_then(|s| s.face).map(|face| face.x);
-        let (right, left) = (place(1).unwrap(), place(2).unwrap());
+        let x_of = |id: u32| sightings.iter().find(|s| s.track == id).and_then(|s| s.face).map(|face| face.x);
+        let (right, left) = (x_of(1).unwrap(), x_of(2).unwrap());
         assert!((right - 20.0 - 2.0 * *index as f32).abs() < 8.0, "{index}: {right}");
         assert!((left - 140.0 + 2.0 * *index as f32).abs() < 8.0, "{index}: {left}");
     }
