@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// How the colours of a face are made comparable across lights and cameras.
+/// How the colours of a face are made comparable between lights and cameras.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
 #[value(rename_all = "snake_case")]

@@ -86,7 +86,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// How a video is decoded without an interrupt flag.
+    /// How a video is decoded, by somebody whom nobody stops.
     pub fn decode_options(&self) -> DecodeOptions {
         DecodeOptions {
             deinterlace: self.deinterlace,
@@ -146,7 +146,7 @@ pub enum AnnotateError {
 
 /// Decoded frames that wait to be searched: 1080p in 4:2:0 takes 3 MB a frame.
 const DECODED_AHEAD: usize = 8;
-/// Frames that wait for their crops and still hold their pictures.
+/// Frames that wait for their crops, still with their pictures.
 const TRACKED_AHEAD: usize = 4;
 /// Frames whose crops wait to be classified; enough to fill a batch.
 const CROPPED_AHEAD: usize = 64;
@@ -290,7 +290,7 @@ fn decode(
             Err(error) => return Err(error.into()),
         };
         let place = decoder.place(&frame);
-        // More frames than wanted have been decoded, so all damage to the wanted ones is known.
+        // More frames than wanted have been decoded, so that whatever befell those is known.
         if place.tail_of >= excerpt.spans.end {
             break;
         }

@@ -191,7 +191,7 @@ impl Media {
     }
 }
 
-/// The model that gave the probabilities.
+/// Which model gave the probabilities.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ModelIdentity {
     /// The model's name.

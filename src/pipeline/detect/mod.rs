@@ -66,7 +66,7 @@ pub enum DetectorName {
     Yunet,
 }
 
-/// The identity of a detector; part of the settings in every output.
+/// Which detector it was; part of the settings in every output.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DetectorIdentity {
