@@ -15,7 +15,7 @@ use crate::infer::Reach;
 #[cfg(feature = "cuda")]
 use crate::kernels::cuda;
 use crate::kernels::train::batch_norm::{self, Statistics};
-use crate::kernels::train::convolution::ConvolutionShape;
+use crate::kernels::train::convolution::Convolution;
 use crate::kernels::train::normalised::{Normalised, Saved};
 use crate::kernels::train::{depthwise, patches, pool};
 use crate::kernels::{Activation, Window};
@@ -148,7 +148,7 @@ pub fn convolve_normalise(
         Reach::Pointwise => (false, 1, 1),
     };
     let window = Window { height, width, kernel, stride };
-    let convolution = ConvolutionShape { is_depthwise, window, from, to: gamma.dim(0)? };
+    let convolution = Convolution { is_depthwise, window, from, to: gamma.dim(0)? };
     if weights.elem_count() != convolution.weights() || (is_depthwise && convolution.to != from) {
         bail!("{reach:?} convolution of {from} channels to {} met weights of {:?}", convolution.to, weights.dims());
     }
@@ -580,7 +580,7 @@ impl CustomOp3 for ConvolveNormalise {
         affine: &CpuStorage,
         la: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let ConvolutionShape { window, to, .. } = self.layer.convolution;
+        let Convolution { window, to, .. } = self.layer.convolution;
         let (gamma, beta) = slice(affine, la)?.split_at(to);
         let (y, saved) = self.layer.forward(slice(x, lx)?, slice(weights, lw)?, gamma, beta);
         if self.saved.set(saved).is_err() {

@@ -8,7 +8,7 @@ use crate::kernels::matrix::{MatrixView, multiply};
 /// The shape of a convolution without bias, from `[images, height, width, from]` to `[images, out_height, out_width,
 /// to]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ConvolutionShape {
+pub struct Convolution {
     /// Whether each output channel depends on its own input channel only. If so, the weights are `[kernel, kernel,
     /// from]`; otherwise `[kernel * kernel * from, to]`.
     pub is_depthwise: bool,
@@ -20,7 +20,7 @@ pub struct ConvolutionShape {
     pub to: usize,
 }
 
-impl ConvolutionShape {
+impl Convolution {
     /// Number of values in an input image.
     pub fn input_image(&self) -> usize {
         self.window.height * self.window.width * self.from

@@ -1,4 +1,4 @@
-//! ConvolutionShape, batch normalisation with the batch's own statistics, and activation in one operation. Training spends
+//! Convolution, batch normalisation with the batch's own statistics, and activation in one operation. Training spends
 //! most of its time here.
 //!
 //! The images are processed in pieces that fit a core's second-level cache. The statistics are summed while the
@@ -9,7 +9,7 @@
 use rayon::prelude::*;
 
 use super::batch_norm::Statistics;
-use super::convolution::ConvolutionShape;
+use super::convolution::Convolution;
 use super::lanes::{Blocks, lanes, over_channels};
 use crate::kernels::Activation;
 
@@ -45,7 +45,7 @@ pub struct Gradients {
 #[derive(Debug, Clone, Copy)]
 pub struct Normalised {
     /// The convolution.
-    pub convolution: ConvolutionShape,
+    pub convolution: Convolution,
     /// Added to the variance.
     pub eps: f32,
     /// The activation.
@@ -62,7 +62,7 @@ impl Normalised {
 
     /// `activation(normalised(x * weights) * gamma + beta)`, `[images, out_height, out_width, to]`.
     pub fn forward(&self, x: &[f32], weights: &[f32], gamma: &[f32], beta: &[f32]) -> (Vec<f32>, Saved) {
-        let ConvolutionShape { to, .. } = self.convolution;
+        let Convolution { to, .. } = self.convolution;
         let images = x.len() / self.convolution.input_image();
         let rows = images * self.convolution.output_pixels();
         let (x_piece, z_piece) = self.piece_lengths(images);
@@ -101,7 +101,7 @@ impl Normalised {
         dy: &[f32],
         wanted: [bool; 2],
     ) -> Gradients {
-        let ConvolutionShape { to, .. } = self.convolution;
+        let Convolution { to, .. } = self.convolution;
         let Saved { z, statistics } = saved;
         let images = x.len() / self.convolution.input_image();
         let rows = (images * self.convolution.output_pixels()) as f64;
@@ -297,8 +297,7 @@ mod tests {
     fn results_do_not_depend_on_the_number_of_threads() {
         for is_depthwise in [true, false] {
             let window = Window { height: 13, width: 12, kernel: 3, stride: if is_depthwise { 1 } else { 2 } };
-            let convolution =
-                ConvolutionShape { is_depthwise, window, from: 24, to: if is_depthwise { 24 } else { 40 } };
+            let convolution = Convolution { is_depthwise, window, from: 24, to: if is_depthwise { 24 } else { 40 } };
             let layer = Normalised { convolution, eps: 1e-3, activation: Activation::Silu };
             let mut random = seeded(1, "layer");
             let mut values =
