@@ -63,7 +63,7 @@ pub fn make(manifest: &Path, folder: &Path) -> Result<usize> {
         shift(example, number)?.save(&path).with_context(|| format!("cannot write {}", path.display()))?;
         shifted.push(Row { path, cell: None, ..row });
     }
-    manifest::put(&folder.join("shifted.csv"), &shifted)?;
+    manifest::put(&folder.join("shifted.csv"), &shifted, annotate::files::OutputOptions::new())?;
     Ok(shifted.len())
 }
 

@@ -2,6 +2,7 @@
 
 #![warn(clippy::exit, clippy::print_stdout, clippy::unwrap_used)]
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -13,7 +14,8 @@ fn main() -> ExitCode {
     match annotate::cli::Cli::parse_from(annotate::cli::with_dashes(std::env::args_os())).run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("annotate: {failure}");
+            // Where nobody can be told, the exit code has to do.
+            let _ = writeln!(std::io::stderr(), "annotate: {failure}");
             ExitCode::from(annotate::cli::exit_code(&failure))
         }
     }

@@ -12,7 +12,7 @@ use ffmpeg_next::format::Pixel;
 use ffmpeg_next::frame::Video;
 use ffmpeg_next::{Packet, Rational, codec, encoder, ffi, filter, format, media};
 
-use crate::files::{Output, WriteError};
+use crate::files::{OutputOptions, WriteError};
 use crate::picture::Planes;
 use crate::pipeline::decode::{self, DecodeError, DecodeOptions, Decoder, Source};
 use crate::pipeline::frame::Frame;
@@ -27,6 +27,8 @@ pub enum OverlayError {
     Decode(#[from] DecodeError),
     #[error(transparent)]
     Output(#[from] WriteError),
+    #[error("{folder}: no temporary file can be made there ({source}); set TMPDIR to a folder that can be written")]
+    Temporary { folder: PathBuf, source: std::io::Error },
     #[error("{path}: a video is written as .mp4, .mov or .mkv")]
     Container { path: PathBuf },
     #[error("{path}: a name that is not UTF-8 cannot be given to the encoder")]
@@ -37,16 +39,23 @@ pub enum OverlayError {
     Encode { path: PathBuf, reason: String },
 }
 
-/// Writes `source` to `path` with `timeline` drawn into it. The timeline's frames are those that `options` decode.
+/// Writes `source` to `path` with `timeline` drawn into it. The timeline's frames are those that `options` decode; `existing`
+/// says what becomes of a file that is there.
 ///
 /// # Errors
 /// If the source cannot be decoded again, FFmpeg lacks libass or an H.264 encoder, or the file cannot be written.
-pub fn overlay(source: &Source, timeline: &Timeline, options: DecodeOptions, path: &Path) -> Result<(), OverlayError> {
+pub fn overlay(
+    source: &Source,
+    timeline: &Timeline,
+    options: DecodeOptions,
+    path: &Path,
+    existing: OutputOptions,
+) -> Result<(), OverlayError> {
     let container = container(path)?;
-    let output = Output::create(path)?;
+    let output = existing.create(path)?;
     let place = output.place().unwrap_or(path).to_str().ok_or_else(|| OverlayError::Name { path: path.into() })?;
     let failed = |error: ffmpeg::Error| OverlayError::Encode { path: path.into(), reason: error.to_string() };
-    let script = script(timeline).map_err(|error| output.error(error))?;
+    let script = script(timeline).map_err(|source| OverlayError::Temporary { folder: std::env::temp_dir(), source })?;
     let mut decoder = Decoder::open(source, options.clone())?;
     let mut sound = Some(Sound::open(source, &options)?);
     let mut film: Option<Film> = None;

@@ -30,6 +30,30 @@ pub struct Layer {
     pub overlapping: usize,
 }
 
+/// Frames that are compared at most: a day at 100 frames per second. An annotation that somebody drew by mistake may end
+/// weeks later.
+pub const MOST_FRAMES: usize = 24 * 3600 * 100;
+/// Tiers that are compared at most.
+pub const MOST_PAIRS: usize = 10_000;
+/// Annotations of a tier that may begin before the one ahead of them has ended. A tier has one label at a time.
+pub const MOST_OVERLAPPING: usize = 1000;
+
+/// Why annotations are too much to compare.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum TooMuch {
+    #[error(
+        "the annotations end after {hours:.1} hours; at {frames_per_s} frames per second, at most {most} frames are compared"
+    )]
+    Frames { hours: f64, frames_per_s: f64, most: usize },
+    #[error("{pairs} tiers are in both annotations; at most {MOST_PAIRS} are compared")]
+    Pairs { pairs: usize },
+    #[error("tier {tier}: {count} annotations overlap the one ahead of them; at most {MOST_OVERLAPPING} may")]
+    Overlapping { tier: String, count: usize },
+    #[error("{pairs} tiers over {frames} frames are too much to compare")]
+    Cells { pairs: usize, frames: usize },
+}
+
 /// The frames that are compared.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Grid {
@@ -47,9 +71,15 @@ impl Grid {
     }
 
     /// Frames at a steady rate from zero to `end_s`.
-    pub fn steady(frames_per_s: f64, end_s: f64) -> Self {
+    ///
+    /// # Errors
+    /// If there would be more than [`MOST_FRAMES`] of them.
+    pub fn steady(frames_per_s: f64, end_s: f64) -> Result<Self, TooMuch> {
         let count = (end_s * frames_per_s).round() as usize;
-        Self { middles_s: (0..count).map(|frame| (frame as f64 + 0.5) / frames_per_s).collect() }
+        if count > MOST_FRAMES {
+            return Err(TooMuch::Frames { hours: end_s / 3600.0, frames_per_s, most: MOST_FRAMES });
+        }
+        Ok(Self { middles_s: (0..count).map(|frame| (frame as f64 + 0.5) / frames_per_s).collect() })
     }
 
     /// The first frame whose middle is not before `time_s`.
@@ -89,12 +119,33 @@ impl Layer {
         layer
     }
 
-    /// The label of each frame of `grid`: where stretches overlap, that of the one that began last.
+    /// The label of each frame of `grid`: where stretches overlap, that of the one that began last. Each frame is written
+    /// once, however many stretches lie over it.
     pub(super) fn on(&self, grid: &Grid) -> Vec<Option<Expression>> {
         let mut labels = vec![None; grid.middles_s.len()];
+        // Stretches over the current frame; the last one that has not ended counts.
+        let mut open: Vec<&Stretch> = Vec::new();
+        let mut paint = |open: &mut Vec<&Stretch>, mut from: usize, to: usize| {
+            while let Some(last) = open.last() {
+                let end = grid.frame_at(last.end_s).min(to);
+                if end > from {
+                    labels[from..end].fill(Some(last.label));
+                    from = end;
+                }
+                if end == to && grid.frame_at(last.end_s) > to {
+                    break;
+                }
+                open.pop();
+            }
+        };
+        let mut at = 0;
         for stretch in &self.stretches {
-            labels[grid.frame_at(stretch.start_s)..grid.frame_at(stretch.end_s)].fill(Some(stretch.label));
+            let start = grid.frame_at(stretch.start_s).max(at);
+            paint(&mut open, at, start);
+            at = start;
+            open.push(stretch);
         }
+        paint(&mut open, at, grid.middles_s.len());
         labels
     }
 }

@@ -17,8 +17,15 @@ pub struct Links {
 /// first, then the longer overlap in seconds, then the earlier segment, as in ELAN.
 pub fn link(a: &[Stretch], b: &[Stretch], overlap: f64) -> Links {
     let mut candidates = Vec::new();
+    // The second annotation in order of time, so that each segment meets its neighbours alone.
+    let mut order: Vec<usize> = (0..b.len()).collect();
+    order.sort_by(|x, y| b[*x].start_s.total_cmp(&b[*y].start_s));
     for (place_a, segment_a) in a.iter().enumerate() {
-        for (place_b, segment_b) in b.iter().enumerate() {
+        // A segment that shares enough is at most so long, and so begins at most so much earlier.
+        let longest_s = (segment_a.end_s - segment_a.start_s) / (overlap - 1e-9).max(1e-9);
+        let first = order.partition_point(|place| b[*place].start_s < segment_a.start_s - longest_s);
+        for &place_b in order[first..].iter().take_while(|place| b[**place].start_s < segment_a.end_s) {
+            let segment_b = &b[place_b];
             let shared_s = segment_a.end_s.min(segment_b.end_s) - segment_a.start_s.max(segment_b.start_s);
             let longer_s = (segment_a.end_s - segment_a.start_s).max(segment_b.end_s - segment_b.start_s);
             // Times come rounded to milliseconds on one side and exact on the other.

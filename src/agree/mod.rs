@@ -9,7 +9,7 @@ use rand::RngExt;
 use serde::Serialize;
 
 pub use crate::statistics::kappa::{LABELS, Table, cohens_kappa, modified_kappa, raw_agreement};
-pub use layer::{Grid, Layer, Stretch};
+pub use layer::{Grid, Layer, MOST_FRAMES, MOST_OVERLAPPING, MOST_PAIRS, Stretch, TooMuch};
 pub use matching::{Links, link};
 pub use report::{html, markdown, sentence, text};
 pub use vocabulary::{Vocabulary, VocabularyError};
@@ -139,8 +139,31 @@ struct Counts {
     distances: Vec<f64>,
 }
 
+/// Cells of tiers and frames that are compared at most: some minutes of work.
+const MOST_CELLS: usize = 2_000_000_000;
+
+/// Whether pairs of tiers over `grid` can be compared in bounded time and memory.
+fn check(pairs: &[(Layer, Layer)], grid: &Grid) -> Result<(), TooMuch> {
+    if pairs.len() > MOST_PAIRS {
+        return Err(TooMuch::Pairs { pairs: pairs.len() });
+    }
+    let (pairs_count, frames) = (pairs.len(), grid.middles_s.len());
+    if pairs_count.saturating_mul(frames) > MOST_CELLS {
+        return Err(TooMuch::Cells { pairs: pairs_count, frames });
+    }
+    let mut layers = pairs.iter().flat_map(|(a, b)| [a, b]);
+    match layers.find(|layer| layer.overlapping > MOST_OVERLAPPING) {
+        Some(Layer { name, overlapping, .. }) => Err(TooMuch::Overlapping { tier: name.clone(), count: *overlapping }),
+        None => Ok(()),
+    }
+}
+
 /// Compares pairs of tiers over `grid`.
-pub fn compare(pairs: &[(Layer, Layer)], grid: &Grid, options: &Options) -> (Vec<Measures>, Measures) {
+///
+/// # Errors
+/// If they are too much.
+pub fn compare(pairs: &[(Layer, Layer)], grid: &Grid, options: &Options) -> Result<(Vec<Measures>, Measures), TooMuch> {
+    check(pairs, grid)?;
     let counts: Vec<Counts> = pairs.iter().map(|(a, b)| count(a, b, grid, options)).collect();
     let measures = counts.iter().map(|counts| sum_up(counts, options)).collect();
     let all = Counts {
@@ -150,7 +173,7 @@ pub fn compare(pairs: &[(Layer, Layer)], grid: &Grid, options: &Options) -> (Vec
         segments: counts.iter().fold((0, 0), |sum, c| (sum.0 + c.segments.0, sum.1 + c.segments.1)),
         distances: counts.iter().flat_map(|c| c.distances.clone()).collect(),
     };
-    (measures, sum_up(&all, options))
+    Ok((measures, sum_up(&all, options)))
 }
 
 fn count(a: &Layer, b: &Layer, grid: &Grid, options: &Options) -> Counts {

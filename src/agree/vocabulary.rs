@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use crate::eaf::vocabulary::expression_called;
+use crate::files;
 use crate::timeline::Expression;
 
 /// A mapping from words to classes, or to nothing for words that are to be left out.
@@ -33,10 +34,11 @@ impl Vocabulary {
     pub fn read(path: &Path) -> Result<Self, VocabularyError> {
         let shown = || path.display().to_string();
         let fault = |source| VocabularyError::Read { path: shown(), source };
-        let mut reader =
-            csv::ReaderBuilder::new().has_headers(false).comment(Some(b'#')).trim(csv::Trim::All).from_path(path);
+        let text = files::read(path, files::HANDWRITTEN).map_err(|e| fault(e.into()))?;
+        let mut format = csv::ReaderBuilder::new();
+        let mut reader = format.has_headers(false).comment(Some(b'#')).trim(csv::Trim::All).from_reader(&text[..]);
         let mut words = HashMap::new();
-        for row in reader.as_mut().map_err(|_| ()).into_iter().flat_map(csv::Reader::records) {
+        for row in reader.records() {
             let row = row.map_err(fault)?;
             let class = row.get(1).unwrap_or_default();
             let expression = match class {
@@ -49,7 +51,6 @@ impl Vocabulary {
             };
             words.insert(folded(row.get(0).unwrap_or_default()), expression);
         }
-        reader.map_err(fault)?;
         Ok(Self { words })
     }
 

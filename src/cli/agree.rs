@@ -1,14 +1,15 @@
 //! `annotate agree A B`: how far two annotations of one video agree.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 
 use super::Failure;
+use super::shared::ReplaceArguments;
 use crate::agree::{self, Agreement, Grid, Layer, Options, Vocabulary};
 use crate::eaf;
-use crate::files::put;
+use crate::files;
 use crate::timeline::Timeline;
 
 /// Arguments of `annotate agree`.
@@ -31,6 +32,8 @@ pub(super) struct Arguments {
     /// Share of the longer of two segments that must overlap for them to count as the same
     #[arg(long, value_name = "SHARE", default_value_t = 0.6)]
     overlap: f64,
+    #[command(flatten)]
+    replace: ReplaceArguments,
     /// Report to write: .json, .md or .html; may be repeated
     #[arg(short, long = "output", value_name = "FILE")]
     outputs: Vec<PathBuf>,
@@ -49,11 +52,8 @@ impl Annotation {
     fn read(path: &Path) -> Result<Self, Failure> {
         let is_eaf = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("eaf"));
         match is_eaf {
-            true => eaf::read(path).map(Self::Document).map_err(|e| Failure::Input(e.to_string())),
-            false => match Timeline::read(path) {
-                Ok(timeline) => Ok(Self::Timeline(Box::new(timeline))),
-                Err(error) => Err(Failure::Input(error.to_string())),
-            },
+            true => Ok(Self::Document(eaf::read(path)?)),
+            false => Ok(Self::Timeline(Box::new(Timeline::read(path)?))),
         }
     }
 
@@ -72,9 +72,13 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     if !(arguments.fps > 0.0 && arguments.fps <= 1000.0) {
         return Err(Failure::Usage(format!("--fps {} is not above 0 and at most 1000", arguments.fps)));
     }
+    let read = [Some(&arguments.a), Some(&arguments.b), arguments.map.as_ref()];
+    for path in &arguments.outputs {
+        files::refuse_inputs(path, read.into_iter().flatten().map(PathBuf::as_path))?;
+    }
     let reports = arguments.outputs.iter().map(|path| report(path)).collect::<Result<Vec<_>, _>>()?;
     let vocabulary = match &arguments.map {
-        Some(path) => Vocabulary::read(path).map_err(|e| Failure::Configuration(e.to_string()))?,
+        Some(path) => Vocabulary::read(path)?,
         None => Vocabulary::default(),
     };
     let (a, b) = (Annotation::read(&arguments.a)?, Annotation::read(&arguments.b)?);
@@ -83,9 +87,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         let (name, count) = (&layer.name, layer.overlapping);
         tracing::warn!("tier {name}: {count} annotation(s) overlap the one ahead of them; the later one counts");
     }
-    let (grid, grid_name) = grid(arguments, &a, &b, &pairs);
+    let (grid, grid_name) = grid(arguments, &a, &b, &pairs)?;
     let options = Options { overlap: arguments.overlap, ..Options::default() };
-    let (measures, pooled) = agree::compare(&pairs, &grid, &options);
+    let (measures, pooled) = agree::compare(&pairs, &grid, &options)?;
     let mut unknown: BTreeMap<String, usize> = BTreeMap::new();
     for (word, count) in pairs.iter().flat_map(|(a, b)| a.unknown.iter().chain(&b.unknown)) {
         *unknown.entry(word.clone()).or_default() += count;
@@ -101,11 +105,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     };
     for (path, render) in arguments.outputs.iter().zip(reports) {
         let text = render(&agreement)?;
-        put(path, |out| out.write_all(text.as_bytes())).map_err(|e| Failure::Output(e.to_string()))?;
+        arguments.replace.existing().put(path, |out| out.write_all(text.as_bytes()))?;
     }
     match arguments.json {
         true => super::print(json(&agreement)?.as_bytes()),
-        false => super::print(agree::text(&agreement).as_bytes()),
+        false => super::print_text(&agree::text(&agreement)),
     }
 }
 
@@ -161,11 +165,10 @@ fn absent(path: &Path, what: &str, known: &[String]) -> Failure {
 /// All tiers of expressions that both have.
 fn common(arguments: &Arguments, a: Vec<Layer>, b: &[Layer]) -> Result<Vec<(Layer, Layer)>, Failure> {
     let known: Vec<String> = b.iter().map(|layer| layer.name.clone()).collect();
-    let pairs: Vec<(Layer, Layer)> = a
-        .into_iter()
-        .filter(|layer| layer.name.starts_with("expression@"))
-        .filter_map(|layer| b.iter().find(|other| other.name == layer.name).map(|other| (layer, other.clone())))
-        .collect();
+    let by_name: HashMap<&str, &Layer> = b.iter().rev().map(|layer| (layer.name.as_str(), layer)).collect();
+    let ours = a.into_iter().filter(|layer| layer.name.starts_with("expression@"));
+    let pairs: Vec<(Layer, Layer)> =
+        ours.filter_map(|layer| by_name.get(layer.name.as_str()).map(|other| (layer, (*other).clone()))).collect();
     match pairs.is_empty() {
         true => {
             Err(absent(&arguments.b, "has no tier expression@... that the other has; name one with --tier", &known))
@@ -174,15 +177,20 @@ fn common(arguments: &Arguments, a: Vec<Layer>, b: &[Layer]) -> Result<Vec<(Laye
     }
 }
 
-fn grid(arguments: &Arguments, a: &Annotation, b: &Annotation, pairs: &[(Layer, Layer)]) -> (Grid, String) {
+fn grid(
+    arguments: &Arguments,
+    a: &Annotation,
+    b: &Annotation,
+    pairs: &[(Layer, Layer)],
+) -> Result<(Grid, String), Failure> {
     let timeline = [(a, &arguments.a), (b, &arguments.b)].into_iter().find_map(|(annotation, path)| match annotation {
         Annotation::Timeline(timeline) => Some((timeline, path)),
         Annotation::Document(_) => None,
     });
     if let Some((timeline, path)) = timeline {
-        return (Grid::of(timeline), format!("frames as in {}", path.display()));
+        return Ok((Grid::of(timeline), format!("frames as in {}", path.display())));
     }
     let stretches = pairs.iter().flat_map(|(a, b)| a.stretches.iter().chain(&b.stretches));
     let end_s = stretches.map(|stretch| stretch.end_s).fold(0.0, f64::max);
-    (Grid::steady(arguments.fps, end_s), format!("frames at {} per second", arguments.fps))
+    Ok((Grid::steady(arguments.fps, end_s)?, format!("frames at {} per second", arguments.fps)))
 }

@@ -10,17 +10,20 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::Failure;
+use super::calibration::{CalibrationArguments, calibrated};
 use super::limits::{Watchdog, limit_memory};
 use super::output::{self, Outputs};
 use super::progress::Progress;
+use super::range::RangeArguments;
 use super::settings::Options;
-use super::shared::{self, AnnotationArguments, ExecutionArguments, TierArguments, failure};
+use super::shared::{self, AnnotationArguments, ExecutionArguments, ReplaceArguments, TierArguments};
 use super::signals::Signals;
 use super::strip;
 use crate::eaf::BundleOptions;
+use crate::files::{self, WriteError};
 use crate::model::Model;
-use crate::overlay::{OverlayError, overlay};
-use crate::pipeline::calibrate::{self, Calibration};
+use crate::overlay::overlay;
+use crate::pipeline::calibrate::Calibration;
 use crate::pipeline::decode::{DecodeError, Source};
 use crate::pipeline::detect::Detectors;
 use crate::pipeline::{AnnotateError, Event, Execution, annotate, decode_options};
@@ -44,6 +47,8 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "DIR")]
     output_dir: Option<PathBuf>,
     #[command(flatten)]
+    replace: ReplaceArguments,
+    #[command(flatten)]
     tiers: TierArguments,
     #[command(flatten)]
     annotation: AnnotationArguments,
@@ -55,16 +60,10 @@ pub(super) struct Arguments {
     /// Write the video once more with boxes, labels and strips drawn into it (.mp4, .mov or .mkv)
     #[arg(long, value_name = "FILE")]
     overlay: Option<PathBuf>,
-    /// First moment wanted: seconds or [HH:]MM:SS[.fff] of the video's own time
-    #[arg(long, value_name = "TIME", value_parser = moment, allow_negative_numbers = true)]
-    start: Option<f64>,
-    /// First moment no longer wanted
-    #[arg(long, value_name = "TIME", value_parser = moment, allow_negative_numbers = true)]
-    end: Option<f64>,
-    /// Correct labels for what each signer's face looks like at rest: off, auto (measured in this video), or the labels.json
-    /// of a run with auto, whose signers A, B, ... are this video's too. Lines (.jsonl) then come at the end
-    #[arg(long, value_name = "off|auto|FILE", default_value = "off", hide_default_value = true)]
-    calibrate: Calibrate,
+    #[command(flatten)]
+    range: RangeArguments,
+    #[command(flatten)]
+    calibration: CalibrationArguments,
     /// Accept network addresses as inputs
     #[arg(long)]
     allow_url: bool,
@@ -73,46 +72,14 @@ pub(super) struct Arguments {
     json: bool,
 }
 
-/// Where the signers' faces at rest are known from.
-#[derive(Debug, Clone)]
-enum Calibrate {
-    Off,
-    Auto,
-    From(PathBuf),
-}
-
-impl std::str::FromStr for Calibrate {
-    type Err = std::convert::Infallible;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(match text {
-            "off" => Self::Off,
-            "auto" => Self::Auto,
-            path => Self::From(path.into()),
-        })
-    }
-}
-
-/// Seconds, MM:SS or HH:MM:SS, each with a fraction.
-fn moment(text: &str) -> Result<f64, String> {
-    let fault = || format!("'{text}' is neither seconds nor [HH:]MM:SS[.fff]");
-    let parts: Vec<&str> = text.split(':').collect();
-    if parts.len() > 3 {
-        return Err(fault());
-    }
-    let mut seconds = 0.0;
-    for (index, part) in parts.iter().enumerate() {
-        let value: f64 = part.parse().map_err(|_| fault())?;
-        let is_plain = part.bytes().all(|b| b.is_ascii_digit() || b == b'.');
-        if !is_plain || (index > 0 && value >= 60.0) {
-            return Err(fault());
-        }
-        seconds = seconds * 60.0 + value;
-    }
-    Ok(seconds)
-}
-
 impl Arguments {
+    /// Every file that is read and no output may replace. The document that is merged into is replaced where -o names it.
+    fn all_inputs(&self, options: &Options) -> Vec<PathBuf> {
+        let calibration = self.calibration.file().map(Path::to_owned);
+        let preset = Some(PathBuf::from(&self.tiers.tiers));
+        self.inputs.iter().cloned().chain(calibration).chain(preset).chain(options.detector_model.clone()).collect()
+    }
+
     fn source(&self, input: &Path) -> Result<Source, Failure> {
         if input == Path::new("-") {
             return Ok(Source::Stdin);
@@ -129,27 +96,26 @@ impl Arguments {
 
 pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     arguments.execution.talk();
-    let range = [("start_s", arguments.start), ("end_s", arguments.end)];
-    let range = range.into_iter().filter_map(|(name, moment)| Some((name.into(), moment?.into()))).collect();
+    let range = arguments.range.settings();
     let mut options = shared::options(Some(&arguments.annotation), Some(&arguments.execution), range)?;
-    let settings = &options.annotation;
-    if let (Some(start), Some(end)) = (settings.start_s, settings.end_s)
-        && end <= start
-    {
-        return Err(Failure::Usage(format!("--end {end} s is not after --start {start} s")));
-    }
-    check_overlay(&arguments)?;
-    let targets =
-        output::plan(&arguments.inputs, &arguments.outputs, &arguments.formats, arguments.output_dir.as_deref())?;
+    let inputs = arguments.all_inputs(&options);
+    check_overlay(&arguments, &inputs)?;
+    let targets = output::plan(
+        &arguments.inputs,
+        &inputs,
+        &arguments.outputs,
+        &arguments.formats,
+        arguments.output_dir.as_deref(),
+    )?;
     let device = options.device.open()?;
-    let signals = Signals::listen().map_err(anyhow::Error::from)?;
+    let signals = Signals::listen()?;
     if device.is_cpu() || options.max_memory.is_some() {
         limit_memory(options.max_memory, 1)?;
     }
     let model = shared::open_model(&mut options, &device)?;
     let detectors = shared::open_detectors(&mut options)?;
     let elan = elan_options(&arguments, targets.iter().flatten().any(|target| target.format() == Format::Eaf))?;
-    let known = known_calibration(&arguments.calibrate, &model)?;
+    let known = arguments.calibration.known(&model)?;
     let run =
         Run { arguments: &arguments, options: &options, model: &model, detectors: &detectors, known, elan, signals };
     let mut worst: Option<Failure> = None;
@@ -162,7 +128,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
         if !goes_on || arguments.inputs.len() == 1 {
             return Err(failure);
         }
-        anstream::eprintln!("annotate: {failure}");
+        talk!("annotate: {failure}");
         worst = Some(failure);
     }
     match worst {
@@ -198,7 +164,7 @@ impl Run<'_> {
             patience: options.patience(),
         };
         let _watchdog = Watchdog::watch(source.name(), Arc::clone(&execution.patience))?;
-        let calibrates = !matches!(arguments.calibrate, Calibrate::Off);
+        let calibrates = arguments.calibration.is_on();
         let mut outputs = Outputs::open(targets, !calibrates, &self.elan)?;
         let choice = arguments.execution.progress(options);
         let mut progress = Progress::None;
@@ -219,19 +185,18 @@ impl Run<'_> {
                 let hint = format!("{error} before the first frame; nothing was written. Run the same command again");
                 return Err(Failure::Interrupted { signal, hint });
             }
-            (Err(error), _) => return Err(failure(error)),
+            (Err(error), _) => return Err(error.into()),
         };
         if calibrates {
-            let calibration = self.known.clone().unwrap_or_else(|| calibrate::measure(&timeline));
-            let calibration = calibrate::apply(&mut timeline, &options.annotation, &calibration);
+            let calibration = calibrated(&mut timeline, &options.annotation, self.known.as_ref());
             if !arguments.execution.quiet {
-                anstream::eprint!("{}", effect(&calibration));
+                talk!("{}", effect(&calibration).trim_end());
             }
         }
-        let mut written = outputs.finish(&timeline)?;
+        let (mut written, mut kept) = outputs.finish(&timeline)?;
         if let Some(path) = &arguments.overlay {
-            overlay(source, &timeline, decode_options(&options.annotation, &execution), path)
-                .map_err(overlay_failure)?;
+            let decoding = decode_options(&options.annotation, &execution);
+            overlay(source, &timeline, decoding, path, arguments.replace.existing())?;
             written.push(path.clone());
         }
         if !arguments.execution.quiet {
@@ -241,7 +206,7 @@ impl Run<'_> {
         let media_s = timeline.media.duration_s;
         let files = written.iter().map(|p| p.display().to_string()).collect::<Vec<_>>();
         if !arguments.execution.quiet {
-            anstream::eprintln!(
+            talk!(
                 "{}: {} frames in {seconds:.1} s ({:.1}x real time){}{}",
                 printable(&timeline.media.path),
                 timeline.media.frames,
@@ -253,7 +218,10 @@ impl Run<'_> {
         if arguments.json {
             super::print(format!("{}\n", summary(&timeline, &files, seconds)).as_bytes())?;
         }
-        ending(&timeline, &self.signals, execution.patience.was_lost())
+        match kept.pop() {
+            Some(error) => Err(error.into()),
+            None => ending(&timeline, &self.signals, execution.patience.was_lost()),
+        }
     }
 }
 
@@ -264,21 +232,8 @@ fn elan_options(arguments: &Arguments, writes_eaf: bool) -> Result<BundleOptions
     if arguments.merge_into.is_some() && arguments.inputs.len() > 1 {
         return Err(Failure::Usage("--merge-into names one video's annotations; run the inputs one by one".into()));
     }
-    Ok(BundleOptions { merge_into: arguments.merge_into.clone(), ..arguments.tiers.bundle()? })
-}
-
-/// The calibration of an earlier run.
-fn known_calibration(calibrate: &Calibrate, model: &Model) -> Result<Option<Calibration>, Failure> {
-    let Calibrate::From(path) = calibrate else { return Ok(None) };
-    let timeline = Timeline::read(path).map_err(|e| Failure::Configuration(e.to_string()))?;
-    let refused = |why: &str| Err(Failure::Configuration(format!("{}: {why}", path.display())));
-    match calibrate::of(&timeline) {
-        None => refused("holds no calibration; make one with --calibrate auto"),
-        Some(calibration) if calibration.model_sha256 != model.config().sha256 => {
-            refused("its calibration was measured with another model")
-        }
-        Some(calibration) => Ok(Some(calibration)),
-    }
+    let (merge_into, existing) = (arguments.merge_into.clone(), arguments.replace.existing());
+    Ok(BundleOptions { merge_into, existing, ..arguments.tiers.bundle()? })
 }
 
 /// What calibration changed, a line a signer.
@@ -298,29 +253,19 @@ fn effect(calibration: &Calibration) -> String {
 }
 
 /// The video is read twice for an overlay, and there is one name for it.
-fn check_overlay(arguments: &Arguments) -> Result<(), Failure> {
+fn check_overlay(arguments: &Arguments, inputs: &[PathBuf]) -> Result<(), Failure> {
     let Some(path) = &arguments.overlay else { return Ok(()) };
+    files::refuse_inputs(path, inputs.iter().map(PathBuf::as_path))?;
     let [input] = &arguments.inputs[..] else {
         return Err(Failure::Usage("--overlay names one input's video; run the inputs one by one".into()));
     };
     if !input.is_file() && input.exists() || input == Path::new("-") {
         return Err(Failure::Usage("--overlay reads the video twice, which a stream does not allow".into()));
     }
-    match (input.canonicalize(), path.canonicalize()) {
-        (Ok(input), Ok(path)) if input == path => {
-            Err(Failure::Usage(format!("{}: the output would overwrite an input", path.display())))
-        }
-        _ => Ok(()),
+    if !arguments.replace.overwrite && files::is_touched(path) {
+        return Err(WriteError::Touched { path: path.clone() }.into());
     }
-}
-
-fn overlay_failure(error: OverlayError) -> Failure {
-    let text = error.to_string();
-    match error {
-        OverlayError::Decode(_) => Failure::Input(text),
-        OverlayError::Container { .. } | OverlayError::Name { .. } => Failure::Usage(text),
-        OverlayError::Output(_) | OverlayError::Lacks(_) | OverlayError::Encode { .. } => Failure::Output(text),
-    }
+    Ok(())
 }
 
 /// Complete, or why not.
@@ -380,16 +325,6 @@ pub fn with_dashes(arguments: impl Iterator<Item = std::ffi::OsString>) -> Vec<s
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn moments_are_seconds_or_clock_times() {
-        assert_eq!(moment("12.5"), Ok(12.5));
-        assert_eq!(moment("1:02.5"), Ok(62.5));
-        assert_eq!(moment("1:00:00"), Ok(3600.0));
-        for wrong in ["", "-1", "1:60", "a", "1:2:3:4", "inf", "1e3", ":"] {
-            assert!(moment(wrong).is_err(), "{wrong}");
-        }
-    }
 
     #[test]
     fn underscores_in_option_names_become_dashes_and_nothing_else_changes() {

@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::Failure;
 use super::review::video_of;
-use crate::files::put;
+use crate::files::OutputOptions;
 use crate::model::registry;
 use crate::review::{self, Correction, CropError, Crops};
 use crate::timeline::Timeline;
@@ -69,22 +69,27 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         known.retain(|old| rows.iter().all(|new| !is_same_file(&new.path, &old.path)));
         let added = rows.len();
         known.extend(rows);
-        manifest::put(path, &known).map_err(output)?;
-        anstream::eprintln!("{}: {added} pictures added", path.display());
+        // All that it held is in it again.
+        let existing = OutputOptions::new().overwrite(true).holds_hand_work(true);
+        manifest::put(path, &known, existing).map_err(output)?;
+        talk!("{}: {added} pictures added", path.display());
     }
     if let Some(path) = &arguments.eaf {
         let (changed, found) = review::apply_to_document(path, &reviewed.timeline, corrections)
             .map_err(|e| Failure::Input(e.to_string()))?;
-        put(path, |out| changed.write(out)).map_err(output)?;
+        // It is corrected in place: all that a person has made of it is in it again.
+        let existing = OutputOptions::new().overwrite(true).holds_hand_work(true);
+        existing.put(path, |out| changed.write(out)).map_err(output)?;
         let lost = corrections.len() - found;
         let lost = if lost > 0 { format!("; {lost} lie elsewhere by now and stay as they are") } else { String::new() };
-        anstream::eprintln!("{}: {found} annotations as reviewed{lost}", path.display());
+        talk!("{}: {found} annotations as reviewed{lost}", path.display());
     }
     let path = arguments.output.as_ref().unwrap_or(&arguments.labels);
     let writer = Format::Json.writer();
-    put(path, |out| writer.map_or(Ok(()), |writer| writer.write(&timeline, out))).map_err(output)?;
+    let existing = OutputOptions::new().overwrite(true).holds_hand_work(true);
+    existing.put(path, |out| writer.map_or(Ok(()), |writer| writer.write(&timeline, out))).map_err(output)?;
     let (accepted, changed, rejected) = (applied.accepted, applied.changed, applied.rejected);
-    anstream::eprintln!("{}: {accepted} accepted, {changed} changed, {rejected} not a face", path.display());
+    talk!("{}: {accepted} accepted, {changed} changed, {rejected} not a face", path.display());
     Ok(())
 }
 

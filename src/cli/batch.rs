@@ -10,23 +10,28 @@ use serde_json::{Value, json};
 use signal_hook::consts::SIGINT;
 
 use super::Failure;
+use super::calibration::{CalibrationArguments, calibrated};
 use super::limits::limit_memory;
 use super::output::{self, Outputs};
 use super::progress::CorpusProgress;
+use super::range::RangeArguments;
 use super::settings::Options;
-use super::shared::{self, AnnotationArguments, ExecutionArguments, TierArguments, corpus_failure};
+use super::shared::{self, AnnotationArguments, ExecutionArguments, ReplaceArguments, TierArguments};
 use super::signals::Steps;
 use crate::corpus::inputs::{Inputs, Item};
-use crate::corpus::journal::{Entry, Journal, Stamp, Terms, Written, now};
+use crate::corpus::journal::{Done, Entry, Journal, Stamp, Terms, Written, now};
 use crate::corpus::lock::Lock;
-use crate::corpus::path::printable;
-use crate::corpus::{CorpusError, InShort, Outcome, inputs, report, workers};
+use crate::corpus::path::{printable, with_suffix};
+use crate::corpus::report::Report;
+use crate::corpus::{Outcome, inputs, report, workers};
 use crate::eaf::BundleOptions;
 use crate::files::WriteError;
 use crate::model::Model;
+use crate::overlay::{OverlayError, overlay};
+use crate::pipeline::calibrate::Calibration;
 use crate::pipeline::decode::Source;
 use crate::pipeline::detect::Detectors;
-use crate::pipeline::{AnnotateError, Event, Execution, annotate};
+use crate::pipeline::{AnnotateError, Event, Execution, annotate, decode_options};
 use crate::timeline::Tool;
 use crate::write::Format;
 
@@ -49,6 +54,15 @@ pub(super) struct Arguments {
     /// Do what is done again
     #[arg(long)]
     again: bool,
+    #[command(flatten)]
+    replace: ReplaceArguments,
+    #[command(flatten)]
+    range: RangeArguments,
+    #[command(flatten)]
+    calibration: CalibrationArguments,
+    /// Also write every video once more with boxes, labels and strips drawn into it: sub/a.mp4 becomes sub/a.mp4.overlay.mp4
+    #[arg(long)]
+    overlay: bool,
     /// Read every video to see whether it is still the same, not only those whose size or times differ
     #[arg(long)]
     checksum: bool,
@@ -62,8 +76,10 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     arguments.execution.talk();
-    let mut options = shared::options(Some(&arguments.annotation), Some(&arguments.execution), Default::default())?;
-    let bundle = arguments.tiers.bundle()?;
+    let mut options =
+        shared::options(Some(&arguments.annotation), Some(&arguments.execution), arguments.range.settings())?;
+    let existing = arguments.replace.existing().confined();
+    let bundle = BundleOptions { existing, ..arguments.tiers.bundle()? };
     let device = options.device.open()?;
     let cores = available_parallelism().map_or(1, usize::from);
     let jobs = arguments.jobs.map_or(if device.is_cpu() { cores } else { 1 }, usize::from);
@@ -73,19 +89,20 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     }
     let model = shared::open_model(&mut options, &device)?;
     let detectors = shared::open_detectors(&mut options)?;
-    let signals = Steps::listen().map_err(anyhow::Error::from)?;
-    let found = inputs::find(&arguments.inputs, &arguments.output_dir).map_err(corpus_failure)?;
+    let signals = Steps::listen()?;
+    let found = inputs::find(&arguments.inputs, &arguments.output_dir)?;
     check(&found, &arguments.formats)?;
-    let _lock = Lock::take(&arguments.output_dir).map_err(corpus_failure)?;
+    let _lock = Lock::take(&arguments.output_dir)?;
     let terms = Terms {
         tool: Tool::default(),
         model: model.identity(),
-        settings: json!({"annotation": options.annotation, "tiers": tiers(&arguments)}),
+        settings: settings(&options, &arguments)?,
         formats: arguments.formats.iter().map(|format| format.name().into()).collect(),
     };
-    let journal = Journal::open(&arguments.output_dir, &terms, found.items.len())
-        .map_err(|e| corpus_failure(CorpusError::from(e)))?;
+    let journal = Journal::open(&arguments.output_dir, &terms, found.items.len())?;
+    let known = arguments.calibration.known(&model)?;
     let batch = Batch {
+        known,
         arguments: &arguments,
         options: &options,
         model: &model,
@@ -99,6 +116,19 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     batch.run(&found, &terms)
 }
 
+/// The effective settings and whatever else changes what is written. What is not asked for does not appear, so that results
+/// of before an option was there count as done.
+fn settings(options: &Options, arguments: &Arguments) -> Result<Value, Failure> {
+    let mut settings = json!({"annotation": options.annotation, "tiers": tiers(arguments)});
+    if arguments.calibration.is_on() {
+        settings["calibration"] = arguments.calibration.terms()?;
+    }
+    if arguments.overlay {
+        settings["overlay"] = true.into();
+    }
+    Ok(settings)
+}
+
 /// What changes ELAN's files, where there are any.
 fn tiers(arguments: &Arguments) -> Option<Value> {
     let has_tiers = arguments.formats.contains(&Format::Eaf);
@@ -108,14 +138,29 @@ fn tiers(arguments: &Arguments) -> Option<Value> {
 /// Whether there is something to do and no result would take the place of a report.
 pub(super) fn check(found: &Inputs, formats: &[Format]) -> Result<(), Failure> {
     if found.items.is_empty() && found.refused.is_empty() {
-        return Err(Failure::Input(
-            "no video is there; folders are searched for files with a video's extension".into(),
-        ));
+        tell_left_out(found);
+        return Err(Failure::Input("no video is there; folders are searched for files that are videos".into()));
     }
-    let extensions: Vec<&str> = formats.iter().map(|format| format.extension()).collect();
-    match found.items.iter().find_map(|item| report::is_reserved(&item.output, &extensions)) {
-        Some(name) => Err(Failure::Usage(format!("{}: the corpus's own report has this name", printable(&name)))),
+    let names = found.items.iter().flat_map(|item| output::names(item, formats).into_iter().zip(formats));
+    let is_reserved = |(name, format): &(PathBuf, &Format)| {
+        report::NAMES.iter().any(|reserved| name == Path::new(reserved))
+            || (name.starts_with(output::TABLES) && **format != Format::Parquet)
+    };
+    match names.into_iter().find(is_reserved) {
+        Some((name, _)) => {
+            Err(Failure::Usage(format!("{}: the corpus's own reports and tables have this name", printable(&name))))
+        }
         None => Ok(()),
+    }
+}
+
+/// Says which files in folders were not taken for videos, and why.
+pub(super) fn tell_left_out(found: &Inputs) {
+    for (path, reason) in found.left_out.iter().take(NAMED) {
+        talk!("left out: {}: {reason}", printable(path));
+    }
+    if found.left_out.len() > NAMED {
+        talk!("left out: {} more files", found.left_out.len() - NAMED);
     }
 }
 
@@ -125,6 +170,7 @@ struct Batch<'a> {
     options: &'a Options,
     model: &'a Model,
     detectors: Detectors,
+    known: Option<Calibration>,
     bundle: BundleOptions,
     journal: Journal,
     signals: Steps,
@@ -138,15 +184,14 @@ impl Batch<'_> {
         output::remove_leftovers(folder);
         let started = Instant::now();
         let drain = || self.signals.is_draining();
-        let done: Vec<Option<Outcome>> = match self.arguments.again {
+        let done: Vec<Option<Done>> = match self.arguments.again {
             true => vec![None; found.items.len()],
             false => {
-                let check = |item: &Item| {
-                    Ok::<_, Failure>(self.journal.done(&item.output, &item.path, self.arguments.checksum))
-                };
+                let check = |item: &Item| Ok::<_, Failure>(self.done(item));
                 workers::share(&found.items, self.jobs, &drain, &check)?.into_iter().map(Option::flatten).collect()
             }
         };
+        let touched: Vec<PathBuf> = done.iter().flatten().flat_map(|done| done.touched.clone()).collect();
         let open: Vec<&Item> =
             found.items.iter().zip(&done).filter(|(_, done)| done.is_none()).map(|(item, _)| item).collect();
         let skipped = found.items.len() - open.len();
@@ -159,25 +204,40 @@ impl Batch<'_> {
         let worked = workers::share(&open, self.jobs, &drain, &|item| self.item(item, &progress));
         progress.finish();
         let mut worked = worked?.into_iter().map(Option::flatten);
-        let refused = found.refused.iter().map(|(path, reason)| Outcome {
-            path: path.clone(),
-            code: 3,
-            reason: format!("{}: {reason}", printable(path)),
-            result: None,
+        let refused = found.refused.iter();
+        let refused = refused.map(|(path, reason)| Outcome::failed(path, 3, &format!("{}: {reason}", printable(path))));
+        let outcomes = found.items.iter().zip(done).map(|(item, done)| {
+            let outcome = done.map(|done| done.outcome).or_else(|| worked.next().flatten());
+            outcome.unwrap_or_else(|| self.left_off(item))
         });
-        let outcomes = found.items.iter().zip(done);
-        let outcomes = outcomes
-            .map(|(item, done)| done.or_else(|| worked.next().flatten()).unwrap_or_else(|| self.left_off(item)));
         let outcomes: Vec<Outcome> = outcomes.chain(refused).collect();
-        report::write(folder, terms, &outcomes).map_err(|e| Failure::Output(e.to_string()))?;
-        self.end(found, &outcomes, skipped, started)
+        let report = Report { terms, outcomes: &outcomes, touched: &touched, left_out: &found.left_out };
+        let kept = report::write(folder, &report, self.bundle.existing)?;
+        if !self.arguments.execution.quiet {
+            tell_touched(&touched);
+            tell_left_out(found);
+        }
+        let ending = self.end(found, &outcomes, skipped, started);
+        match kept.into_iter().next() {
+            Some(error) if ending.is_ok() => Err(error.into()),
+            _ => ending,
+        }
+    }
+
+    /// What is known of a video that is done. With `--overwrite`, results that somebody has touched are made again.
+    fn done(&self, item: &Item) -> Option<Done> {
+        let mut wanted = output::names(item, &self.arguments.formats);
+        wanted.extend(self.arguments.overlay.then(|| overlay_name(item)));
+        let done = self.journal.done(&item.output, &item.path, &wanted, self.arguments.checksum)?;
+        let is_open = self.arguments.replace.overwrite && !(done.touched.is_empty() && done.outcome.kept.is_empty());
+        (!is_open).then_some(done)
     }
 
     /// What became of a video that was not reached, or not finished, before the run was interrupted.
     fn left_off(&self, item: &Item) -> Outcome {
         let signal = self.signals.received().unwrap_or(SIGINT);
         let reason = format!("{}: not finished when the run was interrupted", printable(&item.path));
-        Outcome { path: item.path.clone(), code: 128 + signal as u8, reason, result: None }
+        Outcome::failed(&item.path, 128 + signal as u8, &reason)
     }
 
     /// Annotates one video; nothing comes back where it was left off.
@@ -188,13 +248,12 @@ impl Batch<'_> {
             Some(outcome) => outcome,
             None => return Ok(None),
         };
-        let noted = self.journal.item(&item.output, stamp, &outcome, started.elapsed().as_secs_f64());
-        noted.map_err(|e| Failure::Output(e.to_string()))?;
+        self.journal.item(&item.output, stamp, &outcome, started.elapsed().as_secs_f64())?;
         Ok(Some(outcome))
     }
 
     fn annotate(&self, item: &Item, bytes: u64, progress: &CorpusProgress) -> Result<Option<Outcome>, Failure> {
-        let failed = |code, reason| Ok(Some(Outcome { path: item.path.clone(), code, reason, result: None }));
+        let failed = |code, reason: String| Ok(Some(Outcome::failed(&item.path, code, &reason)));
         let mut part = progress.begin(bytes);
         let folder = &self.arguments.output_dir;
         let targets = match output::mirrored(folder, item, &self.arguments.formats) {
@@ -204,7 +263,13 @@ impl Batch<'_> {
                 return failed(3, reason);
             }
         };
-        let mut outputs = Outputs::open(targets, false, &self.bundle)?;
+        let mut outputs = Outputs::open_free(targets, false, &self.bundle)?;
+        if outputs.is_empty() {
+            // Every place is taken: there is nothing to work for.
+            part.end(false);
+            let reasons: Vec<String> = outputs.kept().iter().map(ToString::to_string).collect();
+            return failed(6, reasons.join("; "));
+        }
         let interrupt = Arc::clone(&self.signals.interrupt);
         let execution = Execution {
             threads: self.threads,
@@ -229,7 +294,7 @@ impl Batch<'_> {
         if self.signals.is_interrupted() {
             return Ok(None);
         }
-        let timeline = match result {
+        let mut timeline = match result {
             Ok(timeline) => timeline,
             Err(AnnotateError::Decode(error)) => {
                 part.end(false);
@@ -242,14 +307,30 @@ impl Batch<'_> {
                     format!("{}: {error} (this should not happen: please report it)", printable(&item.path)),
                 );
             }
-            Err(error) => return Err(shared::failure(error)),
+            Err(error) => return Err(error.into()),
         };
-        let written = outputs.finish(&timeline)?;
+        if self.arguments.calibration.is_on() {
+            calibrated(&mut timeline, &self.options.annotation, self.known.as_ref());
+        }
+        let (mut written, mut kept) = outputs.finish(&timeline)?;
+        if self.arguments.overlay {
+            let path = folder.join(overlay_name(item));
+            let decoding = decode_options(&self.options.annotation, &execution);
+            match overlay(&source, &timeline, decoding, &path, self.bundle.existing) {
+                Ok(()) => written.push(path),
+                Err(OverlayError::Output(error)) if error.is_taken() => kept.push(error),
+                Err(_) if self.signals.is_interrupted() => return Ok(None),
+                Err(error @ (OverlayError::Decode(_) | OverlayError::Encode { .. })) => {
+                    kept.push(WriteError::Io { path, source: std::io::Error::other(error.to_string()) });
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
         let written: Result<Vec<Written>, _> = written.iter().map(|path| Written::of(folder, path)).collect();
-        let written =
-            written.map_err(|source| Failure::Output(WriteError::Io { path: folder.clone(), source }.to_string()))?;
-        part.end(timeline.complete);
-        Ok(Some(outcome(&item.path, &timeline, written)))
+        let written = written.map_err(|source| WriteError::Io { path: folder.clone(), source })?;
+        let outcome = Outcome::of(&item.path, &timeline, written, &kept, folder);
+        part.end(outcome.code == 0);
+        Ok(Some(outcome))
     }
 
     /// Says how it went, to the person and in the log.
@@ -272,17 +353,15 @@ impl Batch<'_> {
             None => Ok(()),
         };
         let code = result.as_ref().err().map_or(0, super::exit_code);
-        self.journal
-            .note(&Entry::End { time: now(), code, complete, failed })
-            .map_err(|e| Failure::Output(e.to_string()))?;
+        self.journal.note(&Entry::End { time: now(), code, complete, failed })?;
         if !self.arguments.execution.quiet {
             let seconds =
                 outcomes.iter().filter_map(|o| Some(o.result.as_ref()?.duration_s)).fold(0.0, |sum, s| sum + s);
             let left_off = if left_off > 0 { format!(", {left_off} left off") } else { String::new() };
-            anstream::eprintln!(
-                "{complete} of {all} videos complete ({skipped} were before), {failed} not{left_off}, {} files no videos; {:.2} h of \
+            talk!(
+                "{complete} of {all} videos complete ({skipped} were before), {failed} not{left_off}, {} files left out; {:.2} h of \
                  video, {:.1} s -> {folder}/index.html",
-                found.ignored,
+                found.left_out.len(),
                 seconds / 3600.0,
                 started.elapsed().as_secs_f64(),
             );
@@ -291,11 +370,24 @@ impl Batch<'_> {
     }
 }
 
-/// What became of a video that was annotated.
-pub(super) fn outcome(path: &Path, timeline: &crate::timeline::Timeline, written: Vec<Written>) -> Outcome {
-    let why = timeline.summary.incomplete_because.join("; ");
-    let reason =
-        if timeline.complete { String::new() } else { format!("{}: the result is partial: {why}", printable(path)) };
-    let code = if timeline.complete { 0 } else { 4 };
-    Outcome { path: path.into(), code, reason, result: Some(InShort::of(timeline, written)) }
+/// What the video with everything drawn into it is called, relative to the output folder.
+fn overlay_name(item: &Item) -> PathBuf {
+    with_suffix(&item.output, ".overlay.mp4")
+}
+
+/// Files named one by one; of more of them the number is said.
+const NAMED: usize = 10;
+
+/// Says which results stay as somebody has changed them.
+pub(super) fn tell_touched(touched: &[PathBuf]) {
+    if touched.is_empty() {
+        return;
+    }
+    let names: Vec<String> = touched.iter().take(NAMED).map(|path| printable(path)).collect();
+    let more = if touched.len() > NAMED { format!(" and {} more", touched.len() - NAMED) } else { String::new() };
+    talk!(
+        "{} results were changed since they were written and stay as they are (--overwrite replaces them): {}{more}",
+        touched.len(),
+        names.join(", ")
+    );
 }

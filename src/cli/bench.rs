@@ -12,8 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::Failure;
 use super::device::DeviceChoice;
-use super::settings::Options;
-use super::shared::failure;
+use super::settings::{Home, Options};
 use crate::infer::Precision;
 use crate::model::{Input, Model, registry};
 use crate::nn::Architecture;
@@ -98,7 +97,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
             flags.insert(name.into(), value);
         }
     }
-    let mut options = Options::layered(&flags.into())?;
+    let mut options = Options::layered(&flags.into(), Home::WorkingFolder)?;
     let detectors = super::shared::open_detectors(&mut options)?;
     let started = Instant::now();
     let device = options.device.open()?;
@@ -128,7 +127,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
     report["peak_memory_mib"] = json!(peak_memory_mib());
     let text = if arguments.json { format!("{report}\n") } else { table(&report) };
-    super::print(text.as_bytes())
+    super::print_text(&text)
 }
 
 impl Arch {
@@ -199,10 +198,10 @@ fn stages(
     options: &Options,
     execution: &Execution,
 ) -> Result<Value, Failure> {
-    let mut times = measure(source, model, detectors, &options.annotation, execution).map_err(failure)?;
+    let mut times = measure(source, model, detectors, &options.annotation, execution).map_err(Failure::from)?;
     let started = Instant::now();
     let timeline =
-        annotate(source, model, detectors, &options.annotation, execution, &mut |_| Ok(())).map_err(failure)?;
+        annotate(source, model, detectors, &options.annotation, execution, &mut |_| Ok(())).map_err(Failure::from)?;
     let whole = started.elapsed();
     times.stages.push(("write", time_of_json(&timeline)));
     let frames = times.frames.max(1) as f64;

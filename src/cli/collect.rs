@@ -7,16 +7,17 @@ use clap::Args;
 use serde_json::json;
 
 use super::Failure;
-use super::batch::outcome;
+use super::batch::tell_touched;
 use super::output::{self, Outputs};
-use super::shared::{TierArguments, corpus_failure};
+use super::shared::{ReplaceArguments, TierArguments};
 use crate::corpus::inputs::Item;
 use crate::corpus::journal::{Entry, Journal, Stamp, Terms, Written, now};
 use crate::corpus::lock::Lock;
 use crate::corpus::path::printable;
-use crate::corpus::plan::{Line, Plan, Unit};
-use crate::corpus::{CorpusError, Outcome, collect, report};
-use crate::files::WriteError;
+use crate::corpus::plan::{Plan, PlannedFile, Unit};
+use crate::corpus::report::Report;
+use crate::corpus::{Outcome, collect, report};
+use crate::eaf::BundleOptions;
 use crate::write::Format;
 
 /// Arguments of `annotate collect`.
@@ -35,6 +36,8 @@ pub(super) struct Arguments {
     #[arg(short, long = "format", value_name = "FORMAT", value_delimiter = ',', default_value = "json")]
     formats: Vec<Format>,
     #[command(flatten)]
+    replace: ReplaceArguments,
+    #[command(flatten)]
     tiers: TierArguments,
     /// Say nothing but errors
     #[arg(short, long)]
@@ -42,14 +45,14 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let output = |e: WriteError| Failure::Output(e.to_string());
-    let plan = Plan::read(&arguments.plan).map_err(corpus_failure)?;
+    let plan = Plan::read(&arguments.plan)?;
     if !arguments.parts.is_dir() {
         return Err(Failure::Input(format!("{}: there is no such folder of parts", arguments.parts.display())));
     }
-    let bundle = arguments.tiers.bundle()?;
+    let existing = arguments.replace.existing().confined();
+    let bundle = BundleOptions { existing, ..arguments.tiers.bundle()? };
     let folder = &arguments.output_dir;
-    let _lock = Lock::take(folder).map_err(corpus_failure)?;
+    let _lock = Lock::take(folder)?;
     output::remove_leftovers(folder);
     let has_tiers = arguments.formats.contains(&Format::Eaf);
     let tiers = has_tiers.then(|| json!([arguments.tiers.tiers, arguments.tiers.gap_frames]));
@@ -59,26 +62,44 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         settings: json!({"annotation": plan.terms.settings, "tiers": tiers}),
         formats: arguments.formats.iter().map(|format| format.name().into()).collect(),
     };
-    let videos = plan.videos();
-    let journal = Journal::open(folder, &terms, videos.len()).map_err(|e| corpus_failure(CorpusError::from(e)))?;
+    let files = plan.files();
+    let journal = Journal::open(folder, &terms, files.len())?;
+    let mut touched = Vec::new();
     let mut outcomes: Vec<Outcome> = Vec::new();
-    for units in videos {
+    for file in files {
+        let units = match file {
+            PlannedFile::Video(units) => units,
+            PlannedFile::Refused(outcome) => {
+                outcomes.push(outcome.clone());
+                continue;
+            }
+        };
         let started = Instant::now();
-        let outcome = video(arguments, &plan, &units, &bundle)?;
-        let stamp = Stamp::of(&units[0].path).ok();
-        journal.item(&units[0].output, stamp, &outcome, started.elapsed().as_secs_f64()).map_err(output)?;
+        let item = Item { path: units[0].path.clone(), output: units[0].output.clone() };
+        let wanted = output::names(&item, &arguments.formats);
+        // Where somebody has changed a result, the others are as they were collected.
+        let done = journal.done(&item.output, &item.path, &wanted, false);
+        if let Some(done) = done.filter(|done| !(done.touched.is_empty() || arguments.replace.overwrite)) {
+            touched.extend(done.touched);
+            outcomes.push(done.outcome);
+            continue;
+        }
+        let outcome = video(arguments, &plan, &units, &item, &bundle)?;
+        journal.item(&item.output, Stamp::of(&item.path).ok(), &outcome, started.elapsed().as_secs_f64())?;
         outcomes.push(outcome);
     }
-    outcomes.extend(plan.lines.iter().filter_map(|line| match line {
-        Line::Refused { outcome, .. } => Some(outcome.clone()),
-        _ => None,
-    }));
-    outcomes.extend(plan.crossvalidations().iter().map(|folds| collect::folds(folds, &arguments.parts, folder)));
-    report::write(folder, &terms, &outcomes).map_err(output)?;
+    let pooled = plan.crossvalidations();
+    outcomes.extend(pooled.iter().map(|folds| collect::folds(folds, &arguments.parts, folder, existing)));
+    let kept = report::write(
+        folder,
+        &Report { terms: &terms, outcomes: &outcomes, touched: &touched, left_out: &[] },
+        existing,
+    )?;
     let failed = outcomes.iter().filter(|outcome| outcome.code != 0).count();
     let complete = outcomes.len() - failed;
-    let result = match failed {
-        0 => Ok(()),
+    let result = match (failed, kept.into_iter().next()) {
+        (0, None) => Ok(()),
+        (0, Some(error)) => Err(error.into()),
         _ => Err(Failure::SomeFailed(format!(
             "{failed} of {} videos are not complete; {}/failures.json says why",
             outcomes.len(),
@@ -86,9 +107,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         ))),
     };
     let code = result.as_ref().err().map_or(0, super::exit_code);
-    journal.note(&Entry::End { time: now(), code, complete, failed }).map_err(output)?;
+    journal.note(&Entry::End { time: now(), code, complete, failed })?;
     if !arguments.quiet {
-        anstream::eprintln!("{complete} of {} videos complete -> {}/index.html", outcomes.len(), folder.display());
+        tell_touched(&touched);
+        talk!("{complete} of {} videos complete -> {}/index.html", outcomes.len(), folder.display());
     }
     result
 }
@@ -97,21 +119,20 @@ fn video(
     arguments: &Arguments,
     plan: &Plan,
     units: &[&Unit],
-    bundle: &crate::eaf::BundleOptions,
+    item: &Item,
+    bundle: &BundleOptions,
 ) -> Result<Outcome, Failure> {
-    let timeline = match collect::video(plan, units, &arguments.parts).map_err(corpus_failure)? {
+    let timeline = match collect::video(plan, units, &arguments.parts)? {
         Ok(timeline) => timeline,
         Err(outcome) => return Ok(outcome),
     };
-    let path = &units[0].path;
-    let item = Item { path: path.clone(), output: units[0].output.clone() };
-    let targets = match output::mirrored(&arguments.output_dir, &item, &arguments.formats) {
+    let folder = &arguments.output_dir;
+    let targets = match output::mirrored(folder, item, &arguments.formats) {
         Ok(targets) => targets,
-        Err(reason) => return Ok(Outcome { path: path.clone(), code: 3, reason, result: None }),
+        Err(reason) => return Ok(Outcome::failed(&item.path, 3, &reason)),
     };
-    let written = Outputs::open(targets, false, bundle)?.finish(&timeline)?;
-    let written: Result<Vec<Written>, _> =
-        written.iter().map(|path| Written::of(&arguments.output_dir, path)).collect();
+    let (written, kept) = Outputs::open_free(targets, false, bundle)?.finish(&timeline)?;
+    let written: Result<Vec<Written>, _> = written.iter().map(|path| Written::of(folder, path)).collect();
     let written = written.map_err(|e| Failure::Output(format!("{}: {e}", printable(&item.output))))?;
-    Ok(outcome(path, &timeline, written))
+    Ok(Outcome::of(&item.path, &timeline, written, &kept, folder))
 }

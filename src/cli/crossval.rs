@@ -64,14 +64,14 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         out: arguments.out.clone(),
     };
     let device = common.device.open()?;
-    let signals = Signals::listen().map_err(anyhow::Error::from)?;
+    let signals = Signals::listen()?;
     let failed = |e| crossval_failure(e, &signals);
     if let Some(fold) = arguments.fold {
         let mut progress = Bar::new(Arc::clone(&signals.interrupt));
         let report = run_fold(&of, fold, &device, &mut progress);
         progress.bar.finish_and_clear();
         let report = report.map_err(failed)?;
-        eprintln!("fold {fold} of {}: {}", report.folds, report.run.evaluation.line());
+        talk!("fold {fold} of {}: {}", report.folds, report.run.evaluation.line());
         // Other folds may still be running elsewhere: then there is nothing to put together yet.
         return match pool(&of) {
             Ok((pooled, _)) => tell(&pooled, &arguments.out),
@@ -87,15 +87,15 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 fn tell(pooled: &Pooled, out: &std::path::Path) -> Result<(), Failure> {
-    pooled.notes.iter().for_each(|note| eprintln!("{note}"));
-    eprintln!("{}", pooled.pooled.line());
+    pooled.notes.iter().for_each(|note| talk!("{note}"));
+    talk!("{}", pooled.pooled.line());
     for measure in ["accuracy", "balanced accuracy"] {
         if let Some(m) = pooled.over_folds(measure) {
             let sd = m.sd.map_or(String::new(), |sd| format!(" ± {:.2}", 100.0 * sd));
-            eprintln!("over {} folds: {measure} {:.2}{sd} %", m.values.len(), 100.0 * m.mean);
+            talk!("over {} folds: {measure} {:.2}{sd} %", m.values.len(), 100.0 * m.mean);
         }
     }
-    eprintln!("{}: see report.html", out.display());
+    talk!("{}: see report.html", out.display());
     Ok(())
 }
 
@@ -125,7 +125,7 @@ pub(super) fn all_folds(of: &CrossValidation, how: &Folds) -> Result<(Pooled, Ve
             let mut progress = Lines { fold, name: &of.recipe.name, stop: &stop, interrupt: &how.signals.interrupt };
             let report = run_fold(of, fold, how.device, &mut progress);
             let report = report.inspect_err(|_| stop.store(true, Ordering::Relaxed))?;
-            eprintln!("{}, fold {fold} of {count}: {}", of.recipe.name, report.run.evaluation.line());
+            talk!("{}, fold {fold} of {count}: {}", of.recipe.name, report.run.evaluation.line());
         }
     };
     let pools: Vec<rayon::ThreadPool> = (0..jobs)
@@ -164,7 +164,7 @@ impl Progress for Lines<'_> {
     fn step(&mut self, _: usize, _: usize, _: usize, _: f64) {}
 
     fn epoch(&mut self, record: &EpochRecord) {
-        eprintln!("{}, fold {}: {}", self.name, self.fold, line(record));
+        talk!("{}, fold {}: {}", self.name, self.fold, line(record));
     }
 
     fn is_interrupted(&self) -> bool {

@@ -8,12 +8,12 @@ use clap::Args;
 use serde_json::json;
 
 use super::Failure;
-use super::settings::Options;
-use super::shared::{self, failure};
+use super::settings::{Home, Options};
+use super::shared;
 use super::signals::Signals;
 use crate::eaf::preset::Preset;
 use crate::eaf::recognizer::{self, Progress, Request};
-use crate::files::{Output, WriteError, put};
+use crate::files::{self, Output, OutputOptions};
 use crate::pipeline::decode::Source;
 use crate::pipeline::detect::Detectors;
 use crate::pipeline::{Event, Execution, annotate, calibrate};
@@ -53,7 +53,7 @@ fn install(extensions: &Path) -> Result<(), Failure> {
     std::fs::create_dir_all(&folder).map_err(|e| fault(&folder, e))?;
     for (name, bytes, is_program) in recognizer::folder(&binary) {
         let path = folder.join(name);
-        put(&path, |out| out.write_all(&bytes)).map_err(|e| Failure::Output(e.to_string()))?;
+        OutputOptions::state().put(&path, |out| out.write_all(&bytes))?;
         #[cfg(unix)]
         if is_program {
             use std::os::unix::fs::PermissionsExt as _;
@@ -61,7 +61,7 @@ fn install(extensions: &Path) -> Result<(), Failure> {
             std::fs::set_permissions(&path, mode).map_err(|e| fault(&path, e))?;
         }
     }
-    anstream::eprintln!("{}: start ELAN anew; 'annotate' is in its tab 'Video Recognizer'", folder.display());
+    talk!("{}: start ELAN anew; 'annotate' is in its tab 'Video Recognizer'", folder.display());
     Ok(())
 }
 
@@ -99,16 +99,19 @@ fn job() -> Result<(), Failure> {
     if let Some(max_faces) = request.max_faces {
         flags["annotation"]["track"] = json!({"max_faces": max_faces});
     }
-    let mut options = Options::layered(&flags)?;
-    let preset = Preset::load(tier_names).map_err(|e| Failure::Configuration(e.to_string()))?;
+    let mut options = Options::layered(&flags, Home::User)?;
+    let preset = Preset::load(tier_names)?;
     let device = options.device.open()?;
     let model = shared::open_model(&mut options, &device)?;
     let detectors = shared::open_detectors(&mut options)?;
-    let signals = Signals::listen().map_err(anyhow::Error::from)?;
+    let signals = Signals::listen()?;
     // The files are opened first, so that nobody waits for a result that has no place.
-    let open = |path: &Option<PathBuf>| path.as_deref().map(Output::create).transpose();
-    let tiers = open(&request.tiers).map_err(|e| Failure::Output(e.to_string()))?;
-    let curves = open(&request.curves).map_err(|e| Failure::Output(e.to_string()))?;
+    let open = |path: &Option<PathBuf>| -> Result<Option<Output>, Failure> {
+        let Some(path) = path else { return Ok(None) };
+        files::refuse_inputs(path, [request.video.as_path(), Path::new(tier_names)])?;
+        Ok(Some(Output::create(path)?))
+    };
+    let (tiers, curves) = (open(&request.tiers)?, open(&request.curves)?);
     let threads = if options.threads > 0 { options.threads } else { available_parallelism().map_or(1, usize::from) };
     let execution = Execution {
         threads,
@@ -121,12 +124,11 @@ fn job() -> Result<(), Failure> {
         let measured = calibrate::measure(&timeline);
         calibrate::apply(&mut timeline, &options.annotation, &measured);
     }
-    let written = |e: WriteError| Failure::Output(e.to_string());
     if let Some(output) = tiers {
-        output.fill(|out| recognizer::write_tiers(&timeline, &preset, out)).map_err(written)?;
+        output.fill(|out| recognizer::write_tiers(&timeline, &preset, out))?;
     }
     if let Some(output) = curves {
-        output.fill(|out| recognizer::write_curves(&timeline, &preset, out)).map_err(written)?;
+        output.fill(|out| recognizer::write_curves(&timeline, &preset, out))?;
     }
     super::annotate::ending(&timeline, &signals, execution.patience.was_lost())
 }
@@ -161,5 +163,5 @@ fn watch(
             }
         },
     );
-    timeline.map_err(failure)
+    Ok(timeline?)
 }

@@ -104,12 +104,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let grouped = (arguments.group, clusters.as_slice());
     let evaluation = report::evaluate(names, Some(model.identity()), &predictions, grouped, shares.as_ref())
         .ok_or_else(|| Failure::Input(format!("{}: no labelled image in split '{split}'", arguments.data.display())))?;
-    eprintln!("{}", evaluation.line());
+    talk!("{}", evaluation.line());
     let mut blocks = evaluation.blocks();
     let mut against = None;
     if let Some((path, theirs)) = arguments.against.as_ref().zip(theirs) {
         let comparison = compared(path, theirs, &predictions, &clusters)?;
-        eprintln!(
+        talk!(
             "against {}: accuracy {:+.1} points, McNemar's exact p = {:.3}",
             path.display(),
             100.0 * comparison.accuracy_difference,

@@ -2,6 +2,18 @@
 
 use std::fmt;
 
+use crate::agree::{TooMuch, VocabularyError};
+use crate::corpus::CorpusError;
+use crate::eaf::preset::PresetError;
+use crate::eaf::{self, BundleError};
+use crate::files::{WriteError, visible};
+use crate::model::ModelError;
+use crate::overlay::OverlayError;
+use crate::pipeline::AnnotateError;
+use crate::pipeline::detect::DetectorError;
+use crate::timeline;
+use crate::train::manifest::ManifestError;
+
 /// Why the program ends without success, and the exit code that says so.
 #[derive(Debug)]
 pub enum Failure {
@@ -23,9 +35,9 @@ pub enum Failure {
     SomeFailed(String),
     /// 75: it could not be done now; trying again may help.
     Temporary(String),
-    /// 130 or 143: ended by a signal.
+    /// 129, 130 or 143: ended by a signal.
     Interrupted {
-        /// The signal's number: 2 (Ctrl-C) or 15 (TERM).
+        /// The signal's number: 1 (HUP), 2 (Ctrl-C) or 15 (TERM).
         signal: i32,
         /// What was kept, and how to go on.
         hint: String,
@@ -49,7 +61,7 @@ pub fn exit_code(failure: &Failure) -> u8 {
     }
 }
 
-/// One line: control characters (a hostile file name, say) become visible escapes.
+/// One line of bounded length, whatever a hostile name or file says.
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = match self {
@@ -64,13 +76,7 @@ impl fmt::Display for Failure {
             | Self::Temporary(text)
             | Self::Interrupted { hint: text, .. } => text.clone(),
         };
-        for character in text.chars() {
-            match character.is_control() {
-                true => write!(f, "{}", character.escape_default())?,
-                false => write!(f, "{character}")?,
-            }
-        }
-        Ok(())
+        f.write_str(&visible(&text))
     }
 }
 
@@ -78,6 +84,113 @@ impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
         Self::Unforeseen(error)
     }
+}
+
+/// What to do where a file is kept because somebody has touched it.
+fn way_out(error: &WriteError) -> &'static str {
+    match error {
+        WriteError::Touched { path } if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("eaf")) => {
+            " (--merge-into it adds our tiers to it, --overwrite replaces it, another name keeps both)"
+        }
+        WriteError::Touched { .. } => " (--overwrite replaces it, another name keeps both)",
+        _ => "",
+    }
+}
+
+impl From<WriteError> for Failure {
+    fn from(error: WriteError) -> Self {
+        let text = format!("{error}{}", way_out(&error));
+        match error {
+            WriteError::IsInput { .. } => Self::Usage(text),
+            _ => Self::Output(text),
+        }
+    }
+}
+
+impl From<AnnotateError> for Failure {
+    fn from(error: AnnotateError) -> Self {
+        let text = error.to_string();
+        match error {
+            AnnotateError::Decode(error) => match error.exit_code() {
+                2 => Self::Usage(text),
+                7 => Self::Limit(text),
+                75 => Self::Temporary(text),
+                _ => Self::Input(text),
+            },
+            AnnotateError::Setting(_) | AnnotateError::Classify { .. } => Self::Configuration(text),
+            AnnotateError::Output(error) => error.into(),
+            // What a small limit of memory or of processes leads to.
+            AnnotateError::Thread { .. } => Self::Limit(text),
+            AnnotateError::Detector(_) | AnnotateError::Panicked { .. } => Self::Unforeseen(error.into()),
+        }
+    }
+}
+
+impl From<CorpusError> for Failure {
+    fn from(error: CorpusError) -> Self {
+        let text = error.to_string();
+        match error {
+            CorpusError::Input { .. } | CorpusError::Plan { .. } => Self::Input(text),
+            CorpusError::Usage(_) => Self::Usage(text),
+            CorpusError::Mixed(_) => Self::Configuration(text),
+            CorpusError::Output(error) => error.into(),
+            CorpusError::Busy(_) | CorpusError::Temporary(_) => Self::Temporary(text),
+            CorpusError::Annotate(error) => error.into(),
+        }
+    }
+}
+
+impl From<BundleError> for Failure {
+    fn from(error: BundleError) -> Self {
+        let text = error.to_string();
+        match error {
+            BundleError::Merge(_) => Self::Input(text),
+            BundleError::Write(error) => error.into(),
+            BundleError::Stdout => Self::Usage(text),
+        }
+    }
+}
+
+impl From<OverlayError> for Failure {
+    fn from(error: OverlayError) -> Self {
+        let text = error.to_string();
+        match error {
+            OverlayError::Decode(_) => Self::Input(text),
+            OverlayError::Container { .. } | OverlayError::Name { .. } => Self::Usage(text),
+            OverlayError::Output(error) => error.into(),
+            OverlayError::Temporary { .. } | OverlayError::Lacks(_) | OverlayError::Encode { .. } => Self::Output(text),
+        }
+    }
+}
+
+impl From<DetectorError> for Failure {
+    fn from(error: DetectorError) -> Self {
+        match error {
+            DetectorError::Model(_) => Self::Configuration(error.to_string()),
+            DetectorError::NoModel | DetectorError::NeedlessModel(_) => Self::Usage(error.to_string()),
+        }
+    }
+}
+
+/// Errors that always mean the same class.
+macro_rules! always {
+    ($($error:ty => $class:ident),* $(,)?) => {
+        $(impl From<$error> for Failure {
+            fn from(error: $error) -> Self {
+                Self::$class(error.to_string())
+            }
+        })*
+    };
+}
+
+always! {
+    timeline::ReadError => Input,
+    eaf::ReadError => Input,
+    ManifestError => Input,
+    ModelError => Configuration,
+    PresetError => Configuration,
+    TooMuch => Limit,
+    VocabularyError => Configuration,
 }
 
 #[cfg(test)]

@@ -62,6 +62,15 @@ pub(super) fn survive_full_quota() -> std::io::Result<()> {
     Ok(())
 }
 
+/// Whether the program was started with this signal ignored.
+pub(super) fn is_ignored(signal: i32) -> bool {
+    // proc(5): "SigIgn:", a mask in hexadecimal whose lowest bit is signal 1.
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    mask >> (signal - 1) & 1 == 1
+}
+
 /// Ends the program where one call into the decoder or the file system does not come back. Stops watching when dropped.
 pub(super) struct Watchdog {
     _stop: mpsc::Sender<()>,
@@ -82,7 +91,7 @@ impl Watchdog {
             while stopped.recv_timeout(Duration::from_millis(250)) == Err(RecvTimeoutError::Timeout) {
                 if patience.overdue().is_some_and(|over| over > GRACE) {
                     let failure = Failure::Limit(format!("{name}: nothing moves any more (see --stall-timeout)"));
-                    anstream::eprintln!("annotate: {failure}");
+                    talk!("annotate: {failure}");
                     std::process::exit(exit_code(&failure).into());
                 }
             }

@@ -1,11 +1,20 @@
 //! The command line: one file a subcommand, each from arguments to settings to a call into the library.
 
+/// Says something to a person, as `eprintln!` does.
+macro_rules! talk {
+    ($($argument:tt)*) => {
+        $crate::cli::say(&format!($($argument)*))
+    };
+}
+
 mod agree;
 mod annotate;
 mod apply;
 mod batch;
 mod bench;
+mod calibration;
 mod collect;
+mod convert;
 mod crossval;
 mod data;
 mod device;
@@ -17,6 +26,7 @@ mod models;
 mod output;
 mod plan;
 mod progress;
+mod range;
 mod review;
 mod settings;
 mod shared;
@@ -26,9 +36,12 @@ mod train;
 mod work;
 
 use std::io::Write as _;
+use std::path::PathBuf;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
+
+use crate::files::{visible, visible_lines};
 
 pub use annotate::with_dashes;
 pub use exit::{Failure, exit_code};
@@ -55,7 +68,7 @@ pub struct Cli {
 
 const EXIT_CODES: &str = "Exit codes: 0 complete, 1 unforeseen, 2 usage, 3 input refused, 4 result written but partial, \
                           5 model or configuration refused, 6 output cannot be written, 7 a limit was reached, \
-                          8 some of several inputs are 3, 4 or 7, 75 try again, 130/143 interrupted";
+                          8 some of several inputs are 3, 4, 6 or 7, 75 try again, 129/130/143 interrupted";
 
 #[derive(Debug, Subcommand)]
 enum Subcommands {
@@ -83,6 +96,8 @@ enum Subcommands {
     ElanRecognizer(elan_recognizer::Arguments),
     /// Take corrections from the review page back
     Apply(apply::Arguments),
+    /// Make other formats from a labels.json, corrected or not, without decoding again
+    Convert(convert::Arguments),
     /// Make data sets
     Data(data::Arguments),
     /// List, show and check models
@@ -104,6 +119,7 @@ impl Cli {
     /// # Errors
     /// With the reason and the exit code it stands for.
     pub fn run(self) -> Result<(), Failure> {
+        limits::survive_full_quota().map_err(anyhow::Error::from)?;
         match self.command {
             None => annotate::run(self.annotate),
             Some(Subcommands::Train(arguments)) => train::run(&arguments),
@@ -118,6 +134,7 @@ impl Cli {
             Some(Subcommands::Review(arguments)) => review::run(&arguments),
             Some(Subcommands::ElanRecognizer(arguments)) => elan_recognizer::run(&arguments),
             Some(Subcommands::Apply(arguments)) => apply::run(&arguments),
+            Some(Subcommands::Convert(arguments)) => convert::run(&arguments),
             Some(Subcommands::Data(arguments)) => data::run(arguments),
             Some(Subcommands::Models(arguments)) => models::run(arguments),
             Some(Subcommands::Schema) => print(crate::timeline::JSON_SCHEMA.as_bytes()),
@@ -133,6 +150,24 @@ impl Cli {
             }
         }
     }
+}
+
+/// Lines for a person on standard error. Names and labels in them may come from anywhere: none of them steers the terminal or
+/// fills it.
+fn say(text: &str) {
+    let lines: Vec<String> = text.lines().map(visible).collect();
+    // Where nobody can be told, the exit code has to do.
+    let _ = writeln!(std::io::stderr().lock(), "{}", lines.join("\n"));
+}
+
+/// Paths one after the other.
+fn printable_list(paths: &[PathBuf]) -> String {
+    paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
+}
+
+/// Text for a person on standard output.
+fn print_text(text: &str) -> Result<(), Failure> {
+    print(visible_lines(text).as_bytes())
 }
 
 /// Data for standard output. A reader that has gone away has seen enough.

@@ -6,8 +6,8 @@ use candle_core::Device;
 use clap::{Args, Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{Failure, print};
-use crate::files::put;
+use super::{Failure, print, print_text};
+use crate::files::OutputOptions;
 use crate::model::catalogue::{self, Published};
 use crate::model::class_order::ClassOrder;
 use crate::model::import::{self, CONTEMPT_FILE, Contempt, Description, ImportError, KnownNetwork};
@@ -126,7 +126,7 @@ fn list() -> Result<(), Failure> {
     for Published { name, arch, licence, .. } in catalogue::all().map_err(|e| Failure::Unforeseen(e.into()))? {
         text += &format!("  {name:<22} {arch}; {licence}\n");
     }
-    print(text.as_bytes())
+    print_text(&text)
 }
 
 fn show(model: &Path) -> Result<(), Failure> {
@@ -138,10 +138,10 @@ fn show(model: &Path) -> Result<(), Failure> {
              - SHA-256: {sha256}\n- Licence: {licence}\n\n{}\n",
             next_step(&published, Path::new(&file_name(url)))
         );
-        return print(text.as_bytes());
+        return print_text(&text);
     }
     match registry::card(model) {
-        Ok(card) => print(card.as_bytes()),
+        Ok(card) => print_text(&card),
         Err(ModelError::Unreadable { .. }) => {
             let loaded = registry::open(model, &Device::Cpu).map_err(configuration)?;
             let config = serde_json::to_string_pretty(loaded.config()).map_err(|e| Failure::Unforeseen(e.into()))?;
@@ -154,7 +154,7 @@ fn show(model: &Path) -> Result<(), Failure> {
 fn verify(model: &Path) -> Result<(), Failure> {
     let loaded = registry::open(model, &Device::Cpu).map_err(configuration)?;
     let config = loaded.config();
-    print(format!("{}: sound ({}; SHA-256 {})\n", config.name, facts(config)?, config.sha256).as_bytes())
+    print_text(&format!("{}: sound ({}; SHA-256 {})\n", config.name, facts(config)?, config.sha256))
 }
 
 /// The network and its input in a few words.
@@ -228,14 +228,14 @@ fn import(arguments: &ImportArguments) -> Result<(), Failure> {
     // The config comes last: with it, the directory is a model.
     let own = [(WEIGHTS_FILE, &imported.weights[..]), (CARD_FILE, imported.card.as_bytes()), (CONFIG_FILE, &config)];
     for (name, content) in contempt.chain(own) {
-        put(&output.join(name), |out| out.write_all(content)).map_err(|e| failed(&e))?;
+        OutputOptions::state().put(&output.join(name), |out| out.write_all(content)).map_err(|e| failed(&e))?;
     }
-    anstream::eprintln!("{}: {}", output.display(), facts(&imported.config)?);
+    talk!("{}: {}", output.display(), facts(&imported.config)?);
     if imported.left_out > 0 {
-        anstream::eprintln!("left out: {} outputs that are none of the seven expressions", imported.left_out);
+        talk!("left out: {} outputs that are none of the seven expressions", imported.left_out);
     }
     if arguments.licence.is_none() {
-        anstream::eprintln!("no --licence was given; the card says so");
+        talk!("no --licence was given; the card says so");
     }
     Ok(())
 }
@@ -290,7 +290,8 @@ fn pull(arguments: &PullArguments) -> Result<(), Failure> {
         bar.set_length(total.unwrap_or(there));
         bar.set_position(there);
     };
-    let pulled = pull::pull(&Wanted { url, sha256: sha256.clone(), bytes }, &destination, &mut tell);
+    let pulled =
+        pull::pull(&Wanted { url, sha256: sha256.clone(), bytes, patience: pull::PATIENCE }, &destination, &mut tell);
     bar.finish_and_clear();
     let pulled = pulled.map_err(|error| match error {
         PullError::Broken { .. } => Failure::Temporary(error.to_string()),
@@ -301,14 +302,9 @@ fn pull(arguments: &PullArguments) -> Result<(), Failure> {
     })?;
     let verified = if sha256.is_some() { "as expected" } else { "not verified" };
     let resumed = if pulled.resumed_from > 0 { ", resumed" } else { "" };
-    anstream::eprintln!(
-        "{}: {} bytes{resumed}; SHA-256 {}, {verified}",
-        destination.display(),
-        pulled.bytes,
-        pulled.sha256
-    );
+    talk!("{}: {} bytes{resumed}; SHA-256 {}, {verified}", destination.display(), pulled.bytes, pulled.sha256);
     if let Some(published) = &published {
-        anstream::eprintln!("next: {}", next_step(published, &destination));
+        talk!("next: {}", next_step(published, &destination));
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Which files an input's timeline goes to, and writing them: all places are opened before the work begins, and appear
 //! after it, each whole.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use walkdir::WalkDir;
 
 use super::Failure;
 use crate::corpus::inputs::Item;
-use crate::corpus::path::{printable, with_suffix};
+use crate::corpus::path::{printable, shortened, with_suffix};
 use crate::eaf::{Bundle, BundleError, BundleOptions};
 use crate::files::{self, Output, WriteError};
 use crate::pipeline::{Row, Settings};
@@ -31,17 +31,18 @@ impl Target {
     }
 }
 
-/// What each input is written to.
+/// What each of the `videos` is written to; no output may replace one of the `inputs`.
 ///
 /// # Errors
 /// If a format is unknown, a place is meant twice, or an input would be overwritten.
 pub(super) fn plan(
+    videos: &[PathBuf],
     inputs: &[PathBuf],
     outputs: &[PathBuf],
     formats: &[Format],
     folder: Option<&Path>,
 ) -> Result<Vec<Vec<Target>>, Failure> {
-    if inputs.len() > 1 && !outputs.is_empty() {
+    if videos.len() > 1 && !outputs.is_empty() {
         return Err(Failure::Usage("-o names one input's outputs; for several inputs use -f and --output-dir".into()));
     }
     // Without any wish, what everybody can use.
@@ -54,11 +55,13 @@ pub(super) fn plan(
     }
     let mut planned = Vec::new();
     let mut places = HashSet::new();
-    for input in inputs {
+    for input in videos {
         let mut targets: Vec<Target> = outputs.iter().map(|path| named(path)).collect::<Result<_, _>>()?;
         for format in formats {
             let mut name = match input.file_name() {
-                Some(name) if input != Path::new("-") => PathBuf::from(name).with_extension("").into_os_string(),
+                Some(name) if input != Path::new("-") => {
+                    shortened(&Path::new(name).with_extension("")).into_os_string()
+                }
                 _ => OsString::from("stdin"),
             };
             name.push(".");
@@ -70,19 +73,24 @@ pub(super) fn plan(
             if path != Path::new("-") && !places.insert(path.clone()) {
                 return Err(Failure::Usage(format!("{shown}: two outputs would have this name")));
             }
-            let is_input =
-                |input: &PathBuf| matches!((input.canonicalize(), path.canonicalize()), (Ok(a), Ok(b)) if a == b);
-            if inputs.iter().any(is_input) {
-                return Err(Failure::Usage(format!("{shown}: the output would overwrite an input")));
-            }
+            files::refuse_inputs(path, inputs.iter().map(PathBuf::as_path))?;
         }
         planned.push(targets);
     }
     Ok(planned)
 }
 
-/// Longest name of a file on the file systems in use, bytes.
-const LONGEST_NAME: usize = 255;
+/// The folder of a corpus's tables. Nothing else lies in it, so that programs take it for one table as it stands.
+pub(super) const TABLES: &str = "parquet";
+
+/// What the results of one video of a corpus are called, relative to the output folder.
+pub(super) fn names(item: &Item, formats: &[Format]) -> Vec<PathBuf> {
+    let name = |format: &Format| {
+        let name = with_suffix(&item.output, &format!(".{}", format.extension()));
+        if *format == Format::Parquet { Path::new(TABLES).join(name) } else { name }
+    };
+    formats.iter().map(name).collect()
+}
 
 /// Where the results of one video of a corpus go, below `folder`; the folders on the way are made.
 ///
@@ -90,21 +98,32 @@ const LONGEST_NAME: usize = 255;
 /// With the reason, where there is no place for them.
 pub(super) fn mirrored(folder: &Path, item: &Item, formats: &[Format]) -> Result<Vec<Target>, String> {
     let name = printable(&item.path);
-    let target = |format: &Format| Target {
-        path: with_suffix(&folder.join(&item.output), &format!(".{}", format.extension())),
-        format: *format,
-    };
-    let targets: Vec<Target> = formats.iter().map(target).collect();
-    let length = |target: &Target| target.path.file_name().map_or(0, |name| name.len());
-    if targets.iter().any(|target| length(target) > LONGEST_NAME) {
-        return Err(format!("{name}: with an extension its name is longer than {LONGEST_NAME} bytes; rename it"));
+    let names = names(item, formats).into_iter().zip(formats);
+    let targets: Vec<Target> =
+        names.map(|(path, format)| Target { path: folder.join(path), format: *format }).collect();
+    let parents: BTreeSet<&Path> = targets.iter().filter_map(|target| target.path.parent()).collect();
+    for parent in parents {
+        make_below(folder, parent).map_err(|reason| format!("{name}: {}: {reason}", printable(parent)))?;
     }
-    let parent = targets.first().and_then(|target| target.path.parent()).unwrap_or(folder);
-    std::fs::create_dir_all(parent).map_err(|e| format!("{name}: {}: {e}", printable(parent)))?;
-    match (parent.canonicalize(), folder.canonicalize()) {
-        (Ok(parent), Ok(folder)) if parent.starts_with(&folder) => Ok(targets),
-        _ => Err(format!("{name}: {} is a link that leads out of the output folder", printable(parent))),
+    Ok(targets)
+}
+
+/// Makes the folders on the way from `folder` down to `parent`, none of them behind a link that leads elsewhere.
+fn make_below(folder: &Path, parent: &Path) -> Result<(), String> {
+    let root = folder.canonicalize().map_err(|e| e.to_string())?;
+    let mut way = folder.to_path_buf();
+    for part in parent.strip_prefix(folder).unwrap_or(Path::new("")) {
+        way.push(part);
+        if let Err(error) = std::fs::create_dir(&way)
+            && !way.is_dir()
+        {
+            return Err(error.to_string());
+        }
+        if !way.canonicalize().is_ok_and(|way| way.starts_with(&root)) {
+            return Err("it is a link that leads out of the output folder".into());
+        }
     }
+    Ok(())
 }
 
 /// Removes what a run that was killed has left half written below `folder`.
@@ -130,27 +149,56 @@ pub(super) struct Outputs {
     bundles: Vec<Bundle>,
     waiting: Vec<(PathBuf, Output)>,
     live: Vec<(PathBuf, LiveLines)>,
+    kept: Vec<WriteError>,
 }
 
 impl Outputs {
     /// Opens every place, so that one that cannot be written is known before the work. Lines are written while the work
-    /// goes on if `live`, else afterwards.
+    /// goes on if `live`, else afterwards. `elan` says how documents are written and what becomes of files that are there.
     pub(super) fn open(targets: Vec<Target>, live: bool, elan: &BundleOptions) -> Result<Self, Failure> {
-        let mut outputs = Self { whole: Vec::new(), bundles: Vec::new(), waiting: Vec::new(), live: Vec::new() };
+        let mut outputs = Self::open_free(targets, live, elan)?;
+        match outputs.kept.is_empty() {
+            true => Ok(outputs),
+            false => Err(outputs.kept.swap_remove(0).into()),
+        }
+    }
+
+    /// The same for a corpus, where a place that is taken is left alone and the others get their results; see
+    /// [`kept`](Self::kept).
+    pub(super) fn open_free(targets: Vec<Target>, live: bool, elan: &BundleOptions) -> Result<Self, Failure> {
+        let mut outputs =
+            Self { whole: Vec::new(), bundles: Vec::new(), waiting: Vec::new(), live: Vec::new(), kept: Vec::new() };
         let taken: Vec<PathBuf> = targets.iter().map(|target| target.path.clone()).collect();
         for Target { path, format } in targets {
-            let Some(writer) = format.writer() else {
-                let options = BundleOptions { taken: taken.clone(), ..elan.clone() };
-                outputs.bundles.push(Bundle::create(&path, &options).map_err(bundle_failure)?);
-                continue;
-            };
-            let output = Output::create(&path).map_err(|e| Failure::Output(e.to_string()))?;
-            match format {
-                Format::Jsonl if live => outputs.waiting.push((path, output)),
-                _ => outputs.whole.push((path, writer, output)),
+            match outputs.add(path, format, live, &BundleOptions { taken: taken.clone(), ..elan.clone() }) {
+                Err(BundleError::Write(error)) if error.is_taken() => outputs.kept.push(error),
+                opened => opened?,
             }
         }
         Ok(outputs)
+    }
+
+    fn add(&mut self, path: PathBuf, format: Format, live: bool, elan: &BundleOptions) -> Result<(), BundleError> {
+        let Some(writer) = format.writer() else {
+            self.bundles.push(Bundle::create(&path, elan)?);
+            return Ok(());
+        };
+        let output = elan.existing.create(&path)?;
+        match format {
+            Format::Jsonl if live => self.waiting.push((path, output)),
+            _ => self.whole.push((path, writer, output)),
+        }
+        Ok(())
+    }
+
+    /// Whether there is nothing to write.
+    pub(super) fn is_empty(&self) -> bool {
+        self.whole.is_empty() && self.bundles.is_empty() && self.waiting.is_empty() && self.live.is_empty()
+    }
+
+    /// Why which places were left alone.
+    pub(super) fn kept(&self) -> &[WriteError] {
+        &self.kept
     }
 
     /// Begins what is written while the work goes on.
@@ -180,32 +228,31 @@ impl Outputs {
         Ok(())
     }
 
-    /// Writes the rest and puts every file in its place; gives the files' paths.
-    pub(super) fn finish(self, timeline: &Timeline) -> Result<Vec<PathBuf>, Failure> {
-        let failure = |e: WriteError| Failure::Output(e.to_string());
+    /// Writes the rest and puts every file in its place; gives the files' paths, and why which places were left alone.
+    pub(super) fn finish(mut self, timeline: &Timeline) -> Result<(Vec<PathBuf>, Vec<WriteError>), WriteError> {
         let mut written = Vec::new();
+        let mut put = |paths: Result<Vec<PathBuf>, WriteError>| match paths {
+            Ok(paths) => {
+                written.extend(paths);
+                Ok(())
+            }
+            Err(error) if error.is_taken() => {
+                self.kept.push(error);
+                Ok(())
+            }
+            Err(error) => Err(error),
+        };
         for (path, live) in self.live {
-            live.end(timeline.complete, &timeline.media, &timeline.summary).map_err(failure)?;
-            written.push(path);
+            put(live.end(timeline.complete, &timeline.media, &timeline.summary).map(|()| vec![path]))?;
         }
         for (path, writer, output) in self.whole {
-            write(timeline, writer, output).map_err(failure)?;
-            written.push(path);
+            put(write(timeline, writer, output).map(|()| vec![path]))?;
         }
         for bundle in self.bundles {
-            written.extend(bundle.write(timeline).map_err(failure)?);
+            put(bundle.write(timeline))?;
         }
         written.retain(|path| path != Path::new("-"));
-        Ok(written)
-    }
-}
-
-fn bundle_failure(error: BundleError) -> Failure {
-    let text = error.to_string();
-    match error {
-        BundleError::Merge(_) => Failure::Input(text),
-        BundleError::Write(_) => Failure::Output(text),
-        BundleError::Stdout => Failure::Usage(text),
+        Ok((written, self.kept))
     }
 }
 
@@ -220,23 +267,23 @@ mod tests {
     #[test]
     fn an_extension_names_the_format_and_dash_is_standard_output() {
         let outputs = ["a.json".into(), "b/c.vtt".into(), "-".into(), "-.jsonl".into()];
-        let planned = plan(&["v.mp4".into()], &outputs, &[], None).unwrap();
+        let planned = plan(&["v.mp4".into()], &[], &outputs, &[], None).unwrap();
         let expected = [("a.json", Format::Json), ("b/c.vtt", Format::Vtt), ("-", Format::Json), ("-", Format::Jsonl)];
         assert_eq!(paths(&planned[0]), expected);
     }
 
     #[test]
     fn formats_are_named_after_the_input() {
-        let planned = plan(&["x/v.mp4".into(), "-".into()], &[], &[Format::Csv], None).unwrap();
+        let planned = plan(&["x/v.mp4".into(), "-".into()], &[], &[], &[Format::Csv], None).unwrap();
         assert_eq!(paths(&planned[0]), [("v.csv", Format::Csv)]);
         assert_eq!(paths(&planned[1]), [("stdin.csv", Format::Csv)]);
     }
 
     #[test]
     fn two_inputs_never_share_an_output() {
-        let message = plan(&["a.mp4".into(), "a.mov".into()], &[], &[Format::Csv], None).unwrap_err().to_string();
+        let message = plan(&["a.mp4".into(), "a.mov".into()], &[], &[], &[Format::Csv], None).unwrap_err().to_string();
         assert!(message.contains("a.csv") && message.contains("two outputs"), "{message}");
-        assert!(plan(&["a.mp4".into(), "b.mp4".into()], &["c.json".into()], &[], None).is_err());
+        assert!(plan(&["a.mp4".into(), "b.mp4".into()], &[], &["c.json".into()], &[], None).is_err());
     }
 
     #[test]
@@ -244,8 +291,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let input = folder.path().join("labels.json");
         std::fs::write(&input, "").unwrap();
-        let message =
-            plan(std::slice::from_ref(&input), std::slice::from_ref(&input), &[], None).unwrap_err().to_string();
-        assert!(message.contains("overwrite"), "{message}");
+        let inputs = [input];
+        let message = plan(&inputs, &inputs, &inputs, &[], None).unwrap_err().to_string();
+        assert!(message.contains("replace the input"), "{message}");
     }
 }

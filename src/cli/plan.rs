@@ -9,11 +9,11 @@ use clap::Args;
 use super::Failure;
 use super::limits::limit_memory;
 use super::progress::CorpusProgress;
-use super::shared::{self, AnnotationArguments, ExecutionArguments, corpus_failure};
+use super::shared::{self, AnnotationArguments, ExecutionArguments, ReplaceArguments};
 use super::signals::Steps;
 use crate::corpus::inputs;
 use crate::corpus::plan::{Line, Plan, SCHEMA, Terms};
-use crate::files::put;
+use crate::files;
 use crate::timeline::Tool;
 use crate::train::crossval::CrossValidation;
 use crate::train::fold::Grouping;
@@ -53,6 +53,8 @@ pub(super) struct Arguments {
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
     #[command(flatten)]
+    replace: ReplaceArguments,
+    #[command(flatten)]
     annotation: AnnotationArguments,
     #[command(flatten)]
     execution: ExecutionArguments,
@@ -90,7 +92,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         detector_model: options.detector_model.clone(),
         settings: options.annotation.clone(),
     };
+    let read = [&arguments.data, &arguments.recipe, &options.detector_model];
+    files::refuse_inputs(&arguments.output, read.into_iter().flatten().chain(&arguments.inputs).map(PathBuf::as_path))?;
     if let (Some(manifest), Some(recipe)) = (&arguments.data, &arguments.recipe) {
+        let output = arguments.replace.existing().create(&arguments.output)?;
         let of = CrossValidation {
             manifest: manifest.clone(),
             splits: None,
@@ -100,18 +105,20 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
             grouping: arguments.group,
             out: PathBuf::new(),
         };
-        let plan = Plan::of_folds(&of, terms).map_err(corpus_failure)?;
-        put(&arguments.output, |out| plan.write(out)).map_err(|e| Failure::Output(e.to_string()))?;
+        let plan = Plan::of_folds(&of, terms)?;
+        output.fill(|out| plan.write(out))?;
         if !arguments.execution.quiet {
-            anstream::eprintln!("{} folds of {}", plan.lines.len(), of.recipe.name);
+            talk!("{} folds of {}", plan.lines.len(), of.recipe.name);
         }
         return Ok(());
     }
     let jobs = arguments.jobs.map_or_else(|| available_parallelism().map_or(1, usize::from), usize::from);
     limit_memory(options.max_memory, jobs)?;
-    let signals = Steps::listen().map_err(anyhow::Error::from)?;
-    let found = inputs::find(&arguments.inputs, &arguments.output).map_err(corpus_failure)?;
+    let signals = Steps::listen()?;
+    let found = inputs::find(&arguments.inputs, &arguments.output)?;
     super::batch::check(&found, &[])?;
+    files::refuse_inputs(&arguments.output, found.items.iter().map(|item| item.path.as_path()))?;
+    let output = arguments.replace.existing().create(&arguments.output)?;
     let progress = CorpusProgress::new(arguments.execution.progress(&options), found.items.len(), 0);
     let plan = Plan::of_videos(&found, terms, arguments.segment, jobs, &signals.interrupt, &|| {
         progress.begin(0).end(true);
@@ -120,8 +127,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     if let Some(signal) = signals.received() {
         return Err(Failure::Interrupted { signal, hint: "interrupted; no plan is written".into() });
     }
-    let plan = plan.map_err(corpus_failure)?;
-    put(&arguments.output, |out| plan.write(out)).map_err(|e| Failure::Output(e.to_string()))?;
+    let plan = plan?;
+    output.fill(|out| plan.write(out))?;
     if !arguments.execution.quiet {
         let refused = plan.lines.iter().filter(|line| matches!(line, Line::Refused { .. })).count();
         let units = plan.lines.len() - refused;
@@ -129,8 +136,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
             Line::Refused { outcome, .. } => Some(&outcome.reason),
             _ => None,
         });
-        reasons.take(REFUSED_SAID).for_each(|reason| anstream::eprintln!("annotate: {reason}"));
-        anstream::eprintln!("{units} units of {} videos, {refused} files refused", plan.videos().len());
+        super::batch::tell_left_out(&found);
+        reasons.take(REFUSED_SAID).for_each(|reason| talk!("annotate: {reason}"));
+        talk!("{units} units of {} videos, {refused} files refused", plan.videos().len());
     }
     Ok(())
 }

@@ -73,7 +73,7 @@ impl Progress {
                 if told.elapsed() >= LINE_EVERY {
                     *told = Instant::now();
                     let of = frames.map(|f| format!("/{f}")).unwrap_or_default();
-                    anstream::eprintln!("{name}: {done}{of} frames, {}", speed(done, row.time_s, started.elapsed()));
+                    talk!("{name}: {done}{of} frames, {}", speed(done, row.time_s, started.elapsed()));
                 }
             }
             Self::None => {}
@@ -139,8 +139,8 @@ impl CorpusProgress {
     /// A line between the bars.
     pub(super) fn say(&self, line: &str) {
         match &self.shown {
-            Shown::Bar(bar) => bar.suspend(|| anstream::eprintln!("annotate: {line}")),
-            _ => anstream::eprintln!("annotate: {line}"),
+            Shown::Bar(bar) => bar.suspend(|| talk!("annotate: {line}")),
+            _ => talk!("annotate: {line}"),
         }
     }
 
@@ -164,7 +164,7 @@ impl CorpusProgress {
                 let share =
                     if self.bytes > 0 { state.bytes / self.bytes as f64 } else { state.ended as f64 / items as f64 };
                 let left_s = self.started.elapsed().as_secs_f64() * (1.0 / share.max(1e-6) - 1.0);
-                anstream::eprintln!("{message}, {:.1} %, {left_s:.0} s left", 100.0 * share);
+                talk!("{message}, {:.1} %, {left_s:.0} s left", 100.0 * share);
             }
             _ => {}
         }

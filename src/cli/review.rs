@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::Failure;
+use super::shared::ReplaceArguments;
 use crate::agree::Vocabulary;
 use crate::eaf;
-use crate::files::put;
+use crate::files;
 use crate::review::{HumanTier, Page};
 use crate::timeline::Timeline;
 
@@ -19,6 +20,8 @@ pub(super) struct Arguments {
     /// The page to write; beside the annotation, as .html, if not given
     #[arg(short, long, value_name = "PAGE.html")]
     output: Option<PathBuf>,
+    #[command(flatten)]
+    replace: ReplaceArguments,
     /// The video, where it is not where it was annotated
     #[arg(long, value_name = "FILE")]
     video: Option<PathBuf>,
@@ -37,13 +40,15 @@ pub(super) struct Arguments {
 const MOST_TIERS: usize = 6;
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let timeline = Timeline::read(&arguments.labels).map_err(|e| Failure::Input(e.to_string()))?;
+    let timeline = Timeline::read(&arguments.labels)?;
     let output = arguments.output.clone().unwrap_or_else(|| arguments.labels.with_extension("html"));
     let video = arguments.video.clone().unwrap_or_else(|| video_of(&timeline, &arguments.labels));
+    let read = [Some(&arguments.labels), Some(&video), arguments.human.as_ref()];
+    files::refuse_inputs(&output, read.into_iter().flatten().map(PathBuf::as_path))?;
     if !video.is_file() {
         let video = video.display();
         tracing::warn!("{video}: the video is not there; the page will show none (see --video)");
-        anstream::eprintln!("annotate: {video}: the video is not there; the page will show none (see --video)");
+        talk!("annotate: {video}: the video is not there; the page will show none (see --video)");
     }
     let human = match &arguments.human {
         Some(path) => human(path, &arguments.tiers)?,
@@ -51,8 +56,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     };
     let page =
         Page { timeline: &timeline, video_url: url(&video, &output), human, language: arguments.language.clone() };
-    put(&output, |out| page.write(out)).map_err(|e| Failure::Output(e.to_string()))?;
-    anstream::eprintln!("{}", output.display());
+    arguments.replace.existing().put(&output, |out| page.write(out))?;
+    talk!("{}", output.display());
     Ok(())
 }
 
@@ -78,7 +83,7 @@ fn url(video: &Path, page: &Path) -> String {
 }
 
 fn human(path: &Path, names: &[String]) -> Result<Vec<HumanTier>, Failure> {
-    let document = eaf::read(path).map_err(|e| Failure::Input(e.to_string()))?;
+    let document = eaf::read(path)?;
     let vocabulary = Vocabulary::default();
     if let Some(absent) = names.iter().find(|name| document.tiers.iter().all(|tier| tier.id != **name)) {
         let known: Vec<&str> = document.tiers.iter().map(|tier| tier.id.as_str()).collect();

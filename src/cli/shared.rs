@@ -1,5 +1,6 @@
 //! Options that several commands have in common.
 
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
 use candle_core::Device;
@@ -9,15 +10,14 @@ use serde_json::{Map, Value, json};
 use super::Failure;
 use super::device::DeviceChoice;
 use super::progress::ProgressChoice;
-use super::settings::Options;
-use crate::corpus::CorpusError;
+use super::settings::{Home, Options};
 use crate::eaf::BundleOptions;
 use crate::eaf::preset::Preset;
+use crate::files::OutputOptions;
 use crate::infer::Precision;
 use crate::model::{Model, registry};
-use crate::pipeline::AnnotateError;
 use crate::pipeline::decode::Deinterlace;
-use crate::pipeline::detect::{DetectorError, DetectorName, Detectors};
+use crate::pipeline::detect::{DetectorName, Detectors};
 use crate::pipeline::track::Latency;
 
 /// What changes the result.
@@ -91,9 +91,8 @@ pub(super) struct ExecutionArguments {
 
 /// The model that was asked for, on `device`; the options then say what it is computed with.
 pub(super) fn open_model(options: &mut Options, device: &Device) -> Result<Model, Failure> {
-    let model = registry::open(&options.model, device)
-        .and_then(|model| model.with_precision(options.annotation.precision))
-        .map_err(|e| Failure::Configuration(e.to_string()))?;
+    let model =
+        registry::open(&options.model, device).and_then(|model| model.with_precision(options.annotation.precision))?;
     options.annotation.precision = model.precision();
     Ok(model)
 }
@@ -107,10 +106,22 @@ pub(super) fn open_detectors(options: &mut Options) -> Result<Detectors, Failure
 
 /// Detectors by name and their model's file.
 pub(super) fn detectors(name: DetectorName, model: Option<&Path>) -> Result<Detectors, Failure> {
-    Detectors::open(name, model).map_err(|error| match error {
-        DetectorError::Model(_) => Failure::Configuration(error.to_string()),
-        DetectorError::NoModel | DetectorError::NeedlessModel(_) => Failure::Usage(error.to_string()),
-    })
+    Ok(Detectors::open(name, model)?)
+}
+
+/// What becomes of files that are there already.
+#[derive(Debug, Clone, Copy, Args)]
+pub(super) struct ReplaceArguments {
+    /// Replace results although somebody has changed them since they were written
+    #[arg(long)]
+    pub(super) overwrite: bool,
+}
+
+impl ReplaceArguments {
+    /// For files that the user named.
+    pub(super) fn existing(self) -> OutputOptions {
+        OutputOptions::new().overwrite(self.overwrite)
+    }
 }
 
 /// How ELAN's files are written.
@@ -166,16 +177,17 @@ impl ExecutionArguments {
         };
         let filter = tracing_subscriber::EnvFilter::new(level);
         // A second call (in tests) finds a subscriber set; that one serves as well.
-        let _ =
-            tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time().try_init();
+        let has_colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
+        let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+        let _ = log.without_time().with_ansi(has_colours).try_init();
     }
 }
 
 impl TierArguments {
     pub(super) fn bundle(&self) -> Result<BundleOptions, Failure> {
-        let mut preset = Preset::load(&self.tiers).map_err(|e| Failure::Configuration(e.to_string()))?;
+        let mut preset = Preset::load(&self.tiers)?;
         preset.gap_frames = self.gap_frames.unwrap_or(preset.gap_frames);
-        Ok(BundleOptions { preset, merge_into: None, taken: Vec::new() })
+        Ok(BundleOptions { preset, ..BundleOptions::default() })
     }
 }
 
@@ -210,36 +222,9 @@ pub(super) fn options(
         arguments.add_to(&mut flags);
     }
     flags.insert("annotation".into(), settings.into());
-    Options::layered(&flags.into())
-}
-
-/// The exit code's class of a library error.
-pub(super) fn failure(error: AnnotateError) -> Failure {
-    let text = error.to_string();
-    match error {
-        AnnotateError::Decode(error) => match error.exit_code() {
-            2 => Failure::Usage(text),
-            7 => Failure::Limit(text),
-            75 => Failure::Temporary(text),
-            _ => Failure::Input(text),
-        },
-        AnnotateError::Setting(_) | AnnotateError::Classify { .. } => Failure::Configuration(text),
-        AnnotateError::Output(_) => Failure::Output(text),
-        // What a small limit of memory or of processes leads to.
-        AnnotateError::Thread { .. } => Failure::Limit(text),
-        AnnotateError::Detector(_) | AnnotateError::Panicked { .. } => Failure::Unforeseen(error.into()),
+    let options = Options::layered(&flags.into(), Home::WorkingFolder)?;
+    if let Some(path) = options.read_here.as_ref().filter(|_| execution.is_none_or(|e| !e.quiet)) {
+        talk!("annotate: with the settings of {} in the working folder", path.display());
     }
-}
-
-/// The exit code's class of an error that stops the work on a corpus.
-pub(super) fn corpus_failure(error: CorpusError) -> Failure {
-    let text = error.to_string();
-    match error {
-        CorpusError::Input { .. } | CorpusError::Plan { .. } => Failure::Input(text),
-        CorpusError::Usage(_) => Failure::Usage(text),
-        CorpusError::Mixed(_) => Failure::Configuration(text),
-        CorpusError::Output(_) => Failure::Output(text),
-        CorpusError::Busy(_) | CorpusError::Temporary(_) => Failure::Temporary(text),
-        CorpusError::Annotate(error) => failure(error),
-    }
+    Ok(options)
 }

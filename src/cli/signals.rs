@@ -1,10 +1,27 @@
-//! Ctrl-C and TERM: the first asks the work to end with what is done, the second ends the program. A corpus has a step
-//! more: the first Ctrl-C lets the videos at work be finished, the second stops them.
+//! Ctrl-C, TERM and HUP (a terminal that is closed): the first asks the work to end with what is done, the second ends the
+//! program. A corpus has a step more: the first Ctrl-C lets the videos at work be finished, the second stops them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
+use super::Failure;
+use super::limits::is_ignored;
+
+/// The signals that are listened to. Whoever started the program with `nohup` wants it to outlive the terminal.
+fn heard() -> Vec<i32> {
+    let mut signals = vec![SIGINT, SIGTERM];
+    if !is_ignored(SIGHUP) {
+        signals.push(SIGHUP);
+    }
+    signals
+}
+
+/// Listening takes a thread, which a small limit of processes or memory does not allow.
+fn refused(error: std::io::Error) -> Failure {
+    Failure::Limit(format!("no thread can be started that listens for signals: {error}"))
+}
 
 /// What the signals have said so far.
 #[derive(Clone)]
@@ -16,21 +33,25 @@ pub(super) struct Signals {
 
 impl Signals {
     /// Listens from now on.
-    pub(super) fn listen() -> std::io::Result<Self> {
-        super::limits::survive_full_quota()?;
+    ///
+    /// # Errors
+    /// If the system allows no further thread.
+    pub(super) fn listen() -> Result<Self, Failure> {
         let this = Self { interrupt: Arc::default(), signal: Arc::default() };
-        for signal in [SIGINT, SIGTERM] {
+        for signal in heard() {
             // In this order: a signal that finds the flag set by an earlier one ends the program at once.
-            signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&this.interrupt))?;
-            signal_hook::flag::register(signal, Arc::clone(&this.interrupt))?;
+            signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&this.interrupt))
+                .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&this.interrupt)))
+                .map_err(refused)?;
         }
-        let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])?;
+        let mut signals = signal_hook::iterator::Signals::new(heard()).map_err(refused)?;
         let last = Arc::clone(&this.signal);
-        std::thread::Builder::new().name("signals".into()).spawn(move || {
+        let listening = std::thread::Builder::new().name("signals".into()).spawn(move || {
             for signal in &mut signals {
                 last.store(signal, Ordering::Relaxed);
             }
-        })?;
+        });
+        listening.map_err(refused)?;
         Ok(this)
     }
 
@@ -52,26 +73,30 @@ pub(super) struct Steps {
 
 impl Steps {
     /// Listens from now on.
-    pub(super) fn listen() -> std::io::Result<Self> {
+    ///
+    /// # Errors
+    /// If the system allows no further thread.
+    pub(super) fn listen() -> Result<Self, Failure> {
         let this = Self { interrupt: Arc::default(), drain: Arc::default(), signal: Arc::default() };
-        let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])?;
+        let mut signals = signal_hook::iterator::Signals::new(heard()).map_err(refused)?;
         let heard = this.clone();
-        std::thread::Builder::new().name("signals".into()).spawn(move || {
+        let listening = std::thread::Builder::new().name("signals".into()).spawn(move || {
             for signal in &mut signals {
                 heard.hear(signal);
             }
-        })?;
+        });
+        listening.map_err(refused)?;
         Ok(this)
     }
 
     fn hear(&self, signal: i32) {
-        if self.interrupt.swap(signal == SIGTERM || self.is_draining(), Ordering::Relaxed) {
+        if self.interrupt.swap(signal != SIGINT || self.is_draining(), Ordering::Relaxed) {
             // Whoever asks a third time wants no more manners.
             std::process::exit(128 + signal);
         }
         self.signal.store(signal, Ordering::Relaxed);
         if !self.drain.swap(true, Ordering::Relaxed) && !self.is_interrupted() {
-            anstream::eprintln!("annotate: finishing what is at work; Ctrl-C again stops it");
+            talk!("annotate: finishing what is at work; Ctrl-C again stops it");
         }
     }
 

@@ -10,7 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::crossval::{self, Folds};
 use super::device::DeviceChoice;
 use super::signals::Signals;
-use super::{Failure, print};
+use super::{Failure, print_text};
 use crate::train::checkpoint::CheckpointError;
 use crate::train::crossval::{CrossValidation, CrossvalError};
 use crate::train::dataset;
@@ -82,15 +82,15 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let load = |split| dataset::load(&data.rows, split, prepared.colours()).map_err(|e| Failure::Input(e.to_string()));
     let parts = Parts { training: load(Split::Train)?, validation: load(Split::Validation)?, test: load(Split::Test)? };
     let name = &prepared.recipe.name;
-    eprintln!("{name}: {} training and {} validation images", parts.training.len(), parts.validation.len());
-    run::notes(&parts.training).iter().for_each(|note| eprintln!("{name}: {note}"));
-    let signals = Signals::listen().map_err(anyhow::Error::from)?;
+    talk!("{name}: {} training and {} validation images", parts.training.len(), parts.validation.len());
+    run::notes(&parts.training).iter().for_each(|note| talk!("{name}: {note}"));
+    let signals = Signals::listen()?;
     let mut progress = Bar::new(Arc::clone(&signals.interrupt));
     let run = run::run(&prepared, &data, &parts, arguments.group, &arguments.out, &device, &mut progress);
     progress.bar.finish_and_clear();
     let (report, _) = run.map_err(|e| failure(e, &signals))?;
-    eprintln!("{}", report.evaluation.line());
-    eprintln!("{}: model of epoch {}; see report.html", arguments.out.join("model").display(), report.epoch);
+    talk!("{}", report.evaluation.line());
+    talk!("{}: model of epoch {}; see report.html", arguments.out.join("model").display(), report.epoch);
     Ok(())
 }
 
@@ -108,7 +108,7 @@ fn run_grid(arguments: &Arguments, folder: &std::path::Path) -> Result<(), Failu
         Prepared::new(recipe.clone(), &arguments.common.models, &device)
             .map_err(|e| Failure::Configuration(e.to_string()))?;
     }
-    let signals = Signals::listen().map_err(anyhow::Error::from)?;
+    let signals = Signals::listen()?;
     let mut entries = Vec::new();
     for (path, recipe) in paths.iter().zip(recipes) {
         let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
@@ -131,7 +131,7 @@ fn run_grid(arguments: &Arguments, folder: &std::path::Path) -> Result<(), Failu
         tables.push(gains.table(&entries).plain());
     }
     grid::write(&arguments.out, &entries, &published, gains).map_err(|e| Failure::Output(e.to_string()))?;
-    print(tables.join("\n").as_bytes())
+    print_text(&tables.join("\n"))
 }
 
 pub(super) fn use_threads(threads: Option<usize>) -> Result<(), Failure> {
@@ -222,7 +222,7 @@ impl Progress for Bar {
     }
 
     fn epoch(&mut self, record: &EpochRecord) {
-        self.bar.suspend(|| eprintln!("{}", line(record)));
+        self.bar.suspend(|| talk!("{}", line(record)));
     }
 
     fn is_interrupted(&self) -> bool {

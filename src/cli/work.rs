@@ -9,7 +9,7 @@ use clap::Args;
 
 use super::limits::limit_memory;
 use super::progress::CorpusProgress;
-use super::shared::{self, ExecutionArguments, corpus_failure};
+use super::shared::{self, ExecutionArguments};
 use super::signals::Steps;
 use super::train::Bar;
 use super::{Failure, output};
@@ -40,7 +40,7 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     arguments.execution.talk();
     let options = shared::options(None, Some(&arguments.execution), Default::default())?;
-    let plan = Plan::read(&arguments.plan).map_err(corpus_failure)?;
+    let plan = Plan::read(&arguments.plan)?;
     let device = options.device.open()?;
     let cores = available_parallelism().map_or(1, usize::from);
     let jobs = arguments.jobs.map_or(if device.is_cpu() { cores } else { 1 }, usize::from);
@@ -51,10 +51,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         limit_memory(options.max_memory, jobs)?;
     }
     let model = registry::open(&plan.terms.model_name, &device)
-        .and_then(|model| model.with_precision(plan.terms.settings.precision))
-        .map_err(|e| Failure::Configuration(e.to_string()))?;
+        .and_then(|model| model.with_precision(plan.terms.settings.precision))?;
     let detectors = shared::detectors(plan.terms.settings.detector.name, plan.terms.detector_model.as_deref())?;
-    let signals = Steps::listen().map_err(anyhow::Error::from)?;
+    let signals = Steps::listen()?;
     // A worker that was killed may have been the last to write here.
     output::remove_leftovers(&arguments.out);
     let execution = Execution {
@@ -102,14 +101,14 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
                 UnitState::Temporary { reason } => format!("to be tried again: {reason}"),
                 UnitState::Interrupted => "interrupted".into(),
             };
-            anstream::eprintln!("fold {} of {}: {said}", fold.fold, fold.folds);
+            talk!("fold {} of {}: {said}", fold.fold, fold.folds);
         })
     });
     bar.bar.finish_and_clear();
-    folds.map_err(corpus_failure)?;
+    folds?;
     let [done, skipped, failed, temporary] = [done, skipped, failed, temporary].map(AtomicUsize::into_inner);
     if !arguments.execution.quiet {
-        anstream::eprintln!("{done} units done, {skipped} were before, {failed} failed, {temporary} to be tried again");
+        talk!("{done} units done, {skipped} were before, {failed} failed, {temporary} to be tried again");
     }
     match signals.received() {
         Some(signal) => {

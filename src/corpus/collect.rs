@@ -7,11 +7,16 @@ use super::path::printable;
 use super::plan::{Fold, Plan, Unit};
 use super::work::{failure_place, head};
 use super::{CorpusError, Outcome};
-use crate::files::put;
+use crate::files::{OutputOptions, read_found};
 use crate::pipeline::Assembler;
 use crate::pipeline::decode::Decoded;
 use crate::timeline::Timeline;
 use crate::train::crossval::pool;
+
+/// A note on a unit that failed is a few lines.
+const LARGEST_NOTE: u64 = 1 << 20;
+/// The predictions on a million images are half of this.
+const LARGEST_REPORT: u64 = 256 << 20;
 
 /// Puts the parts of one video together: stitch, smooth, segment.
 ///
@@ -20,7 +25,7 @@ use crate::train::crossval::pool;
 /// is the inner error.
 pub fn video(plan: &Plan, units: &[&Unit], parts: &Path) -> Result<Result<Timeline, Outcome>, CorpusError> {
     let path = &units[0].path;
-    let failed = |reason: String| Ok(Err(Outcome { path: path.clone(), code: 3, reason, result: None }));
+    let failed = |reason: String| Ok(Err(Outcome::failed(path, 3, &reason)));
     let name = printable(path);
     let mut assembler = Assembler::new(&plan.terms.settings);
     let mut decoded: Vec<Decoded> = Vec::new();
@@ -31,14 +36,14 @@ pub fn video(plan: &Plan, units: &[&Unit], parts: &Path) -> Result<Result<Timeli
             Ok(part) => part,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 let note = failure_place(parts, &unit.unit);
-                let known = std::fs::read(&note).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
-                let missing = || Outcome {
-                    path: path.clone(),
-                    code: 3,
-                    reason: format!("{name}: {} has not been worked on (unit {})", unit.range(), unit.unit),
-                    result: None,
-                };
-                return Ok(Err(known.unwrap_or_else(missing)));
+                let known = read_found(&note, LARGEST_NOTE)
+                    .ok()
+                    .and_then(|bytes| serde_json::from_slice::<Outcome>(&bytes).ok());
+                let missing = || format!("{name}: {} has not been worked on (unit {})", unit.range(), unit.unit);
+                // Whatever a note says, it is of this video and no success.
+                let known = known.filter(|known| known.code != 0);
+                let (code, reason) = known.map_or_else(|| (3, missing()), |known| (known.code, known.reason));
+                return Ok(Err(Outcome::failed(path, code, &reason)));
             }
             Err(error) => return failed(format!("{}: {error}; work again", printable(&place))),
         };
@@ -73,9 +78,10 @@ pub fn video(plan: &Plan, units: &[&Unit], parts: &Path) -> Result<Result<Timeli
     Ok(Ok(assembler.finish(decoded, plan.terms.model.clone(), false)))
 }
 
-/// Pools the folds of one cross-validation; its report goes into a folder of its own below `folder`.
-pub fn folds(folds: &[&Fold], parts: &Path, folder: &Path) -> Outcome {
-    let outcome = |code, reason| Outcome { path: folds[0].data.clone(), code, reason, result: None };
+/// Pools the folds of one cross-validation; its report goes into a folder of its own below `folder`, and `existing` says what
+/// becomes of one that is there.
+pub fn folds(folds: &[&Fold], parts: &Path, folder: &Path, existing: OutputOptions) -> Outcome {
+    let outcome = |code, reason: String| Outcome::failed(&folds[0].data, code, &reason);
     let of = folds[0].of(parts);
     if let Err(error) = pool(&of) {
         return outcome(3, error.to_string());
@@ -83,8 +89,8 @@ pub fn folds(folds: &[&Fold], parts: &Path, folder: &Path) -> Outcome {
     let place = folder.join(format!("crossval-{}", folds[0].task));
     let copied = std::fs::create_dir_all(&place).and_then(|()| {
         for name in ["report.json", "report.md", "report.html", "predictions.csv"] {
-            let bytes = std::fs::read(of.out.join(name))?;
-            put(&place.join(name), |out| out.write_all(&bytes)).map_err(std::io::Error::other)?;
+            let bytes = read_found(&of.out.join(name), LARGEST_REPORT)?;
+            existing.put(&place.join(name), |out| out.write_all(&bytes)).map_err(std::io::Error::other)?;
         }
         Ok(())
     });

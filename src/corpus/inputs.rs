@@ -9,13 +9,23 @@ use std::path::{Component, Path, PathBuf};
 use walkdir::WalkDir;
 
 use super::CorpusError;
-use super::path::printable;
+use super::content::begins_like_a_video;
+use super::path::{printable, shortened};
+use crate::files;
 
 /// Extensions of files that are taken for videos in folders, in lower case.
-pub const EXTENSIONS: [&str; 33] = [
-    "3g2", "3gp", "asf", "avi", "dv", "flv", "gif", "h264", "h265", "hevc", "ivf", "m2ts", "m2v", "m4v", "mj2", "mkv",
-    "mov", "mp4", "mpeg", "mpg", "mts", "mxf", "nut", "obu", "ogg", "ogv", "qt", "rm", "ts", "vob", "webm", "wmv",
-    "y4m",
+pub const EXTENSIONS: [&str; 67] = [
+    "264", "265", "3g2", "3gp", "3gp2", "3gpp", "amv", "asf", "av1", "avc", "avi", "divx", "dv", "evo", "f4v", "flv",
+    "gif", "h264", "h265", "hevc", "insv", "ivf", "lrv", "m1v", "m2p", "m2t", "m2ts", "m2v", "m4v", "mj2", "mjpeg",
+    "mjpg", "mk3d", "mkv", "mov", "mp2v", "mp4", "mp4v", "mpe", "mpeg", "mpg", "mpg2", "mpg4", "mpv", "mts", "mxf",
+    "nut", "obu", "ogg", "ogm", "ogv", "ogx", "qt", "rm", "rmvb", "tp", "trp", "ts", "tts", "vob", "vro", "webm", "wm",
+    "wmv", "wtv", "xvid", "y4m",
+];
+/// Extensions of sounds and pictures, some of which begin like videos.
+const NO_VIDEOS: [&str; 38] = [
+    "aac", "ac3", "aif", "aiff", "amr", "ape", "avif", "bmp", "dts", "eac3", "flac", "heic", "heif", "ico", "jp2",
+    "jpeg", "jpg", "jxl", "m4a", "m4b", "mka", "mp2", "mp3", "oga", "opus", "pcm", "png", "ra", "spx", "svg", "tif",
+    "tiff", "voc", "wav", "weba", "webp", "wma", "wv",
 ];
 /// Extensions of files that are lists of videos.
 const LISTS: [&str; 3] = ["list", "lst", "txt"];
@@ -39,8 +49,8 @@ pub struct Inputs {
     pub items: Vec<Item>,
     /// What cannot be looked at, and why.
     pub refused: Vec<(PathBuf, String)>,
-    /// Files in folders that are no videos by their names.
-    pub ignored: usize,
+    /// Files and folders within folders that are left out, and why.
+    pub left_out: Vec<(PathBuf, String)>,
 }
 
 /// Finds the videos that `arguments` name: a folder stands for everything in it (`outside` excepted), a pattern for what
@@ -54,6 +64,7 @@ pub fn find(arguments: &[PathBuf], outside: &Path) -> Result<Inputs, CorpusError
     let mut items: BTreeMap<PathBuf, PathBuf> = BTreeMap::new();
     let mut seen = HashSet::new();
     let mut add = |item: Item| {
+        let item = Item { output: shortened(&item.output), ..item };
         if !seen.insert((item.output.clone(), item.path.clone())) {
             return Ok(());
         }
@@ -91,11 +102,17 @@ pub fn find(arguments: &[PathBuf], outside: &Path) -> Result<Inputs, CorpusError
             add(Item { output: mirrored(argument), path: argument.clone() })?;
         }
     }
-    found.items = items.into_iter().map(|(output, path)| Item { output, path }).collect();
+    for (output, path) in items {
+        // A pipe has no content that could be named in a log, and its other end may never come.
+        match path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
+            true => found.refused.push((path, "it is no ordinary file".into())),
+            false => found.items.push(Item { output, path }),
+        }
+    }
     Ok(found)
 }
 
-/// Everything below `folder` that is a video by its name; links are followed, but never in a circle.
+/// Everything below `folder` that is a video by its ending or its beginning; links are followed, but never in a circle.
 fn walk(
     folder: &Path,
     base: &Path,
@@ -103,12 +120,9 @@ fn walk(
     found: &mut Inputs,
     add: &mut impl FnMut(Item) -> Result<(), CorpusError>,
 ) -> Result<(), CorpusError> {
-    let is_hidden = |name: &OsStr| name.as_bytes().starts_with(b".");
-    let wanted = |entry: &walkdir::DirEntry| {
-        let is_outside = || outside.is_some() && entry.path().canonicalize().ok().as_deref() == outside;
-        entry.depth() == 0 || !(is_hidden(entry.file_name()) || entry.file_type().is_dir() && is_outside())
-    };
-    for entry in WalkDir::new(folder).follow_links(true).sort_by_file_name().into_iter().filter_entry(wanted) {
+    let is_outside = |path: &Path| outside.is_some() && path.canonicalize().ok().as_deref() == outside;
+    let mut entries = WalkDir::new(folder).follow_links(true).sort_by_file_name().into_iter();
+    while let Some(entry) = entries.next() {
         let entry = match entry {
             Ok(entry) => entry,
             // A link back to a folder above: what is there is found anyway.
@@ -117,25 +131,44 @@ fn walk(
                 let path = error.path().unwrap_or(folder).to_path_buf();
                 let reason = error.io_error().map_or_else(|| error.to_string(), ToString::to_string);
                 // A dangling link to a video is one that is missing.
-                if path.is_symlink() && !is_video(&path) {
-                    found.ignored += 1;
-                } else {
-                    found.refused.push((path, reason));
+                match path.is_symlink() && !is_video(&path) {
+                    true => found.left_out.push((path, reason)),
+                    false => found.refused.push((path, reason)),
                 }
                 continue;
             }
         };
-        if entry.file_type().is_dir() {
-            continue;
+        let (path, is_folder) = (entry.path(), entry.file_type().is_dir());
+        if entry.depth() > 0 && entry.file_name().as_bytes().starts_with(b".") {
+            if entry.file_name() != files::LEDGER {
+                found.left_out.push((path.into(), "it is hidden: its name begins with a dot".into()));
+            }
+            if is_folder {
+                entries.skip_current_dir();
+            }
+        } else if is_folder {
+            if entry.depth() > 0 && is_outside(path) {
+                entries.skip_current_dir();
+            }
+        } else if let Some(reason) = why_no_video(path, entry.file_type().is_file()) {
+            found.left_out.push((path.into(), reason.into()));
+        } else {
+            let below = path.strip_prefix(folder).unwrap_or(path);
+            add(Item { output: base.join(below), path: path.into() })?;
         }
-        if !is_video(entry.path()) {
-            found.ignored += 1;
-            continue;
-        }
-        let below = entry.path().strip_prefix(folder).unwrap_or(entry.path());
-        add(Item { output: base.join(below), path: entry.path().into() })?;
     }
     Ok(())
+}
+
+/// Why a file in a folder is not taken for a video; nothing where it is.
+fn why_no_video(path: &Path, is_file: bool) -> Option<&'static str> {
+    match is_video(path) {
+        true => None,
+        _ if !is_file => Some("it is no ordinary file"),
+        _ if has_extension(path, &NO_VIDEOS) => Some("it is a sound or a picture by its ending"),
+        _ if begins_like_a_video(path) => None,
+        _ => Some("it is no video by its ending, nor does it begin like one"),
+    }
 }
 
 fn has_extension(path: &Path, known: &[&str]) -> bool {
@@ -222,9 +255,49 @@ mod tests {
         std::os::unix::fs::symlink("nowhere.mp4", at("gone.mp4")).unwrap();
         let found = find(&[folder.path().into()], &at("out")).unwrap();
         assert_eq!(outputs(&found), ["-x.webm", "a.mov", "b.MP4", "link.mov", "n\nl.ts", "sub/ä b.mkv"]);
-        assert_eq!(found.ignored, 1);
+        let left_out: Vec<&str> = found.left_out.iter().filter_map(|(path, _)| path.file_name()?.to_str()).collect();
+        assert_eq!(left_out, [".hidden.mp4", "notes.txt"]);
         assert_eq!(found.refused.len(), 1);
         assert!(found.refused[0].0.ends_with("gone.mp4"));
+    }
+
+    #[test]
+    fn camera_files_are_videos_and_files_without_a_known_ending_are_looked_into() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let names = ["MOV001.MOD", "a.TOD", "recovered", "clip.mp4.download", "music.MOD", "thesis", "sound.m4a"];
+        names.into_iter().for_each(|name| touch(&at(name)));
+        for name in ["MOV001.MOD", "a.TOD"] {
+            std::fs::write(at(name), b"\0\0\x01\xba and pictures").unwrap();
+        }
+        for name in ["recovered", "clip.mp4.download", "sound.m4a"] {
+            std::fs::write(at(name), b"\0\0\0\x20ftypisom").unwrap();
+        }
+        for name in ["t.m2t", "b.MTS", "c.3gpp", "GOPR1.LRV", "f.f4v", "m.mpe", "w.wtv"] {
+            touch(&at(name));
+        }
+        let found = find(&[folder.path().into()], Path::new("out")).unwrap();
+        let expected = ["GOPR1.LRV", "MOV001.MOD", "a.TOD", "b.MTS", "c.3gpp", "clip.mp4.download", "f.f4v", "m.mpe"];
+        assert_eq!(outputs(&found), [&expected[..], &["recovered", "t.m2t", "w.wtv"]].concat());
+        let left_out: Vec<&str> = found.left_out.iter().filter_map(|(path, _)| path.file_name()?.to_str()).collect();
+        assert_eq!(left_out, ["music.MOD", "sound.m4a", "thesis"]);
+        assert!(found.left_out.iter().all(|(_, reason)| !reason.is_empty()));
+    }
+
+    #[test]
+    fn a_pipe_is_refused_and_not_waited_for_and_the_longest_name_has_a_place_for_its_results() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        assert!(std::process::Command::new("mkfifo").arg(at("pipe.mp4")).status().unwrap().success());
+        let longest = |letter: &str| format!("{}{letter}.mp4", "ü".repeat(125));
+        for letter in ["a", "b"] {
+            touch(&at(&longest(letter)));
+        }
+        let found = find(&[folder.path().into()], Path::new("out")).unwrap();
+        assert_eq!(found.refused[0].0, at("pipe.mp4"));
+        assert_eq!(found.items.len(), 2);
+        assert_ne!(found.items[0].output, found.items[1].output);
+        assert!(found.items.iter().all(|item| item.output.as_os_str().len() + ".segments.tsv".len() <= 255));
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! The run log: one JSON object a line, only ever added to. It says what ran with which versions, and what is done.
 //!
 //! An input is done where its last entry says complete, made by the same program with the same model and settings, the
-//! input is still the same, and every file asked for is there with the bytes that were written. A line that a killed
-//! run left half is no line.
+//! input is still the same, and every file asked for is there. A file whose bytes are not those that were written has been
+//! touched by somebody; it stays as it is, and the input is done all the same. A line that a killed run left half is no line.
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{self, BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Outcome;
-use crate::files::WriteError;
-use crate::files::file_sha256;
+use super::path::is_below;
+use crate::files::{self, WriteError, file_sha256};
 use crate::timeline::{ModelIdentity, Tool};
 
 /// Name of the log in an output folder.
@@ -92,9 +92,20 @@ impl Written {
         Ok(Self { path: below.into(), sha256: file_sha256(path, &|| false)?.unwrap_or_default() })
     }
 
-    fn is_there(&self, folder: &Path) -> bool {
-        Self::of(folder, &folder.join(&self.path)).is_ok_and(|now| now == *self)
+    /// Whether the file is there, and as it was written; nothing where it is gone.
+    fn is_untouched(&self, folder: &Path) -> Option<bool> {
+        let path = Some(folder.join(&self.path)).filter(|path| is_below(&self.path) && path.is_file())?;
+        Some(Self::of(folder, &path).is_ok_and(|now| now == *self))
     }
+}
+
+/// What is known of an input that is done.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Done {
+    /// What became of it.
+    pub outcome: Outcome,
+    /// Its results that somebody has touched since, relative to the output folder.
+    pub touched: Vec<PathBuf>,
 }
 
 /// One line.
@@ -147,8 +158,7 @@ pub struct Journal {
     folder: PathBuf,
     terms_sha256: String,
     file: Mutex<File>,
-    /// The last entry of each output.
-    known: HashMap<PathBuf, (String, Option<Stamp>, Outcome)>,
+    known: Known,
 }
 
 impl Journal {
@@ -159,17 +169,9 @@ impl Journal {
     pub fn open(folder: &Path, terms: &Terms, items: usize) -> Result<Self, WriteError> {
         let path = folder.join(NAME);
         let unwritable = |source| WriteError::Io { path: path.clone(), source };
-        let mut known = HashMap::new();
-        let mut file = OpenOptions::new().read(true).append(true).create(true).open(&path).map_err(unwritable)?;
-        let mut lines = BufReader::new(&file);
-        let (mut line, mut is_whole) = (Vec::new(), true);
-        while lines.read_until(b'\n', &mut line).map_err(unwritable)? > 0 {
-            is_whole = line.ends_with(b"\n");
-            if let Ok(Entry::Item { terms_sha256, output, stamp, outcome, .. }) = serde_json::from_slice(&line) {
-                known.insert(output, (terms_sha256, stamp, outcome));
-            }
-            line.clear();
-        }
+        let options = OpenOptions::new().read(true).append(true).create(true).clone();
+        let mut file = files::state::open(&path, &options).map_err(unwritable)?;
+        let (known, is_whole) = known(&file, folder).map_err(unwritable)?;
         if !is_whole {
             file.write_all(b"\n").map_err(unwritable)?;
         }
@@ -179,19 +181,32 @@ impl Journal {
         Ok(this)
     }
 
-    /// What became of the input at `path`, where it is done and nothing has changed since. With `by_content` the input is
-    /// read to see; otherwise only where size, times or number differ.
-    pub fn done(&self, output: &Path, path: &Path, by_content: bool) -> Option<Outcome> {
+    /// What became of the input at `path`, where it is done: neither it nor what it was done with has changed since, and all
+    /// of the files `wanted`, relative to the output folder, are there. With `by_content` the input is read to see; otherwise
+    /// only where size, times or number differ.
+    pub fn done(&self, output: &Path, path: &Path, wanted: &[PathBuf], by_content: bool) -> Option<Done> {
         let (terms, stamp, outcome) = self.known.get(output)?;
         let result = outcome.result.as_ref()?;
-        if *terms != self.terms_sha256 || outcome.code != 0 {
+        // 6: others of its files stood in the way, and still do.
+        if *terms != self.terms_sha256 || !matches!(outcome.code, 0 | 6) {
+            return None;
+        }
+        let is_kept = |path: &PathBuf| outcome.kept.contains(path) && self.folder.join(path).is_file();
+        let is_written = |path: &PathBuf| result.outputs.iter().any(|written| written.path == *path);
+        if !wanted.iter().all(|path| is_written(path) || is_kept(path)) || !outcome.kept.iter().all(is_kept) {
             return None;
         }
         let is_unchanged = !by_content && Stamp::of(path).ok().as_ref() == stamp.as_ref();
-        let is_same =
-            is_unchanged || file_sha256(path, &|| false).ok().flatten().is_some_and(|now| now == result.sha256);
-        let is_done = is_same && result.outputs.iter().all(|written| written.is_there(&self.folder));
-        is_done.then(|| Outcome { path: path.into(), ..outcome.clone() })
+        if !is_unchanged && file_sha256(path, &|| false).ok().flatten()? != result.sha256 {
+            return None;
+        }
+        let mut touched = Vec::new();
+        for written in &result.outputs {
+            if !written.is_untouched(&self.folder)? {
+                touched.push(written.path.clone());
+            }
+        }
+        Some(Done { outcome: Outcome { path: path.into(), ..outcome.clone() }, touched })
     }
 
     /// Notes what became of an input.
@@ -215,6 +230,37 @@ impl Journal {
         // In one call, so that lines stay whole.
         file.write_all(&line).map_err(|source| WriteError::Io { path: self.folder.join(NAME), source })
     }
+}
+
+/// The last entry of each output.
+type Known = HashMap<PathBuf, (String, Option<Stamp>, Outcome)>;
+
+/// A log of a million videos is a third of this.
+const LONGEST: u64 = 4 << 30;
+/// An entry is a few kilobytes.
+const LONGEST_LINE: u64 = 1 << 22;
+
+/// What a log says, and whether its last line is whole. Files that it says were written are this program's.
+fn known(file: &File, folder: &Path) -> io::Result<(Known, bool)> {
+    if file.metadata()?.len() > LONGEST {
+        let reason = format!("it is larger than {} GiB, which no log is", LONGEST >> 30);
+        return Err(io::Error::new(ErrorKind::FileTooLarge, reason));
+    }
+    let mut lines = BufReader::new(file);
+    let (mut known, mut line, mut is_whole) = (Known::new(), Vec::new(), true);
+    while lines.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line)? > 0 {
+        is_whole = line.ends_with(b"\n");
+        if let Ok(Entry::Item { terms_sha256, output, stamp, outcome, .. }) = serde_json::from_slice(&line) {
+            for written in outcome.result.iter().flat_map(|result| &result.outputs) {
+                if let Some(parent) = folder.join(&written.path).parent().filter(|_| is_below(&written.path)) {
+                    files::remember(parent, &written.sha256);
+                }
+            }
+            known.insert(output, (terms_sha256, stamp, outcome));
+        }
+        line.clear();
+    }
+    Ok((known, is_whole))
 }
 
 /// The time, RFC 3339.

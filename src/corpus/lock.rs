@@ -25,9 +25,10 @@ impl Lock {
     pub fn take(folder: &Path) -> Result<Self, CorpusError> {
         let unwritable = |source: std::io::Error| crate::files::WriteError::Io { path: folder.into(), source };
         std::fs::create_dir_all(folder).map_err(unwritable)?;
-        let mut options = OpenOptions::new();
-        let mut file =
-            options.read(true).write(true).create(true).truncate(false).open(folder.join(NAME)).map_err(unwritable)?;
+        let place = folder.join(NAME);
+        let options = OpenOptions::new().read(true).write(true).create(true).truncate(false).clone();
+        let opened = crate::files::state::open(&place, &options);
+        let mut file = opened.map_err(|source| crate::files::WriteError::Io { path: place, source })?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -54,6 +55,19 @@ impl Lock {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_lock_that_is_another_file_by_a_link_or_a_second_name_is_refused_and_the_file_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let (victim, place) = (folder.path().join("victim"), folder.path().join(NAME));
+        std::fs::write(&victim, "precious").unwrap();
+        std::os::unix::fs::symlink(&victim, &place).unwrap();
+        assert!(Lock::take(folder.path()).is_err());
+        std::fs::remove_file(&place).unwrap();
+        std::fs::hard_link(&victim, &place).unwrap();
+        assert!(Lock::take(folder.path()).is_err());
+        assert_eq!(std::fs::read(&victim).unwrap(), b"precious");
+    }
 
     #[test]
     fn the_second_one_is_told_who_has_it_and_a_left_over_file_holds_nobody_up() {

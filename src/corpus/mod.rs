@@ -6,6 +6,7 @@
 //! machine would have written, byte for byte.
 
 pub mod collect;
+mod content;
 pub mod inputs;
 pub mod journal;
 pub mod lock;
@@ -16,9 +17,12 @@ pub mod report;
 pub mod work;
 pub mod workers;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+
+use crate::files::{WriteError, visible};
+use crate::timeline::Timeline;
 
 /// What became of one input.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -26,14 +30,54 @@ pub struct Outcome {
     /// The input.
     #[serde(with = "path")]
     pub path: PathBuf,
-    /// The exit code that annotating it alone would have given: 0 complete, 3 refused, 4 partial, 7 over a limit, 130 or
-    /// 143 left off as the run was interrupted.
+    /// The exit code that annotating it alone would have given: 0 complete, 3 refused, 4 partial, 6 results that could not
+    /// be written, 7 over a limit, 130 or 143 left off as the run was interrupted.
     pub code: u8,
     /// Why it is not complete; empty where it is.
     pub reason: String,
     /// What the results say in short; absent where there are none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub result: Option<InShort>,
+    /// Files, relative to the output folder, that stand in the way of results and stay as they are: somebody has touched them
+    /// since they were written, or they are links.
+    #[serde(skip_serializing_if = "Vec::is_empty", default, with = "path::list")]
+    pub kept: Vec<PathBuf>,
+}
+
+impl Outcome {
+    /// Of an input without results, because of `reason`.
+    pub fn failed(path: &Path, code: u8, reason: &str) -> Self {
+        Self { path: path.into(), code, reason: visible(reason), result: None, kept: Vec::new() }
+    }
+
+    /// Of an annotated video, for which some files were `written` and others were not.
+    pub fn of(
+        path: &Path,
+        timeline: &Timeline,
+        written: Vec<journal::Written>,
+        not_written: &[WriteError],
+        folder: &Path,
+    ) -> Self {
+        let why = timeline.summary.incomplete_because.join("; ");
+        let mut reasons: Vec<String> = not_written.iter().map(ToString::to_string).collect();
+        if !timeline.complete {
+            reasons.insert(0, format!("{}: the result is partial: {why}", path::printable(path)));
+        }
+        let below = |error: &WriteError| error.path().strip_prefix(folder).unwrap_or(error.path()).to_path_buf();
+        Self {
+            path: path.into(),
+            code: if !timeline.complete {
+                4
+            } else if reasons.is_empty() {
+                0
+            } else {
+                6
+            },
+            reason: visible(&reasons.join("; ")),
+            result: Some(InShort::of(timeline, written)),
+            kept: not_written.iter().map(below).collect(),
+        }
+    }
 }
 
 /// A timeline in short.
@@ -57,7 +101,7 @@ pub struct InShort {
 
 impl InShort {
     /// Of `timeline` and what was written for it.
-    pub fn of(timeline: &crate::timeline::Timeline, outputs: Vec<journal::Written>) -> Self {
+    pub fn of(timeline: &Timeline, outputs: Vec<journal::Written>) -> Self {
         let mut shares = [0.0; crate::timeline::Expression::COUNT];
         let labels = timeline.tracks.iter().flat_map(|track| &track.frames).filter_map(|record| record.label);
         labels.for_each(|label| shares[label.index()] += 1.0);
@@ -87,7 +131,7 @@ pub enum CorpusError {
     #[error("{0}")]
     Mixed(String),
     #[error(transparent)]
-    Output(#[from] crate::files::WriteError),
+    Output(#[from] WriteError),
     #[error("{0}")]
     Busy(String),
     #[error("{0}")]

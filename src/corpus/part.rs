@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::files::{Output, WriteError};
+use crate::files::{Output, OutputOptions, WriteError};
 use crate::pipeline::Classified;
 use crate::pipeline::decode::Decoded;
 
@@ -37,7 +37,7 @@ enum Record {
     End { frames: usize, decoded: Decoded },
 }
 
-/// Where the part of `unit` is.
+/// Where the part of `unit` is, whose id is a plain name (see [`plan::Plan::read`](super::plan::Plan::read)).
 pub fn place(folder: &Path, unit: &str) -> PathBuf {
     folder.join(format!("{unit}.part"))
 }
@@ -51,7 +51,8 @@ pub(crate) struct PartWriter {
 
 impl PartWriter {
     pub(crate) fn begin(path: &Path, head: &Head) -> Result<Self, WriteError> {
-        let mut this = Self { out: BufWriter::new(Output::create(path)?), digest: Sha256::new(), frames: 0 };
+        let mut this =
+            Self { out: BufWriter::new(OutputOptions::state().create(path)?), digest: Sha256::new(), frames: 0 };
         this.record(&Record::Head(head.clone()))?;
         Ok(this)
     }
@@ -95,7 +96,7 @@ impl Part {
     /// # Errors
     /// If it cannot be read or is not as it was written.
     pub(crate) fn read(path: &Path) -> io::Result<Self> {
-        let mut bytes = crate::files::read(path, LARGEST)?;
+        let mut bytes = crate::files::read_found(path, LARGEST)?;
         let broken = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_string());
         let content = bytes.len().checked_sub(SEAL).ok_or_else(|| broken("it is cut off"))?;
         let seal = bytes.split_off(content);

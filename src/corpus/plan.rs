@@ -2,6 +2,7 @@
 //! every unit of work, each of which is a pure function of its line and the first one, and one for every file that is
 //! refused.
 
+use std::collections::{HashMap, HashSet};
 use std::io::{self, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -12,9 +13,9 @@ use serde::{Deserialize, Serialize};
 
 use super::inputs::{Inputs, Item};
 use super::journal::Stamp;
-use super::path::printable;
+use super::path::{is_below, printable};
 use super::{CorpusError, Outcome, workers};
-use crate::files::file_sha256;
+use crate::files::{file_sha256, visible};
 use crate::pipeline::decode::{DecodeError, Decoder, Entry, Packets, Source};
 use crate::pipeline::span::{self, LEAD_S, SPAN_S};
 use crate::pipeline::{Excerpt, Execution, Settings, decode_options};
@@ -190,6 +191,33 @@ pub enum Line {
     Fold(Fold),
 }
 
+impl Line {
+    /// A plan may come from anywhere; what it calls files stays in the folders of parts and results.
+    fn check_names(&self) -> Result<(), String> {
+        let hexadecimal = |id: &str| id.len() == 32 && id.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        let (ids, output) = match self {
+            Self::Video(unit) => (vec![&unit.unit], Some(&unit.output)),
+            Self::Refused { .. } => (vec![], None),
+            Self::Fold(fold) => (vec![&fold.unit, &fold.task], None),
+        };
+        if let Some(id) = ids.into_iter().find(|id| !hexadecimal(id)) {
+            return Err(format!("the unit '{}' is no id of 32 hexadecimal digits", visible(id)));
+        }
+        match output.filter(|output| !is_below(output)) {
+            Some(output) => Err(format!("the output '{}' leads out of the folder of results", printable(output))),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A file of a plan.
+pub enum PlannedFile<'a> {
+    /// A video, by its units in order.
+    Video(Vec<&'a Unit>),
+    /// A file that nobody needs to try.
+    Refused(&'a Outcome),
+}
+
 /// A whole plan.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
@@ -223,8 +251,9 @@ impl Plan {
         let refused = inputs
             .refused
             .iter()
-            .map(|(path, reason)| Line::Refused { output: path.clone(), outcome: refusal(path, 3, reason.clone()) });
-        let lines = refused.chain(planned.into_iter().flatten().flatten()).collect();
+            .map(|(path, reason)| Line::Refused { output: path.clone(), outcome: Outcome::failed(path, 3, reason) });
+        // In the order in which `batch` reports them.
+        let lines = planned.into_iter().flatten().flatten().chain(refused).collect();
         Ok(Self { terms, lines })
     }
 
@@ -291,8 +320,28 @@ impl Plan {
         Ok(plan)
     }
 
-    /// Whether every video's ranges follow one another from its start to its end.
+    /// Whether the names in the plan are names, no two videos have one output, and every video's ranges follow one another from
+    /// its start to its end.
     fn check(&self) -> Result<(), String> {
+        for line in &self.lines {
+            line.check_names()?;
+        }
+        let mut ids = HashSet::new();
+        let units = self.lines.iter().filter_map(|line| match line {
+            Line::Video(unit) => Some(&unit.unit),
+            Line::Fold(fold) => Some(&fold.unit),
+            Line::Refused { .. } => None,
+        });
+        if let Some(twice) = units.into_iter().find(|id| !ids.insert(*id)) {
+            return Err(format!("unit {twice} is there twice"));
+        }
+        let mut outputs = HashMap::new();
+        for units in self.videos() {
+            if let Some(other) = outputs.insert(&units[0].output, &units[0].path) {
+                let names = [other, &units[0].path, &units[0].output].map(|path| printable(path));
+                return Err(format!("{} and {}: both would have the output {}", names[0], names[1], names[2]));
+            }
+        }
         for units in self.videos() {
             let name = printable(&units[0].path);
             let missing = || Err(format!("{name}: its first or last part is not in the plan; plan again"));
@@ -303,7 +352,11 @@ impl Plan {
                 match (pair[0].to, pair[1].from) {
                     (Some(to), Some(from)) if to == from => {}
                     (Some(to), Some(from)) if to < from => {
-                        return Err(format!("{name}: nothing covers {} s to {} s", to * SPAN_S, from * SPAN_S));
+                        return Err(format!(
+                            "{name}: nothing covers {} s to {} s",
+                            to.saturating_mul(SPAN_S),
+                            from.saturating_mul(SPAN_S)
+                        ));
                     }
                     _ => return Err(format!("{name}: {} is planned twice", pair[1].range())),
                 }
@@ -315,20 +368,24 @@ impl Plan {
         Ok(())
     }
 
-    /// The units of each video, in order.
-    pub fn videos(&self) -> Vec<Vec<&Unit>> {
-        let units = self.lines.iter().filter_map(|line| match line {
-            Line::Video(unit) => Some(unit),
-            _ => None,
-        });
-        let mut videos: Vec<Vec<&Unit>> = Vec::new();
-        for unit in units {
-            match videos.last_mut() {
-                Some(video) if video[0].path == unit.path => video.push(unit),
-                _ => videos.push(vec![unit]),
+    /// Videos and files that are refused, in the plan's order.
+    pub fn files(&self) -> Vec<PlannedFile<'_>> {
+        let mut files: Vec<PlannedFile> = Vec::new();
+        for line in &self.lines {
+            match (line, files.last_mut()) {
+                (Line::Video(unit), Some(PlannedFile::Video(units))) if units[0].path == unit.path => units.push(unit),
+                (Line::Video(unit), _) => files.push(PlannedFile::Video(vec![unit])),
+                (Line::Refused { outcome, .. }, _) => files.push(PlannedFile::Refused(outcome)),
+                (Line::Fold(_), _) => {}
             }
         }
-        videos
+        files
+    }
+
+    /// The units of each video, in order.
+    pub fn videos(&self) -> Vec<Vec<&Unit>> {
+        let files = self.files().into_iter();
+        files.filter_map(|file| if let PlannedFile::Video(units) = file { Some(units) } else { None }).collect()
     }
 
     /// Writes the plan.
@@ -348,7 +405,7 @@ impl Plan {
 /// The lines of one video.
 fn video(item: &Item, terms: &Terms, spans: i64, interrupt: &Arc<AtomicBool>) -> Result<Vec<Line>, CorpusError> {
     let refused = |code: u8, reason: String| {
-        Ok(vec![Line::Refused { output: item.output.clone(), outcome: refusal(&item.path, code, reason) }])
+        Ok(vec![Line::Refused { output: item.output.clone(), outcome: Outcome::failed(&item.path, code, &reason) }])
     };
     let source = Source::File(item.path.clone());
     let execution = Execution { threads: 1, batch_size: 1, interrupt: Arc::clone(interrupt), patience: Arc::default() };
@@ -373,8 +430,4 @@ fn video(item: &Item, terms: &Terms, spans: i64, interrupt: &Arc<AtomicBool>) ->
         }
         Err(error) => refused(3, format!("{}: {error}", printable(&item.path))),
     }
-}
-
-fn refusal(path: &Path, code: u8, reason: String) -> Outcome {
-    Outcome { path: path.into(), code, reason, result: None }
 }

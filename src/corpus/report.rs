@@ -10,13 +10,21 @@ use serde::Serialize;
 use super::Outcome;
 use super::journal::{self, Terms};
 use super::path::printable;
-use crate::files::{WriteError, put};
+use crate::files::{OutputOptions, WriteError};
 use crate::palette;
 use crate::timeline::{Expression, time_in_file};
 use crate::write::parquet::{Column, Values, parquet};
 
 /// Names in an output folder that are this module's and the log's; no video's results may have them.
-pub const NAMES: [&str; 5] = ["failures.json", "summary.csv", "summary.parquet", "index.html", journal::NAME];
+pub const NAMES: [&str; 7] = [
+    "failures.json",
+    "summary.csv",
+    "summary.parquet",
+    "index.html",
+    journal::NAME,
+    super::lock::NAME,
+    crate::files::LEDGER,
+];
 
 /// The version of the form of `failures.json`.
 const SCHEMA: &str = "annotate/failures/1";
@@ -27,23 +35,65 @@ struct Failures<'a> {
     inputs: usize,
     complete: usize,
     failures: Vec<&'a Outcome>,
+    /// Results that somebody has touched since they were written, which stay as they are.
+    #[serde(with = "super::path::list")]
+    touched: Vec<PathBuf>,
+    /// Files in folders that were not taken for videos.
+    left_out: Vec<LeftOut<'a>>,
 }
 
-/// Writes the four files into `folder`. Outcomes come in the order of their inputs.
+#[derive(Serialize)]
+struct LeftOut<'a> {
+    #[serde(with = "super::path")]
+    path: &'a Path,
+    reason: &'a str,
+}
+
+/// What there is to report.
+pub struct Report<'a> {
+    /// What all results have in common.
+    pub terms: &'a Terms,
+    /// What became of each input, in the inputs' order.
+    pub outcomes: &'a [Outcome],
+    /// Results that somebody has touched since they were written, relative to the folder.
+    pub touched: &'a [PathBuf],
+    /// Files in folders that were not taken for videos, and why.
+    pub left_out: &'a [(PathBuf, String)],
+}
+
+/// Writes the four files into `folder`; gives those that were left alone, and why. `existing` says what becomes of files
+/// that are there.
 ///
 /// # Errors
 /// If one cannot be written.
-pub fn write(folder: &Path, terms: &Terms, outcomes: &[Outcome]) -> Result<(), WriteError> {
-    put(&folder.join("failures.json"), |out| failures(outcomes, out))?;
-    put(&folder.join("summary.csv"), |out| csv_table(outcomes, out))?;
-    put(&folder.join("summary.parquet"), |out| out.write_all(&parquet("summary", columns(outcomes))?))?;
-    put(&folder.join("index.html"), |out| page(terms, outcomes, out))
+pub fn write(folder: &Path, report: &Report, existing: OutputOptions) -> Result<Vec<WriteError>, WriteError> {
+    let Report { terms, outcomes, touched, .. } = *report;
+    let mut kept = Vec::new();
+    let mut put = |name: &str, content: &dyn Fn(&mut dyn Write) -> io::Result<()>| match existing
+        .confined()
+        .put(&folder.join(name), content)
+    {
+        Err(error) if error.is_taken() => {
+            kept.push(error);
+            Ok(())
+        }
+        written => written,
+    };
+    put("failures.json", &|out| failures(report, out))?;
+    put("summary.csv", &|out| csv_table(outcomes, out))?;
+    put("summary.parquet", &|out| out.write_all(&parquet("summary", columns(outcomes))?))?;
+    put("index.html", &|out| page(terms, outcomes, touched, out))?;
+    Ok(kept)
 }
 
-fn failures(outcomes: &[Outcome], out: &mut dyn Write) -> io::Result<()> {
+fn failures(report: &Report, out: &mut dyn Write) -> io::Result<()> {
+    let Report { outcomes, touched, left_out, .. } = *report;
     let failures: Vec<&Outcome> = outcomes.iter().filter(|outcome| outcome.code != 0).collect();
-    let complete = outcomes.len() - failures.len();
-    serde_json::to_writer_pretty(&mut *out, &Failures { schema: SCHEMA, inputs: outcomes.len(), complete, failures })?;
+    let (inputs, complete) = (outcomes.len(), outcomes.len() - failures.len());
+    let touched = touched.to_vec();
+    let left_out = left_out.iter().map(|(path, reason)| LeftOut { path, reason }).collect();
+    let report = Failures { schema: SCHEMA, inputs, complete, failures, touched, left_out };
+    serde_json::to_writer_pretty(&mut *out, &report)?;
     out.write_all(b"\n")
 }
 
@@ -100,7 +150,7 @@ vertical-align:top}td.n{text-align:right;font-variant-numeric:tabular-nums}tr.ba
 margin:0 .3em 0 1em;vertical-align:-.15em}code{font-size:90%}";
 
 /// One page without anything from outside.
-fn page(terms: &Terms, outcomes: &[Outcome], out: &mut dyn Write) -> io::Result<()> {
+fn page(terms: &Terms, outcomes: &[Outcome], touched: &[PathBuf], out: &mut dyn Write) -> io::Result<()> {
     let complete = outcomes.iter().filter(|outcome| outcome.code == 0).count();
     let duration_s = outcomes.iter().filter_map(|o| Some(o.result.as_ref()?.duration_s)).fold(0.0, |sum, s| sum + s);
     let colour = |class: Expression| palette::colour_of(class).hex();
@@ -157,7 +207,8 @@ fn page(terms: &Terms, outcomes: &[Outcome], out: &mut dyn Write) -> io::Result<
         out.write_all(b"</div></td><td>")?;
         for written in &result.outputs {
             let kind = kind(&written.path, &outcome.path);
-            write!(out, "<a href=\"{}\">{}</a> ", link(&written.path), escape(&kind))?;
+            let mark = if touched.contains(&written.path) { " <small>(changed since)</small>" } else { "" };
+            write!(out, "<a href=\"{}\">{}</a>{mark} ", link(&written.path), escape(&kind))?;
         }
         out.write_all(b"</td></tr>\n")?;
     }
@@ -180,10 +231,4 @@ fn link(path: &Path) -> String {
     let encoded: String =
         bytes.map(|&byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect();
     format!("./{encoded}")
-}
-
-/// Whether results at `output` would take the place of one of [`NAMES`].
-pub fn is_reserved(output: &Path, extensions: &[&str]) -> Option<PathBuf> {
-    let names = extensions.iter().map(|extension| super::path::with_suffix(output, &format!(".{extension}")));
-    names.into_iter().find(|name| NAMES.iter().any(|reserved| name == Path::new(reserved)))
 }

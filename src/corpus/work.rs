@@ -11,7 +11,7 @@ use super::part::{self, Head, Part, PartWriter};
 use super::path::printable;
 use super::plan::{Fold, Line, Plan, Unit};
 use super::{CorpusError, Outcome, workers};
-use crate::files::{WriteError, put};
+use crate::files::{OutputOptions, WriteError};
 use crate::model::Model;
 use crate::pipeline::decode::{DecodeError, Source};
 use crate::pipeline::detect::Detectors;
@@ -127,7 +127,7 @@ pub fn train(
 
 fn one_fold(fold: &Fold, place: &Workplace, progress: &mut dyn Progress) -> Result<UnitState, CorpusError> {
     let name = printable(&fold.data);
-    let failed = |reason| UnitState::Failed(Outcome { path: fold.data.clone(), code: 3, reason, result: None });
+    let failed = |reason: String| UnitState::Failed(Outcome::failed(&fold.data, 3, &reason));
     let state = match fold.is_unchanged() {
         Err(error) if is_temporary(&error) => UnitState::Temporary { reason: format!("{name}: {error}") },
         Err(error) => failed(format!("{name}: {error}")),
@@ -147,7 +147,7 @@ fn one_fold(fold: &Fold, place: &Workplace, progress: &mut dyn Progress) -> Resu
 fn note(place: &Workplace, unit: &str, state: &UnitState) -> Result<(), WriteError> {
     let path = failure_place(place.parts, unit);
     if let UnitState::Failed(outcome) = state {
-        return put(&path, |out| Ok(serde_json::to_writer(out, outcome)?));
+        return OutputOptions::state().put(&path, |out| Ok(serde_json::to_writer(out, outcome)?));
     }
     let _ = std::fs::remove_file(&path);
     Ok(())
@@ -193,7 +193,7 @@ fn one(plan: &Plan, unit: &Unit, place: &Workplace) -> Result<UnitState, CorpusE
     if Part::read(&path).is_ok_and(|part| part.head == head) {
         return Ok(UnitState::Skipped);
     }
-    let failed = |code, reason| UnitState::Failed(Outcome { path: unit.path.clone(), code, reason, result: None });
+    let failed = |code, reason: String| UnitState::Failed(Outcome::failed(&unit.path, code, &reason));
     let name = printable(&unit.path);
     let interrupt = Arc::clone(&place.execution.interrupt);
     let state = match unit.is_unchanged(&interrupt) {

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-/// Does `work` for every item in `jobs` threads, in order of starting; nothing is started any more once `stop` says so or
+/// Does `work` for every item in `jobs` threads, or as many as the system allows, in order of starting; nothing is started any more once `stop` says so or
 /// a piece has failed. Gives the first error, and otherwise the results in the items' order; none for those not started.
 ///
 /// # Errors
@@ -16,21 +16,25 @@ pub fn share<Item: Sync, Done: Send, Error: Send>(
 ) -> Result<Vec<Option<Done>>, Error> {
     let (next, failed) = (AtomicUsize::new(0), Mutex::new(None));
     let done: Vec<Mutex<Option<Done>>> = items.iter().map(|_| Mutex::new(None)).collect();
-    std::thread::scope(|scope| {
-        for _ in 0..jobs.clamp(1, items.len().max(1)) {
-            scope.spawn(|| {
-                while !stop() && failed.lock().unwrap_or_else(PoisonError::into_inner).is_none() {
-                    let index = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(item) = items.get(index) else { break };
-                    match work(item) {
-                        Ok(result) => *done[index].lock().unwrap_or_else(PoisonError::into_inner) = Some(result),
-                        Err(error) => {
-                            failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
-                        }
-                    }
+    let worker = || {
+        while !stop() && failed.lock().unwrap_or_else(PoisonError::into_inner).is_none() {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let Some(item) = items.get(index) else { break };
+            match work(item) {
+                Ok(result) => *done[index].lock().unwrap_or_else(PoisonError::into_inner) = Some(result),
+                Err(error) => {
+                    failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
                 }
-            });
+            }
         }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..jobs.clamp(1, items.len().max(1)) {
+            if std::thread::Builder::new().spawn_scoped(scope, worker).is_err() {
+                break;
+            }
+        }
+        worker();
     });
     match failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
         Some(error) => Err(error),

@@ -7,7 +7,7 @@ use super::document::{self, Linked};
 use super::preset::Preset;
 use super::xml::Element;
 use super::{ReadError, curves, read, xml};
-use crate::files::{Output, WriteError};
+use crate::files::{self, Output, OutputOptions, WriteError};
 use crate::timeline::Timeline;
 
 /// How annotations are written for ELAN.
@@ -19,6 +19,8 @@ pub struct BundleOptions {
     pub merge_into: Option<PathBuf>,
     /// Names that others of this run's outputs have.
     pub taken: Vec<PathBuf>,
+    /// What becomes of files that are there.
+    pub existing: OutputOptions,
 }
 
 /// Why a bundle cannot be written.
@@ -62,7 +64,7 @@ impl Bundle {
         if let (Some(root), Some(merge_into)) = (&existing, &options.merge_into) {
             read::document(root).map_err(|fault| ReadError::Content { path: merge_into.clone(), fault })?;
         }
-        let open = |path: PathBuf| Output::create(&path).map(|output| (path, output));
+        let open = |path: PathBuf| options.existing.create(&path).map(|output| (path, output));
         let has_curves = existing.as_ref().is_some_and(has_curves);
         let curves = match has_curves {
             true => {
@@ -78,7 +80,15 @@ impl Bundle {
                 })
             }
         };
-        Ok(Self { document: open(path.into())?, curves, existing, preset: options.preset.clone() })
+        let document = match &options.merge_into {
+            // All of the document that is replaced is in the one that replaces it.
+            Some(merge_into) if files::is_same_file(merge_into, path) => {
+                let in_place = options.existing.overwrite(true).holds_hand_work(true);
+                (path.into(), in_place.create(path)?)
+            }
+            _ => open(path.into())?,
+        };
+        Ok(Self { document, curves, existing, preset: options.preset.clone() })
     }
 
     /// Writes `timeline` and puts the files in place, the annotations last; gives their paths.

@@ -1,6 +1,6 @@
 //! From an annotation file to tiers with times.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use super::xml::{self, Element, XmlError};
@@ -116,9 +116,10 @@ pub(super) fn document(root: &Element) -> Result<Document, Fault> {
     }
     spans.add_hanging(root)?;
     let mut tiers: Vec<Tier> = Vec::new();
+    let mut ids = HashSet::new();
     for tier in root.named("TIER") {
         let id = required(tier, "TIER_ID")?;
-        if tiers.iter().any(|other| other.id == id) {
+        if !ids.insert(id) {
             return Err(Fault::Twice(format!("tier {id}")));
         }
         let mut annotations = Vec::new();

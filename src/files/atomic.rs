@@ -1,10 +1,14 @@
-//! Outputs that appear whole or not at all.
+//! Outputs that appear whole or not at all, and never in place of what a person has done.
 //!
 //! A file is written under a temporary name in the folder of its destination, brought to the disk, and renamed; until
 //! then an earlier file of that name stays as it was. Standard output and devices are written directly.
 //!
-//! Whoever writes a temporary file holds a lock on it. One without a lock belongs to a run that was killed, and the next run
-//! that writes into its folder removes it.
+//! A file that is there already is replaced only if it is as this program wrote it (see [`ledger`](super::ledger)) or empty,
+//! unless [`OutputOptions::overwrite`] says otherwise.
+//!
+//! Whoever writes a temporary file holds a lock on it, and its name tells its own number on the file system. One of that kind
+//! without a lock belongs to a run that was killed, and the next run that writes into its folder removes it. A file that
+//! only has a name of that form was brought from elsewhere and stays.
 
 use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions, Permissions};
@@ -13,7 +17,10 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use tempfile::NamedTempFile;
+use sha2::{Digest as _, Sha256};
+use tempfile::{NamedTempFile, TempPath};
+
+use super::{file_sha256, hexadecimal, ledger};
 
 /// What the names of unfinished files begin with,
 const PREFIX: &str = ".annotate-";
@@ -36,8 +43,72 @@ pub enum WriteError {
     NotPermitted { path: PathBuf, folder: PathBuf },
     #[error("{path}: the disk is full")]
     DiskFull { path: PathBuf },
+    #[error("{path}: has been changed since this program wrote it, or was made by another; it stays as it is")]
+    Touched { path: PathBuf },
+    #[error("{path}: was changed while this run worked, and stays as it is; the new result is {kept}")]
+    TouchedMeanwhile { path: PathBuf, kept: PathBuf },
+    #[error("{path}: is a link, which could lead out of the folder; it stays as it is")]
+    IsALink { path: PathBuf },
+    #[error("{path}: is no ordinary file; it stays as it is")]
+    IsNoFile { path: PathBuf },
+    #[error("{path}: the output would replace the input {input}")]
+    IsInput { path: PathBuf, input: PathBuf },
     #[error("{path}: cannot be written: {source}")]
     Io { path: PathBuf, source: io::Error },
+}
+
+/// How an output treats what is there already, and what it leaves behind. By default it never replaces what somebody has
+/// touched, follows links, and can be told from a touched file later.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct OutputOptions {
+    overwrite: bool,
+    holds_hand_work: bool,
+    is_state: bool,
+    is_confined: bool,
+}
+
+impl OutputOptions {
+    /// The default.
+    pub const fn new() -> Self {
+        Self { overwrite: false, holds_hand_work: false, is_state: false, is_confined: false }
+    }
+
+    /// For the program's own state, which nobody edits: it is always replaced and leaves no fingerprint; no link is followed.
+    pub const fn state() -> Self {
+        Self { overwrite: true, holds_hand_work: false, is_state: true, is_confined: true }
+    }
+
+    /// Whether a touched file is replaced all the same.
+    pub const fn overwrite(self, overwrite: bool) -> Self {
+        Self { overwrite, ..self }
+    }
+
+    /// Whether the file holds what a person decided: then it counts as touched from the beginning.
+    pub const fn holds_hand_work(self, holds_hand_work: bool) -> Self {
+        Self { holds_hand_work, ..self }
+    }
+
+    /// Refuses links, pipes and devices in the output's place: the user named the folder and not the file.
+    pub const fn confined(self) -> Self {
+        Self { is_confined: true, ..self }
+    }
+
+    /// An output for `path`, `-` being standard output.
+    ///
+    /// # Errors
+    /// Now, and not after an hour of work, if `path` cannot be written or holds what somebody has touched.
+    pub fn create(self, path: &Path) -> Result<Output, WriteError> {
+        let target = if path == Path::new("-") { Target::Stdout(io::stdout()) } else { Target::open(path, self)? };
+        Ok(Output { path: path.into(), target, options: self })
+    }
+
+    /// Writes a file whole: all of `content`, or nothing.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn put(self, path: &Path, content: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), WriteError> {
+        self.create(path)?.fill(content)
+    }
 }
 
 /// One output being written. Dropped without [`commit`](Self::commit), it leaves no trace.
@@ -45,6 +116,7 @@ pub enum WriteError {
 pub struct Output {
     path: PathBuf,
     target: Target,
+    options: OutputOptions,
 }
 
 #[derive(Debug)]
@@ -52,30 +124,62 @@ enum Target {
     Stdout(io::Stdout),
     /// A pipe or device: there is nothing to rename.
     Device(File),
-    File {
-        temporary: NamedTempFile,
-        /// Where the file goes; `path` with symbolic links followed.
-        destination: PathBuf,
-    },
+    File(Box<Pending>),
+}
+
+/// A file on its way.
+#[derive(Debug)]
+struct Pending {
+    temporary: NamedTempFile,
+    /// Where the file goes; the output's path with symbolic links followed.
+    destination: PathBuf,
+    /// What was there when the output was opened.
+    replaced: Option<Seen>,
+    /// Of the bytes written so far.
+    digest: Sha256,
+    written: u64,
+}
+
+/// What tells a file from one that has been changed or put in its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Seen {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Seen {
+    fn of(metadata: &fs::Metadata) -> Self {
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            size: metadata.size(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
 }
 
 impl Output {
-    /// An output for `path`, `-` being standard output. Fails now, and not after an hour of work, where the place
-    /// cannot be written.
+    /// [`OutputOptions::create`] by default.
+    ///
+    /// # Errors
+    /// Likewise.
     pub fn create(path: &Path) -> Result<Self, WriteError> {
-        let target = if path == Path::new("-") { Target::Stdout(io::stdout()) } else { Target::open(path)? };
-        Ok(Self { path: path.into(), target })
+        OutputOptions::new().create(path)
     }
 
     /// Whether somebody may be reading along: standard output, a pipe or a device.
     pub fn is_stream(&self) -> bool {
-        !matches!(self.target, Target::File { .. })
+        !matches!(self.target, Target::File(_))
     }
 
     /// The file being written, for libraries that write by name; none for streams.
     pub fn place(&self) -> Option<&Path> {
         match &self.target {
-            Target::File { temporary, .. } => Some(temporary.path()),
+            Target::File(pending) => Some(pending.temporary.path()),
             _ => None,
         }
     }
@@ -96,11 +200,24 @@ impl Output {
     }
 
     /// Puts the output in its place. An existing file of that name is replaced in one step.
+    ///
+    /// # Errors
+    /// If it cannot be written; or if somebody has changed the existing file meanwhile, and then the error says under which
+    /// name the result is.
     pub fn commit(mut self) -> Result<(), WriteError> {
         self.flush().map_err(|source| self.error(source))?;
-        let Target::File { temporary, destination } = self.target else { return Ok(()) };
-        let placed = temporary.as_file().sync_all().and_then(|()| Ok(temporary.persist(&destination)?));
-        placed.map_err(|source| WriteError::new(&self.path, source))?;
+        let Target::File(pending) = self.target else { return Ok(()) };
+        let fault = |source| WriteError::new(&self.path, source);
+        let Pending { temporary, destination, replaced, digest, written } = *pending;
+        temporary.as_file().sync_all().map_err(fault)?;
+        if !self.options.overwrite && is_touched_since(&destination, replaced) {
+            let kept = keep_beside(temporary, &destination).map_err(fault)?;
+            return Err(WriteError::TouchedMeanwhile { path: self.path, kept });
+        }
+        if !(self.options.is_state || self.options.holds_hand_work) {
+            note(&temporary, &destination, digest, written).map_err(fault)?;
+        }
+        temporary.persist(&destination).map_err(|error| fault(error.error))?;
         // Makes the new name survive a power cut. The file is complete either way, and not every file system can.
         let _ = File::open(folder_of(&destination)).and_then(|folder| folder.sync_all());
         Ok(())
@@ -112,12 +229,61 @@ impl Output {
     }
 }
 
-/// Writes a file whole: all of `content`, or nothing.
+/// [`OutputOptions::put`] by default.
 ///
 /// # Errors
-/// If it cannot be written.
+/// Likewise.
 pub fn put(path: &Path, content: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), WriteError> {
-    Output::create(path)?.fill(content)
+    OutputOptions::new().put(path, content)
+}
+
+/// Whether `path` holds what somebody has touched since this program wrote it, or what this program never wrote. An empty
+/// file holds nothing.
+pub fn is_touched(path: &Path) -> bool {
+    let Ok(destination) = fs::canonicalize(path) else { return false };
+    let Ok(metadata) = fs::metadata(&destination) else { return false };
+    metadata.is_file() && metadata.len() > 0 && !is_ours(&destination)
+}
+
+/// Whether the bytes of a file are this program's.
+fn is_ours(destination: &Path) -> bool {
+    let sha256 = file_sha256(destination, &|| false);
+    sha256.ok().flatten().is_some_and(|sha256| ledger::holds(folder_of(destination), &sha256))
+}
+
+/// Whether somebody has touched what is at `destination` after it was `seen` to be replaceable.
+fn is_touched_since(destination: &Path, seen: Option<Seen>) -> bool {
+    let now = fs::metadata(destination).ok();
+    now.is_some_and(|now| Some(Seen::of(&now)) != seen && now.len() > 0 && !is_ours(destination))
+}
+
+/// Notes the bytes of a file that is about to be at `destination`.
+fn note(temporary: &NamedTempFile, destination: &Path, digest: Sha256, written: u64) -> io::Result<()> {
+    // A library that writes by name goes past the digest.
+    let sha256 = match temporary.as_file().metadata()?.len() == written {
+        true => hexadecimal(&digest.finalize()),
+        false => file_sha256(temporary.path(), &|| false)?.unwrap_or_default(),
+    };
+    let noted = ledger::record(folder_of(destination), destination.file_name().unwrap_or_default(), &sha256);
+    if let Err(error) = noted {
+        // The result matters more; later it counts as touched, which loses nothing.
+        tracing::warn!("{}: {error}", folder_of(destination).join(ledger::NAME).display());
+    }
+    Ok(())
+}
+
+/// Gives a file the first free name that begins like `destination`.
+fn keep_beside(mut temporary: NamedTempFile, destination: &Path) -> io::Result<PathBuf> {
+    for number in 1.. {
+        let mut name = destination.as_os_str().to_owned();
+        name.push(format!(".new{number}"));
+        match temporary.persist_noclobber(&name) {
+            Ok(_) => return Ok(name.into()),
+            Err(error) if error.error.kind() == ErrorKind::AlreadyExists => temporary = error.file,
+            Err(error) => return Err(error.error),
+        }
+    }
+    Err(ErrorKind::AlreadyExists.into())
 }
 
 impl Write for Output {
@@ -125,7 +291,12 @@ impl Write for Output {
         match &mut self.target {
             Target::Stdout(stdout) => stdout.write(bytes),
             Target::Device(device) => device.write(bytes),
-            Target::File { temporary, .. } => temporary.as_file_mut().write(bytes),
+            Target::File(pending) => {
+                let count = pending.temporary.as_file_mut().write(bytes)?;
+                pending.digest.update(&bytes[..count]);
+                pending.written += count as u64;
+                Ok(count)
+            }
         }
     }
 
@@ -133,14 +304,17 @@ impl Write for Output {
         match &mut self.target {
             Target::Stdout(stdout) => stdout.flush(),
             Target::Device(device) => device.flush(),
-            Target::File { temporary, .. } => temporary.as_file_mut().flush(),
+            Target::File(pending) => pending.temporary.as_file_mut().flush(),
         }
     }
 }
 
 impl Target {
-    fn open(path: &Path) -> Result<Self, WriteError> {
+    fn open(path: &Path, options: OutputOptions) -> Result<Self, WriteError> {
         let fail = |source| WriteError::new(path, source);
+        if options.is_confined && fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink()) {
+            return Err(WriteError::IsALink { path: path.into() });
+        }
         let existing = match fs::metadata(path) {
             Ok(metadata) => Some(metadata),
             Err(error) if error.kind() == ErrorKind::NotFound => None,
@@ -149,6 +323,9 @@ impl Target {
         // Following links replaces the file that a link points to and keeps the link.
         let destination = match &existing {
             Some(metadata) if metadata.is_dir() => return Err(WriteError::IsAFolder { path: path.into() }),
+            Some(metadata) if !metadata.is_file() && options.is_confined => {
+                return Err(WriteError::IsNoFile { path: path.into() });
+            }
             Some(metadata) if !metadata.is_file() => {
                 return Ok(Self::Device(OpenOptions::new().write(true).open(path).map_err(fail)?));
             }
@@ -163,12 +340,17 @@ impl Target {
         if !folder.exists() {
             return Err(WriteError::FolderMissing { path: path.into(), folder: folder.into() });
         }
+        if !options.overwrite && is_touched_since(&destination, None) {
+            return Err(WriteError::Touched { path: path.into() });
+        }
         remove_leftovers(folder);
         let temporary = temporary_in(folder).map_err(fail)?;
+        let replaced = existing.as_ref().map(Seen::of);
         if let Some(metadata) = existing {
             temporary.as_file().set_permissions(metadata.permissions()).map_err(fail)?;
         }
-        Ok(Self::File { temporary, destination })
+        let pending = Pending { temporary, destination, replaced, digest: Sha256::new(), written: 0 };
+        Ok(Self::File(Box::new(pending)))
     }
 }
 
@@ -183,11 +365,26 @@ fn temporary_in(folder: &Path) -> io::Result<NamedTempFile> {
             .tempfile_in(folder)?;
         // A file system without locks has no leftovers removed either.
         let is_taken = temporary.as_file().try_lock().is_err_and(|e| matches!(e, fs::TryLockError::WouldBlock));
+        let metadata = temporary.as_file().metadata()?;
         // Another run may have taken it for a leftover before the lock was there.
-        if !is_taken && temporary.as_file().metadata()?.nlink() > 0 {
+        if is_taken || metadata.nlink() == 0 {
+            continue;
+        }
+        let name = folder.join(temporary_name(metadata.ino()));
+        if fs::symlink_metadata(&name).is_ok() {
+            // Somebody's file has the name that this one should get.
             return Ok(temporary);
         }
+        let (file, path) = temporary.into_parts();
+        fs::rename(&path, &name)?;
+        let _ = path.keep();
+        return Ok(NamedTempFile::from_parts(file, TempPath::try_from_path(name)?));
     }
+}
+
+/// The name of a temporary file with this number on its file system.
+fn temporary_name(inode: u64) -> String {
+    format!("{PREFIX}{inode:x}{SUFFIX}")
 }
 
 /// Removes what killed runs have left in `folder`; once a folder and run, as a folder may hold a corpus.
@@ -199,12 +396,11 @@ pub(crate) fn remove_leftovers(folder: &Path) {
     }
     let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries.flatten() {
-        let name = entry.file_name();
-        let is_ours = name.to_str().is_some_and(|name| name.starts_with(PREFIX) && name.ends_with(SUFFIX));
-        if is_ours
-            && entry.file_type().is_ok_and(|kind| kind.is_file())
-            && File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok())
-        {
+        // The entry's own metadata: no link is followed.
+        let is_ours = entry
+            .metadata()
+            .is_ok_and(|metadata| metadata.is_file() && entry.file_name() == *temporary_name(metadata.ino()));
+        if is_ours && File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok()) {
             let _ = fs::remove_file(entry.path());
         }
     }
@@ -216,6 +412,42 @@ fn folder_of(path: &Path) -> &Path {
 }
 
 impl WriteError {
+    /// The file that could not be written.
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::FolderMissing { path, .. }
+            | Self::NotAFolder { path, .. }
+            | Self::IsAFolder { path }
+            | Self::WriteProtected { path }
+            | Self::NotPermitted { path, .. }
+            | Self::DiskFull { path }
+            | Self::Touched { path }
+            | Self::TouchedMeanwhile { path, .. }
+            | Self::IsALink { path }
+            | Self::IsNoFile { path }
+            | Self::IsInput { path, .. }
+            | Self::Io { path, .. } => path,
+        }
+    }
+
+    /// Whether the place holds something that is not to be replaced; other places can have their results all the same.
+    pub fn is_taken(&self) -> bool {
+        match self {
+            Self::IsAFolder { .. }
+            | Self::WriteProtected { .. }
+            | Self::Touched { .. }
+            | Self::TouchedMeanwhile { .. }
+            | Self::IsALink { .. }
+            | Self::IsNoFile { .. }
+            | Self::IsInput { .. } => true,
+            Self::FolderMissing { .. }
+            | Self::NotAFolder { .. }
+            | Self::NotPermitted { .. }
+            | Self::DiskFull { .. }
+            | Self::Io { .. } => false,
+        }
+    }
+
     /// What `source`, met while writing `path`, means for a person.
     pub fn new(path: &Path, source: io::Error) -> Self {
         let folder = folder_of(path).to_path_buf();
@@ -243,20 +475,93 @@ mod tests {
 
     fn names_in(folder: &Path) -> Vec<String> {
         let entries = fs::read_dir(folder).unwrap();
-        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+        let mut names: Vec<String> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
     }
 
     #[test]
     fn an_existing_file_stays_until_the_new_one_is_whole() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("labels.json");
-        fs::write(&path, "old").unwrap();
+        put(&path, |out| out.write_all(b"old")).unwrap();
         let mut output = Output::create(&path).unwrap();
         output.write_all(b"new").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"old");
         output.commit().unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"new");
-        assert_eq!(names_in(folder.path()), ["labels.json"]);
+        assert_eq!(names_in(folder.path()), [ledger::NAME, "labels.json"]);
+    }
+
+    #[test]
+    fn what_somebody_has_touched_is_replaced_only_where_that_is_asked_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("labels.eaf");
+        let write = |options: OutputOptions, text: &str| options.put(&path, |out| out.write_all(text.as_bytes()));
+        write(OutputOptions::new(), "machine's").unwrap();
+        assert!(!is_touched(&path));
+        write(OutputOptions::new(), "machine's again").unwrap();
+        // By an editor that writes in place, by one that renames, by another program, by `apply`.
+        let renamed = |text: &str| {
+            fs::write(folder.path().join("edited"), text).unwrap();
+            fs::rename(folder.path().join("edited"), &path).unwrap();
+        };
+        fs::write(&path, "person's").unwrap();
+        assert!(is_touched(&path));
+        assert!(matches!(write(OutputOptions::new(), "machine's"), Err(WriteError::Touched { .. })));
+        renamed("person's too");
+        assert!(matches!(write(OutputOptions::new(), "machine's"), Err(WriteError::Touched { .. })));
+        assert_eq!(fs::read(&path).unwrap(), b"person's too");
+        write(OutputOptions::new().overwrite(true), "machine's").unwrap();
+        write(OutputOptions::new().holds_hand_work(true), "corrected").unwrap();
+        assert!(matches!(write(OutputOptions::new(), "machine's"), Err(WriteError::Touched { .. })));
+        // Nothing is lost with an empty file.
+        fs::write(&path, "").unwrap();
+        write(OutputOptions::new(), "machine's").unwrap();
+        write(OutputOptions::state(), "state").unwrap();
+        assert!(is_touched(&path));
+    }
+
+    #[test]
+    fn what_is_touched_while_the_work_goes_on_stays_and_the_result_is_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("labels.eaf");
+        for (round, name) in ["labels.eaf.new1", "labels.eaf.new2"].into_iter().enumerate() {
+            let mut output = OutputOptions::new().create(&folder.path().join(format!("{round}"))).unwrap();
+            output.write_all(b"other").unwrap();
+            let mut late = match round {
+                0 => Output::create(&path).unwrap(),
+                _ => {
+                    fs::remove_file(&path).unwrap();
+                    put(&path, |out| out.write_all(b"machine's")).unwrap();
+                    Output::create(&path).unwrap()
+                }
+            };
+            late.write_all(b"result").unwrap();
+            fs::write(&path, "person's").unwrap();
+            let message = late.commit().unwrap_err().to_string();
+            assert!(message.contains(name), "{message}");
+            assert_eq!(fs::read(&path).unwrap(), b"person's");
+            assert_eq!(fs::read(folder.path().join(name)).unwrap(), b"result");
+        }
+    }
+
+    #[test]
+    fn in_a_folder_that_was_named_no_link_and_no_pipe_is_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::write(at("victim"), "precious").unwrap();
+        symlink(at("victim"), at("link.json")).unwrap();
+        symlink(at("nowhere"), at("dangling.json")).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(at("pipe.json")).status().unwrap().success());
+        for options in [OutputOptions::new().confined(), OutputOptions::state()] {
+            for name in ["link.json", "dangling.json"] {
+                assert!(matches!(options.create(&at(name)), Err(WriteError::IsALink { .. })), "{name}");
+            }
+            assert!(matches!(options.create(&at("pipe.json")), Err(WriteError::IsNoFile { .. })));
+        }
+        assert_eq!(fs::read(at("victim")).unwrap(), b"precious");
+        assert!(!at("nowhere").exists());
     }
 
     #[test]
@@ -272,12 +577,15 @@ mod tests {
     fn what_a_killed_run_has_left_is_removed_and_what_another_run_is_writing_stays() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
-        fs::write(path(".annotate-killed.tmp"), "half").unwrap();
+        let killed = temporary_in(folder.path()).unwrap().into_temp_path().keep().unwrap();
+        // A video that somebody has called so.
+        fs::write(path(".annotate-video.tmp"), "not ours").unwrap();
         fs::write(path(".annotate-other.txt"), "not ours").unwrap();
         let running = temporary_in(folder.path()).unwrap();
         Output::create(&path("labels.json")).unwrap().commit().unwrap();
-        assert!(!path(".annotate-killed.tmp").exists());
-        assert!(running.path().exists() && path(".annotate-other.txt").exists());
+        assert!(!killed.exists());
+        assert!(running.path().exists());
+        assert!(path(".annotate-other.txt").exists() && path(".annotate-video.tmp").exists());
     }
 
     #[test]
@@ -298,7 +606,7 @@ mod tests {
     fn a_link_stays_a_link() {
         let folder = tempfile::tempdir().unwrap();
         let [file, link] = ["file.json", "link.json"].map(|name| folder.path().join(name));
-        fs::write(&file, "old").unwrap();
+        put(&file, |out| out.write_all(b"old")).unwrap();
         symlink(&file, &link).unwrap();
         let mut output = Output::create(&link).unwrap();
         output.write_all(b"new").unwrap();

@@ -1,21 +1,32 @@
-//! Files in and out: untrusted files are read up to a limit, outputs appear whole or not at all.
+//! Files in and out: untrusted files are read up to a limit, outputs appear whole or not at all and never in place of what a
+//! person has done.
 
 mod atomic;
+mod ledger;
+mod same;
+pub(crate) mod state;
+mod visible;
 
 pub(crate) use atomic::remove_leftovers;
-pub use atomic::{Output, WriteError, put};
+pub use atomic::{Output, OutputOptions, WriteError, is_touched, put};
+pub use ledger::NAME as LEDGER;
+pub(crate) use ledger::remember;
+pub use same::{is_same_file, refuse_inputs};
+pub use visible::{visible, visible_lines};
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read as _};
-use std::os::unix::fs::FileTypeExt as _;
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::Path;
+
+use rustix::fs::OFlags;
 
 use sha2::{Digest as _, Sha256};
 
 /// A text that a person writes by hand: a recipe, a preset, a configuration.
 pub(crate) const HANDWRITTEN: u64 = 4 << 20;
 
-/// All bytes of a file.
+/// All bytes of a file or pipe that the user named.
 ///
 /// # Errors
 /// If it cannot be read, or has more than `most` bytes; then it has not been read into memory.
@@ -26,6 +37,30 @@ pub(crate) fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     if !kind.is_file() && !kind.is_fifo() {
         return Err(io::Error::new(ErrorKind::InvalidInput, "it is neither a file nor a pipe"));
     }
+    read_open(file, most)
+}
+
+/// All bytes of a file that was found and not named: a pipe there, whose other end may never come, is refused at once.
+///
+/// # Errors
+/// As [`read`].
+pub(crate) fn read_found(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    read_open(open_found(path)?, most)
+}
+
+/// Opens a file that was found and not named.
+///
+/// # Errors
+/// If it cannot be opened or is no ordinary file.
+pub(crate) fn open_found(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path)?;
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(io::Error::new(ErrorKind::InvalidInput, "it is no ordinary file")),
+    }
+}
+
+fn read_open(file: File, most: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.take(most + 1).read_to_end(&mut bytes)?;
     match bytes.len() as u64 > most {
@@ -58,7 +93,7 @@ pub(crate) fn toml_fault(text: &str, error: &toml::de::Error) -> String {
 /// # Errors
 /// If it cannot be read.
 pub(crate) fn file_sha256(path: &Path, stop: &dyn Fn() -> bool) -> std::io::Result<Option<String>> {
-    let mut file = File::open(path)?;
+    let mut file = open_found(path)?;
     let mut sha256 = Sha256::new();
     let mut chunk = vec![0; 1 << 18];
     while !stop() {
@@ -88,6 +123,12 @@ mod tests {
     fn endless_files_are_refused_and_broken_text_is_placed() {
         let error = read(Path::new("/dev/zero"), 1 << 20).unwrap_err();
         assert_eq!(error.to_string(), "it is neither a file nor a pipe");
+        let error = read_found(Path::new("/dev/zero"), 1 << 20).unwrap_err();
+        assert_eq!(error.to_string(), "it is no ordinary file");
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        assert_eq!(read_found(&pipe, 1 << 20).unwrap_err().to_string(), "it is no ordinary file");
         let file = tempfile::NamedTempFile::new().unwrap();
         file.as_file().set_len((1 << 20) + 1).unwrap();
         assert_eq!(read(file.path(), 1 << 20).unwrap_err().to_string(), "it is larger than 1 MB");

@@ -6,11 +6,14 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use ureq::http::{Response, StatusCode, header};
 use ureq::{Agent, Body};
+
+use crate::files;
 
 /// What to fetch.
 #[derive(Debug, Clone)]
@@ -21,7 +24,12 @@ pub struct Wanted {
     pub sha256: Option<String>,
     /// Its size, where known.
     pub bytes: Option<u64>,
+    /// How long the connection may keep silent; [`PATIENCE`] is sensible.
+    pub patience: Duration,
 }
+
+/// How long a connection may keep silent.
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What was fetched.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,7 +83,8 @@ pub fn pull(wanted: &Wanted, destination: &Path, tell: &mut dyn FnMut(u64, Optio
     name.push(".part");
     let part = destination.with_file_name(name);
     let failed = |source| PullError::File { path: part.clone(), source };
-    let mut file = OpenOptions::new().create(true).append(true).read(true).open(&part).map_err(failed)?;
+    let options = OpenOptions::new().create(true).append(true).read(true).clone();
+    let mut file = files::state::open(&part, &options).map_err(failed)?;
     let resumed_from = file.metadata().map_err(failed)?.len();
     if let Err(error) = receive(wanted, &part, &mut file, tell) {
         if file.metadata().map_err(failed)?.len() == 0 {
@@ -133,6 +142,8 @@ fn receive(
         .timeout_connect(Some(CONNECT_WITHIN))
         .timeout_recv_response(Some(ANSWER_WITHIN))
         .http_status_as_error(false)
+        // A secure address is not led to one that anybody on the way can change.
+        .https_only(wanted.url.starts_with("https://"))
         .user_agent(concat!("annotate/", env!("CARGO_PKG_VERSION")))
         .build()
         .into();
@@ -193,8 +204,11 @@ fn attempt_once(
             if number(&response, header::CONTENT_RANGE, "bytes */") == Some(there) {
                 return Ok(None);
             }
+            if there == 0 {
+                return Err(refused(wanted, "the server refuses to send any part of the file"));
+            }
             file.set_len(0).map_err(failed)?;
-            return attempt_once(agent, wanted, part, file, tell);
+            return Ok(Some("the server has no such part of the file".into()));
         }
         status if status.is_server_error() => return Ok(Some(format!("the server answers {status}"))),
         status => return Err(refused(wanted, &format!("the server answers {status}"))),
@@ -202,17 +216,17 @@ fn attempt_once(
     if total.is_some_and(|total| total > LARGEST) {
         return Err(PullError::TooLarge { url: wanted.url.clone() });
     }
-    let mut body = response.into_body().into_with_config().limit(LARGEST + 1).reader();
-    let mut chunk = vec![0; 1 << 16];
+    let chunks = chunks(response.into_body().into_with_config().limit(LARGEST + 1).reader()).map_err(failed)?;
     loop {
         tell(there, total);
-        match body.read(&mut chunk) {
-            Ok(0) => break,
-            Ok(count) => {
-                file.write_all(&chunk[..count]).map_err(failed)?;
-                there += count as u64;
+        match chunks.recv_timeout(wanted.patience) {
+            Ok(Ok(chunk)) if chunk.is_empty() => break,
+            Ok(Ok(chunk)) => {
+                file.write_all(&chunk).map_err(failed)?;
+                there += chunk.len() as u64;
             }
-            Err(error) => return Ok(Some(error.to_string())),
+            Ok(Err(error)) => return Ok(Some(error.to_string())),
+            Err(_) => return Ok(Some(format!("nothing came for {} s", wanted.patience.as_secs()))),
         }
         if there > LARGEST {
             return Err(PullError::TooLarge { url: wanted.url.clone() });
@@ -222,6 +236,23 @@ fn attempt_once(
         Some(total) if there < total => Ok(Some(format!("{} bytes are missing", total - there))),
         _ => Ok(None),
     }
+}
+
+/// What `body` gives, read by a thread of its own, as a connection may fall silent for ever; an empty chunk is its end.
+fn chunks(mut body: impl io::Read + Send + 'static) -> io::Result<Receiver<io::Result<Vec<u8>>>> {
+    let (sender, receiver) = sync_channel(4);
+    let read = move || {
+        let mut chunk = vec![0; 1 << 16];
+        loop {
+            let read = body.read(&mut chunk).map(|count| chunk[..count].to_vec());
+            let is_last = !read.as_ref().is_ok_and(|chunk| !chunk.is_empty());
+            if sender.send(read).is_err() || is_last {
+                return;
+            }
+        }
+    };
+    std::thread::Builder::new().name("fetch".into()).spawn(read)?;
+    Ok(receiver)
 }
 
 fn refused(wanted: &Wanted, reason: &str) -> PullError {
@@ -240,4 +271,59 @@ fn number(response: &Response<Body>, name: header::HeaderName, prefix: &str) -> 
 fn range(response: &Response<Body>) -> Option<(u64, Option<u64>)> {
     let (range, total) = text(response, header::CONTENT_RANGE)?.strip_prefix("bytes ")?.split_once('/')?;
     Some((range.split_once('-')?.0.trim().parse().ok()?, total.trim().parse().ok()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    /// Fetches from a server that answers every connection with `answer` and then keeps silent.
+    fn fetched(answer: &'static str) -> PullError {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/weights.onnx", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            let mut kept = Vec::new();
+            for mut stream in listener.incoming().flatten() {
+                let mut request = [0; 4096];
+                let _ = stream.read(&mut request).and_then(|_| stream.write_all(answer.as_bytes()));
+                kept.push(stream);
+            }
+        });
+        let folder = tempfile::tempdir().unwrap();
+        let destination = folder.path().join("weights.onnx");
+        // An earlier call left a part, so that a range is asked for.
+        std::fs::write(folder.path().join("weights.onnx.part"), "begun").unwrap();
+        let wanted = Wanted { url, sha256: Some("0".repeat(64)), bytes: None, patience: Duration::from_millis(300) };
+        pull(&wanted, &destination, &mut |_, _| {}).unwrap_err()
+    }
+
+    #[test]
+    fn a_connection_that_falls_silent_is_given_up() {
+        let message = fetched("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf").to_string();
+        assert!(message.contains("nothing came"), "{message}");
+    }
+
+    #[test]
+    fn a_server_that_never_has_the_part_asked_for_is_given_up() {
+        let message = fetched("HTTP/1.1 416 Range Not Satisfiable\r\nContent-Length: 0\r\n\r\n").to_string();
+        assert!(message.contains("part"), "{message}");
+    }
+
+    #[test]
+    fn a_link_in_the_parts_place_is_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let victim = folder.path().join("victim");
+        std::fs::write(&victim, "precious").unwrap();
+        std::os::unix::fs::symlink(&victim, folder.path().join("x.part")).unwrap();
+        let wanted = Wanted {
+            url: "http://127.0.0.1:9/x".into(),
+            sha256: Some("0".repeat(64)),
+            bytes: None,
+            patience: PATIENCE,
+        };
+        assert!(matches!(pull(&wanted, &folder.path().join("x"), &mut |_, _| {}), Err(PullError::File { .. })));
+        assert_eq!(std::fs::read(&victim).unwrap(), b"precious");
+    }
 }

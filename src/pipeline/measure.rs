@@ -35,8 +35,7 @@ pub fn measure(
     settings: &Settings,
     execution: &Execution,
 ) -> Result<StageTimes, AnnotateError> {
-    settings.smooth.check()?;
-    settings.segment.check()?;
+    settings.check()?;
     let mut spent = [Duration::ZERO; STAGES.len()];
     let mut clock = Instant::now();
     let mut lap = |stage: usize| {

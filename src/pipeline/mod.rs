@@ -43,6 +43,7 @@ use track::TrackSettings;
 
 pub use assemble::Row;
 pub use setting::SettingError;
+use setting::require;
 
 /// Everything that influences the output; recorded in every output.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -86,7 +87,21 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// How a video is decoded, by somebody whom nobody stops.
+    /// Whether every setting makes sense; each way into the pipeline asks.
+    ///
+    /// # Errors
+    /// The first setting that does not.
+    pub fn check(&self) -> Result<(), SettingError> {
+        self.track.check()?;
+        self.smooth.check()?;
+        self.segment.check()?;
+        let start_s = self.start_s.unwrap_or(f64::NEG_INFINITY);
+        require("start_s", start_s, "a number of seconds", |start_s| !start_s.is_nan())?;
+        let end_s = self.end_s.unwrap_or(f64::INFINITY);
+        require("end_s", end_s, "a number of seconds after start_s", |end_s| end_s > start_s)
+    }
+
+    /// How a video is decoded without an interrupt flag.
     pub fn decode_options(&self) -> DecodeOptions {
         DecodeOptions {
             deinterlace: self.deinterlace,
@@ -176,11 +191,13 @@ pub fn annotate(
     };
     let failed = AtomicBool::new(false);
     let (decoded, digest) = std::thread::scope(|scope| {
-        let digest = scope.spawn(|| sha256(source, &[&failed, &execution.interrupt]));
+        let hash = || sha256(source, &[&failed, &execution.interrupt]);
+        let digest = std::thread::Builder::new().name("hash".into()).spawn_scoped(scope, hash);
+        let digest = digest.map_err(|source| AnnotateError::Thread { stage: "hash", source })?;
         let decoded = look(source, &Excerpt::whole(), model, detectors, settings, execution, &mut see);
         failed.store(decoded.is_err(), Ordering::Relaxed);
-        (decoded, digest.join())
-    });
+        Ok::<_, AnnotateError>((decoded, digest.join()))
+    })?;
     let mut decoded = decoded?;
     decoded.media.sha256 = digest.map_err(|_| AnnotateError::Panicked { stage: "hash" })?;
     assembler.drain().iter().try_for_each(|row| tell(Event::Frame(row)))?;
@@ -232,8 +249,7 @@ pub(crate) fn look(
     execution: &Execution,
     take: &mut dyn FnMut(Look) -> Result<(), WriteError>,
 ) -> Result<Decoded, AnnotateError> {
-    settings.smooth.check()?;
-    settings.segment.check()?;
+    settings.check()?;
     let decoder = Decoder::open_at(source, excerpt.entry.as_ref(), decode_options(settings, execution))?;
     take(Look::Opened { media: decoder.media(), frames: decoder.expected_frames() })?;
     let time_base = decoder.media().time_base;

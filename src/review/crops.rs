@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use image::{ImageFormat, RgbImage};
 
 use super::Correction;
-use crate::files::put;
+use crate::files::OutputOptions;
 use crate::picture::Colours;
 use crate::picture::{CropRule, crop, face_square};
 use crate::pipeline::decode::{DecodeError, DecodeOptions, Decoder, Source};
@@ -100,7 +100,7 @@ impl Crops<'_> {
 fn save(picture: &RgbImage, path: &Path) -> Result<(), CropError> {
     let mut bytes = Cursor::new(Vec::new());
     picture.write_to(&mut bytes, ImageFormat::Png).map_err(|e| write_error(path, &e))?;
-    put(path, |out| out.write_all(bytes.get_ref())).map_err(|e| write_error(path, &e))
+    OutputOptions::state().put(path, |out| out.write_all(bytes.get_ref())).map_err(|e| write_error(path, &e))
 }
 
 fn write_error(path: &Path, error: &dyn std::fmt::Display) -> CropError {

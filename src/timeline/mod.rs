@@ -374,6 +374,11 @@ pub struct Timeline {
 }
 
 impl Timeline {
+    /// Whether a person has corrected it.
+    pub fn is_corrected(&self) -> bool {
+        self.settings.get("corrections").is_some()
+    }
+
     /// Where the video ends: the end of its last frame, seconds of container time; 0 where there is no frame.
     pub fn end_s(&self) -> f64 {
         self.frames.time_s.first().map_or(0.0, |start_s| start_s + self.media.duration_s)

@@ -7,8 +7,11 @@ use std::path::PathBuf;
 use candle_core::Tensor;
 
 use super::trainer::EpochRecord;
-use crate::files::{WriteError, put};
+use crate::files::{OutputOptions, WriteError, read_found};
 use crate::model;
+
+/// Weights and moments of the largest network that is trained here are a tenth of this.
+const LARGEST: u64 = 4 << 30;
 
 /// Tensors of one kind (`weights`, `moments`, `average`, `best`), by name.
 pub type Tensors = BTreeMap<String, Tensor>;
@@ -70,7 +73,7 @@ impl Checkpoint {
             ("best_epoch".to_owned(), saved.best_epoch.to_string()),
         ];
         let bytes = safetensors::serialize(tensors, Some(metadata.into())).map_err(|e| self.broken(e))?;
-        Ok(put(&self.path, |out| out.write_all(&bytes))?)
+        Ok(OutputOptions::state().put(&self.path, |out| out.write_all(&bytes))?)
     }
 
     /// The last checkpoint, where there is one.
@@ -78,7 +81,7 @@ impl Checkpoint {
     /// # Errors
     /// If it cannot be read or belongs to another run.
     pub fn load(&self) -> Result<Option<Saved>, CheckpointError> {
-        let bytes = match std::fs::read(&self.path) {
+        let bytes = match read_found(&self.path, LARGEST) {
             Ok(bytes) => bytes,
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(self.broken(e)),

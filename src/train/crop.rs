@@ -12,7 +12,7 @@ use image::{DynamicImage, GrayImage, ImageFormat, ImageReader, RgbImage};
 use rayon::prelude::*;
 
 use super::manifest::Row;
-use crate::files::put;
+use crate::files::OutputOptions;
 use crate::picture::CropRule;
 use crate::picture::{Colour, Matrix, Plane, Planes};
 use crate::picture::{ColourNormalisation, Colours};
@@ -239,7 +239,7 @@ fn write_crop(mut pixels: Vec<f32>, path: &Path, settings: &CropSettings) -> Res
     if let Some(picture) = picture {
         picture.write_to(&mut bytes, ImageFormat::Png).map_err(|e| write_error(path, &e))?;
     }
-    put(path, |out| out.write_all(bytes.get_ref())).map_err(|e| write_error(path, &e))
+    OutputOptions::state().put(path, |out| out.write_all(bytes.get_ref())).map_err(|e| write_error(path, &e))
 }
 
 fn write_error(path: &Path, error: &dyn std::fmt::Display) -> CropError {

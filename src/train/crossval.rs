@@ -16,7 +16,7 @@ use super::run::{self, Data, Parts, RunError, RunReport};
 use super::start::Prepared;
 use super::trainer::{EpochRecord, Progress};
 use crate::files;
-use crate::files::{WriteError, put};
+use crate::files::{OutputOptions, WriteError, put};
 use crate::timeline::Expression;
 
 /// One in so many of a fold's training groups is held out to choose the epoch and fit the temperature.
@@ -186,7 +186,7 @@ pub fn run_fold(
     let (run, _) = run::run(&prepared, data, &parts, of.grouping, &folder, device, progress).map_err(in_fold)?;
     let report = FoldReport { fold, folds, task: task.clone(), run };
     let write = |out: &mut dyn std::io::Write| Ok(serde_json::to_writer_pretty(out, &report)?);
-    put(&folder.join(FOLD_FILE), write).map_err(RunError::from)?;
+    OutputOptions::state().put(&folder.join(FOLD_FILE), write).map_err(RunError::from)?;
     // Of a finished fold nobody goes on.
     let _ = std::fs::remove_file(folder.join("checkpoint.safetensors"));
     Ok(report)

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::trainer::EpochRecord;
 use crate::files;
-use crate::files::put;
+use crate::files::OutputOptions;
 
 /// A log of billions of steps is none of ours.
 const LARGEST: u64 = 4 << 30;
@@ -65,7 +65,7 @@ impl Log {
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
             Err(error) => return Err(error),
         };
-        put(path, |out| out.write_all(kept.as_bytes())).map_err(io::Error::other)?;
+        OutputOptions::state().put(path, |out| out.write_all(kept.as_bytes())).map_err(io::Error::other)?;
         Ok(Self { file: File::options().append(true).open(path)? })
     }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::files::{self, WriteError};
+use crate::files::{self, OutputOptions, WriteError};
 use crate::timeline::{Expression, Probabilities};
 
 /// Which part of the data a row belongs to.
@@ -160,7 +160,7 @@ pub enum ManifestError {
 }
 
 /// Of millions of images; what is behind that is not read, and the line cut in two named.
-const LARGEST: u64 = 4 << 30;
+pub(crate) const LARGEST: u64 = 4 << 30;
 
 /// Reads a manifest; the rows' paths come back relative to the current folder.
 ///
@@ -168,8 +168,8 @@ const LARGEST: u64 = 4 << 30;
 /// If the file is missing, or a row has an unknown label or split, a path that is empty, or numbers out of range. The
 /// message names the line.
 pub fn read(path: &Path) -> Result<Vec<Row>, ManifestError> {
-    let file = std::fs::File::open(path).map_err(|source| ManifestError::Unreadable { path: path.into(), source })?;
-    parse(file, path)
+    let text = files::read(path, LARGEST).map_err(|source| ManifestError::Unreadable { path: path.into(), source })?;
+    parse(&text[..], path)
 }
 
 /// Reads the text of a manifest; `path` is where it is said to be.
@@ -223,11 +223,11 @@ pub fn write(rows: &[Row], to: impl std::io::Write) -> csv::Result<()> {
 }
 
 /// Writes a manifest whole: all of `rows`, or nothing. Paths below its folder are written relative to it, so that the
-/// folder can be moved; others as they are from the root.
+/// folder can be moved; others as they are from the root. `existing` says what becomes of a file that is there.
 ///
 /// # Errors
 /// If the file cannot be written.
-pub fn put(path: &Path, rows: &[Row]) -> Result<(), WriteError> {
+pub fn put(path: &Path, rows: &[Row], existing: OutputOptions) -> Result<(), WriteError> {
     let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let manifest = absolute(path);
     let folder = manifest.parent().unwrap_or(Path::new("/"));
@@ -238,7 +238,7 @@ pub fn put(path: &Path, rows: &[Row]) -> Result<(), WriteError> {
             Row { path: image.strip_prefix(folder).map_or(image.clone(), Path::to_owned), ..row.clone() }
         })
         .collect();
-    files::put(path, |out| write(&placed, out).map_err(std::io::Error::other))
+    existing.put(path, |out| write(&placed, out).map_err(std::io::Error::other))
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use super::recipe::Recipe;
 use super::report::{self, Document, Evaluation, EvaluationError, Prediction};
 use super::start::{Prepared, StartError};
 use super::trainer::{self, EpochRecord, Fitted, Progress, TrainError};
-use crate::files::{WriteError, put};
+use crate::files::{OutputOptions, WriteError};
 use crate::model::{self, Model, ModelConfig, ModelError};
 use crate::timeline::Expression;
 
@@ -37,7 +37,7 @@ impl Data {
     /// If it cannot be read or a row is not valid; the message names the line.
     pub fn read(path: &Path) -> Result<Self, ManifestError> {
         let unreadable = |source| ManifestError::Unreadable { path: path.into(), source };
-        let bytes = std::fs::read(path).map_err(unreadable)?;
+        let bytes = crate::files::read(path, manifest::LARGEST).map_err(unreadable)?;
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let rows = manifest::parse(bytes.as_slice(), path)?;
         Ok(Self { name, sha256: crate::files::sha256(&bytes), rows })
@@ -203,12 +203,12 @@ fn built(prepared: &Prepared, data: &Data, fitted: &Fitted) -> Result<(ModelConf
 
 fn write_model(folder: &Path, config: &ModelConfig, weights: &[u8], card: &Document) -> Result<(), WriteError> {
     std::fs::create_dir_all(folder).map_err(|e| WriteError::new(folder, e))?;
-    put(&folder.join(model::WEIGHTS_FILE), |out| out.write_all(weights))?;
-    put(&folder.join(model::CONFIG_FILE), |out| {
+    OutputOptions::state().put(&folder.join(model::WEIGHTS_FILE), |out| out.write_all(weights))?;
+    OutputOptions::state().put(&folder.join(model::CONFIG_FILE), |out| {
         serde_json::to_writer_pretty(&mut *out, config)?;
         out.write_all(b"\n")
     })?;
-    put(&folder.join(model::CARD_FILE), |out| out.write_all(card.markdown().as_bytes()))
+    OutputOptions::state().put(&folder.join(model::CARD_FILE), |out| out.write_all(card.markdown().as_bytes()))
 }
 
 /// The report for people; also the part of a model card that a run knows. The person adds data, licence and limits.

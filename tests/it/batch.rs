@@ -98,7 +98,8 @@ fn a_tree_is_mirrored_in_all_formats_and_each_file_is_what_the_plain_command_wri
     assert!(talk.contains("5 of 5 videos complete"), "{talk}");
     for name in ["a.mp4", "a.mov", "sub/deep/ü.mkv", "-dash.mp4", odd] {
         for extension in ["json", "csv", "eaf", "parquet"] {
-            assert!(corpus.at(&format!("out/{name}.{extension}")).is_file(), "{name}.{extension}");
+            let folder = if extension == "parquet" { "out/parquet" } else { "out" };
+            assert!(corpus.at(&format!("{folder}/{name}.{extension}")).is_file(), "{name}.{extension}");
         }
         let mut plain = program();
         let alone = corpus.at("alone.json");
@@ -108,6 +109,12 @@ fn a_tree_is_mirrored_in_all_formats_and_each_file_is_what_the_plain_command_wri
         assert_eq!(std::fs::read(alone).unwrap(), std::fs::read(corpus.at(&format!("out/{name}.json"))).unwrap());
     }
     assert!(corpus.failures().is_empty() && corpus.leftovers().is_empty());
+    let tables = walkdir::WalkDir::new(corpus.at("out/parquet")).into_iter().map(|entry| entry.unwrap());
+    let mut tables = tables.filter(|e| e.file_type().is_file() && !e.file_name().to_str().unwrap().starts_with('.'));
+    assert!(tables.all(|e| e.path().extension().is_some_and(|e| e == "parquet")), "a folder of tables alone");
+    let report: Value = serde_json::from_slice(&std::fs::read(corpus.at("out/failures.json")).unwrap()).unwrap();
+    assert_eq!(report["left_out"][0]["path"], "in/notes.txt");
+    assert!(talk.contains("notes.txt"), "{talk}");
     let mut table = csv::Reader::from_path(corpus.at("out/summary.csv")).unwrap();
     let rows: Vec<csv::StringRecord> = table.records().map(Result::unwrap).collect();
     assert_eq!(rows.len(), 5);
@@ -132,13 +139,9 @@ fn what_is_done_is_skipped_and_whatever_has_changed_is_done_again() {
     };
     redone(&["in", "-f", "json,csv"], 0);
     redone(&["in", "-f", "json,csv", "--checksum"], 0);
-    // An output that is gone, cut off, or altered.
+    // An output that is gone.
     std::fs::remove_file(corpus.at("out/a.mp4.csv")).unwrap();
     redone(&["in", "-f", "json,csv"], 1);
-    let cut = std::fs::read(corpus.at("out/b.mp4.csv")).unwrap();
-    std::fs::write(corpus.at("out/b.mp4.csv"), &cut[..cut.len() / 2]).unwrap();
-    redone(&["in", "-f", "json,csv"], 1);
-    assert_eq!(std::fs::read(corpus.at("out/b.mp4.csv")).unwrap(), cut);
     // A video touched, but the same; then another one under its name.
     std::fs::File::open(corpus.at("in/a.mp4")).unwrap().set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
     redone(&["in", "-f", "json,csv"], 0);
@@ -148,6 +151,82 @@ fn what_is_done_is_skipped_and_whatever_has_changed_is_done_again() {
     redone(&["in", "-f", "json,csv", "--max-faces", "3"], 3);
     redone(&["in", "-f", "json", "--max-faces", "3"], 3);
     redone(&["in", "-f", "json", "--max-faces", "3", "--again"], 3);
+}
+
+#[test]
+fn what_a_person_has_changed_stays_byte_for_byte_until_it_is_given_up() {
+    let corpus = Corpus::new();
+    corpus.clips(&["a.mp4", "b.mp4"]);
+    corpus.ends(&["in", "-f", "json,eaf"], 0);
+    let (eaf, json) = (corpus.at("out/a.mp4.eaf"), corpus.at("out/b.mp4.json"));
+    let by_machine = [&eaf, &json].map(|path| std::fs::read(path).unwrap());
+    let changed = String::from_utf8(by_machine[0].clone()).unwrap().replace("neutral", "surprise");
+    std::fs::write(&eaf, &changed).unwrap();
+    std::fs::write(&json, "corrected").unwrap();
+    let is_kept =
+        || std::fs::read(&eaf).unwrap() == changed.as_bytes() && std::fs::read(&json).unwrap() == b"corrected";
+    // The same run again has nothing to do, and says so.
+    let talk = corpus.ends(&["in", "-f", "json,eaf"], 0);
+    assert!(is_kept() && corpus.worked_on() == 0, "{talk}");
+    assert!(talk.contains("a.mp4.eaf") && talk.contains("b.mp4.json") && talk.contains("--overwrite"), "{talk}");
+    let report: Value = serde_json::from_slice(&std::fs::read(corpus.at("out/failures.json")).unwrap()).unwrap();
+    assert_eq!(report["touched"], serde_json::json!(["a.mp4.eaf", "b.mp4.json"]));
+    // A run with other settings has new results, which it cannot write all; the next one like it has nothing to do.
+    for worked_on in [2, 0] {
+        corpus.ends(&["in", "-f", "json,eaf", "--max-faces", "3"], 8);
+        assert!(is_kept() && corpus.worked_on() == worked_on);
+        assert_eq!(corpus.failures(), [("in/a.mp4".to_string(), 6), ("in/b.mp4".to_string(), 6)].into());
+    }
+    assert!(std::fs::read_to_string(corpus.at("out/a.mp4.json")).unwrap().contains("\"max_faces\":3"));
+    corpus.ends(&["in", "-f", "json,eaf", "--again"], 8);
+    assert!(is_kept());
+    // A report that somebody has made notes in stays as well.
+    std::fs::write(corpus.at("out/summary.csv"), "my notes").unwrap();
+    let talk = corpus.ends(&["in", "-f", "json,eaf", "--overwrite"], 0);
+    assert_eq!([&eaf, &json].map(|path| std::fs::read(path).unwrap()), by_machine, "{talk}");
+    std::fs::write(corpus.at("out/summary.csv"), "my notes").unwrap();
+    let talk = corpus.ends(&["in", "-f", "json,eaf"], 6);
+    assert!(talk.contains("summary.csv") && talk.contains("--overwrite"), "{talk}");
+    assert_eq!(std::fs::read(corpus.at("out/summary.csv")).unwrap(), b"my notes");
+}
+
+#[test]
+fn a_forged_log_makes_nothing_complete() {
+    let corpus = Corpus::new();
+    corpus.clips(&["a.mp4"]);
+    corpus.ends(&["in"], 0);
+    std::fs::remove_file(corpus.at("out/a.mp4.json")).unwrap();
+    let log = std::fs::read_to_string(corpus.at("out/run.jsonl")).unwrap();
+    let outputs = log.find("\"outputs\":[").unwrap();
+    let end = outputs + log[outputs..].find(']').unwrap();
+    let forged = format!("{}\"outputs\":[{}", &log[..outputs], &log[end..]);
+    std::fs::write(corpus.at("out/run.jsonl"), forged).unwrap();
+    corpus.ends(&["in"], 0);
+    assert!(corpus.worked_on() == 1 && corpus.at("out/a.mp4.json").is_file());
+}
+
+#[test]
+fn no_link_in_the_output_folder_leads_out_of_it() {
+    let corpus = Corpus::new();
+    corpus.clips(&["a.mp4", "b.mp4"]);
+    let victim = corpus.at("victim");
+    std::fs::write(&victim, "precious").unwrap();
+    for (name, code) in [(".annotate.lock", 6), ("run.jsonl", 6), ("index.html", 6), ("a.mp4.json", 8)] {
+        for second_name in [false, true] {
+            let _ = std::fs::remove_dir_all(corpus.at("out"));
+            std::fs::create_dir(corpus.at("out")).unwrap();
+            match second_name {
+                false => std::os::unix::fs::symlink(&victim, corpus.at("out").join(name)).unwrap(),
+                true => std::fs::hard_link(&victim, corpus.at("out").join(name)).unwrap(),
+            }
+            let talk = corpus.ends(&["in"], code);
+            assert!(talk.contains(name) || code == 8, "{talk}");
+            assert_eq!(std::fs::read(&victim).unwrap(), b"precious", "{name}");
+        }
+    }
+    // One place that is taken stops no other video.
+    assert_eq!(corpus.failures(), [("in/a.mp4".to_string(), 6)].into());
+    assert!(Timeline::read(&corpus.at("out/b.mp4.json")).unwrap().complete);
 }
 
 #[test]

@@ -224,7 +224,7 @@ fn crops_of_still_frames_keep_names_and_labels_and_list_frames_without_a_face() 
     let mut grass = rows[0].clone();
     grass.path = folder.join("grass.png");
     rows.insert(1, grass);
-    manifest::put(&folder.join("frames.csv"), &rows).unwrap();
+    manifest::put(&folder.join("frames.csv"), &rows, annotate::files::OutputOptions::new()).unwrap();
     let (_, stderr) = succeed("data crop frames.csv --side 64 --normalise hist_eq -o crops.csv", folder);
     assert!(stderr.contains("grass.png"), "{stderr}");
     assert!(std::fs::read_to_string(folder.join("crops.without-face.txt")).unwrap().contains("row 2: "));

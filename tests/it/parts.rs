@@ -1,9 +1,9 @@
 //! A video that is cut and put together again gives the bytes of the uncut one, wherever it is cut.
 
 use std::path::{Path, PathBuf};
-use std::process::{Output, Stdio};
+use std::process::{Command, Output, Stdio};
 
-use crate::material::{clips, ffmpeg, program};
+use crate::material::{clips, ffmpeg, program, program_path};
 
 /// Formats whose files must not differ by a byte. ELAN's have the time of writing in them.
 const FORMATS: [&str; 10] = ["json", "jsonl", "csv", "tsv", "srt", "vtt", "ass", "segments", "textgrid", "parquet"];
@@ -235,6 +235,60 @@ fn a_shard_is_taken_up_where_it_was_left_and_missing_work_is_named() {
     assert_eq!(failures()["failures"].as_array().unwrap().len(), 2);
     let talk = succeeded(&["work", "plan.jsonl", "--out", "parts"], folder.path());
     assert!(talk.contains("1 units done, 3 were before"), "{talk}");
+}
+
+#[test]
+fn a_plan_from_elsewhere_writes_and_removes_nothing_outside_its_folders() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    ffmpeg("-i assets/demo/demo.mp4 -t 1 -c copy", &at("a.mp4"));
+    std::fs::copy(at("a.mp4"), at("b.mp4")).unwrap();
+    std::fs::create_dir(at("victim")).unwrap();
+    std::fs::write(at("victim/mine.failed.json"), "precious").unwrap();
+    succeeded(&["plan", "a.mp4", "b.mp4", "-o", "plan.jsonl"], folder.path());
+    let plan = std::fs::read_to_string(at("plan.jsonl")).unwrap();
+    let line = plan.lines().find(|line| line.contains("a.mp4")).unwrap();
+    let unit: serde_json::Value = serde_json::from_str(line).unwrap();
+    let id = unit["unit"].as_str().unwrap();
+    let forged = [
+        plan.replace(id, "../victim/mine"),
+        plan.replace(id, "/tmp/annotate-mine"),
+        plan.replace("\"output\":\"a.mp4\"", "\"output\":\"../victim/new/a\""),
+        plan.replace("\"output\":\"a.mp4\"", "\"output\":\"/tmp/annotate-mine/a\""),
+        plan.replace("\"output\":\"a.mp4\"", "\"output\":\"b.mp4\""),
+    ];
+    for text in forged {
+        assert_ne!(text, plan);
+        std::fs::write(at("forged.jsonl"), text).unwrap();
+        for arguments in [
+            ["work", "forged.jsonl", "--out", "parts"].as_slice(),
+            &["collect", "forged.jsonl", "parts", "--output-dir", "labels"],
+        ] {
+            std::fs::create_dir_all(at("parts")).unwrap();
+            let mut command = program();
+            let output = command.args(arguments).current_dir(folder.path()).output().unwrap();
+            let message = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!(output.status.code(), Some(3), "{message}");
+            assert!(message.contains("forged.jsonl"), "{message}");
+        }
+        assert_eq!(std::fs::read(at("victim/mine.failed.json")).unwrap(), b"precious");
+        assert_eq!(std::fs::read_dir(at("victim")).unwrap().count(), 1);
+        assert!(std::fs::read_dir(at("parts")).unwrap().next().is_none() && !at("labels").exists());
+    }
+    // Neither links nor pipes in the place of a part are followed or waited for.
+    std::os::unix::fs::symlink(at("victim/mine.failed.json"), at("parts").join(format!("{id}.part"))).unwrap();
+    let mut command = program();
+    let work = ["work", "plan.jsonl", "--out", "parts"];
+    assert_eq!(command.args(work).current_dir(folder.path()).output().unwrap().status.code(), Some(6));
+    assert_eq!(std::fs::read(at("victim/mine.failed.json")).unwrap(), b"precious");
+    std::fs::remove_file(at("parts").join(format!("{id}.part"))).unwrap();
+    succeeded(&work, folder.path());
+    std::fs::remove_file(at("parts").join(format!("{id}.part"))).unwrap();
+    assert!(Command::new("mkfifo").arg(at("parts").join(format!("{id}.part"))).status().unwrap().success());
+    let mut command = Command::new("timeout");
+    command.arg("60").arg(program_path());
+    let collected = command.args(["collect", "plan.jsonl", "parts", "--output-dir", "labels"]);
+    assert_eq!(collected.current_dir(folder.path()).output().unwrap().status.code(), Some(8));
 }
 
 #[test]

@@ -14,7 +14,7 @@ fn run(arguments: &[&Path]) -> Output {
 fn refused(input: &Path, options: &[&str], code: i32, parts: &[&str]) {
     let folder = tempfile::tempdir().unwrap();
     let labels = folder.path().join("labels.json");
-    std::fs::write(&labels, "an older result").unwrap();
+    annotate::files::put(&labels, |out| out.write_all(b"an older result")).unwrap();
     let mut arguments = vec![input, Path::new("-o"), &labels];
     arguments.extend(options.iter().map(Path::new));
     let output = run(&arguments);
@@ -25,7 +25,8 @@ fn refused(input: &Path, options: &[&str], code: i32, parts: &[&str]) {
         assert!(message.contains(part), "'{part}' is not in: {message}");
     }
     assert_eq!(std::fs::read_to_string(&labels).unwrap(), "an older result");
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left lying about");
+    // The older result and the list that says it is this program's.
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "nothing is left lying about");
 }
 
 #[test]

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use candle_core::Device;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{pictures_of, read, save};
+use super::{ReplaceArguments, pictures_of, read, save};
 use crate::cli::Failure;
 use crate::cli::shared::{self, DetectorArguments};
-use crate::files::put;
+use crate::files::OutputOptions;
 use crate::model::registry;
 use crate::picture::{ColourNormalisation, Colours};
 use crate::pipeline::Settings;
@@ -25,6 +25,8 @@ pub(super) struct Arguments {
     /// The manifest of the crops; they go into a folder beside it
     #[arg(long, short, visible_alias = "output", value_name = "MANIFEST.csv")]
     out: PathBuf,
+    #[command(flatten)]
+    replace: ReplaceArguments,
     /// The model whose crop rule is followed
     #[arg(long, value_name = "NAME|DIR", default_value = registry::DEFAULT)]
     model: PathBuf,
@@ -83,8 +85,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     if cropped.rows.is_empty() {
         return Err(Failure::Input("no face was found in any of the pictures".into()));
     }
-    save(&arguments.out, &cropped.rows)?;
-    anstream::eprintln!("{}: {} crops of {} pictures", arguments.out.display(), cropped.rows.len(), rows.len());
+    save(&arguments.out, &cropped.rows, arguments.replace)?;
+    talk!("{}: {} crops of {} pictures", arguments.out.display(), cropped.rows.len(), rows.len());
     Ok(())
 }
 
@@ -151,9 +153,9 @@ fn report(arguments: &Arguments, without_face: &[(usize, PathBuf)]) -> Result<()
     }
     let line = |(row, path): &(usize, PathBuf)| format!("row {row}: {}\n", path.display());
     let text: String = without_face.iter().map(line).collect();
-    put(&list, |out| out.write_all(text.as_bytes())).map_err(|e| Failure::Output(e.to_string()))?;
+    OutputOptions::state().put(&list, |out| out.write_all(text.as_bytes()))?;
     let some: String = without_face.iter().take(NAMED).map(|entry| format!("  {}", line(entry))).collect();
-    anstream::eprint!("no face in {} pictures, listed in {}:\n{some}", without_face.len(), list.display());
+    talk!("no face in {} pictures, listed in {}:\n{}", without_face.len(), list.display(), some.trim_end());
     Ok(())
 }
 

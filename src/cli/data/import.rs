@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{pictures_of, save};
+use super::{ReplaceArguments, pictures_of, save};
 use crate::cli::Failure;
 use crate::cli::apply::{self, Reviewed};
 use crate::model::class_order::ClassOrder;
@@ -21,6 +21,8 @@ pub(super) struct Arguments {
     /// The manifest to write
     #[arg(long, short, visible_alias = "output", value_name = "MANIFEST.csv")]
     out: PathBuf,
+    #[command(flatten)]
+    replace: ReplaceArguments,
     /// FER2013: whose labels to take
     #[arg(long, value_enum, default_value = "votes")]
     labels: Labelling,
@@ -75,10 +77,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         ImportError::Write { .. } => Failure::Output(error.to_string()),
         _ => Failure::Input(error.to_string()),
     })?;
-    save(out, &imported.rows)?;
-    anstream::eprintln!("{}: {} images", out.display(), imported.rows.len());
+    save(out, &imported.rows, arguments.replace)?;
+    talk!("{}: {} images", out.display(), imported.rows.len());
     for (count, why) in &imported.left_out {
-        anstream::eprintln!("left out: {count} {why}");
+        talk!("left out: {count} {why}");
     }
     Ok(())
 }

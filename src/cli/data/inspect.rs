@@ -5,9 +5,8 @@ use std::fmt;
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
-use super::{read, unreadable};
-use crate::cli::{Failure, print};
-use crate::files::put;
+use super::{ReplaceArguments, read, unreadable};
+use crate::cli::{Failure, print_text};
 use crate::timeline::Expression;
 use crate::train::contact_sheet::contact_sheet;
 use crate::train::leakage::{self, Leaks, Sides};
@@ -23,6 +22,8 @@ pub(super) struct Arguments {
     /// Also draw pictures of every class into this PNG
     #[arg(long, value_name = "FILE.png")]
     contact_sheet: Option<PathBuf>,
+    #[command(flatten)]
+    replace: ReplaceArguments,
     /// Pictures of a class on the contact sheet
     #[arg(long, value_name = "N", default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=100))]
     columns: u32,
@@ -38,14 +39,14 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         return Err(Failure::Input(format!("{manifest}, row {}: {path}: no such file{others}", first + 1)));
     }
     let sides = Sides::of(&rows);
-    print(Table::of(&rows, sides).to_string().as_bytes())?;
+    print_text(&Table::of(&rows, sides).to_string())?;
     if let Some(path) = sheet {
         let picture = contact_sheet(&rows, arguments.columns as usize).map_err(|e| unreadable(manifest, &e))?;
         let mut bytes = Cursor::new(Vec::new());
         picture
             .write_to(&mut bytes, image::ImageFormat::Png)
             .map_err(|e| Failure::Output(format!("{}: {e}", path.display())))?;
-        put(path, |out| out.write_all(bytes.get_ref())).map_err(|e| Failure::Output(e.to_string()))?;
+        arguments.replace.existing().put(path, |out| out.write_all(bytes.get_ref()))?;
     }
     if arguments.leakage && !report_leaks(manifest, &rows, sides)?.is_none() {
         let reason = "its sides share what they must not; divide it again with annotate data split";
@@ -62,7 +63,7 @@ pub(super) fn report_leaks(manifest: &Path, rows: &[Row], sides: Sides) -> Resul
     let fingerprints = leakage::fingerprints(rows).map_err(|e| unreadable(manifest, &e))?;
     let leaks = leakage::leaks(rows, &fingerprints, sides);
     if leaks.is_none() {
-        anstream::eprintln!("no leakage: no subject, sequence or picture stands on two sides");
+        talk!("no leakage: no subject, sequence or picture stands on two sides");
         return Ok(leaks);
     }
     let names = |[a, b]: [usize; 2]| {
@@ -72,7 +73,7 @@ pub(super) fn report_leaks(manifest: &Path, rows: &[Row], sides: Sides) -> Resul
     let list = |what: &str, count: usize, examples: Vec<String>| {
         if count > 0 {
             let more = if count > examples.len() { ", ..." } else { "" };
-            anstream::eprintln!("leakage: {count} {what}: {}{more}", examples.join("; "));
+            talk!("leakage: {count} {what}: {}{more}", examples.join("; "));
         }
     };
     let groups = leaks.groups.iter().take(NAMED).map(|(name, sides)| {

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 
 use super::Failure;
+use super::shared::ReplaceArguments;
 use crate::train::dataset::DatasetError;
 use crate::train::manifest::{self, Row};
 
@@ -42,11 +43,11 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
 }
 
 fn read(path: &Path) -> Result<Vec<Row>, Failure> {
-    manifest::read(path).map_err(|e| Failure::Input(e.to_string()))
+    Ok(manifest::read(path)?)
 }
 
-fn save(path: &Path, rows: &[Row]) -> Result<(), Failure> {
-    manifest::put(path, rows).map_err(|e| Failure::Output(e.to_string()))
+fn save(path: &Path, rows: &[Row], replace: ReplaceArguments) -> Result<(), Failure> {
+    Ok(manifest::put(path, rows, replace.existing())?)
 }
 
 fn unreadable(manifest: &Path, error: &DatasetError) -> Failure {

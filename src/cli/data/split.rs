@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::inspect::{self, Table};
-use super::{read, save, unreadable};
+use super::{ReplaceArguments, read, save, unreadable};
 use crate::cli::Failure;
 use crate::timeline::Expression;
 use crate::train::fold::{self, Grouping};
@@ -17,6 +17,8 @@ pub(super) struct Arguments {
     /// The manifest to write, with a split for each image
     #[arg(long, short, visible_alias = "output", value_name = "MANIFEST.csv")]
     out: PathBuf,
+    #[command(flatten)]
+    replace: ReplaceArguments,
     /// Number every image with the fold in whose test part it is, for `annotate crossval`
     #[arg(long, value_name = "K", conflicts_with_all = ["shares", "keep_test"])]
     folds: Option<usize>,
@@ -93,11 +95,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     if arguments.drop_copies {
         rows = without_copies(manifest, rows)?;
     }
-    save(out, &rows)?;
+    save(out, &rows, arguments.replace)?;
     let table = Table::of(&rows, sides);
-    anstream::eprint!("{table}");
+    talk!("{}", table.to_string().trim_end());
     for (side, class) in absent(&table) {
-        anstream::eprintln!("warning: {side} has no image of class '{}'", class.name());
+        talk!("warning: {side} has no image of class '{}'", class.name());
     }
     inspect::report_leaks(manifest, &rows, sides)?;
     Ok(())
@@ -107,7 +109,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
 fn without_copies(manifest: &Path, rows: Vec<Row>) -> Result<Vec<Row>, Failure> {
     let fingerprints = leakage::fingerprints(&rows).map_err(|e| unreadable(manifest, &e))?;
     let copied = leakage::leaks(&rows, &fingerprints, Sides::Splits).copied_training_rows(&rows);
-    anstream::eprintln!("left out: {} training images of which a copy is on another side", copied.len());
+    talk!("left out: {} training images of which a copy is on another side", copied.len());
     Ok(rows.into_iter().enumerate().filter(|(row, _)| !copied.contains(row)).map(|(_, row)| row).collect())
 }
 

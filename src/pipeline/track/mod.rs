@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use super::detect::{Detection, FaceDetector, SearchWindow};
 use super::frame::{Frame, Sighting};
+use super::setting::{SettingError, require};
 use crate::picture::Region;
 use crate::pipeline::track::refiner::FaceRefiner;
 use crate::timeline::BoundingBox;
@@ -55,6 +56,17 @@ pub enum Latency {
     Normal,
     /// No frame waits; boxes are smoothed forward only.
     Low,
+}
+
+impl TrackSettings {
+    /// Whether they make sense.
+    ///
+    /// # Errors
+    /// The first setting that does not.
+    pub fn check(&self) -> Result<(), SettingError> {
+        require("track.min_face", self.min_face.into(), "above 0 and at most 1", |share| share > 0.0 && share <= 1.0)?;
+        require("track.max_faces", self.max_faces as f64, "at least 1", |count| count >= 1.0)
+    }
 }
 
 impl Default for TrackSettings {

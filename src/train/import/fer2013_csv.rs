@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::fer2013::{Labelling, Votes};
 use super::{ImportError, Imported, open_csv};
-use crate::files::put;
+use crate::files::OutputOptions;
 use crate::model::class_order::{ClassOrder, Meaning};
 use crate::train::manifest::{Row, Split};
 
@@ -137,7 +137,9 @@ impl Strips<'_> {
         };
         let mut bytes = std::io::Cursor::new(Vec::new());
         strip.write_to(&mut bytes, ImageFormat::Png).map_err(|e| failed(std::io::Error::other(e)))?;
-        put(&path, |out| out.write_all(bytes.get_ref())).map_err(|e| failed(std::io::Error::other(e)))?;
+        OutputOptions::state()
+            .put(&path, |out| out.write_all(bytes.get_ref()))
+            .map_err(|e| failed(std::io::Error::other(e)))?;
         self.written += 1;
         Ok(())
     }

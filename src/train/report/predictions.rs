@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::files::{WriteError, put};
+use crate::files::{self, WriteError, put};
 use crate::timeline::{Expression, Probabilities};
 use crate::train::metrics::Judged;
 
@@ -53,6 +53,9 @@ pub(super) fn write(path: &Path, predictions: &[Prediction]) -> Result<(), Write
     })
 }
 
+/// The predictions on ten million images are half of this.
+const LARGEST: u64 = 2 << 30;
+
 /// Reads a table of predictions; further columns are passed over.
 ///
 /// # Errors
@@ -60,7 +63,8 @@ pub(super) fn write(path: &Path, predictions: &[Prediction]) -> Result<(), Write
 /// the line.
 pub fn read(path: &Path) -> Result<Vec<Prediction>, PredictionsError> {
     let unreadable = |source| PredictionsError::Unreadable { path: path.into(), source };
-    let mut reader = csv::Reader::from_path(path).map_err(unreadable)?;
+    let text = files::read(path, LARGEST).map_err(|e| unreadable(e.into()))?;
+    let mut reader = csv::Reader::from_reader(&text[..]);
     let mut predictions = Vec::new();
     for (index, row) in reader.deserialize::<Row>().enumerate() {
         let line = index as u64 + 2;

@@ -98,11 +98,14 @@ pub fn orderly(output: &Output) -> Result<String, String> {
     }
 }
 
-/// All files below a folder with what is in them.
+/// All files below a folder with what is in them, but for the lists of what was written.
 pub fn files_in(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut files = BTreeMap::new();
     for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
         let kind = entry.file_type().unwrap();
+        if entry.file_name() == annotate::files::LEDGER {
+            continue;
+        }
         if kind.is_dir() {
             files.extend(files_in(&entry.path()));
         } else {

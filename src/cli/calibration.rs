@@ -1,0 +1,89 @@
+//! `--calibrate`: labels corrected for what each signer's face looks like at rest.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::Failure;
+use crate::files;
+use crate::model::Model;
+use crate::pipeline::Settings;
+use crate::pipeline::calibrate::{self, Calibration};
+use crate::timeline::Timeline;
+
+/// Whether and how labels are calibrated.
+#[derive(Debug, Clone, Args)]
+pub(super) struct CalibrationArguments {
+    /// Correct labels for what each signer's face looks like at rest: off, auto (measured in this video), or the labels.json
+    /// of a run with auto, whose signers A, B, ... are this video's too. Lines (.jsonl) then come at the end
+    #[arg(long, value_name = "off|auto|FILE", default_value = "off", hide_default_value = true)]
+    calibrate: Calibrate,
+}
+
+/// Where the signers' faces at rest are known from.
+#[derive(Debug, Clone)]
+enum Calibrate {
+    Off,
+    Auto,
+    From(PathBuf),
+}
+
+impl std::str::FromStr for Calibrate {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(match text {
+            "off" => Self::Off,
+            "auto" => Self::Auto,
+            path => Self::From(path.into()),
+        })
+    }
+}
+
+impl CalibrationArguments {
+    /// Whether anything is corrected.
+    pub(super) fn is_on(&self) -> bool {
+        !matches!(self.calibrate, Calibrate::Off)
+    }
+
+    /// The annotation of an earlier run that is read.
+    pub(super) fn file(&self) -> Option<&Path> {
+        match &self.calibrate {
+            Calibrate::From(path) => Some(path),
+            Calibrate::Off | Calibrate::Auto => None,
+        }
+    }
+
+    /// What tells one calibration's results from another's; null where there is none.
+    pub(super) fn terms(&self) -> Result<Value, Failure> {
+        match &self.calibrate {
+            Calibrate::Off => Ok(Value::Null),
+            Calibrate::Auto => Ok("auto".into()),
+            Calibrate::From(path) => match files::file_sha256(path, &|| false) {
+                Ok(sha256) => Ok(json!({ "sha256": sha256 })),
+                Err(error) => Err(Failure::Configuration(format!("{}: {error}", path.display()))),
+            },
+        }
+    }
+
+    /// The calibration of an earlier run.
+    pub(super) fn known(&self, model: &Model) -> Result<Option<Calibration>, Failure> {
+        let Some(path) = self.file() else { return Ok(None) };
+        let timeline = Timeline::read(path).map_err(|e| Failure::Configuration(e.to_string()))?;
+        let refused = |why: &str| Err(Failure::Configuration(format!("{}: {why}", path.display())));
+        match calibrate::of(&timeline) {
+            None => refused("holds no calibration; make one with --calibrate auto"),
+            Some(calibration) if calibration.model_sha256 != model.config().sha256 => {
+                refused("its calibration was measured with another model")
+            }
+            Some(calibration) => Ok(Some(calibration)),
+        }
+    }
+}
+
+/// Corrects the labels of `timeline` by what is `known`, or by what is measured in it.
+pub(super) fn calibrated(timeline: &mut Timeline, settings: &Settings, known: Option<&Calibration>) -> Calibration {
+    let calibration = known.cloned().unwrap_or_else(|| calibrate::measure(timeline));
+    calibrate::apply(timeline, settings, &calibration)
+}

@@ -1,0 +1,72 @@
+//! Every format made from a labels.json is what the video's own run writes; corrected labels come out in every format.
+
+use std::path::Path;
+
+use crate::material::program;
+
+const FORMATS: [&str; 10] = ["json", "jsonl", "csv", "tsv", "srt", "vtt", "ass", "segments.tsv", "TextGrid", "parquet"];
+
+fn run(arguments: &[&str], folder: &Path) -> (Option<i32>, String) {
+    let output = program().args(arguments).current_dir(folder).output().unwrap();
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[test]
+fn a_format_made_from_labels_is_what_the_video_gives() {
+    let folder = tempfile::tempdir().unwrap();
+    let demo = std::fs::canonicalize("assets/demo/demo.mp4").unwrap();
+    let names = |stem: &str| FORMATS.map(|format| format!("{stem}.{format}"));
+    let with_outputs = |first: &[&str], stem: &str| {
+        let mut arguments: Vec<String> = first.iter().map(|text| text.to_string()).collect();
+        names(stem).into_iter().for_each(|name| arguments.extend(["-o".into(), name]));
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let (code, talk) = run(&arguments, folder.path());
+        assert_eq!(code, Some(0), "{talk}");
+    };
+    with_outputs(&[demo.to_str().unwrap(), "--end", "4"], "whole");
+    with_outputs(&["convert", "whole.json"], "again");
+    for (first, second) in names("whole").into_iter().zip(names("again")) {
+        let [first_bytes, second_bytes] =
+            [&first, &second].map(|name| std::fs::read(folder.path().join(name)).unwrap());
+        assert!(first_bytes == second_bytes, "{first} and {second} differ");
+    }
+    // Made from the program's own labels, a file is the program's own.
+    with_outputs(&["convert", "whole.json"], "again");
+    let (code, talk) = run(&["convert", "whole.json", "-o", "whole.json"], folder.path());
+    assert!(code == Some(2) && talk.contains("replace the input"), "{talk}");
+    let (code, talk) = run(&["convert", "whole.json"], folder.path());
+    assert_eq!(code, Some(2), "{talk}");
+}
+
+#[test]
+fn what_is_made_from_corrected_labels_is_kept_like_a_persons_work() {
+    let folder = tempfile::tempdir().unwrap();
+    let demo = std::fs::canonicalize("assets/demo/demo.mp4").unwrap();
+    let demo = demo.to_str().unwrap();
+    let (code, talk) = run(&[demo, "-q", "--end", "3", "-o", "l.json", "-o", "l.srt"], folder.path());
+    assert_eq!(code, Some(0), "{talk}");
+    let text = std::fs::read_to_string(folder.path().join("l.json")).unwrap();
+    let mut labels: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let segment = &labels["tracks"][0]["segments"][0];
+    let correction = serde_json::json!({
+        "schema": "annotate/correction/1", "model_sha256": labels["model"]["sha256"], "track": labels["tracks"][0]["id"],
+        "first_frame": segment["first_frame"], "last_frame": segment["last_frame"], "old": segment["label"], "new": "disgust",
+        "reviewer": "r", "time": "2026-01-01T00:00:00Z",
+    });
+    labels.take();
+    std::fs::write(folder.path().join("c.jsonl"), correction.to_string()).unwrap();
+    let (code, talk) = run(&["apply", "c.jsonl", "--labels", "l.json", "-o", "corrected.json"], folder.path());
+    assert_eq!(code, Some(0), "{talk}");
+    let (code, talk) = run(&["convert", "corrected.json", "-q", "-o", "l.srt"], folder.path());
+    assert_eq!(code, Some(0), "the machine's subtitles are replaced: {talk}");
+    let corrected = std::fs::read_to_string(folder.path().join("l.srt")).unwrap();
+    assert!(corrected.contains("disgust"), "{corrected}");
+    // The video's own run does not take the person's word away.
+    let (code, talk) = run(&[demo, "-q", "--end", "3", "-o", "l.srt"], folder.path());
+    assert!(code == Some(6) && talk.contains("l.srt") && talk.contains("--overwrite"), "{talk}");
+    assert_eq!(std::fs::read_to_string(folder.path().join("l.srt")).unwrap(), corrected);
+    let (code, talk) = run(&[demo, "-q", "--end", "3", "-o", "corrected.json"], folder.path());
+    assert_eq!(code, Some(6), "{talk}");
+    let (code, talk) = run(&[demo, "-q", "--end", "3", "-o", "l.srt", "--overwrite"], folder.path());
+    assert_eq!(code, Some(0), "{talk}");
+}
