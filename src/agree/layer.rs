@@ -40,7 +40,7 @@ pub const MOST_OVERLAPPING: usize = 1000;
 
 /// Why annotations are too much to compare.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "names and messages say what the variants are")]
 pub enum TooMuch {
     #[error(
         "the annotations end after {hours:.1} hours; at {frames_per_s} frames per second, at most {most} frames are compared"

@@ -13,7 +13,7 @@ use crate::write::Format;
 
 /// Arguments of `annotate convert`.
 #[derive(Debug, Args)]
-pub struct Arguments {
+pub(super) struct Arguments {
     /// The annotation, corrected or not
     #[arg(value_name = "LABELS.json")]
     labels: PathBuf,

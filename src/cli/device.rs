@@ -6,6 +6,7 @@ use candle_core::Device;
 use serde::{Deserialize, Serialize};
 
 use super::Failure;
+use crate::kernels::cuda;
 
 /// What a person may ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -63,9 +64,9 @@ impl DeviceChoice {
     pub(super) fn open(self) -> Result<Device, Failure> {
         match self {
             Self::Cpu => Ok(Device::Cpu),
-            Self::Auto if cfg!(feature = "cuda") => Ok(Device::new_cuda(0).unwrap_or(Device::Cpu)),
+            Self::Auto if cuda::BUILT => Ok(Device::new_cuda(0).unwrap_or(Device::Cpu)),
             Self::Auto => Ok(Device::Cpu),
-            Self::Cuda(card) if cfg!(feature = "cuda") => Device::new_cuda(card).map_err(|e| {
+            Self::Cuda(card) if cuda::BUILT => Device::new_cuda(card).map_err(|e| {
                 Failure::Configuration(format!(
                     "--device cuda:{card}: no card that can be used ({}); use --device cpu",
                     e.to_string().lines().next().unwrap_or_default()

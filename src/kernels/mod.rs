@@ -10,7 +10,6 @@
 //! which round twice. On one instruction set, results repeat exactly.
 
 pub mod activation;
-#[cfg(feature = "cuda")]
 pub mod cuda;
 pub mod infer;
 pub mod launch;

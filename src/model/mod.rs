@@ -52,7 +52,6 @@ pub struct Model {
     device: Device,
     runner: Runner,
     operations: usize,
-    #[cfg(feature = "cuda")]
     uploader: crate::kernels::cuda::Uploader,
 }
 
@@ -144,14 +143,7 @@ impl Model {
         let plan = network.plan(side, colours, Instructions::best())?;
         let operations = plan.operations();
         let runner = if device.is_cpu() { Runner::Plan(Box::new(plan)) } else { Runner::Network(network) };
-        Ok(Self {
-            config,
-            device: device.clone(),
-            runner,
-            operations,
-            #[cfg(feature = "cuda")]
-            uploader: Default::default(),
-        })
+        Ok(Self { config, device: device.clone(), runner, operations, uploader: Default::default() })
     }
 
     /// The model computed with `precision`.
@@ -231,18 +223,11 @@ impl Model {
                 plan.run(&pictures, &mut logits);
                 Tensor::from_vec(logits, (images, plan.output().len()), &Device::Cpu)
             }
-            Runner::Network(network) => network.forward(&self.uploaded(&pictures, shape.into())?, Phase::Inference),
+            Runner::Network(network) => {
+                let pictures = crate::nn::ops::uploaded(&pictures, &shape.into(), &self.device, &self.uploader)?;
+                network.forward(&pictures, Phase::Inference)
+            }
         }
-    }
-
-    #[cfg(feature = "cuda")]
-    fn uploaded(&self, pictures: &[f32], shape: candle_core::Shape) -> CandleResult<Tensor> {
-        crate::nn::ops::uploaded(pictures, &shape, &self.device, &self.uploader)
-    }
-
-    #[cfg(not(feature = "cuda"))]
-    fn uploaded(&self, pictures: &[f32], shape: candle_core::Shape) -> CandleResult<Tensor> {
-        Tensor::from_slice(pictures, shape, &self.device)
     }
 
     /// Calibrated probabilities of `pictures`, as for [`logits`](Self::logits).

@@ -171,7 +171,7 @@ fn a_small_efficientnet_gives_pytorchs_gradients() {
 
 /// The first card, or why `test` is skipped.
 fn card(test: &str) -> Option<Device> {
-    if !cfg!(feature = "cuda") {
+    if !annotate::kernels::cuda::BUILT {
         eprintln!("skipped: {test} needs the feature cuda");
         return None;
     }

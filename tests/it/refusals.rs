@@ -194,7 +194,7 @@ fn a_card_that_cannot_be_used_is_refused_with_the_way_out() {
     let demo = Path::new("assets/demo/demo.mp4");
     for device in ["cuda", "cuda:7"] {
         let named = format!("--device {}", if device == "cuda" { "cuda:0" } else { device });
-        let reason = match cfg!(feature = "cuda") {
+        let reason = match annotate::kernels::cuda::BUILT {
             true => "no card",
             false => "built without CUDA",
         };

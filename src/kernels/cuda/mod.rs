@@ -1,46 +1,30 @@
-//! Launches the kernels of `kernels.cu`, which `build.rs` compiles where the feature `cuda` is on.
+//! The kernels of `kernels.cu` on a card, in a program built with the feature `cuda`; without it, twins that refuse.
 //!
-//! Tensors are contiguous views on one card, in the layouts of the plain functions in the folder above, and hold fewer than
-//! 2^31 elements. Launches go into the device's stream and do not wait.
+//! Tensors are contiguous and on one card, in the layouts of the plain functions in the folder above, and hold fewer than
+//! 2^31 elements. This is the only place that asks for the feature: `card/` and `no_card.rs` have the same functions.
 
-use std::sync::{Mutex, PoisonError};
+#[cfg_attr(feature = "cuda", path = "card/mod.rs")]
+#[cfg_attr(not(feature = "cuda"), path = "no_card.rs")]
+mod twin;
 
-use candle_core::cuda_backend::cudarc::driver::{
-    CudaSlice, CudaView, DeviceRepr, LaunchConfig, PinnedHostSlice, PushKernelArg as _,
+use candle_core::{CudaStorage, Layout, Shape};
+
+pub use self::twin::{
+    BUILT, Uploader, depthwise, depthwise_input, depthwise_weights, moments, normalise, normalise_gradients, patches,
+    pool, scale, scale_gradient,
 };
-use candle_core::cuda_backend::{CudaDType, WrapErr as _};
-use candle_core::{CudaDevice, Result, bail};
+use super::Activation;
 
-use crate::kernels::launch::{self, Grid};
-use crate::kernels::{Activation, Window};
-
-const PTX: &str = include_str!(concat!(env!("OUT_DIR"), "/kernels.ptx"));
-/// Under this name candle keeps the loaded kernels.
-const MODULE: &str = "annotate";
-
-/// A type the kernels exist for.
-pub trait Element: CudaDType + DeviceRepr {
-    /// How the names of its kernels end.
-    const SUFFIX: &'static str;
-}
-
-impl Element for f32 {
-    const SUFFIX: &'static str = "f32";
-}
-
-impl Element for half::f16 {
-    const SUFFIX: &'static str = "f16";
-}
-
-impl Element for half::bf16 {
-    const SUFFIX: &'static str = "bf16";
-}
-
-/// `Window` of kernels.cu.
-#[repr(C)]
+/// A tensor on a card.
 #[derive(Clone, Copy)]
-struct KernelWindow([u32; 9]);
+pub struct Operand<'a> {
+    /// The memory it lies in.
+    pub storage: &'a CudaStorage,
+    /// Where in it, and its shape.
+    pub layout: &'a Layout,
+}
 
+<<<<<<< HEAD
 // SAFETY: nine 32-bit integers in a row, as the kernels' struct is.
 #[expect(unsafe_code, reason = "a launch hands raw pointers to the card")]
 unsafe impl DeviceRepr for KernelWindow {}
@@ -105,156 +89,35 @@ fn name<T: Element>(kernel: &str) -> String {
 }
 
 /// Normalisation and activation: `norm` is `[4, channels]`, gamma, beta, mean and variance.
+=======
+impl<'a> Operand<'a> {
+    /// The tensor's shape.
+    pub fn shape(&self) -> &'a Shape {
+        self.layout.shape()
+    }
+}
+
+/// Normalisation and activation after a convolution.
+>>>>>>> dfb6530 (nn: one operation over small kernels, and the feature cuda asked for in one place)
 #[derive(Clone, Copy)]
 pub struct Epilogue<'a> {
-    /// The four rows.
-    pub norm: &'a CudaView<'a, f32>,
+    /// `[4, channels]` of f32: gamma, beta, mean and variance.
+    pub norm: Operand<'a>,
     /// Added to the variance.
     pub eps: f32,
     /// What comes last.
     pub activation: Activation,
 }
 
-/// [`crate::kernels::train::depthwise::forward`], with what follows it where `epilogue` is given.
-pub fn depthwise<T: Element>(
-    device: &CudaDevice,
-    x: &CudaView<'_, T>,
-    weights: &CudaView<'_, T>,
-    epilogue: Option<Epilogue<'_>>,
-    channels: usize,
-    window: &Window,
-) -> Result<CudaSlice<T>> {
-    let size = launch::images(x.len(), channels, window) * window.out_height() * window.out_width() * channels;
-    let (count, w) = (index(size)?, KernelWindow::new(window, channels)?);
-    index(x.len())?;
-    let y = uninitialised::<T>(device, size)?;
-    match epilogue {
-        None => {
-            launch!(device, &name::<T>("depthwise"), launch::elements(count), count, w, *x, *weights, y);
-        }
-        Some(Epilogue { norm, eps, activation }) => {
-            let (kernel, kind) = (name::<T>("depthwise_normalise"), activation.number());
-            launch!(device, &kernel, launch::elements(count), count, w, *x, *weights, *norm, eps, kind, y);
-        }
-    }
-    Ok(y)
-}
-
-/// [`crate::kernels::train::depthwise::input_gradient`].
-pub fn depthwise_input<T: Element>(
-    device: &CudaDevice,
-    dy: &CudaView<'_, T>,
-    weights: &CudaView<'_, T>,
-    channels: usize,
-    window: &Window,
-) -> Result<CudaSlice<T>> {
-    let images = dy.len() / (window.out_height() * window.out_width() * channels);
-    let size = images * window.height * window.width * channels;
-    let (count, w) = (index(size)?, KernelWindow::new(window, channels)?);
-    let dx = uninitialised::<T>(device, size)?;
-    launch!(device, &name::<T>("depthwise_input"), launch::elements(count), count, w, *dy, *weights, dx);
-    Ok(dx)
-}
-
-/// [`crate::kernels::train::depthwise::weight_gradient`].
-pub fn depthwise_weights<T: Element>(
-    device: &CudaDevice,
-    x: &CudaView<'_, T>,
-    dy: &CudaView<'_, T>,
-    channels: usize,
-    window: &Window,
-) -> Result<CudaSlice<T>> {
-    index(x.len())?;
-    let (pixels, w) = (index(dy.len() / channels)?, KernelWindow::new(window, channels)?);
-    let taps = window.kernel * window.kernel;
-    let grid = launch::columns(channels, taps, pixels);
-    let pieces = grid.blocks.2;
-    let partial = uninitialised::<f32>(device, pieces as usize * taps * channels)?;
-    launch!(device, &name::<T>("depthwise_weights"), grid, pixels, w, *x, *dy, partial);
-    sum_pieces(device, &partial, taps * channels, pieces)
-}
-
-fn sum_pieces<T: Element>(
-    device: &CudaDevice,
-    partial: &CudaSlice<f32>,
-    size: usize,
-    pieces: u32,
-) -> Result<CudaSlice<T>> {
-    let (count, total) = (index(size)?, uninitialised::<T>(device, size)?);
-    launch!(device, &name::<T>("sum_pieces"), launch::elements(count), count, pieces, *partial, total);
-    Ok(total)
-}
-
-/// Means and population variances of the columns of `x`, `[rows, channels]`: `[2, channels]`.
-pub fn moments<T: Element>(device: &CudaDevice, x: &CudaView<'_, T>, columns: usize) -> Result<CudaSlice<f32>> {
-    index(x.len())?;
-    let (rows, channels) = (index(x.len() / columns)?, index(columns)?);
-    let grid = launch::column_pieces(columns, rows);
-    let pieces = grid.blocks.1;
-    let partial = uninitialised::<f32>(device, pieces as usize * 2 * columns)?;
-    launch!(device, &name::<T>("column_sums"), grid, rows, channels, *x, partial);
-    let moments = uninitialised::<f32>(device, 2 * columns)?;
-    launch!(device, "moments", launch::elements(channels), channels, pieces, rows, partial, moments);
-    Ok(moments)
-}
-
-/// [`crate::kernels::train::batch_norm::forward`].
-pub fn normalise<T: Element>(device: &CudaDevice, x: &CudaView<'_, T>, epilogue: Epilogue<'_>) -> Result<CudaSlice<T>> {
-    let Epilogue { norm, eps, activation } = epilogue;
-    let (count, channels, kind) = (index(x.len())?, index(norm.len() / 4)?, activation.number());
-    let y = uninitialised::<T>(device, x.len())?;
-    launch!(device, &name::<T>("normalise"), launch::elements(count), count, channels, *x, *norm, eps, kind, y);
-    Ok(y)
-}
-
-/// [`crate::kernels::train::batch_norm::backward`] in f32: the gradients of `x`, of gamma and of beta, one after the other.
-pub fn normalise_gradients(
-    device: &CudaDevice,
-    x: &CudaView<'_, f32>,
-    dy: &CudaView<'_, f32>,
-    epilogue: Epilogue<'_>,
-    of_batch: bool,
-) -> Result<CudaSlice<f32>> {
-    let Epilogue { norm, eps, activation } = epilogue;
-    let columns = norm.len() / 4;
-    let (count, channels, kind) = (index(x.len())?, index(columns)?, activation.number());
-    let rows = index(x.len() / columns)?;
-    let grid = launch::column_pieces(columns, rows);
-    let pieces = grid.blocks.1;
-    let partial = uninitialised::<f32>(device, pieces as usize * 2 * columns)?;
-    launch!(device, "norm_sums_f32", grid, rows, channels, *x, *dy, *norm, eps, kind, partial);
-    let sums = sum_pieces::<f32>(device, &partial, 2 * columns, pieces)?;
-    let mut gradients = uninitialised::<f32>(device, x.len() + 2 * columns)?;
-    device.memcpy_dtod(&sums, &mut gradients.slice_mut(x.len()..))?;
-    let share = if of_batch { 1.0 / rows as f32 } else { 0.0 };
-    let grid = launch::elements(count);
-    launch!(device, "norm_input_f32", grid, count, channels, *x, *dy, *norm, sums, share, eps, kind, gradients);
-    Ok(gradients)
-}
-
-/// [`crate::kernels::train::patches::gather`].
-pub fn patches<T: Element>(
-    device: &CudaDevice,
-    x: &CudaView<'_, T>,
-    channels: usize,
-    window: &Window,
-) -> Result<CudaSlice<T>> {
-    let pixels = launch::images(x.len(), channels, window) * window.out_height() * window.out_width();
-    let size = pixels * window.kernel * window.kernel * channels;
-    let (count, w) = (index(size)?, KernelWindow::new(window, channels)?);
-    let rows = uninitialised::<T>(device, size)?;
-    launch!(device, &name::<T>("patches"), launch::elements(count), count, w, *x, rows);
-    Ok(rows)
-}
-
 /// What the pooling kernels do.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub enum Pooling {
-    /// [`crate::kernels::train::pool::mean`].
+    /// [`super::train::pool::mean`].
     Mean,
-    /// [`crate::kernels::train::pool::mean_gradient`].
+    /// [`super::train::pool::mean_gradient`].
     MeanGradient,
 }
+<<<<<<< HEAD
 
 /// One of [`Pooling`].
 pub fn pool<T: Element>(
@@ -338,3 +201,5 @@ impl Uploader {
         Some(buffers.remove(place))
     }
 }
+=======
+>>>>>>> dfb6530 (nn: one operation over small kernels, and the feature cuda asked for in one place)

@@ -1,0 +1,52 @@
+//! Values on their way to a card.
+
+use std::sync::{Mutex, PoisonError};
+
+use candle_core::backend::BackendStorage as _;
+use candle_core::cuda_backend::WrapErr as _;
+use candle_core::cuda_backend::cudarc::driver::PinnedHostSlice;
+use candle_core::{CudaStorage, Result};
+
+use super::launches;
+use crate::kernels::launch;
+
+/// Copies values to the card through page-locked memory, so that the copy runs while the CPU goes on.
+#[derive(Default)]
+pub struct Uploader {
+    /// Buffers whose copy may still be running; taking one to write to waits for that.
+    buffers: Mutex<Vec<PinnedHostSlice<f32>>>,
+}
+
+impl Uploader {
+    /// `values` on the card of `beside`, and undefined numbers after them, with the count of all: memory is used in powers
+    /// of two, so that batches of many sizes share few buffers.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn upload(&self, beside: &CudaStorage, values: &[f32]) -> Result<(CudaStorage, usize)> {
+        let device = beside.device();
+        let capacity = values.len().next_power_of_two();
+        let mut buffer = match self.taken(capacity) {
+            Some(buffer) => buffer,
+            // SAFETY: whatever lies there is a number or not a number, and nobody reads beyond what is written below.
+            #[allow(unsafe_code)]
+            None => unsafe { device.cuda_stream().context().alloc_pinned(capacity) }.w()?,
+        };
+        buffer.as_mut_slice().w()?[..values.len()].copy_from_slice(values);
+        let mut copy = launches::uninitialised(device, capacity)?;
+        device.memcpy_htod(&buffer, &mut copy)?;
+        self.buffers.lock().unwrap_or_else(PoisonError::into_inner).push(buffer);
+        Ok((CudaStorage::wrap_cuda_slice(copy, device.clone()), capacity))
+    }
+
+    /// The buffer of that size that was used the longest ago, once there are enough for all batches under way.
+    fn taken(&self, capacity: usize) -> Option<PinnedHostSlice<f32>> {
+        let mut buffers = self.buffers.lock().unwrap_or_else(PoisonError::into_inner);
+        let fitting = |buffer: &PinnedHostSlice<f32>| buffer.len() == capacity;
+        if buffers.iter().filter(|b| fitting(b)).count() < launch::UNDER_WAY {
+            return None;
+        }
+        let place = buffers.iter().position(fitting)?;
+        Some(buffers.remove(place))
+    }
+}
