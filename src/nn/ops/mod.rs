@@ -117,7 +117,6 @@ pub fn normalise_by_batch(
 /// Convolution, [`normalise_by_batch`] and activation in one: `x` `[images, height, width, from]`, `weights` as [`Reach`]
 /// says, `gamma` and `beta` `[to]`; the result is `[images, out_height, out_width, to]`, with the statistics of what the
 /// convolution gave. The same numbers as its three parts one after the other up to rounding, in half the time and memory. On the CPU only.
-#[allow(clippy::too_many_arguments)]
 pub fn convolve_normalise(
     x: &Tensor,
     weights: &Tensor,

@@ -1,5 +1,6 @@
 //! Every gradient against finite differences, and every fused operation against its parts.
 
+use candle_core::{Device, Shape, Var};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
