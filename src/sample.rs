@@ -122,6 +122,7 @@ pub(crate) fn any_timeline() -> impl Strategy<Value = Timeline> {
             let smoothed: Vec<_> = records.iter().map(as_smoothed).collect();
             let end_s = seconds(pts[count]);
             let segments = segments(&smoothed, &timeline.frames, end_s, &SegmentSettings::default());
+            let segments = segments.into_iter().map(|segment| segment.with_raw_probability(&records)).collect();
             Track { id, first_frame, last_frame: first_frame + records.len() - 1, frames: records, segments }
         });
         timeline.tracks = tracks.collect();
@@ -190,5 +191,5 @@ fn segment(
     label: Expression,
     confidence: f32,
 ) -> Segment {
-    Segment { first_frame, last_frame, start_s, end_s, label, confidence }
+    Segment { first_frame, last_frame, start_s, end_s, label, confidence, raw_probability: Some(confidence) }
 }

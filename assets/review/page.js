@@ -15,12 +15,13 @@ function unpack(text, Kind) {
   return new Kind(bytes.buffer);
 }
 
-/** Start of every frame, seconds: pts times time base, or as listed where the clock was reset. */
-function frameTimes({ first_pts, steps, time_base, listed }) {
+/** Start of every frame, seconds of the player: pts times time base less the container's start, or as listed where the
+ * clock was reset. */
+function frameTimes({ first_pts, steps, time_base, start_s, listed }) {
   if (listed) return Float64Array.from(listed);
   const pts = [first_pts];
   for (const [step, count] of steps) for (let k = 0; k < count; k++) pts.push(pts[pts.length - 1] + step);
-  return Float64Array.from(pts, (value) => (value * time_base[0]) / time_base[1]);
+  return Float64Array.from(pts, (value) => (value * time_base[0]) / time_base[1] - start_s);
 }
 
 const times = data.frames.count ? frameTimes(data.frames) : new Float64Array();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Vocabulary;
 use crate::eaf::Tier;
-use crate::timeline::{Expression, Timeline, Track};
+use crate::timeline::{ContainerTime, Expression, Timeline, Track};
 
 /// One label over a stretch of time.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -62,12 +62,13 @@ pub struct Grid {
 }
 
 impl Grid {
-    /// The timeline's own frames.
+    /// The timeline's own frames, as a player shows them: annotation files count so.
     pub fn of(timeline: &Timeline) -> Self {
-        let times = &timeline.frames;
-        let video_end_s = timeline.end_s();
-        let middle = |frame: usize| f64::midpoint(times.time_s[frame], times.end_s(frame, video_end_s));
-        Self { middles_s: (0..times.time_s.len()).map(middle).collect() }
+        let middle = |frame: usize| {
+            let [start, end] = timeline.frame_in_player_time(frame);
+            f64::midpoint(start.0, end.0)
+        };
+        Self { middles_s: (0..timeline.frames.time_s.len()).map(middle).collect() }
     }
 
     /// Frames at a steady rate from zero to `end_s`.
@@ -89,11 +90,12 @@ impl Grid {
 }
 
 impl Layer {
-    /// A timeline's track.
-    pub fn of_track(track: &Track) -> Self {
+    /// A timeline's track, in the player's time.
+    pub fn of_track(timeline: &Timeline, track: &Track) -> Self {
+        let shown = |time_s: f64| timeline.player_time(ContainerTime(time_s)).0;
         let stretch = |segment: &crate::timeline::Segment| Stretch {
-            start_s: segment.start_s,
-            end_s: segment.end_s,
+            start_s: shown(segment.start_s),
+            end_s: shown(segment.end_s),
             label: segment.label,
         };
         let stretches = track.segments.iter().map(stretch).collect();

@@ -49,17 +49,33 @@ enum Annotation {
 }
 
 impl Annotation {
-    fn read(path: &Path) -> Result<Self, Failure> {
+    /// Both annotations; a document's times are those of the other's video.
+    fn read_both(a: &Path, b: &Path) -> Result<(Self, Self), Failure> {
+        let read = (Self::read(a, None)?, Self::read(b, None)?);
+        Ok(match read {
+            (Self::Timeline(timeline), Self::Document(_)) => {
+                let document = Self::read(b, Some(&timeline.media.path))?;
+                (Self::Timeline(timeline), document)
+            }
+            (Self::Document(_), Self::Timeline(timeline)) => {
+                let document = Self::read(a, Some(&timeline.media.path))?;
+                (document, Self::Timeline(timeline))
+            }
+            both => both,
+        })
+    }
+
+    fn read(path: &Path, video: Option<&str>) -> Result<Self, Failure> {
         let is_eaf = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("eaf"));
         match is_eaf {
-            true => Ok(Self::Document(eaf::read(path)?)),
+            true => Ok(Self::Document(eaf::read_for(path, video)?)),
             false => Ok(Self::Timeline(Box::new(Timeline::read(path)?))),
         }
     }
 
     fn layers(&self, vocabulary: &Vocabulary) -> Vec<Layer> {
         match self {
-            Self::Timeline(timeline) => timeline.tracks.iter().map(Layer::of_track).collect(),
+            Self::Timeline(timeline) => timeline.tracks.iter().map(|track| Layer::of_track(timeline, track)).collect(),
             Self::Document(document) => document.tiers.iter().map(|tier| Layer::of_tier(tier, vocabulary)).collect(),
         }
     }
@@ -81,7 +97,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         Some(path) => Vocabulary::read(path)?,
         None => Vocabulary::default(),
     };
-    let (a, b) = (Annotation::read(&arguments.a)?, Annotation::read(&arguments.b)?);
+    let (a, b) = Annotation::read_both(&arguments.a, &arguments.b)?;
     let pairs = pairs(arguments, a.layers(&vocabulary), b.layers(&vocabulary))?;
     for layer in pairs.iter().flat_map(|(a, b)| [a, b]).filter(|layer| layer.overlapping > 0) {
         let (name, count) = (&layer.name, layer.overlapping);

@@ -61,7 +61,7 @@ fn install(extensions: &Path) -> Result<(), Failure> {
             std::fs::set_permissions(&path, mode).map_err(|e| fault(&path, e))?;
         }
     }
-    talk!("{}: start ELAN anew; 'annotate' is in its tab 'Video Recognizer'", folder.display());
+    talk!("{}: start ELAN anew; 'annotate' is in its tab 'Recognizers'", folder.display());
     Ok(())
 }
 

@@ -51,7 +51,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         talk!("annotate: {video}: the video is not there; the page will show none (see --video)");
     }
     let human = match &arguments.human {
-        Some(path) => human(path, &arguments.tiers)?,
+        Some(path) => human(path, &arguments.tiers, &timeline.media.path)?,
         None => Vec::new(),
     };
     let page =
@@ -82,8 +82,9 @@ fn url(video: &Path, page: &Path) -> String {
     url
 }
 
-fn human(path: &Path, names: &[String]) -> Result<Vec<HumanTier>, Failure> {
-    let document = eaf::read(path)?;
+/// A person's tiers, in the time of the video called `video`.
+fn human(path: &Path, names: &[String], video: &str) -> Result<Vec<HumanTier>, Failure> {
+    let document = eaf::read_for(path, Some(video))?;
     let vocabulary = Vocabulary::default();
     if let Some(absent) = names.iter().find(|name| document.tiers.iter().all(|tier| tier.id != **name)) {
         let known: Vec<&str> = document.tiers.iter().map(|tier| tier.id.as_str()).collect();

@@ -1,12 +1,13 @@
 //! The four files that open in ELAN as one: annotations, curves, and how to show them.
 
-use std::io::{self, BufRead as _, BufReader, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use super::document::{self, Linked};
+use super::link::{self, Linked};
 use super::preset::Preset;
-use super::xml::Element;
-use super::{ReadError, curves, read, xml};
+use super::tiers::Clock;
+use super::xml::{Element, Node};
+use super::{ReadError, curves, document, preferences, read, upgrade, xml};
 use crate::files::{self, Output, OutputOptions, WriteError};
 use crate::timeline::Timeline;
 
@@ -40,6 +41,8 @@ pub struct Bundle {
     document: (PathBuf, Output),
     /// Absent where the document that is merged into has curves of its own.
     curves: Option<Curves>,
+    /// The file, and what is in it already; absent where that cannot be read and so is left as it is.
+    preferences: Option<(PathBuf, Output, Element)>,
     existing: Option<Element>,
     preset: Preset,
 }
@@ -47,8 +50,6 @@ pub struct Bundle {
 struct Curves {
     table: (PathBuf, Output),
     configuration: (PathBuf, Output),
-    /// Absent where there is such a file: it holds how a person has arranged things.
-    preferences: Option<(PathBuf, Output)>,
 }
 
 impl Bundle {
@@ -60,24 +61,38 @@ impl Bundle {
         if path == Path::new("-") {
             return Err(BundleError::Stdout);
         }
-        let existing = options.merge_into.as_deref().map(read::root).transpose()?;
-        if let (Some(root), Some(merge_into)) = (&existing, &options.merge_into) {
+        let mut existing = options.merge_into.as_deref().map(read::root).transpose()?;
+        let mut has_curves = false;
+        if let (Some(root), Some(merge_into)) = (&mut existing, &options.merge_into) {
             read::document(root).map_err(|fault| ReadError::Content { path: merge_into.clone(), fault })?;
+            has_curves = settle_curves(root, merge_into);
         }
         let open = |path: PathBuf| options.existing.create(&path).map(|output| (path, output));
-        let has_curves = existing.as_ref().is_some_and(has_curves);
-        let curves = match has_curves {
-            true => {
-                tracing::warn!("the document has time series of its own; the curves are left out");
-                None
+        let curves = if has_curves {
+            tracing::warn!("the document has time series of its own; the curves are left out");
+            None
+        } else {
+            if let Some(warning) = link::warning(folder_of(path)) {
+                tracing::warn!("{}: {warning}", path.display());
             }
-            false => {
-                let preferences = path.with_extension("pfsx");
-                Some(Curves {
-                    table: open(table_path(path, &options.taken))?,
-                    configuration: open(with_suffix(path, "_tsconf.xml"))?,
-                    preferences: if preferences.exists() { None } else { Some(open(preferences)?) },
-                })
+            let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+            let configuration = path.with_file_name(link::configuration_name(&stem));
+            Some(Curves { table: open(table_path(path, &options.taken))?, configuration: open(configuration)? })
+        };
+        let preferences = match arranged(path, options.merge_into.as_deref()) {
+            Some(content) => {
+                // All that is in the file goes into the one that replaces it.
+                let path = path.with_extension("pfsx");
+                let output = options.existing.overwrite(true).create(&path)?;
+                Some((path, output, content))
+            }
+            None => {
+                let path = path.with_extension("pfsx");
+                tracing::warn!(
+                    "{}: no preferences of ELAN's; it stays as it is, and curves may not show",
+                    path.display()
+                );
+                None
             }
         };
         let document = match &options.merge_into {
@@ -88,7 +103,7 @@ impl Bundle {
             }
             _ => open(path.into())?,
         };
-        Ok(Self { document, curves, existing, preset: options.preset.clone() })
+        Ok(Self { document, curves, preferences, existing, preset: options.preset.clone() })
     }
 
     /// Writes `timeline` and puts the files in place, the annotations last; gives their paths.
@@ -96,38 +111,50 @@ impl Bundle {
     /// # Errors
     /// If a file cannot be written.
     pub fn write(self, timeline: &Timeline) -> Result<Vec<PathBuf>, WriteError> {
-        let Self { document: (path, output), curves, existing, preset } = self;
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let linked = |file: &Path, kind| {
-            // The file is not in its place yet; its folder is.
-            let folder_url = Linked::new(folder, folder, kind);
-            let name = file.file_name().unwrap_or_default().to_string_lossy();
-            let url = format!("{}/{name}", folder_url.url.trim_end_matches('/'));
-            Linked { url, relative_url: format!("./{name}"), mime_type: kind }
-        };
+        let Self { document: (path, output), curves, preferences, existing, preset } = self;
+        let folder = folder_of(&path);
         let mut files = Vec::new();
-        if let Some(curves) = &curves {
-            files.push(linked(&curves.table.0, "text/plain"));
-            files.push(linked(&curves.configuration.0, "text/xml"));
+        if let Some(Curves { table, configuration }) = &curves {
+            let name = |file: &Path| file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            files.push(Linked::beside(&name(&table.0), folder, "text/plain"));
+            files.push(Linked::configuration(&name(&configuration.0), folder));
         }
         let media = Path::new(&timeline.media.path);
         let media = media.is_file().then(|| Linked::new(media, folder, mime_type(media)));
         let mut root = existing.unwrap_or_else(|| document::blank(timeline));
-        document::upgrade(&mut root);
-        let tiers = document::add(&mut root, timeline, &preset, media.as_ref(), &files);
+        upgrade::upgrade(&mut root);
+        let known = read::document(&root).unwrap_or_default();
+        let clock = Clock { timeline, origin_ms: document::origin_ms(&known, timeline) };
+        let added = document::add(&mut root, timeline, &preset, media.as_ref(), &files);
         let mut written = Vec::new();
-        if let Some(Curves { table, configuration, preferences }) = curves {
+        let shown = if curves.is_some() { curves::curves(timeline, &preset) } else { Vec::new() };
+        if let Some(Curves { table, configuration }) = curves {
             let url = &files[0].url;
-            put(table, &mut written, |out| curves::table(timeline, &preset, curves::Dialect::Linked, out))?;
+            put(table, &mut written, |out| curves::table(clock, &preset, curves::Dialect::Linked, out))?;
             put(configuration, &mut written, |out| curves::configuration(timeline, &preset, url, out))?;
-            if let Some(preferences) = preferences {
-                put(preferences, &mut written, |out| curves::preferences(timeline, &preset, &tiers, out))?;
-            }
+        }
+        if let Some((path, output, mut content)) = preferences {
+            preferences::add(&mut content, &added, &shown);
+            put((path, output), &mut written, |out| xml::serialise(&content, out))?;
         }
         put((path, output), &mut written, |out| xml::serialise(&root, out))?;
         written.reverse();
         Ok(written)
     }
+}
+
+fn folder_of(document: &Path) -> &Path {
+    document.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// How a person has arranged the document so far, with what goes along from the one that is merged into; `None` where a
+/// file of that name holds something else.
+fn arranged(document: &Path, merge_into: Option<&Path>) -> Option<Element> {
+    let mut content = preferences::read(&document.with_extension("pfsx"))?;
+    if let Some(other) = merge_into.and_then(|other| preferences::read(&other.with_extension("pfsx"))) {
+        preferences::add_missing(&mut content, &other);
+    }
+    Some(content)
 }
 
 /// Writes one file and puts it in its place.
@@ -141,22 +168,41 @@ fn put(
     Ok(())
 }
 
-fn has_curves(root: &Element) -> bool {
-    let linked = root.first("HEADER").into_iter().flat_map(|header| header.named("LINKED_FILE_DESCRIPTOR"));
-    let mut urls = linked.filter_map(|file| file.attribute("LINK_URL"));
-    urls.any(|url| url.ends_with("_tsconf.xml"))
+/// Takes the links to curves of an earlier run out of the document at `path`, as new ones take their place; says whether
+/// it has others, which stay.
+fn settle_curves(root: &mut Element, path: &Path) -> bool {
+    /// ELAN's configurations have some kilobytes.
+    const LARGEST: u64 = 16 << 20;
+    let Some(header) = root.first_mut("HEADER") else { return false };
+    let beside = |url: &str| path.with_file_name(link::file_name(url));
+    let is_configuration = |url: &str| url.ends_with(link::CONFIGURATION);
+    let is_ours = |configuration: &str| {
+        let bytes = files::read(&beside(configuration), LARGEST).ok();
+        let Some(content) = bytes.and_then(|bytes| xml::parse(&bytes).ok()) else { return false };
+        let mut tables = content.named("tracksource").map(|source| source.attribute("source-url").unwrap_or_default());
+        tables.all(|table| curves::is_ours(&beside(table)))
+    };
+    let links = header.named("LINKED_FILE_DESCRIPTOR").filter_map(|link| link.attribute("LINK_URL"));
+    let configurations: Vec<&str> = links.filter(|url| is_configuration(url)).collect();
+    if configurations.is_empty() {
+        return false;
+    }
+    if !configurations.iter().all(|configuration| is_ours(configuration)) {
+        return true;
+    }
+    header.nodes.retain(|node| {
+        let Node::Element(link) = node else { return true };
+        let url = link.attribute("LINK_URL").unwrap_or_default();
+        !(link.name == "LINKED_FILE_DESCRIPTOR" && (is_configuration(url) || curves::is_ours(&beside(url))))
+    });
+    false
 }
 
 /// `x.csv` beside `x.eaf`, or `x_elan.csv` where that name is somebody else's.
 fn table_path(document: &Path, taken: &[PathBuf]) -> PathBuf {
     let usual = document.with_extension("csv");
-    let is_ours = || {
-        let Ok(file) = std::fs::File::open(&usual) else { return true };
-        let mut line = Vec::new();
-        let read = BufReader::new(io::Read::take(file, curves::MARK.len() as u64 + 1)).read_until(b'\n', &mut line);
-        read.is_ok() && line.trim_ascii_end() == curves::MARK.as_bytes()
-    };
-    if !taken.contains(&usual) && is_ours() { usual } else { with_suffix(document, "_elan.csv") }
+    let is_free = usual.symlink_metadata().is_err() || curves::is_ours(&usual);
+    if !taken.contains(&usual) && is_free { usual } else { with_suffix(document, "_elan.csv") }
 }
 
 /// `x.eaf` to `x` and the suffix.

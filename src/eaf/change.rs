@@ -3,42 +3,47 @@
 use std::io::{self, Write};
 use std::path::Path;
 
+use super::document::origin_ms;
 use super::preset::Language;
-use super::tiers::first_ms;
 use super::xml::{self, Element, Node};
 use super::{ReadError, read, vocabulary};
-use crate::timeline::{self, Expression};
+use crate::timeline::{self, Expression, PlayerTime, Timeline};
 
 /// A document with changes, not yet written.
-pub struct Changed(Element);
+pub struct Changed {
+    root: Element,
+    /// Milliseconds of the video before the document's zero.
+    origin_ms: i64,
+}
 
 impl Changed {
-    /// The document at `path`, unchanged.
+    /// The document at `path` about the video of `timeline`, unchanged.
     ///
     /// # Errors
     /// As [`read`](super::read).
-    pub fn read(path: &Path) -> Result<Self, ReadError> {
+    pub fn read(path: &Path, timeline: &Timeline) -> Result<Self, ReadError> {
         let root = read::root(path)?;
-        read::document(&root).map_err(|fault| ReadError::Content { path: path.into(), fault })?;
-        Ok(Self(root))
+        let document = read::document(&root).map_err(|fault| ReadError::Content { path: path.into(), fault })?;
+        Ok(Self { root, origin_ms: origin_ms(&document, timeline) })
     }
 
-    /// Gives the annotation we made for `track` from one time to the other, in seconds, another label, or takes it out with
-    /// all that hangs on it. Whether it is there: a person may have moved it.
-    pub fn relabel(&mut self, track: u32, span_s: [f64; 2], label: Option<Expression>) -> bool {
+    /// Gives the annotation we made for `track` from one time to the other another label, or takes it out with all that
+    /// hangs on it. Whether it is there: a person may have moved it.
+    pub fn relabel(&mut self, track: u32, span: [PlayerTime; 2], label: Option<Expression>) -> bool {
         let slots = |time_ms: u64, root: &Element| -> Vec<String> {
             let order = root.first("TIME_ORDER").into_iter().flat_map(|order| order.named("TIME_SLOT"));
             let wanted = order.filter(|slot| slot.attribute("TIME_VALUE") == Some(time_ms.to_string().as_str()));
             wanted.filter_map(|slot| slot.attribute("TIME_SLOT_ID")).map(str::to_owned).collect()
         };
-        let [starts, ends] = span_s.map(|time_s| slots(first_ms(time_s), &self.0));
+        let in_document = |time: PlayerTime| PlayerTime(time.0 - self.origin_ms as f64 / 1000.0).ceil_millis();
+        let [starts, ends] = span.map(|time| slots(in_document(time), &self.root));
         let is_it = |annotation: &Element| {
             let at = |name, slots: &Vec<String>| slots.iter().any(|slot| annotation.attribute(name) == Some(slot));
             at("TIME_SLOT_REF1", &starts) && at("TIME_SLOT_REF2", &ends)
         };
         let names = [timeline::signer(track), format!("S{track}")];
         let mut removed = None;
-        for tier in elements_mut(&mut self.0).filter(|element| element.name == "TIER") {
+        for tier in elements_mut(&mut self.root).filter(|element| element.name == "TIER") {
             let is_ours = tier.attribute("LINGUISTIC_TYPE_REF").is_some_and(|t| t.starts_with("annotate-expression"))
                 && tier.attribute("PARTICIPANT").is_some_and(|name| names.iter().any(|known| known == name));
             if !is_ours {
@@ -53,7 +58,7 @@ impl Changed {
             match (label, &mut tier.nodes[place]) {
                 (Some(label), Node::Element(annotation)) => {
                     for annotation in elements_mut(annotation) {
-                        annotation.set("CVE_REF", format!("cve-{}", label.name()));
+                        annotation.set("CVE_REF", vocabulary::entry_id(label.name()));
                         if let Some(value) = annotation.first_mut("ANNOTATION_VALUE") {
                             value.nodes = vec![Node::Text(vocabulary::expression(label, language).word.into())];
                         }
@@ -77,7 +82,7 @@ impl Changed {
     fn remove_hanging(&mut self, removed: String) {
         let mut gone = vec![removed];
         while let Some(parent) = gone.pop() {
-            for tier in elements_mut(&mut self.0).filter(|element| element.name == "TIER") {
+            for tier in elements_mut(&mut self.root).filter(|element| element.name == "TIER") {
                 tier.nodes.retain(|node| {
                     let Node::Element(annotation) = node else { return true };
                     let hangs = annotation.elements().find(|a| a.attribute("ANNOTATION_REF") == Some(&parent));
@@ -93,7 +98,7 @@ impl Changed {
     /// # Errors
     /// If `out` fails.
     pub fn write(&self, out: &mut dyn Write) -> io::Result<()> {
-        xml::serialise(&self.0, out)
+        xml::serialise(&self.root, out)
     }
 }
 

@@ -1,23 +1,22 @@
 //! A timeline's tiers in an annotation document, a new one or one that is there: everything else in it stays.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
-use chrono::{DateTime, SecondsFormat, Utc};
 use sha2::{Digest, Sha256};
 
+use super::link::Linked;
 use super::preset::{Language, Preset};
-use super::tiers::{self, Stretch};
-use super::vocabulary;
+use super::tiers::{self, Clock, Content, SignerTier, Stretch, Value};
+use super::upgrade::add_language;
+use super::vocabulary::{self, Vocabulary};
 use super::xml::{Element, Node};
-use crate::timeline::{Expression, Status, Timeline, Track};
+use super::{Document, Tier, read};
+use crate::palette::Colour;
+use crate::timeline::Timeline;
 
-const LANGUAGES: [(&str, &str, &str); 3] = [
-    ("und", "http://cdb.iso.org/lg/CDB-00130975-001", "undetermined (und)"),
-    ("eng", "http://cdb.iso.org/lg/CDB-00138502-001", "English (eng)"),
-    ("deu", "http://cdb.iso.org/lg/CDB-00138507-001", "German (deu)"),
-];
+/// The schema wants a date. The day on which the program ran says nothing about the annotations and would make two runs
+/// differ, so a new document has none to speak of, and one that is merged into keeps the day it was last saved on.
+const NO_DATE: &str = "1970-01-01T00:00:00+00:00";
 
 /// The order the schema demands of the root's children.
 const ORDER: [&str; 11] = [
@@ -34,48 +33,6 @@ const ORDER: [&str; 11] = [
     "REF_LINK_SET",
 ];
 
-/// A file that belongs to the document: a video, or curves.
-pub(super) struct Linked {
-    /// Absolute, as ELAN wants it: `file:///` and the raw path, nothing encoded.
-    pub url: String,
-    /// From the document's folder.
-    pub relative_url: String,
-    pub mime_type: &'static str,
-}
-
-impl Linked {
-    /// `file` as seen from the document in `folder`; both exist.
-    pub(super) fn new(file: &Path, folder: &Path, mime_type: &'static str) -> Self {
-        let relative = relative_path(file, folder);
-        let file = absolute(file);
-        let raw = file.to_string_lossy();
-        Self {
-            url: format!("file:///{}", raw.trim_start_matches('/')),
-            relative_url: relative.to_string_lossy().into_owned(),
-            mime_type,
-        }
-    }
-}
-
-fn absolute(path: &Path) -> PathBuf {
-    path.canonicalize().or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.into())
-}
-
-/// `file` as seen from `folder`, beginning with a dot.
-pub(crate) fn relative_path(file: &Path, folder: &Path) -> PathBuf {
-    relative(&absolute(file), &absolute(folder))
-}
-
-/// `file` from `folder`, both absolute, beginning with a dot.
-fn relative(file: &Path, folder: &Path) -> PathBuf {
-    let shared = file.components().zip(folder.components()).take_while(|(a, b)| a == b).count();
-    let up = folder.components().count() - shared;
-    let mut path = if up == 0 { PathBuf::from(".") } else { PathBuf::new() };
-    path.extend(std::iter::repeat_n("..", up));
-    path.extend(file.components().skip(shared));
-    path
-}
-
 /// A document without annotations.
 pub(super) fn blank(timeline: &Timeline) -> Element {
     let header = Element::new("HEADER")
@@ -84,7 +41,7 @@ pub(super) fn blank(timeline: &Timeline) -> Element {
         .child(property("URN", &format!("urn:nl-mpi-tools-elan-eaf:{}", identifier(timeline))));
     Element::new("ANNOTATION_DOCUMENT")
         .with("AUTHOR", "")
-        .with("DATE", "")
+        .with("DATE", NO_DATE)
         .with("FORMAT", "3.0")
         .with("VERSION", "3.0")
         .with("xmlns:xsi", "http://www.w3.org/2001/XMLSchema-instance")
@@ -108,146 +65,150 @@ fn identifier(timeline: &Timeline) -> String {
     format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
 }
 
-/// Brings a document of an earlier version to 3.0, as ELAN does: vocabularies become multilingual ones of which one
-/// language, the undetermined, is used.
-pub(super) fn upgrade(root: &mut Element) {
-    for (name, value) in [("FORMAT", "3.0"), ("VERSION", "3.0")] {
-        root.set(name, value);
-    }
-    root.set("xsi:noNamespaceSchemaLocation", "http://www.mpi.nl/tools/elan/EAFv3.0.xsd");
-    if root.attribute("xmlns:xsi").is_none() {
-        root.set("xmlns:xsi", "http://www.w3.org/2001/XMLSchema-instance");
-    }
-    let mut is_changed = false;
-    for vocabulary in children_mut(root, "CONTROLLED_VOCABULARY") {
-        let place = vocabulary.attributes.iter().position(|(name, _)| name == "DESCRIPTION");
-        let description = place.map(|place| vocabulary.attributes.remove(place).1);
-        let is_old = description.is_some() || vocabulary.named("CV_ENTRY").next().is_some();
-        if !is_old {
-            continue;
-        }
-        is_changed = true;
-        let text = description.unwrap_or_default();
-        vocabulary.nodes.insert(0, Node::Element(Element::new("DESCRIPTION").with("LANG_REF", "und").text(text)));
-        for (place, entry) in children_mut(vocabulary, "CV_ENTRY").enumerate() {
-            let mut value = Element::new("CVE_VALUE").with("LANG_REF", "und").text(entry.content());
-            let mut new = Element::new("CV_ENTRY_ML");
-            for (name, text) in std::mem::take(&mut entry.attributes) {
-                match name.as_str() {
-                    "DESCRIPTION" => value.set("DESCRIPTION", text),
-                    _ => new.set(&name, text),
-                }
-            }
-            if new.attribute("CVE_ID").is_none() {
-                new.set("CVE_ID", format!("cveid{place}"));
-            }
-            *entry = new.child(value);
-        }
-    }
-    if is_changed {
-        add_language(root, "und");
-    }
-}
-
-fn children_mut<'a>(parent: &'a mut Element, name: &'a str) -> impl Iterator<Item = &'a mut Element> {
-    parent.nodes.iter_mut().filter_map(move |node| match node {
-        Node::Element(element) if element.name == name => Some(element),
-        _ => None,
-    })
-}
-
 fn property(name: &str, value: &str) -> Element {
     Element::new("PROPERTY").with("NAME", name).text(value)
 }
 
-/// Adds the timeline's tiers, their types and vocabularies, and `linked` files to `root`; gives the names of the tiers by
-/// track. Names and ids that are taken are left to those who have them.
+/// What a document holds of a timeline.
+pub(super) struct Added {
+    /// Tiers and the colours they have.
+    pub tiers: Vec<(String, Colour)>,
+    /// Vocabularies under the names they have in the document.
+    pub vocabularies: Vec<(String, &'static Vocabulary)>,
+}
+
+/// Adds the timeline's tiers, their types and vocabularies, `media` and `curves` to `root`, in the document's own time.
+/// Names and ids that are taken are left to those who have them; tiers that are there already, with the same content, are
+/// not added again.
 pub(super) fn add(
     root: &mut Element,
     timeline: &Timeline,
     preset: &Preset,
     media: Option<&Linked>,
     curves: &[Linked],
-) -> Vec<[String; 3]> {
+) -> Added {
+    // A document that cannot be read was refused when it was opened.
+    let there = read::document(root).unwrap_or_default();
+    let clock = Clock { timeline, origin_ms: origin_ms(&there, timeline) };
     let mut ids = Ids::of(root);
-    for (language, _, _) in LANGUAGES {
-        add_language(root, language);
+    let mut added = Added { tiers: Vec::new(), vocabularies: Vec::new() };
+    if timeline.tracks.is_empty() {
+        // Whoever annotates by hand what nobody was seen in finds the types.
+        aligned_type(root, &vocabulary::EXPRESSIONS);
+        aligned_type(root, &vocabulary::STATUSES);
     }
-    add_constraint(root);
-    let expression_vocabulary = add_unique(root, "CONTROLLED_VOCABULARY", "CV_ID", expression_vocabulary());
-    let status_vocabulary = add_unique(root, "CONTROLLED_VOCABULARY", "CV_ID", status_vocabulary());
-    let aligned = |name: &str, vocabulary: &str| {
-        Element::new("LINGUISTIC_TYPE")
-            .with("CONTROLLED_VOCABULARY_REF", vocabulary)
-            .with("GRAPHIC_REFERENCES", "false")
-            .with("LINGUISTIC_TYPE_ID", name)
-            .with("TIME_ALIGNABLE", "true")
-    };
-    let types = "LINGUISTIC_TYPE";
-    let key = "LINGUISTIC_TYPE_ID";
-    let expression_type = add_unique(root, types, key, aligned("annotate-expression", &expression_vocabulary));
-    let status_type = add_unique(root, types, key, aligned("annotate-status", &status_vocabulary));
-    let confidence_type = add_unique(
-        root,
-        types,
-        key,
-        Element::new("LINGUISTIC_TYPE")
-            .with("CONSTRAINTS", "Symbolic_Association")
-            .with("GRAPHIC_REFERENCES", "false")
-            .with("LINGUISTIC_TYPE_ID", "annotate-confidence")
-            .with("TIME_ALIGNABLE", "false"),
-    );
-    let mut names = Vec::new();
     for track in &timeline.tracks {
-        let signer = preset.signer(track.id);
-        let named = |pattern: &String| unique(&pattern.replace("{signer}", &signer), &ids.tiers);
-        let tiers = [&preset.expression, &preset.confidence, &preset.status].map(named);
-        ids.tiers.extend(tiers.iter().cloned());
-        let tier = |name: &str, kind: &str| {
-            Element::new("TIER")
-                .with("ANNOTATOR", format!("{} {}", timeline.tool.name, timeline.tool.version))
-                .with("LANG_REF", code(preset.language))
-                .with("LINGUISTIC_TYPE_REF", kind)
-                .with("PARTICIPANT", &signer)
-                .with("TIER_ID", name)
-        };
-        let [expression_name, confidence_name, status_name] = &tiers;
-        let mut confidence_tier = tier(confidence_name, &confidence_type).with("PARENT_REF", expression_name);
-        let mut expression_tier = tier(expression_name, &expression_type);
-        for stretch in tiers::expressions(track, timeline, preset) {
-            let word = vocabulary::expression(stretch.what.label, preset.language).word;
-            let parent = ids.annotation();
-            expression_tier.push(ids.aligned(&parent, &stretch, word, &expression_entry(stretch.what.label)));
-            let value = format!("{:.2}", stretch.what.confidence);
-            let hanging = Element::new("REF_ANNOTATION")
-                .with("ANNOTATION_ID", ids.annotation())
-                .with("ANNOTATION_REF", parent)
-                .child(Element::new("ANNOTATION_VALUE").text(value));
-            confidence_tier.push(Element::new("ANNOTATION").child(hanging));
+        let wanted = tiers::of_signer(track, clock, preset);
+        let names = standing(&wanted, &there.tiers).unwrap_or_else(|| {
+            let (author, signer) =
+                (format!("{} {}", timeline.tool.name, timeline.tool.version), preset.signer(track.id));
+            let tier = |name: &str, kind: &str| {
+                Element::new("TIER")
+                    .with("ANNOTATOR", &author)
+                    .with("LANG_REF", code(preset.language))
+                    .with("LINGUISTIC_TYPE_REF", kind)
+                    .with("PARTICIPANT", &signer)
+                    .with("TIER_ID", name)
+            };
+            add_tiers(root, &wanted, &mut ids, tier)
+        });
+        for (name, tier) in names.into_iter().zip(&wanted) {
+            if let Content::Aligned { vocabulary, .. } = tier.content
+                && let Some(used) = vocabulary_of(root, &name)
+                && added.vocabularies.iter().all(|(known, _)| *known != used)
+            {
+                added.vocabularies.push((used, vocabulary));
+            }
+            added.tiers.push((name, tier.colour));
         }
-        root.push(expression_tier);
-        root.push(confidence_tier);
-        root.push(status_tier(track, timeline, preset, tier(status_name, &status_type), &mut ids));
-        names.push(tiers);
     }
     ids.insert_slots(root);
+    let media = media.filter(|media| there.video(&media.url).is_none());
     add_header(root, timeline, media, curves, ids.last_annotation);
-    root.set("DATE", DateTime::<Utc>::from(SystemTime::now()).to_rfc3339_opts(SecondsFormat::Secs, false));
     let place = |node: &Node| match node {
         Node::Element(element) => ORDER.iter().position(|name| *name == element.name).unwrap_or(ORDER.len()),
         _ => 0,
     };
     root.nodes.sort_by_key(place);
-    names
+    added
 }
 
-fn status_tier(track: &Track, timeline: &Timeline, preset: &Preset, mut tier: Element, ids: &mut Ids) -> Element {
-    for stretch in tiers::unread(track, timeline) {
-        let Some(entry) = vocabulary::status(stretch.what, preset.language) else { continue };
-        let id = ids.annotation();
-        tier.push(ids.aligned(&id, &stretch, entry.word, &status_entry(stretch.what)));
+/// Where the document's zero lies in the timeline's video; at its start where the document does not know the video.
+pub(super) fn origin_ms(document: &Document, timeline: &Timeline) -> i64 {
+    document.video(&timeline.media.path).map_or(0, |media| media.time_origin_ms)
+}
+
+/// The names under which all of a signer's tiers stand among `there`, from an earlier run, with the same content.
+fn standing(wanted: &[SignerTier], there: &[Tier]) -> Option<Vec<String>> {
+    let is_called = |id: &str, name: &str| match id.strip_prefix(name) {
+        Some("") => true,
+        Some(rest) => rest.strip_prefix('-').is_some_and(|number| number.parse::<u32>().is_ok()),
+        None => false,
+    };
+    let spans = |place: usize| match &wanted[place].content {
+        Content::Aligned { annotations, .. } => annotations.iter().map(|a| (a.start_ms, a.end_ms)).collect(),
+        Content::Hanging { .. } => Vec::new(),
+    };
+    let same = |tier: &SignerTier| {
+        let expected: Vec<(u64, u64, &str)> = match &tier.content {
+            Content::Aligned { annotations, .. } => {
+                annotations.iter().map(|a| (a.start_ms, a.end_ms, a.what.word)).collect()
+            }
+            Content::Hanging { parent, texts, .. } => {
+                let texts = spans(*parent).into_iter().zip(texts);
+                texts.filter_map(|((start, end), text)| Some((start, end, text.as_deref()?))).collect()
+            }
+        };
+        let found = there.iter().filter(|other| is_called(&other.id, &tier.name)).find(|other| {
+            let found = other.annotations.iter().map(|a| (a.start_ms, a.end_ms, a.value.as_str()));
+            found.eq(expected.iter().copied())
+        });
+        found.map(|other| other.id.clone())
+    };
+    wanted.iter().map(same).collect()
+}
+
+/// Adds a signer's tiers; gives the names they got. `tier` makes an empty one from its name and type.
+fn add_tiers(
+    root: &mut Element,
+    wanted: &[SignerTier],
+    ids: &mut Ids,
+    tier: impl Fn(&str, &str) -> Element,
+) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    // The ids of each tier's annotations, for those that hang on them.
+    let mut annotation_ids: Vec<Vec<String>> = Vec::new();
+    for SignerTier { name, content, .. } in wanted {
+        let name = unique(name, &ids.tiers);
+        ids.tiers.insert(name.clone());
+        let mut own_ids = Vec::new();
+        let element = match content {
+            Content::Aligned { vocabulary, annotations } => {
+                let mut element = tier(&name, &aligned_type(root, vocabulary));
+                for stretch in annotations {
+                    own_ids.push(ids.annotation());
+                    element.push(ids.aligned(&own_ids[own_ids.len() - 1], stretch));
+                }
+                element
+            }
+            Content::Hanging { kind, parent, texts } => {
+                let mut element = tier(&name, &hanging_type(root, kind)).with("PARENT_REF", &names[*parent]);
+                for (parent, text) in annotation_ids[*parent].iter().zip(texts) {
+                    let Some(text) = text else { continue };
+                    let annotation = Element::new("REF_ANNOTATION")
+                        .with("ANNOTATION_ID", ids.annotation())
+                        .with("ANNOTATION_REF", parent)
+                        .child(Element::new("ANNOTATION_VALUE").text(text));
+                    element.push(Element::new("ANNOTATION").child(annotation));
+                }
+                element
+            }
+        };
+        root.push(element);
+        names.push(name);
+        annotation_ids.push(own_ids);
     }
-    tier
+    names
 }
 
 fn code(language: Language) -> &'static str {
@@ -257,74 +218,57 @@ fn code(language: Language) -> &'static str {
     }
 }
 
-fn expression_entry(expression: Expression) -> String {
-    format!("cve-{}", expression.name())
-}
-
-fn status_entry(status: Status) -> String {
-    format!("cve-{}", status.name())
-}
-
-fn expression_vocabulary() -> Element {
-    let entries = Expression::ALL.map(|class| {
-        let entry = |language| Some(vocabulary::expression(class, language));
-        (expression_entry(class), entry(Language::Eng), entry(Language::Deu))
-    });
-    vocabulary_element(
-        "annotate-expression",
-        "What the face looks like: Ekman's six basic emotions and neutral",
-        "Wie das Gesicht wirkt: Ekmans sechs Grundgefühle und neutral",
-        entries,
-    )
-}
-
-fn status_vocabulary() -> Element {
-    let unread = [Status::NoFace, Status::LowQuality, Status::Occluded, Status::OutOfFrame];
-    let entries = unread.map(|status| {
-        let entry = |language| vocabulary::status(status, language);
-        (status_entry(status), entry(Language::Eng), entry(Language::Deu))
-    });
-    vocabulary_element("annotate-status", "Why the face is not read", "Warum das Gesicht nicht gelesen ist", entries)
-}
-
-fn vocabulary_element(
-    id: &str,
-    english: &str,
-    german: &str,
-    entries: impl IntoIterator<Item = (String, Option<vocabulary::Entry>, Option<vocabulary::Entry>)>,
-) -> Element {
-    let description = |language: &str, text: &str| Element::new("DESCRIPTION").with("LANG_REF", language).text(text);
-    let mut element = Element::new("CONTROLLED_VOCABULARY")
-        .with("CV_ID", id)
-        .child(description("eng", english))
-        .child(description("deu", german));
-    for (id, english, german) in entries {
-        let mut entry = Element::new("CV_ENTRY_ML").with("CVE_ID", id);
-        for (language, word) in [("eng", english), ("deu", german)] {
-            let Some(word) = word else { continue };
-            let value = Element::new("CVE_VALUE").with("DESCRIPTION", word.meaning).with("LANG_REF", language);
-            entry.push(value.text(word.word));
-        }
-        element.push(entry);
+/// The linguistic type of tiers whose values are of `vocabulary`; both are added where they are missing.
+fn aligned_type(root: &mut Element, vocabulary: &Vocabulary) -> String {
+    for language in ["und", "eng", "deu"] {
+        add_language(root, language);
     }
-    element
+    let used = add_unique(root, "CONTROLLED_VOCABULARY", "CV_ID", vocabulary.element());
+    let kind = Element::new("LINGUISTIC_TYPE")
+        .with("CONTROLLED_VOCABULARY_REF", used)
+        .with("GRAPHIC_REFERENCES", "false")
+        .with("LINGUISTIC_TYPE_ID", vocabulary.id)
+        .with("TIME_ALIGNABLE", "true");
+    add_unique(root, "LINGUISTIC_TYPE", "LINGUISTIC_TYPE_ID", kind)
 }
 
-fn add_language(root: &mut Element, id: &str) {
-    if root.named("LANGUAGE").any(|language| language.attribute("LANG_ID") == Some(id)) {
-        return;
-    }
-    if let Some((id, definition, label)) = LANGUAGES.into_iter().find(|(known, _, _)| *known == id) {
-        let language = Element::new("LANGUAGE").with("LANG_DEF", definition).with("LANG_ID", id);
-        root.push(language.with("LANG_LABEL", label));
-    }
-}
-
-fn add_constraint(root: &mut Element) {
+/// The linguistic type of tiers with one text for each annotation of their parent; it is added where it is missing.
+fn hanging_type(root: &mut Element, name: &str) -> String {
     let stereotype = "Symbolic_Association";
     if root.named("CONSTRAINT").all(|constraint| constraint.attribute("STEREOTYPE") != Some(stereotype)) {
         let description = "1-1 association with a parent annotation";
         root.push(Element::new("CONSTRAINT").with("DESCRIPTION", description).with("STEREOTYPE", stereotype));
+    }
+    let kind = Element::new("LINGUISTIC_TYPE")
+        .with("CONSTRAINTS", stereotype)
+        .with("GRAPHIC_REFERENCES", "false")
+        .with("LINGUISTIC_TYPE_ID", name)
+        .with("TIME_ALIGNABLE", "false");
+    add_unique(root, "LINGUISTIC_TYPE", "LINGUISTIC_TYPE_ID", kind)
+}
+
+/// The vocabulary that a tier's type names.
+fn vocabulary_of(root: &Element, tier: &str) -> Option<String> {
+    let tier = root.named("TIER").find(|element| element.attribute("TIER_ID") == Some(tier))?;
+    let kind = tier.attribute("LINGUISTIC_TYPE_REF")?;
+    let kind = root.named("LINGUISTIC_TYPE").find(|element| element.attribute("LINGUISTIC_TYPE_ID") == Some(kind))?;
+    kind.attribute("CONTROLLED_VOCABULARY_REF").map(str::to_owned)
+}
+
+/// What makes a type or vocabulary what it is, however a program lays it out.
+fn essence(element: &Element) -> BTreeSet<(String, String, String)> {
+    let attribute = |element: &Element, name: &str| element.attribute(name).unwrap_or_default().to_owned();
+    match element.name.as_str() {
+        "CONTROLLED_VOCABULARY" => {
+            let entries = element.named("CV_ENTRY_ML");
+            let values = entries.flat_map(|entry| entry.named("CVE_VALUE").map(move |value| (entry, value)));
+            let triple = |(entry, value)| (attribute(entry, "CVE_ID"), attribute(value, "LANG_REF"), value.content());
+            values.map(triple).collect()
+        }
+        _ => ["CONTROLLED_VOCABULARY_REF", "CONSTRAINTS", "TIME_ALIGNABLE"]
+            .iter()
+            .map(|name| ((*name).to_owned(), attribute(element, name), String::new()))
+            .collect(),
     }
 }
 
@@ -332,8 +276,11 @@ fn add_constraint(root: &mut Element) {
 fn add_unique(root: &mut Element, kind: &str, key: &str, mut element: Element) -> String {
     let taken: BTreeSet<String> = root.named(kind).filter_map(|e| e.attribute(key)).map(str::to_owned).collect();
     let wanted = element.attribute(key).unwrap_or_default().to_owned();
-    if root.named(kind).any(|other| *other == element) {
-        return wanted;
+    let own = essence(&element);
+    let same = root.named(kind).filter_map(|other| Some((other.attribute(key)?, other)));
+    let same = same.filter(|(name, _)| name.starts_with(&wanted)).find(|(_, other)| essence(other) == own);
+    if let Some((name, _)) = same {
+        return name.to_owned();
     }
     let name = unique(&wanted, &taken);
     element.set(key, &name);
@@ -358,12 +305,7 @@ fn add_header(
     last_annotation: u64,
 ) {
     let Some(header) = root.first_mut("HEADER") else { return };
-    let file_name = |url: &str| url.rsplit(['/', '\\']).next().unwrap_or_default().to_owned();
-    let is_known = |url: &str, header: &Element| {
-        let known = header.named("MEDIA_DESCRIPTOR").filter_map(|known| known.attribute("MEDIA_URL"));
-        known.into_iter().any(|known| file_name(known) == file_name(url))
-    };
-    if let Some(media) = media.filter(|media| !is_known(&media.url, header)) {
+    if let Some(media) = media {
         let descriptor = Element::new("MEDIA_DESCRIPTOR").with("MEDIA_URL", &media.url);
         let descriptor = descriptor.with("MIME_TYPE", media.mime_type).with("RELATIVE_MEDIA_URL", &media.relative_url);
         header.push(descriptor);
@@ -437,14 +379,14 @@ impl Ids {
     }
 
     /// A time-aligned annotation with slots of its own.
-    fn aligned<T>(&mut self, id: &str, stretch: &Stretch<T>, value: &str, entry: &str) -> Element {
+    fn aligned(&mut self, id: &str, stretch: &Stretch<Value>) -> Element {
         let (start, end) = (self.slot(stretch.start_ms), self.slot(stretch.end_ms));
         let annotation = Element::new("ALIGNABLE_ANNOTATION")
             .with("ANNOTATION_ID", id)
-            .with("CVE_REF", entry)
+            .with("CVE_REF", &stretch.what.entry)
             .with("TIME_SLOT_REF1", start)
             .with("TIME_SLOT_REF2", end)
-            .child(Element::new("ANNOTATION_VALUE").text(value));
+            .child(Element::new("ANNOTATION_VALUE").text(stretch.what.word));
         Element::new("ANNOTATION").child(annotation)
     }
 
@@ -486,18 +428,53 @@ impl Ids {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::eaf::xml;
+    use crate::sample;
 
-    #[test]
-    fn relative_paths_go_up_and_down() {
-        let from = |file: &str, folder: &str| relative(Path::new(file), Path::new(folder)).display().to_string();
-        assert_eq!(from("/a/b/c.mp4", "/a/b"), "./c.mp4");
-        assert_eq!(from("/a/b/c.mp4", "/a/d/e"), "../../b/c.mp4");
-        assert_eq!(from("/a/b/c.mp4", "/"), "./a/b/c.mp4");
+    fn document(timeline: &Timeline) -> Element {
+        let mut root = blank(timeline);
+        add(&mut root, timeline, &Preset::default(), None, &[]);
+        root
     }
 
     #[test]
     fn taken_names_are_left_to_those_who_have_them() {
         let taken = BTreeSet::from(["x".to_owned(), "x-2".to_owned()]);
         assert_eq!((unique("x", &taken).as_str(), unique("y", &taken).as_str()), ("x-3", "y"));
+    }
+
+    #[test]
+    fn what_is_there_is_not_added_again_and_what_a_person_changed_is_left_alone() {
+        let timeline = sample::two_signers();
+        let bytes = |root: &Element| {
+            let mut bytes = Vec::new();
+            xml::serialise(root, &mut bytes).unwrap();
+            bytes
+        };
+        let mut root = document(&timeline);
+        let before = bytes(&root);
+        add(&mut root, &timeline, &Preset::default(), None, &[]);
+        assert_eq!(String::from_utf8(bytes(&root)).unwrap(), String::from_utf8(before.clone()).unwrap());
+        // Another word on the first tier: that signer's tiers come once more, beside it, and then never again.
+        let edited =
+            String::from_utf8(before).unwrap().replacen("<ANNOTATION_VALUE>happiness", "<ANNOTATION_VALUE>joy", 1);
+        let mut root = xml::parse(edited.as_bytes()).unwrap();
+        for _ in 0..3 {
+            add(&mut root, &timeline, &Preset::default(), None, &[]);
+        }
+        let names: Vec<&str> = root.named("TIER").filter_map(|tier| tier.attribute("TIER_ID")).collect();
+        assert_eq!(names.iter().filter(|name| name.contains("@A")).count(), 6, "{names:?}");
+        assert_eq!(names.iter().filter(|name| name.contains("@B")).count(), 3, "{names:?}");
+        assert_eq!(root.named("CONTROLLED_VOCABULARY").count(), 2);
+        assert_eq!(root.named("LINGUISTIC_TYPE").count(), 3);
+    }
+
+    #[test]
+    fn a_document_does_not_say_on_which_day_it_was_made() {
+        let timeline = sample::two_signers();
+        assert_eq!(document(&timeline).attribute("DATE"), Some(NO_DATE));
+        let mut root = document(&timeline).with("DATE", "2019-05-06T07:08:09+02:00");
+        add(&mut root, &timeline, &Preset::default(), None, &[]);
+        assert_eq!(root.attribute("DATE"), Some("2019-05-06T07:08:09+02:00"));
     }
 }

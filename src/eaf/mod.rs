@@ -6,10 +6,13 @@ mod bundle;
 mod change;
 mod curves;
 mod document;
+mod link;
+mod preferences;
 pub mod preset;
 mod read;
 pub mod recognizer;
 mod tiers;
+mod upgrade;
 pub(crate) mod vocabulary;
 pub(crate) mod xml;
 
@@ -17,12 +20,12 @@ use serde::Serialize;
 
 pub use bundle::{Bundle, BundleError, BundleOptions};
 pub use change::Changed;
-pub(crate) use document::relative_path;
-pub use read::{Fault, ReadError, parse, read};
+pub(crate) use link::relative_path;
+pub use read::{Fault, ReadError, parse, read, read_for};
 pub use xml::XmlError;
 
 /// What an annotation file holds, as far as we use it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Document {
     /// The videos and recordings it belongs to.
     pub media: Vec<Media>,
@@ -37,6 +40,8 @@ pub struct Media {
     pub url: String,
     /// Relative to the annotation file.
     pub relative_url: Option<String>,
+    /// Milliseconds of it that lie before the document's zero.
+    pub time_origin_ms: i64,
 }
 
 /// A tier.
@@ -55,9 +60,9 @@ pub struct Tier {
 /// A value over a stretch of time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Annotation {
-    /// First moment, milliseconds.
+    /// First moment, milliseconds as a player shows them.
     pub start_ms: u64,
-    /// First moment no longer in it, milliseconds.
+    /// First moment no longer in it, milliseconds as a player shows them.
     pub end_ms: u64,
     /// The text.
     pub value: String,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use super::xml::{self, Element, XmlError};
-use super::{Annotation, Document, Media, Tier};
+use super::{Annotation, Document, Media, Tier, link};
 use crate::files;
 
 /// Why an annotation file cannot be used. Each message names the file.
@@ -33,6 +33,8 @@ pub enum Fault {
     Attribute { element: String, attribute: &'static str },
     #[error("time slot {id} has the time '{value}', which is no number of milliseconds")]
     Time { id: String, value: String },
+    #[error("a video has the time origin '{value}', which is no sensible number of milliseconds")]
+    TimeOrigin { value: String },
     #[error("annotation {annotation} refers to time slot {slot}, which is not there")]
     Slot { annotation: String, slot: String },
     #[error("annotation {annotation} refers to annotation {parent}, which is not there")]
@@ -45,7 +47,8 @@ pub enum Fault {
     Twice(String),
 }
 
-/// Reads an annotation file.
+/// Reads an annotation file. Its times are those of its first video, whose clock may run ahead of the document's
+/// (`TIME_ORIGIN`).
 ///
 /// Time slots without a time lie evenly between their neighbours, as ELAN shows them; annotations that hang on others take
 /// their times, and share them evenly where several hang on one.
@@ -53,8 +56,16 @@ pub enum Fault {
 /// # Errors
 /// As [`ReadError`] lists; nothing in a file makes it panic.
 pub fn read(path: &Path) -> Result<Document, ReadError> {
+    read_for(path, None)
+}
+
+/// The same with the times of one of its videos, known by its file's name; of the first one where it is none of them.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_for(path: &Path, video: Option<&str>) -> Result<Document, ReadError> {
     let root = root(path)?;
-    document(&root).map_err(|fault| ReadError::Content { path: path.into(), fault })
+    document(&root).map(|read| read.in_time_of(video)).map_err(|fault| ReadError::Content { path: path.into(), fault })
 }
 
 /// Reads the bytes of an annotation file; `path` is what messages call it.
@@ -63,7 +74,48 @@ pub fn read(path: &Path) -> Result<Document, ReadError> {
 /// As [`read`].
 pub fn parse(bytes: &[u8], path: &Path) -> Result<Document, ReadError> {
     let root = root_of(bytes, path)?;
-    document(&root).map_err(|fault| ReadError::Content { path: path.into(), fault })
+    document(&root).map(|read| read.in_time_of(None)).map_err(|fault| ReadError::Content { path: path.into(), fault })
+}
+
+impl Document {
+    /// The video with this path or URL, by its file's name.
+    pub(super) fn video(&self, path: &str) -> Option<&Media> {
+        let wanted = link::file_name(path);
+        let is_it = |url: &str| link::file_name(url) == wanted || decoded(link::file_name(url)) == wanted.as_bytes();
+        self.media.iter().find(|media| is_it(&media.url) || media.relative_url.as_deref().is_some_and(is_it))
+    }
+
+    /// From the document's time to that of a video.
+    fn in_time_of(mut self, video: Option<&str>) -> Self {
+        let media = video.and_then(|video| self.video(video)).or(self.media.first());
+        let origin_ms = media.map_or(0, |media| media.time_origin_ms);
+        for annotation in self.tiers.iter_mut().flat_map(|tier| &mut tier.annotations) {
+            annotation.start_ms = annotation.start_ms.saturating_add_signed(origin_ms);
+            annotation.end_ms = annotation.end_ms.saturating_add_signed(origin_ms);
+        }
+        self
+    }
+}
+
+/// The bytes of a percent-encoded name: ELAN writes none, other programs do.
+fn decoded(name: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut rest = name.as_bytes();
+    while let [first, after @ ..] = rest {
+        let code =
+            after.get(..2).and_then(|hex| std::str::from_utf8(hex).ok()).and_then(|h| u8::from_str_radix(h, 16).ok());
+        match (first, code) {
+            (b'%', Some(code)) => {
+                bytes.push(code);
+                rest = &after[2..];
+            }
+            (byte, _) => {
+                bytes.push(*byte);
+                rest = after;
+            }
+        }
+    }
+    bytes
 }
 
 /// The tree of an annotation file.
@@ -98,7 +150,7 @@ fn required<'a>(element: &'a Element, attribute: &'static str) -> Result<&'a str
     element.attribute(attribute).ok_or_else(|| Fault::Attribute { element: element.name.clone(), attribute })
 }
 
-/// What is in the tree.
+/// What is in the tree, in the document's own time.
 pub(super) fn document(root: &Element) -> Result<Document, Fault> {
     let media = root.first("HEADER").into_iter().flat_map(|header| header.named("MEDIA_DESCRIPTOR"));
     let media = media
@@ -106,6 +158,7 @@ pub(super) fn document(root: &Element) -> Result<Document, Fault> {
             Ok(Media {
                 url: required(descriptor, "MEDIA_URL")?.into(),
                 relative_url: descriptor.attribute("RELATIVE_MEDIA_URL").map(str::to_owned),
+                time_origin_ms: time_origin(descriptor)?,
             })
         })
         .collect::<Result<_, Fault>>()?;
@@ -137,6 +190,17 @@ pub(super) fn document(root: &Element) -> Result<Document, Fault> {
         });
     }
     Ok(Document { media, tiers })
+}
+
+/// Where the document's zero lies in a video, milliseconds.
+fn time_origin(descriptor: &Element) -> Result<i64, Fault> {
+    /// No recording is longer than a month.
+    const LARGEST_MS: i64 = 31 * 24 * 3_600_000;
+    let Some(value) = descriptor.attribute("TIME_ORIGIN").map(str::trim).filter(|value| !value.is_empty()) else {
+        return Ok(0);
+    };
+    let found = value.parse().ok().filter(|origin_ms: &i64| origin_ms.abs() <= LARGEST_MS);
+    found.ok_or_else(|| Fault::TimeOrigin { value: value.into() })
 }
 
 /// A tier's annotations, of either kind.
@@ -308,11 +372,31 @@ mod tests {
     }
 
     #[test]
+    fn times_are_those_of_the_video() {
+        let with_origin = SMALL.replace("MIME_TYPE=", "TIME_ORIGIN=\"1500\" MIME_TYPE=").replace(
+            "</HEADER>",
+            "<MEDIA_DESCRIPTOR MEDIA_URL=\"file:///a/second%20angle.mp4\" TIME_ORIGIN=\"-50\" MIME_TYPE=\"video/mp4\"/></HEADER>",
+        );
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.eaf");
+        std::fs::write(&path, with_origin).unwrap();
+        let first = |document: Document| document.tiers[0].annotations[0].start_ms;
+        assert_eq!(first(read(&path).unwrap()), 1600);
+        assert_eq!(first(read_for(&path, Some("elsewhere/b c.mp4")).unwrap()), 1600);
+        assert_eq!(first(read_for(&path, Some("second angle.mp4")).unwrap()), 50);
+        assert_eq!(first(read_for(&path, Some("another.mp4")).unwrap()), 1600);
+    }
+
+    #[test]
     fn faults_are_named() {
         let replaced = |from: &'static str, to: &'static str| fault(move |text| text.replacen(from, to, 1)).to_string();
         assert_eq!(
             replaced("VERSION=\"3.0\"", "VERSION=\"4.0\""),
             "it is of EAF version 4.0; versions 2.x and 3.0 are read"
+        );
+        assert_eq!(
+            replaced("MIME_TYPE=", "TIME_ORIGIN=\"1 s\" MIME_TYPE="),
+            "a video has the time origin '1 s', which is no sensible number of milliseconds"
         );
         assert_eq!(
             replaced("\"milliseconds\"", "\"PAL-frames\""),

@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::curves::{self, Dialect};
 use super::preset::Preset;
-use super::tiers;
-use super::vocabulary;
+use super::tiers::{self, Clock, Content, SignerTier};
 use super::xml::{self, Element, XmlError};
 use crate::timeline::Timeline;
 
@@ -119,29 +118,27 @@ fn local(text: String) -> PathBuf {
 /// # Errors
 /// If `out` cannot be written.
 pub fn write_tiers(timeline: &Timeline, preset: &Preset, out: &mut dyn Write) -> io::Result<()> {
-    let span = |start_ms: u64, end_ms: u64, value: String| {
-        let element = Element::new("span").with("start", start_ms.to_string()).with("end", end_ms.to_string());
-        element.child(Element::new("v").text(value))
-    };
+    let clock = Clock { timeline, origin_ms: 0 };
     let mut root = Element::new("TIERS");
     for track in &timeline.tracks {
-        let signer = preset.signer(track.id);
-        let tier = |name: &str| Element::new("TIER").with("columns", name.replace("{signer}", &signer));
-        let (mut expression, mut confidence) = (tier(&preset.expression), tier(&preset.confidence));
-        for stretch in tiers::expressions(track, timeline, preset) {
-            let word = vocabulary::expression(stretch.what.label, preset.language).word;
-            expression.push(span(stretch.start_ms, stretch.end_ms, word.into()));
-            confidence.push(span(stretch.start_ms, stretch.end_ms, format!("{:.2}", stretch.what.confidence)));
-        }
-        let mut status = tier(&preset.status);
-        for stretch in tiers::unread(track, timeline) {
-            if let Some(entry) = vocabulary::status(stretch.what, preset.language) {
-                status.push(span(stretch.start_ms, stretch.end_ms, entry.word.into()));
+        // Start and end of each tier's annotations, for the tiers that hang on it.
+        let mut spans: Vec<Vec<(u64, u64)>> = Vec::new();
+        for SignerTier { name, content, .. } in tiers::of_signer(track, clock, preset) {
+            let (own, texts): (Vec<(u64, u64)>, Vec<Option<String>>) = match content {
+                Content::Aligned { annotations, .. } => {
+                    annotations.into_iter().map(|a| ((a.start_ms, a.end_ms), Some(a.what.word.to_owned()))).unzip()
+                }
+                Content::Hanging { parent, texts, .. } => (spans[parent].clone(), texts),
+            };
+            let mut tier = Element::new("TIER").with("columns", name);
+            for ((start_ms, end_ms), text) in own.iter().zip(texts) {
+                let Some(text) = text else { continue };
+                let span = Element::new("span").with("start", start_ms.to_string()).with("end", end_ms.to_string());
+                tier.push(span.child(Element::new("v").text(text)));
             }
+            root.push(tier);
+            spans.push(own);
         }
-        root.push(expression);
-        root.push(confidence);
-        root.push(status);
     }
     xml::serialise(&root, out)
 }
@@ -151,7 +148,7 @@ pub fn write_tiers(timeline: &Timeline, preset: &Preset, out: &mut dyn Write) ->
 /// # Errors
 /// If `out` cannot be written.
 pub fn write_curves(timeline: &Timeline, preset: &Preset, out: &mut dyn Write) -> io::Result<()> {
-    curves::table(timeline, preset, Dialect::Recognizer, out)
+    curves::table(Clock { timeline, origin_ms: 0 }, preset, Dialect::Recognizer, out)
 }
 
 /// The files of the folder that goes into ELAN's `extensions`: their names, contents, and whether they are programs.
@@ -201,12 +198,14 @@ fn description() -> Element {
             .with("default", faces)
             .text(MAX_FACES),
     );
-    for (name, kind, mime, optional, info) in [
-        (TIERS, "multitier", "text/xml", "false", "Tiers: expressions, confidences, stretches without a face"),
-        (CURVES, "csvtimeseries", "text/csv", "true", "Curves: probabilities, confidence, face score"),
+    // ELAN 6.9 loads the result of a "tier", which may hold several, and never that of a "multitier"; it offers to load
+    // only what is not optional (both tried in the running program).
+    for (name, kind, mime, info) in [
+        (TIERS, "tier", "text/xml", "Tiers: expressions, confidences, stretches without a readable face"),
+        (CURVES, "csvtimeseries", "text/csv", "Curves: probabilities, confidence, face score"),
     ] {
         let output = item("output", "basic", info).with("type", kind).with("mimetypes", mime);
-        recognizer.push(output.with("optional", optional).text(name));
+        recognizer.push(output.with("optional", "false").text(name));
     }
     let resources = ["ResourceProxyList", "JournalFileProxyList", "ResourceRelationList"];
     let resources = resources.into_iter().fold(Element::new("Resources"), |r, name| r.child(Element::new(name)));
@@ -287,6 +286,13 @@ mod tests {
         for name in [VIDEO, TIERS, CURVES, MAX_FACES, "tier_names", "calibrate", "deinterlace"] {
             assert!(text.contains(&format!(">{name}</")), "{name}");
         }
+        let description = xml::parse(&files[0].1).unwrap();
+        let recognizer = description.first("Components").and_then(|c| c.first("RECOGNIZER")).unwrap();
+        let outputs: Vec<_> = recognizer
+            .named("output")
+            .map(|o| (o.attribute("type").unwrap(), o.attribute("optional").unwrap()))
+            .collect();
+        assert_eq!(outputs, [("tier", "false"), ("csvtimeseries", "false")], "the only ones that ELAN loads");
         let script = String::from_utf8(files[2].1.clone()).unwrap();
         assert_eq!(script, "#!/bin/sh\nexec '/opt/o'\\''clock/annotate' elan-recognizer\n");
     }

@@ -1,10 +1,34 @@
-//! From a timeline to annotations in whole milliseconds.
+//! From a timeline to annotations in whole milliseconds of a document's time.
 //!
 //! ELAN computes a frame from a time as the time over a frame's duration, rounded down. So the first millisecond that is
 //! not before a frame, its start rounded up, is the one that gives that frame back, at every frame rate below 1000.
 
 use super::preset::Preset;
-use crate::timeline::{Expression, FrameTimes, Segment, Status, Timeline, Track};
+use super::vocabulary::{self, Vocabulary};
+use crate::palette::{Colour, NO_FACE, colour_of};
+use crate::timeline::{ContainerTime, Expression, PlayerTime, Segment, Status, Timeline, Track};
+
+/// A document's time: the player's, less where the document's zero lies in the video.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Clock<'a> {
+    pub timeline: &'a Timeline,
+    /// Milliseconds of the video before the document's zero (ELAN's `TIME_ORIGIN`).
+    pub origin_ms: i64,
+}
+
+impl Clock<'_> {
+    /// A moment of the container in the document, seconds.
+    fn seconds(self, time_s: f64) -> f64 {
+        self.timeline.player_time(ContainerTime(time_s)).0 - self.origin_ms as f64 / 1000.0
+    }
+
+    /// The first whole millisecond of the document that is not before a moment of the container; `None` before its zero.
+    pub(super) fn first_ms(self, time_s: f64) -> Option<u64> {
+        const ROUNDING_S: f64 = 1e-9;
+        let seconds = self.seconds(time_s);
+        (seconds > -ROUNDING_S).then(|| PlayerTime(seconds).ceil_millis())
+    }
+}
 
 /// A stretch of one thing, milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,67 +39,137 @@ pub(super) struct Stretch<T> {
     pub what: T,
 }
 
-/// What an expression annotation holds.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Labelled {
-    pub label: Expression,
-    pub confidence: f32,
+/// A value of a controlled vocabulary.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Value {
+    /// What people read.
+    pub word: &'static str,
+    /// The vocabulary's entry.
+    pub entry: String,
 }
 
-/// The first whole millisecond not before a time; 0 for times before zero.
-pub(super) fn first_ms(time_s: f64) -> u64 {
-    // What binary fractions of exact times are off by is far below this.
-    const ROUNDING_MS: f64 = 1e-6;
-    (time_s * 1000.0 - ROUNDING_MS).ceil().max(0.0) as u64
+/// A tier to be written for a signer.
+pub(super) struct SignerTier {
+    /// The name that is wanted.
+    pub name: String,
+    /// What ELAN paints it with.
+    pub colour: Colour,
+    pub content: Content,
+}
+
+/// What is on a tier.
+pub(super) enum Content {
+    /// Annotations with times of their own.
+    Aligned { vocabulary: &'static Vocabulary, annotations: Vec<Stretch<Value>> },
+    /// A text, or none, for each annotation of an aligned tier, in its order; `parent` is that tier's place among the
+    /// signer's.
+    Hanging { kind: &'static str, parent: usize, texts: Vec<Option<String>> },
+}
+
+/// All tiers of a signer, in order; parents come first.
+pub(super) fn of_signer(track: &Track, clock: Clock, preset: &Preset) -> Vec<SignerTier> {
+    let signer = preset.signer(track.id);
+    let named = |pattern: &str| pattern.replace("{signer}", &signer);
+    let segments = expressions(track, clock, preset);
+    let value = |segment: &Segment| Value {
+        word: vocabulary::expression(segment.label, preset.language).word,
+        entry: vocabulary::entry_id(segment.label.name()),
+    };
+    let confidences = segments.iter().map(|stretch| Some(format!("{:.2}", stretch.what.confidence))).collect();
+    let annotations = segments
+        .iter()
+        .map(|stretch| Stretch { start_ms: stretch.start_ms, end_ms: stretch.end_ms, what: value(stretch.what) })
+        .collect();
+    let colour = colour_of(Expression::Sadness);
+    vec![
+        SignerTier {
+            name: named(&preset.expression),
+            colour,
+            content: Content::Aligned { vocabulary: &vocabulary::EXPRESSIONS, annotations },
+        },
+        SignerTier {
+            name: named(&preset.confidence),
+            colour,
+            content: Content::Hanging { kind: "annotate-confidence", parent: 0, texts: confidences },
+        },
+        SignerTier {
+            name: named(&preset.status),
+            colour: NO_FACE,
+            content: Content::Aligned { vocabulary: &vocabulary::STATUSES, annotations: unread(track, clock, preset) },
+        },
+    ]
+}
+
+/// A stretch of frames, before it has milliseconds.
+struct Span<T> {
+    first_frame: usize,
+    last_frame: usize,
+    start_s: f64,
+    end_s: f64,
+    what: T,
 }
 
 /// The track's segments, neighbours `gap_frames` apart.
-pub(super) fn expressions(track: &Track, timeline: &Timeline, preset: &Preset) -> Vec<Stretch<Labelled>> {
-    let times = &timeline.frames;
-    let end_s = |place: usize, segment: &Segment| {
-        let touches = track.segments.get(place + 1).is_some_and(|next| next.first_frame == segment.last_frame + 1);
-        let frames = segment.last_frame - segment.first_frame + 1;
-        match touches && preset.gap_frames > 0 && preset.gap_frames < frames {
-            true => times.time_s[segment.last_frame + 1 - preset.gap_frames],
-            false => segment.end_s,
-        }
+fn expressions<'a>(track: &'a Track, clock: Clock, preset: &Preset) -> Vec<Stretch<&'a Segment>> {
+    let span = |segment: &'a Segment| Span {
+        first_frame: segment.first_frame,
+        last_frame: segment.last_frame,
+        start_s: segment.start_s,
+        end_s: segment.end_s,
+        what: segment,
     };
-    let spans = track.segments.iter().enumerate().map(|(place, segment)| {
-        let labelled = Labelled { label: segment.label, confidence: segment.confidence };
-        (segment.start_s, end_s(place, segment), labelled)
-    });
-    apart(spans)
+    apart(track.segments.iter().map(span).collect(), clock, preset.gap_frames)
 }
 
-/// Where the signer's face could not be read, from the video's first frame to its last.
-pub(super) fn unread(track: &Track, timeline: &Timeline) -> Vec<Stretch<Status>> {
-    let times: &FrameTimes = &timeline.frames;
+/// Where the signer's face could not be read, from the video's first frame to its last, neighbours `gap_frames` apart.
+fn unread(track: &Track, clock: Clock, preset: &Preset) -> Vec<Stretch<Value>> {
+    let (timeline, times) = (clock.timeline, &clock.timeline.frames);
     let video_end_s = timeline.end_s();
     let status = |frame: usize| match frame.checked_sub(track.first_frame).and_then(|place| track.frames.get(place)) {
         Some(record) => record.status,
         None => Status::NoFace,
     };
-    let mut spans: Vec<(f64, f64, Status)> = Vec::new();
+    let mut spans: Vec<Span<Status>> = Vec::new();
     for frame in 0..times.time_s.len() {
         let (start_s, end_s) = (times.time_s[frame], times.end_s(frame, video_end_s));
         match spans.last_mut() {
-            Some((_, last_end_s, last)) if *last == status(frame) => *last_end_s = end_s,
-            _ => spans.push((start_s, end_s, status(frame))),
+            Some(last) if last.what == status(frame) => (last.last_frame, last.end_s) = (frame, end_s),
+            _ => spans.push(Span { first_frame: frame, last_frame: frame, start_s, end_s, what: status(frame) }),
         }
     }
-    apart(spans.into_iter().filter(|(_, _, status)| *status != Status::Ok))
+    let spans = spans.into_iter().filter_map(|span| {
+        let word = vocabulary::status(span.what, preset.language)?.word;
+        let value = Value { word, entry: vocabulary::entry_id(span.what.name()) };
+        let Span { first_frame, last_frame, start_s, end_s, .. } = span;
+        Some(Span { first_frame, last_frame, start_s, end_s, what: value })
+    });
+    apart(spans.collect(), clock, preset.gap_frames)
 }
 
-/// Spans in seconds as stretches in milliseconds that are not empty and do not overlap.
-fn apart<T>(spans: impl Iterator<Item = (f64, f64, T)>) -> Vec<Stretch<T>> {
+/// Spans as stretches in milliseconds that are not empty and do not overlap; of two that touch, the first ends
+/// `gap_frames` earlier, where it is longer than that. What lies before the document's zero is left out.
+fn apart<T>(spans: Vec<Span<T>>, clock: Clock, gap_frames: usize) -> Vec<Stretch<T>> {
+    let first_frames: Vec<usize> = spans.iter().map(|span| span.first_frame).collect();
+    let ends_s: Vec<f64> = spans
+        .iter()
+        .enumerate()
+        .map(|(place, span)| {
+            let touches = first_frames.get(place + 1) == Some(&(span.last_frame + 1));
+            let frames = span.last_frame - span.first_frame + 1;
+            match touches && gap_frames > 0 && gap_frames < frames {
+                true => clock.timeline.frames.time_s[span.last_frame + 1 - gap_frames].min(span.end_s),
+                false => span.end_s,
+            }
+        })
+        .collect();
     let mut free_from_ms = 0;
-    spans
-        .filter(|(_, end_s, _)| *end_s > 0.0)
-        .map(|(start_s, end_s, what)| {
-            let start_ms = first_ms(start_s).max(free_from_ms);
-            let end_ms = first_ms(end_s).max(start_ms + 1);
+    let shown = spans.into_iter().zip(ends_s).filter(|(_, end_s)| clock.seconds(*end_s) > 0.0);
+    shown
+        .map(|(span, end_s)| {
+            let start_ms = clock.first_ms(span.start_s).unwrap_or(0).max(free_from_ms);
+            let end_ms = clock.first_ms(end_s).unwrap_or(0).max(start_ms + 1);
             free_from_ms = end_ms;
-            Stretch { start_ms, end_ms, what }
+            Stretch { start_ms, end_ms, what: span.what }
         })
         .collect()
 }
@@ -87,6 +181,43 @@ mod tests {
     use super::*;
     use crate::sample;
 
+    fn clock(timeline: &Timeline) -> Clock<'_> {
+        Clock { timeline, origin_ms: 0 }
+    }
+
+    #[test]
+    fn the_documents_zero_is_taken_off_and_what_lies_before_it_left_out() {
+        let mut timeline = sample::two_signers();
+        let starts = |timeline: &Timeline, origin_ms| -> Vec<u64> {
+            let clock = Clock { timeline, origin_ms };
+            expressions(&timeline.tracks[0], clock, &Preset::default()).iter().map(|s| s.start_ms).collect()
+        };
+        assert_eq!(starts(&timeline, 0), [200, 360]);
+        assert_eq!(starts(&timeline, 100), [100, 260]);
+        assert_eq!(starts(&timeline, 250), [0, 110], "the first began before the document did");
+        assert_eq!(starts(&timeline, 280), [80], "and here it has ended by then");
+        timeline.media.start_s = 0.2;
+        assert_eq!(starts(&timeline, 100), [60], "both clocks at once");
+    }
+
+    #[test]
+    fn touching_statuses_are_kept_apart_as_segments_are() {
+        let timeline = sample::two_signers();
+        let ends = |gap_frames| -> Vec<(u64, u64)> {
+            let preset = Preset { gap_frames, ..Preset::default() };
+            // Frames without the second signer, one occluded frame, and frames without again.
+            unread(&timeline.tracks[1], clock(&timeline), &preset).iter().map(|s| (s.start_ms, s.end_ms)).collect()
+        };
+        assert_eq!(ends(0), [(200, 240), (280, 320), (320, 440)]);
+        assert_eq!(ends(1), [(200, 240), (280, 320), (320, 440)], "a single frame is not taken away");
+        let mut timeline = sample::two_signers();
+        timeline.tracks[0].frames[1] = timeline.tracks[0].frames[2].clone();
+        timeline.tracks[0].frames[1].frame = 1;
+        let preset = Preset { gap_frames: 1, ..Preset::default() };
+        let found = unread(&timeline.tracks[0], clock(&timeline), &preset);
+        assert_eq!(found.iter().map(|s| (s.start_ms, s.end_ms)).collect::<Vec<_>>(), [(240, 280), (320, 360)]);
+    }
+
     proptest! {
         #[test]
         fn a_boundary_comes_back_to_its_frame_at_every_common_rate(
@@ -95,8 +226,10 @@ mod tests {
         ) {
             let (numerator, denominator) = rate;
             let time_s = frame as f64 * f64::from(denominator) / f64::from(numerator);
+            let timeline = sample::two_signers();
             // The time over the frame's duration, rounded down, in exact arithmetic.
-            let found = first_ms(time_s) as i64 * i64::from(numerator) / (1000 * i64::from(denominator));
+            let first_ms = clock(&timeline).first_ms(time_s).unwrap();
+            let found = first_ms as i64 * i64::from(numerator) / (1000 * i64::from(denominator));
             prop_assert_eq!(found, frame);
         }
 
@@ -104,23 +237,27 @@ mod tests {
         fn with_a_variable_rate_the_millisecond_lies_in_its_frame(
             steps in proptest::collection::vec(1.1f64..500.0, 1..50),
         ) {
+            let timeline = sample::two_signers();
             let mut start_ms = 0.0;
             for step in steps {
-                let found = first_ms(start_ms / 1000.0) as f64;
+                let found = clock(&timeline).first_ms(start_ms / 1000.0).unwrap() as f64;
                 prop_assert!(start_ms - 1e-5 <= found && found < start_ms + step);
                 start_ms += step;
             }
         }
 
         #[test]
-        fn annotations_of_a_tier_never_overlap(timeline in sample::any_timeline(), gap_frames in 0usize..3) {
+        fn annotations_of_a_tier_never_overlap(
+            timeline in sample::any_timeline(), gap_frames in 0usize..3, origin_ms in -500i64..500,
+        ) {
             let preset = Preset { gap_frames, ..Preset::default() };
+            let clock = Clock { timeline: &timeline, origin_ms };
             for track in &timeline.tracks {
-                let found = expressions(track, &timeline, &preset);
-                prop_assert!(found.iter().all(|s| s.start_ms < s.end_ms));
-                prop_assert!(found.windows(2).all(|pair| pair[0].end_ms <= pair[1].start_ms));
-                let unread = unread(track, &timeline);
-                prop_assert!(unread.windows(2).all(|pair| pair[0].end_ms <= pair[1].start_ms));
+                for tier in of_signer(track, clock, &preset) {
+                    let Content::Aligned { annotations: found, .. } = tier.content else { continue };
+                    prop_assert!(found.iter().all(|s| s.start_ms < s.end_ms));
+                    prop_assert!(found.windows(2).all(|pair| pair[0].end_ms <= pair[1].start_ms));
+                }
             }
         }
     }

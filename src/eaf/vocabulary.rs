@@ -1,7 +1,90 @@
 //! The words of the controlled vocabularies, in English and German.
 
 use super::preset::Language;
+use super::xml::Element;
+use crate::palette::{Colour, NO_FACE, colour_of};
 use crate::timeline::{Expression, Status};
+
+/// A controlled vocabulary of a document.
+pub(super) struct Vocabulary {
+    /// Its name, and that of the linguistic type of tiers that hold its words.
+    pub id: &'static str,
+    english: &'static str,
+    german: &'static str,
+    words: fn() -> Vec<Word>,
+}
+
+/// An entry of a vocabulary.
+pub(super) struct Word {
+    /// How annotations refer to it.
+    pub id: String,
+    pub english: Entry,
+    pub german: Entry,
+    /// What ELAN paints its annotations with.
+    pub colour: Colour,
+}
+
+/// What faces look like.
+pub(super) static EXPRESSIONS: Vocabulary = Vocabulary {
+    id: "annotate-expression",
+    english: "What the face looks like: Ekman's six basic emotions and neutral",
+    german: "Wie das Gesicht wirkt: Ekmans sechs Grundgefühle und neutral",
+    words: || {
+        let word = |class: Expression| Word {
+            id: entry_id(class.name()),
+            english: expression(class, Language::Eng),
+            german: expression(class, Language::Deu),
+            colour: colour_of(class),
+        };
+        Expression::ALL.map(word).into()
+    },
+};
+
+/// Why faces are not read.
+pub(super) static STATUSES: Vocabulary = Vocabulary {
+    id: "annotate-status",
+    english: "Why the face is not read",
+    german: "Warum das Gesicht nicht gelesen ist",
+    words: || {
+        let word = |unread: Status| {
+            let (english, german) = (status(unread, Language::Eng)?, status(unread, Language::Deu)?);
+            Some(Word { id: entry_id(unread.name()), english, german, colour: NO_FACE })
+        };
+        let unread = [Status::NoFace, Status::LowQuality, Status::Occluded, Status::OutOfFrame];
+        unread.into_iter().filter_map(word).collect()
+    },
+};
+
+impl Vocabulary {
+    /// Its entries in order.
+    pub(super) fn words(&self) -> Vec<Word> {
+        (self.words)()
+    }
+
+    /// As it stands in a document.
+    pub(super) fn element(&self) -> Element {
+        let description =
+            |language: &str, text: &str| Element::new("DESCRIPTION").with("LANG_REF", language).text(text);
+        let mut element = Element::new("CONTROLLED_VOCABULARY")
+            .with("CV_ID", self.id)
+            .child(description("eng", self.english))
+            .child(description("deu", self.german));
+        for Word { id, english, german, .. } in self.words() {
+            let mut entry = Element::new("CV_ENTRY_ML").with("CVE_ID", id);
+            for (language, word) in [("eng", english), ("deu", german)] {
+                let value = Element::new("CVE_VALUE").with("DESCRIPTION", word.meaning).with("LANG_REF", language);
+                entry.push(value.text(word.word));
+            }
+            element.push(entry);
+        }
+        element
+    }
+}
+
+/// The id of the entry for a class, status or the like by its name in files.
+pub(super) fn entry_id(name: &str) -> String {
+    format!("cve-{name}")
+}
 
 /// A word and what it means.
 pub(super) struct Entry {

@@ -21,6 +21,15 @@ pub(crate) enum Node {
     Comment(String),
 }
 
+impl Node {
+    pub(crate) fn element_mut(&mut self) -> Option<&mut Element> {
+        match self {
+            Self::Element(element) => Some(element),
+            _ => None,
+        }
+    }
+}
+
 /// Why bytes are not a document we read.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[expect(missing_docs, reason = "names and messages say what the variants are")]

@@ -135,6 +135,7 @@ impl<'a> Assembler<'a> {
             .filter_map(|(id, (frames, smoothed))| {
                 let (first_frame, last_frame) = (frames.first()?.frame, frames.last()?.frame);
                 let segments = segments(&smoothed, &times, video_end_s, &self.settings.segment);
+                let segments = segments.into_iter().map(|segment| segment.with_raw_probability(&frames)).collect();
                 Some(Track { id, first_frame, last_frame, frames, segments })
             })
             .collect();

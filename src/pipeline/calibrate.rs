@@ -82,7 +82,8 @@ pub fn apply(timeline: &mut Timeline, settings: &Settings, known: &Calibration) 
         for (record, smoothed) in track.frames.iter_mut().zip(&smoothed) {
             (record.label, record.confidence) = (smoothed.label, smoothed.confidence);
         }
-        track.segments = segments(&smoothed, &timeline.frames, video_end_s, &settings.segment);
+        let segments = segments(&smoothed, &timeline.frames, video_end_s, &settings.segment);
+        track.segments = segments.into_iter().map(|segment| segment.with_raw_probability(&track.frames)).collect();
         signers.push(SignerCalibration { before, after: shares(track), ..known.clone() });
     }
     let calibration = Calibration { model_sha256: known.model_sha256.clone(), signers };

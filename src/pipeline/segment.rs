@@ -89,6 +89,7 @@ pub fn segments(
         end_s: end_s(run.last),
         label: run.label,
         confidence: run.mean_probability(run.label) as f32,
+        raw_probability: None,
     })
     .collect()
 }

@@ -182,13 +182,13 @@ pub fn apply_to_document(
     timeline: &Timeline,
     corrections: &[(usize, Correction)],
 ) -> Result<(eaf::Changed, usize), eaf::ReadError> {
-    let mut changed = eaf::Changed::read(document)?;
-    let times = &timeline.frames;
+    let mut changed = eaf::Changed::read(document, timeline)?;
     let found = corrections
         .iter()
         .filter(|(_, c)| {
-            let (start_s, end_s) = (times.time_s[c.first_frame], times.end_s(c.last_frame, timeline.end_s()));
-            changed.relabel(c.track, [start_s, end_s], c.new)
+            let [start, _] = timeline.frame_in_player_time(c.first_frame);
+            let [_, end] = timeline.frame_in_player_time(c.last_frame);
+            changed.relabel(c.track, [start, end], c.new)
         })
         .count();
     Ok((changed, found))

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::palette::{NO_FACE, colour_of};
-use crate::timeline::{Expression, Status, Timeline, Track};
+use crate::timeline::{ContainerTime, Expression, Status, Timeline, Track};
 
 const HTML: &str = include_str!("../../assets/review/page.html");
 const STYLE: &str = include_str!("../../assets/review/page.css");
@@ -132,9 +132,14 @@ fn frames(timeline: &Timeline) -> Value {
         "first_pts": times.pts.first(),
         "steps": steps,
         "time_base": timeline.media.time_base,
-        "end_s": timeline.end_s(),
+        // The page counts as its player does.
+        "start_s": timeline.container_start().0,
+        "end_s": timeline.player_time(ContainerTime(timeline.end_s())).0,
         // Where the container's clock was reset, its stamps do not say when.
-        "listed": (!follows_pts).then_some(&times.time_s),
+        "listed": (!follows_pts).then(|| {
+            let shown = times.time_s.iter().map(|time_s| timeline.player_time(ContainerTime(*time_s)).0);
+            shown.collect::<Vec<_>>()
+        }),
     })
 }
 

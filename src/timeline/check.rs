@@ -81,6 +81,9 @@ impl Timeline {
                 return problem("its time is not pts times time base");
             }
         }
+        if !self.media.start_s.is_finite() {
+            return Err(Inconsistency::Frame { frame: 0, problem: "the container's start is no number" });
+        }
         if self.media.duration_s.is_finite() && time_s.last().is_none_or(|last_s| *last_s < self.end_s()) {
             Ok(())
         } else {
@@ -215,6 +218,9 @@ fn check_segments(track: &Track, times: &FrameTimes, video_end_s: f64) -> Result
         }
         if !(0.0..=1.0).contains(&segment.confidence) {
             return problem("its confidence is no probability");
+        }
+        if segment.raw_probability.is_some_and(|p| !(0.0..=1.0).contains(&p)) {
+            return problem("its raw probability is no probability");
         }
         reached = last + 1;
     }

@@ -3,12 +3,14 @@
 //! The types serialise to `annotate/timeline/1`, whose JSON Schema is `assets/timeline.schema.json`.
 
 mod check;
+mod clock;
 mod decimals;
 mod read;
 
 use serde::{Deserialize, Serialize};
 
 pub use check::Inconsistency;
+pub use clock::{ContainerTime, PlayerTime};
 pub(crate) use decimals::{box_in_file, probability_in_file, score_in_file, time_in_file};
 pub use read::ReadError;
 
@@ -174,7 +176,7 @@ pub struct Media {
     /// Whether there were interlaced frames.
     pub interlaced: bool,
     /// Where the container starts, seconds of container time. Players and ELAN show this moment as 0; see
-    /// [`player_s`](Self::player_s). Timelines of before this field have 0.
+    /// [`Timeline::player_time`]. Timelines of before this field have 0.
     #[serde(serialize_with = "decimals::time", default)]
     pub start_s: f64,
     /// Number of decoded frames.
@@ -182,13 +184,6 @@ pub struct Media {
     /// From the start of the first frame to the end of the last, seconds.
     #[serde(serialize_with = "decimals::time")]
     pub duration_s: f64,
-}
-
-impl Media {
-    /// A moment of container time as players and ELAN show it: they begin at 0 wherever the container starts.
-    pub fn player_s(&self, container_s: f64) -> f64 {
-        container_s - self.start_s
-    }
 }
 
 /// Which model gave the probabilities.
@@ -296,9 +291,25 @@ pub struct Segment {
     pub end_s: f64,
     /// The label.
     pub label: Expression,
-    /// Mean smoothed probability of the label over the stretch's classified frames.
+    /// Mean smoothed probability of the label over the stretch's classified frames. Smoothing takes neighbours for
+    /// witnesses, so it is near 1 wherever the label holds for a while: it says that the label is steady.
     #[serde(serialize_with = "decimals::probability")]
     pub confidence: f32,
+    /// Mean probability that the model itself gave the label over those frames, before smoothing: it says how clearly
+    /// single pictures show it. Absent in files of earlier versions.
+    #[serde(skip_serializing_if = "Option::is_none", default, serialize_with = "decimals::probability_if_any")]
+    pub raw_probability: Option<f32>,
+}
+
+impl Segment {
+    /// The segment with its [`raw_probability`](Self::raw_probability), from the records of its track.
+    pub fn with_raw_probability(self, records: &[FrameRecord]) -> Self {
+        let within = records.iter().filter(|record| (self.first_frame..=self.last_frame).contains(&record.frame));
+        let given: Vec<f64> =
+            within.filter_map(|record| record.probabilities).map(|p| f64::from(p[self.label.index()])).collect();
+        let mean = (!given.is_empty()).then(|| (given.iter().sum::<f64>() / given.len() as f64) as f32);
+        Self { raw_probability: mean, ..self }
+    }
 }
 
 /// One signer's face through the video.

@@ -2,14 +2,15 @@
 //!
 //! A frame's box is one event from its start to the next frame's, in the format's hundredths of a second, both rounded
 //! down: a player shows an event from the first frame at or after its start, so each frame gets its own box at up to
-//! 100 frames per second.
+//! 100 frames per second. Times are the player's, but in the overlay's script, which FFmpeg holds against the stamps of the
+//! video it is drawn into.
 
 use std::io::{self, Write};
 
 use super::Writer;
 use super::rows::rows;
 use crate::palette::{Colour, NO_FACE, colour_of};
-use crate::timeline::{BoundingBox, Expression, FrameRecord, Status, Timeline};
+use crate::timeline::{BoundingBox, ContainerTime, Expression, FrameRecord, PlayerTime, Status, Timeline};
 
 pub(super) struct Ass;
 
@@ -32,17 +33,35 @@ struct Event {
 
 impl Writer for Ass {
     fn write(&self, timeline: &Timeline, out: &mut dyn Write) -> io::Result<()> {
-        marks(timeline, out)
+        marks(timeline, Clock::Players, out)
+    }
+}
+
+/// Whose time a script counts in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Clock {
+    Players,
+    Container,
+}
+
+impl Clock {
+    /// The hundredth of a second that holds a moment of the container.
+    fn hundredths(self, timeline: &Timeline, time_s: f64) -> u64 {
+        let time = match self {
+            Self::Players => timeline.player_time(ContainerTime(time_s)),
+            Self::Container => PlayerTime(time_s),
+        };
+        time.floor_hundredths()
     }
 }
 
 /// The script with, at the picture's lower edge, one strip a signer and the moment it shows.
 pub(crate) fn overlay_script(timeline: &Timeline, out: &mut dyn Write) -> io::Result<()> {
-    marks(timeline, out)?;
+    marks(timeline, Clock::Container, out)?;
     strips(timeline, out)
 }
 
-fn marks(timeline: &Timeline, out: &mut dyn Write) -> io::Result<()> {
+fn marks(timeline: &Timeline, clock: Clock, out: &mut dyn Write) -> io::Result<()> {
     let media = &timeline.media;
     let size = (media.height / 30).max(10);
     let border = (media.height / 240).max(1);
@@ -70,8 +89,8 @@ fn marks(timeline: &Timeline, out: &mut dyn Write) -> io::Result<()> {
     }
     out.write_all(b"\n[Events]\n")?;
     out.write_all(b"Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text\n")?;
-    for Event { start_cs, end_cs, signer, mark } in events(timeline) {
-        let (start, end) = (clock(start_cs), clock(end_cs));
+    for Event { start_cs, end_cs, signer, mark } in events(timeline, clock) {
+        let (start, end) = (clock_text(start_cs), clock_text(end_cs));
         let class = mark.label.map_or(UNREAD, Expression::name);
         let [left, top, right, bottom] = mark.edges;
         writeln!(
@@ -92,8 +111,8 @@ fn strips(timeline: &Timeline, out: &mut dyn Write) -> io::Result<()> {
     let media = &timeline.media;
     let (start_s, end_s) = (timeline.frames.time_s.first().copied().unwrap_or(0.0), timeline.end_s());
     let height = (media.height / 40).max(4);
-    let cs = |time_s: f64| (time_s.max(0.0) * 100.0) as u64;
-    let (start, end) = (clock(cs(start_s)), clock(cs(end_s)));
+    let cs = |time_s: f64| Clock::Container.hundredths(timeline, time_s);
+    let (start, end) = (clock_text(cs(start_s)), clock_text(cs(end_s)));
     let column = |time_s: f64| (f64::from(media.width) * (time_s - start_s) / (end_s - start_s)).round();
     let rectangle = |[left, right]: [f64; 2], [top, bottom]: [u32; 2]| {
         format!("{{\\p1}}m {left} {top} l {right} {top} {right} {bottom} {left} {bottom}{{\\p0}}")
@@ -124,12 +143,12 @@ const MOST_STRIPS: usize = 4;
 const UNREAD: &str = "unread";
 
 /// What to draw, in order of signers and time.
-fn events(timeline: &Timeline) -> Vec<Event> {
+fn events(timeline: &Timeline, clock: Clock) -> Vec<Event> {
     let video_end_s = timeline.end_s();
     let mut events: Vec<Event> = Vec::new();
     for row in rows(timeline) {
         let [start_cs, end_cs] =
-            [row.time_s, timeline.frames.end_s(row.frame, video_end_s)].map(|s| (s * 100.0 + 1e-6).floor() as u64);
+            [row.time_s, timeline.frames.end_s(row.frame, video_end_s)].map(|s| clock.hundredths(timeline, s));
         for (track, record) in row.faces {
             let Some(mark) = mark(record).filter(|_| end_cs > start_cs) else { continue };
             let signer = crate::timeline::signer(track);
@@ -153,7 +172,7 @@ fn mark(record: &FrameRecord) -> Option<Mark> {
 }
 
 /// `H:MM:SS.cc`.
-fn clock(time_cs: u64) -> String {
+fn clock_text(time_cs: u64) -> String {
     let (hours, minutes, seconds) = (time_cs / 360_000, time_cs / 6000 % 60, time_cs / 100 % 60);
     format!("{hours}:{minutes:02}:{seconds:02}.{:02}", time_cs % 100)
 }
@@ -176,6 +195,14 @@ mod tests {
     use crate::sample;
 
     #[test]
+    fn a_late_start_is_the_players_business_and_not_the_overlays() {
+        let mut timeline = sample::two_signers();
+        timeline.media.start_s = 0.2;
+        let first = |clock| events(&timeline, clock)[0].start_cs;
+        assert_eq!((first(Clock::Players), first(Clock::Container)), (0, 20));
+    }
+
+    #[test]
     fn no_model_name_begins_a_line() {
         let mut timeline = sample::two_signers();
         timeline.model.name = "a\nDialogue: 0,0:00:00.00,0:00:09.00,x,,0,0,0,,forged".into();
@@ -194,7 +221,7 @@ mod tests {
             // At 40 ms a frame, as a player shows them.
             timeline.frames.time_s = (0..timeline.frames.pts.len()).map(|frame| frame as f64 * 0.04).collect();
             timeline.media.duration_s = timeline.frames.pts.len() as f64 * 0.04;
-            let events = events(&timeline);
+            let events = events(&timeline, Clock::Players);
             for track in &timeline.tracks {
                 for record in &track.frames {
                     let now_cs = record.frame as u64 * 4;

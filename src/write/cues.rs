@@ -1,6 +1,6 @@
 //! Subtitles: one cue per segment.
 
-use crate::timeline::{Segment, Timeline, Track};
+use crate::timeline::{ContainerTime, Segment, Timeline, Track};
 
 /// A line of text over a stretch of time.
 pub(super) struct Cue {
@@ -10,15 +10,16 @@ pub(super) struct Cue {
     pub text: String,
 }
 
-/// The timeline's segments in order of their start. Cues of one signer never overlap, however short their segments;
-/// with several signers the text says whose it is. What lies before time zero, which no player shows, is left out.
+/// The timeline's segments in order of their start, in player time. Cues of one signer never overlap, however short
+/// their segments; with several signers the text says whose it is. What lies before time zero, which no player shows,
+/// is left out.
 pub(super) fn cues(timeline: &Timeline) -> Vec<Cue> {
     let several = timeline.tracks.len() > 1;
     let mut cues = Vec::new();
     for track in &timeline.tracks {
-        for (segment, [start_ms, end_ms]) in segment_ms(track) {
+        for (segment, [start_ms, end_ms]) in segment_ms(timeline, track) {
             let label = segment.label.name();
-            let text = if several { format!("signer {}: {label}", track.id) } else { label.into() };
+            let text = if several { format!("{}: {label}", track.signer()) } else { label.into() };
             cues.push(Cue { start_ms, end_ms, text });
         }
     }
@@ -27,21 +28,20 @@ pub(super) fn cues(timeline: &Timeline) -> Vec<Cue> {
     cues
 }
 
-/// The track's segments with their start and end in whole milliseconds: none is empty and none overlaps the next, however
-/// short they are. Those that end before time zero are left out.
-pub(super) fn segment_ms(track: &Track) -> impl Iterator<Item = (&Segment, [u64; 2])> {
+/// The track's segments with their start and end in whole milliseconds of player time: none is empty and none overlaps
+/// the next, however short they are. Those that end before time zero are left out.
+pub(super) fn segment_ms<'a>(
+    timeline: &'a Timeline,
+    track: &'a Track,
+) -> impl Iterator<Item = (&'a Segment, [u64; 2])> {
     let mut free_from_ms = 0;
-    track.segments.iter().filter(|segment| segment.end_s > 0.0).map(move |segment| {
-        let start_ms = milliseconds(segment.start_s).max(free_from_ms);
-        let end_ms = milliseconds(segment.end_s).max(start_ms + 1);
+    let shown = |time_s: f64| timeline.player_time(ContainerTime(time_s));
+    track.segments.iter().filter(move |segment| shown(segment.end_s).0 > 0.0).map(move |segment| {
+        let start_ms = shown(segment.start_s).round_millis().max(free_from_ms);
+        let end_ms = shown(segment.end_s).round_millis().max(start_ms + 1);
         free_from_ms = end_ms;
         (segment, [start_ms, end_ms])
     })
-}
-
-/// Rounded; 0 for what lies before zero.
-fn milliseconds(seconds: f64) -> u64 {
-    (seconds * 1000.0).round() as u64
 }
 
 /// `HH:MM:SS` and milliseconds behind `separator`.
@@ -65,7 +65,20 @@ mod tests {
     }
 
     #[test]
-    fn a_single_signer_needs_no_number() {
+    fn several_signers_are_called_as_everywhere() {
+        let texts: Vec<String> = cues(&sample::two_signers()).into_iter().map(|cue| cue.text).collect();
+        assert_eq!(texts, ["A: happiness", "B: neutral", "A: anger"]);
+    }
+
+    #[test]
+    fn cues_count_from_where_players_do() {
+        let mut timeline = sample::two_signers();
+        timeline.media.start_s = 0.2;
+        assert_eq!(cues(&timeline)[0].start_ms, 0);
+    }
+
+    #[test]
+    fn a_single_signer_needs_no_name() {
         let mut timeline = sample::two_signers();
         timeline.tracks.truncate(1);
         assert_eq!(cues(&timeline)[0].text, "happiness");

@@ -2,8 +2,8 @@
 //!
 //! - First line, a [`Header`]: `{"schema":"annotate/jsonl/1","tool":…,"media":…,"model":…,"settings":…}`, the media
 //!   without what is only known at the end.
-//! - Then one line per frame and signer, in order of frames: `{"frame":12,"pts":…,"time_s":…,"track":1,"status":"ok",
-//!   "box":…,"face_score":…,"covered":…,"source":…,"probabilities":…,"label":…,"confidence":…}`, each field as in the
+//! - Then one line per frame and signer, in order of frames: `{"frame":12,"pts":…,"time_s":…,"track":1,"signer":"A",
+//!   "status":"ok","box":…,"face_score":…,"covered":…,"source":…,"probabilities":…,"label":…,"confidence":…}`, each field as in the
 //!   timeline; a frame without any signer has a line without `track`.
 //! - Last line: `{"complete":…,"media":…,"summary":…}`. Where it is missing, the run was cut off.
 
@@ -17,7 +17,7 @@ use super::rows::rows;
 use crate::files::{Output, WriteError};
 use crate::timeline::{
     BoxSource, Expression, FrameRecord, Media, ModelIdentity, Status, Summary, Timeline, Tool, box_in_file,
-    probability_in_file, score_in_file, time_in_file,
+    probability_in_file, score_in_file, signer, time_in_file,
 };
 
 /// The version of the lines' form.
@@ -48,12 +48,13 @@ struct MediaAhead<'a> {
     rotation: u16,
     time_base: [i32; 2],
     frame_rate: [i32; 2],
+    start_s: f64,
 }
 
 impl<'a> Header<'a> {
     /// A header; of `media` only what the container's head tells is used.
     pub fn new(tool: &'a Tool, media: &'a Media, model: &'a ModelIdentity, settings: &'a serde_json::Value) -> Self {
-        let Media { path, container, codec, width, height, rotation, time_base, frame_rate, .. } = media;
+        let Media { path, container, codec, width, height, rotation, time_base, frame_rate, start_s, .. } = media;
         let media = MediaAhead {
             path,
             container,
@@ -63,6 +64,7 @@ impl<'a> Header<'a> {
             rotation: *rotation,
             time_base: *time_base,
             frame_rate: *frame_rate,
+            start_s: time_in_file(*start_s),
         };
         Self { schema: SCHEMA, tool, media, model, settings }
     }
@@ -76,6 +78,8 @@ struct Line {
     time_s: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     track: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signer: Option<String>,
     status: Status,
     #[serde(rename = "box", skip_serializing_if = "Option::is_none")]
     face: Option<[f64; 4]>,
@@ -100,6 +104,7 @@ impl Line {
             pts,
             time_s,
             track: None,
+            signer: None,
             status,
             face: None,
             face_score: None,
@@ -204,6 +209,7 @@ impl<W: Write> Lines<W> {
                 pts,
                 time_s,
                 track: Some(track),
+                signer: Some(signer(track)),
                 status,
                 face: face.map(box_in_file),
                 face_score: face_score.map(score_in_file),

@@ -131,8 +131,11 @@ impl FromStr for Format {
     type Err = UnknownFormat;
 
     fn from_str(name: &str) -> Result<Self, UnknownFormat> {
-        let named = Self::ALL.into_iter().find(|format| format.name().eq_ignore_ascii_case(name));
-        named.ok_or_else(|| UnknownFormat::Name { found: name.into() })
+        // As people type it: `TextGrid`, `segments.tsv`, `.csv`.
+        let typed = name.strip_prefix('.').unwrap_or(name);
+        let is_called =
+            |format: &Self| [format.name(), format.extension()].iter().any(|n| n.eq_ignore_ascii_case(typed));
+        Self::ALL.into_iter().find(is_called).ok_or_else(|| UnknownFormat::Name { found: name.into() })
     }
 }
 
@@ -165,7 +168,9 @@ mod tests {
     #[test]
     fn a_format_is_known_by_its_name_and_extension() {
         for format in Format::ALL {
-            assert_eq!(format.name().parse(), Ok(format));
+            for typed in [format.name().to_owned(), format.extension().to_owned(), format!(".{}", format.extension())] {
+                assert_eq!(typed.parse(), Ok(format), "{typed}");
+            }
             assert_eq!(Format::from_path(&Path::new("a.b/labels").with_extension(format.extension())), Ok(format));
         }
         assert_eq!(Format::from_path(Path::new("LABELS.JSON")), Ok(Format::Json));

@@ -1,5 +1,5 @@
 //! Segments as a tab-separated table, which ELAN ("Import CSV / Tab-delimited Text") and spreadsheets read with their
-//! default settings: one row a segment, times as clock times with milliseconds.
+//! default settings: one row a segment, times as clock times with milliseconds, as players count them.
 
 use std::io::{self, Write};
 
@@ -9,7 +9,8 @@ use crate::timeline::{Timeline, probability_in_file};
 
 pub(super) struct Segments;
 
-const COLUMNS: [&str; 8] = ["tier", "begin", "end", "duration", "label", "confidence", "first_frame", "last_frame"];
+const COLUMNS: [&str; 9] =
+    ["tier", "begin", "end", "duration", "label", "confidence", "first_frame", "last_frame", "raw_probability"];
 
 impl Writer for Segments {
     fn write(&self, timeline: &Timeline, out: &mut dyn Write) -> io::Result<()> {
@@ -17,7 +18,7 @@ impl Writer for Segments {
         table.write_record(COLUMNS)?;
         for track in &timeline.tracks {
             let tier = format!("expression@{}", track.signer());
-            for (segment, [start_ms, end_ms]) in segment_ms(track) {
+            for (segment, [start_ms, end_ms]) in segment_ms(timeline, track) {
                 table.write_record([
                     &tier,
                     &clock(start_ms, '.'),
@@ -27,6 +28,7 @@ impl Writer for Segments {
                     &probability_in_file(segment.confidence).to_string(),
                     &segment.first_frame.to_string(),
                     &segment.last_frame.to_string(),
+                    &segment.raw_probability.map_or_else(String::new, |p| probability_in_file(p).to_string()),
                 ])?;
             }
         }

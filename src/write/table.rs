@@ -1,11 +1,13 @@
-//! Tables: one row per frame and signer, and one for a frame without any; an empty cell where nothing is known.
+//! Tables: one row per frame and signer, and one for a frame without any; an empty cell where nothing is known. Times are
+//! the container's, and its start stands beside them.
 
 use std::io::{self, Write};
 
 use super::Writer;
 use super::rows::{FrameRow, rows};
 use crate::timeline::{
-    BoxSource, Expression, FrameRecord, Status, Timeline, box_in_file, probability_in_file, score_in_file, time_in_file,
+    BoxSource, Expression, FrameRecord, Status, Timeline, box_in_file, probability_in_file, score_in_file, signer,
+    time_in_file,
 };
 
 pub(super) struct Table {
@@ -17,7 +19,7 @@ pub(super) const TSV: Table = Table { delimiter: b'\t' };
 
 const BEFORE_CLASSES: [&str; 12] =
     ["frame", "pts", "time_s", "track", "status", "x", "y", "w", "h", "face_score", "covered", "source"];
-const AFTER_CLASSES: [&str; 2] = ["label", "confidence"];
+const AFTER_CLASSES: [&str; 4] = ["label", "confidence", "signer", "container_start_s"];
 
 impl Writer for Table {
     fn write(&self, timeline: &Timeline, out: &mut dyn Write) -> io::Result<()> {
@@ -26,17 +28,23 @@ impl Writer for Table {
         table.write_record(BEFORE_CLASSES.iter().chain(&classes).chain(&AFTER_CLASSES))?;
         for row in rows(timeline) {
             if row.faces.is_empty() {
-                table.write_record(cells(&row, None, row.status, None))?;
+                table.write_record(cells(timeline, &row, None, row.status, None))?;
             }
             for (track, record) in &row.faces {
-                table.write_record(cells(&row, Some(*track), record.status, Some(record)))?;
+                table.write_record(cells(timeline, &row, Some(*track), record.status, Some(record)))?;
             }
         }
         table.flush()
     }
 }
 
-fn cells(row: &FrameRow, track: Option<u32>, status: Status, record: Option<&FrameRecord>) -> Vec<String> {
+fn cells(
+    timeline: &Timeline,
+    row: &FrameRow,
+    track: Option<u32>,
+    status: Status,
+    record: Option<&FrameRecord>,
+) -> Vec<String> {
     let face = record.and_then(|record| record.face).map(box_in_file);
     let probabilities = record.and_then(|record| record.probabilities);
     let mut cells = vec![
@@ -53,6 +61,8 @@ fn cells(row: &FrameRow, track: Option<u32>, status: Status, record: Option<&Fra
     cells.extend((0..Expression::COUNT).map(|class| cell(probabilities.map(|p| probability_in_file(p[class])))));
     cells.push(cell(record.and_then(|record| record.label).map(Expression::name)));
     cells.push(cell(record.and_then(|record| record.confidence).map(probability_in_file)));
+    cells.push(cell(track.map(signer)));
+    cells.push(time_in_file(timeline.container_start().0).to_string());
     cells
 }
 

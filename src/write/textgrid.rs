@@ -1,10 +1,11 @@
 //! Praat's TextGrid in its long text form (Boersma & Weenink, Praat manual, "TextGrid file formats"): one interval tier
-//! a signer, without gaps, as Praat demands; where nothing is known the interval is empty.
+//! a signer, without gaps, as Praat demands; where nothing is known the interval is empty. Where nobody is seen there is
+//! one empty tier: Praat 6.3 crashes on a file without any, and other readers refuse it. Times are the player's.
 
 use std::io::{self, Write};
 
 use super::Writer;
-use crate::timeline::{Timeline, Track, time_in_file};
+use crate::timeline::{ContainerTime, Segment, Timeline, time_in_file};
 
 pub(super) struct TextGrid;
 
@@ -17,18 +18,22 @@ struct Interval {
 
 impl Writer for TextGrid {
     fn write(&self, timeline: &Timeline, out: &mut dyn Write) -> io::Result<()> {
-        let start_s = timeline.frames.time_s.first().copied().unwrap_or(0.0).min(0.0);
-        let span = [start_s, timeline.end_s()].map(time_in_file);
+        let span = span(timeline);
         let [xmin, xmax] = span;
         write!(out, "File type = \"ooTextFile\"\nObject class = \"TextGrid\"\n\nxmin = {xmin}\nxmax = {xmax}\n")?;
-        if timeline.tracks.is_empty() || xmax <= xmin {
-            return out.write_all(b"tiers? <absent>\n");
+        let mut tiers: Vec<(String, &[Segment])> = timeline
+            .tracks
+            .iter()
+            .map(|track| (format!("expression@{}", track.signer()), &track.segments[..]))
+            .collect();
+        if tiers.is_empty() {
+            tiers.push(("expression".into(), &[]));
         }
-        write!(out, "tiers? <exists>\nsize = {}\nitem []:\n", timeline.tracks.len())?;
-        for (place, track) in timeline.tracks.iter().enumerate() {
-            let intervals = intervals(track, span);
+        write!(out, "tiers? <exists>\nsize = {}\nitem []:\n", tiers.len())?;
+        for (place, (name, segments)) in tiers.into_iter().enumerate() {
+            let intervals = intervals(timeline, segments, span);
             write!(out, "    item [{}]:\n        class = \"IntervalTier\"\n", place + 1)?;
-            writeln!(out, "        name = \"expression@{}\"", track.signer())?;
+            writeln!(out, "        name = \"{name}\"")?;
             write!(
                 out,
                 "        xmin = {xmin}\n        xmax = {xmax}\n        intervals: size = {}\n",
@@ -44,12 +49,21 @@ impl Writer for TextGrid {
     }
 }
 
-/// The track's segments and, between them, empty intervals, from one end of the video to the other.
-fn intervals(track: &Track, [start_s, end_s]: [f64; 2]) -> Vec<Interval> {
+/// From zero, or an earlier first frame, to the video's end. Praat takes no empty span.
+fn span(timeline: &Timeline) -> [f64; 2] {
+    const SHORTEST_S: f64 = 0.001;
+    let shown = |time_s: f64| time_in_file(timeline.player_time(ContainerTime(time_s)).0);
+    let start_s = timeline.frames.time_s.first().map_or(0.0, |first_s| shown(*first_s)).min(0.0);
+    [start_s, shown(timeline.end_s()).max(start_s + SHORTEST_S)]
+}
+
+/// A track's segments and, between them, empty intervals, from one end of the video to the other.
+fn intervals(timeline: &Timeline, segments: &[Segment], [start_s, end_s]: [f64; 2]) -> Vec<Interval> {
     let mut intervals: Vec<Interval> = Vec::new();
     let mut reached_s = start_s;
-    for segment in &track.segments {
-        let [from_s, to_s] = [segment.start_s, segment.end_s].map(|s| time_in_file(s).clamp(reached_s, end_s));
+    let shown = |time_s: f64| time_in_file(timeline.player_time(ContainerTime(time_s)).0);
+    for segment in segments {
+        let [from_s, to_s] = [segment.start_s, segment.end_s].map(|s| shown(s).clamp(reached_s, end_s));
         if from_s > reached_s {
             intervals.push(Interval { start_s: reached_s, end_s: from_s, text: "" });
         }
@@ -71,14 +85,26 @@ mod tests {
     use super::*;
     use crate::sample;
 
+    #[test]
+    fn without_anybody_there_is_one_tier_with_one_empty_interval() {
+        let mut timeline = sample::two_signers();
+        timeline.tracks.clear();
+        let mut bytes = Vec::new();
+        TextGrid.write(&timeline, &mut bytes).unwrap();
+        let text = String::from_utf8(bytes).unwrap();
+        assert!(text.contains("tiers? <exists>\nsize = 1\n") && text.contains("name = \"expression\""), "{text}");
+        assert!(text.contains("intervals: size = 1\n") && text.contains("text = \"\""), "{text}");
+        timeline.frames = Default::default();
+        assert!(span(&timeline)[0] < span(&timeline)[1], "also where there is not even a frame");
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
         fn tiers_have_no_gaps_and_lose_no_segment(timeline in sample::any_timeline()) {
-            let start_s = timeline.frames.time_s.first().copied().unwrap_or(0.0).min(0.0);
-            let span = [start_s, timeline.end_s()].map(time_in_file);
+            let span = span(&timeline);
             for track in &timeline.tracks {
-                let intervals = intervals(track, span);
+                let intervals = intervals(&timeline, &track.segments, span);
                 prop_assert_eq!(intervals.first().map(|i| i.start_s), Some(span[0]));
                 prop_assert_eq!(intervals.last().map(|i| i.end_s), Some(span[1]));
                 prop_assert!(intervals.windows(2).all(|pair| pair[0].end_s == pair[1].start_s));

@@ -23,7 +23,7 @@ impl Writer for Vtt {
 
 /// A note ends at an empty line and may not contain an arrow.
 fn one_line(text: &str) -> String {
-    text.replace(['\n', '\r'], " ").replace("-->", "--&gt;")
+    text.replace(char::is_control, " ").replace("-->", "--&gt;")
 }
 
 #[cfg(test)]

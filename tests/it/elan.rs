@@ -117,17 +117,175 @@ fn a_bundle_is_four_files_that_know_each_other() {
 fn other_peoples_files_beside_a_bundle_stay() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
-    std::fs::write(path("x.pfsx"), "how somebody arranged things").unwrap();
+    std::fs::write(path("x.pfsx"), "no preferences of ELAN's").unwrap();
     std::fs::write(path("x.csv"), "somebody's table").unwrap();
     bundle(demo(), &["--end", "2"], &path("x.eaf"));
     bundle(demo(), &["--end", "2"], &path("x.eaf"));
-    assert_eq!(std::fs::read_to_string(path("x.pfsx")).unwrap(), "how somebody arranged things");
+    assert_eq!(std::fs::read_to_string(path("x.pfsx")).unwrap(), "no preferences of ELAN's");
     assert_eq!(std::fs::read_to_string(path("x.csv")).unwrap(), "somebody's table");
     assert!(path("x_elan.csv").is_file());
     let output = annotate(demo(), &["--end", "2", "-f", "eaf,csv", "--output-dir"], &[&path("")]);
     assert!(output.status.success());
     assert!(std::fs::read_to_string(path("demo.csv")).unwrap().starts_with("frame,"));
     assert!(std::fs::read_to_string(path("demo_elan.csv")).unwrap().starts_with('#'));
+}
+
+/// When the annotations of a tier start, milliseconds.
+fn starts(document: &Path, tier: &str) -> Vec<u64> {
+    let document = eaf::read(document).unwrap();
+    let tier = document.tiers.into_iter().find(|known| known.id == tier).unwrap();
+    tier.annotations.iter().map(|annotation| annotation.start_ms).collect()
+}
+
+#[test]
+fn merging_in_place_again_changes_no_byte() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let documents = real_documents("merging_in_place_again_changes_no_byte");
+    bundle(demo(), &["--end", "3"], &path("x.eaf"));
+    for (number, given) in documents.iter().chain([&path("x.eaf")]).enumerate() {
+        let eaf = path(&format!("{number} in place.eaf"));
+        std::fs::copy(given, &eaf).unwrap();
+        if given.ends_with("x.eaf") {
+            // Curves, too, are where they were.
+            for suffix in [".pfsx", ".csv", "_tsconf.xml"] {
+                std::fs::copy(path(&format!("x{suffix}")), path(&format!("{number} in place{suffix}"))).unwrap();
+            }
+        }
+        let merge = || bundle(demo(), &["--end", "3", "--merge-into", eaf.to_str().unwrap()], &eaf);
+        merge();
+        let files = || -> Vec<(PathBuf, Vec<u8>)> {
+            let all = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
+            let shown = all.filter(|path| !path.file_name().unwrap().to_string_lossy().starts_with('.'));
+            let mut files: Vec<_> = shown.map(|path| (path.clone(), std::fs::read(path).unwrap())).collect();
+            files.sort();
+            files
+        };
+        let once = files();
+        merge();
+        let (before, after) = (once, files());
+        for ((path, before), (_, after)) in before.iter().zip(&after) {
+            assert!(before == after, "{} changed when {} was merged into again", path.display(), given.display());
+        }
+        assert_eq!(before.len(), after.len());
+    }
+}
+
+#[test]
+fn a_documents_own_time_is_honoured_in_tiers_and_curves() {
+    let test = "a_documents_own_time_is_honoured_in_tiers_and_curves";
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    bundle(demo(), &["--end", "8"], &path("plain.eaf"));
+    let plain = std::fs::read_to_string(path("plain.eaf")).unwrap();
+    // Somebody else's document of the same video, whose first 1500 ms lie before the document's zero.
+    let (head, rest) = plain.split_once("<TIME_ORDER>").unwrap();
+    let (_, tail) = rest.split_once("<LINGUISTIC_TYPE").unwrap();
+    let head = head.replace("MIME_TYPE=\"video/mp4\"", "MIME_TYPE=\"video/mp4\" TIME_ORIGIN=\"1500\"");
+    let head: Vec<&str> = head.lines().filter(|line| !line.contains("LINKED_FILE_DESCRIPTOR")).collect();
+    let given = format!("{}<TIME_ORDER/><LINGUISTIC_TYPE{tail}", head.join("\n"));
+    std::fs::write(path("given.eaf"), given).unwrap();
+    bundle(demo(), &["--end", "8", "--merge-into", path("given.eaf").to_str().unwrap()], &path("merged.eaf"));
+    assert_valid(&path("merged.eaf"), test);
+    let raw = std::fs::read_to_string(path("merged.eaf")).unwrap();
+    let slots: Vec<u64> = values(&raw, "TIME_VALUE").iter().map(|value| value.parse().unwrap()).collect();
+    assert!(slots.iter().all(|slot| *slot <= 6500), "{slots:?}");
+    // Readers give the video's time: what ended before the document's zero is not there, the rest is where it was.
+    let (expected, found) = (starts(&path("plain.eaf"), "expression@A"), starts(&path("merged.eaf"), "expression@A"));
+    let later: Vec<u64> = expected.iter().copied().filter(|start| *start > 1500).collect();
+    assert!(!later.is_empty() && found.ends_with(&later), "{expected:?} {found:?}");
+    let table = std::fs::read_to_string(path("merged.csv")).unwrap();
+    let times: Vec<u64> = table.lines().skip(2).map(|row| row.split(',').next().unwrap().parse().unwrap()).collect();
+    assert!(times[0] < 40 && times.last().is_some_and(|last| (6400..6500).contains(last)), "{times:?}");
+    // And whoever compares them finds them alike where both are.
+    let (a, b) = (path("plain.eaf"), path("merged.eaf"));
+    let agree = ["agree", "--tier", "expression@A", "--json", a.to_str().unwrap()];
+    let agree = annotate_command(&agree, &b);
+    let agreement: serde_json::Value = serde_json::from_slice(&agree.stdout).unwrap();
+    assert_eq!(agreement["pooled"]["frames"]["agreement"], 1.0, "{agreement}");
+}
+
+#[test]
+fn preferences_of_the_merged_document_come_along_and_existing_ones_stay() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    bundle(demo(), &["--end", "2"], &path("x.eaf"));
+    let arranged = "<preferences version=\"1.1\"><pref key=\"TextViewer.FontSize\"><Int>20</Int></pref>\
+                    <prefGroup key=\"TierColors\"><pref key=\"gloss\"><Object class=\"java.awt.Color\">1,2,3</Object>\
+                    </pref></prefGroup></preferences>";
+    std::fs::write(path("x.pfsx"), arranged).unwrap();
+    let merge = ["--end", "2", "--tiers", "ngt", "--merge-into", path("x.eaf").to_str().unwrap()].map(str::to_owned);
+    let merge: Vec<&str> = merge.iter().map(String::as_str).collect();
+    bundle(demo(), &merge, &path("new.eaf"));
+    bundle(demo(), &merge, &path("x.eaf"));
+    for name in ["new.pfsx", "x.pfsx"] {
+        let found = std::fs::read_to_string(path(name)).unwrap();
+        assert!(found.contains("TextViewer.FontSize") && found.contains("1,2,3"), "{name}: {found}");
+        for part in ["<String>S1 anger</String>", "annotate-expression", "LayoutManager.SplitPaneDividerLocation"] {
+            assert!(found.contains(part), "{name}: no {part} in {found}");
+        }
+    }
+}
+
+#[test]
+fn values_of_old_documents_keep_their_vocabulary_entries() {
+    let test = "values_of_old_documents_keep_their_vocabulary_entries";
+    let folder = tempfile::tempdir().unwrap();
+    let Some(data) = data(test) else { return };
+    let (old, new) = (data.join("eaf/pympi_sample_2.7.eaf"), data.join("eaf/pympi_sample_3.0.eaf"));
+    let eaf = folder.path().join("x.eaf");
+    bundle(demo(), &["--end", "1", "--merge-into", old.to_str().unwrap()], &eaf);
+    assert_valid(&eaf, test);
+    assert_no_dangling_reference(&eaf);
+    // The same content as ELAN itself wrote it in 3.0.
+    let references = |path: &Path| values(&std::fs::read_to_string(path).unwrap(), "CVE_REF");
+    let ours = references(&eaf).iter().filter(|id| !id.starts_with("cve-")).count();
+    assert_eq!(ours, references(&new).len());
+}
+
+#[test]
+fn a_video_that_is_a_link_keeps_its_name_and_curves_are_found_below_any_folder() {
+    let test = "a_video_that_is_a_link_keeps_its_name_and_curves_are_found_below_any_folder";
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join(".store/MD5E-0.mp4");
+    std::fs::create_dir(folder.path().join(".store")).unwrap();
+    std::fs::copy(demo(), &store).unwrap();
+    for (name, stem, link) in [("plain", "a b", "file:///"), ("Gebärde", "Übung", "FILE:///"), ("x#1", "y", "FILE:///")]
+    {
+        let place = folder.path().join(name);
+        std::fs::create_dir(&place).unwrap();
+        let video = place.join("session 1.mp4");
+        std::os::unix::fs::symlink(&store, &video).unwrap();
+        let eaf = place.join(format!("{stem}.eaf"));
+        let mut command = program();
+        let output = command.arg(&video).args(["--end", "1", "-o"]).arg(&eaf).stdin(Stdio::null()).output().unwrap();
+        let talk = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{talk}");
+        assert_eq!(talk.contains("WARN"), name != "plain", "{talk}");
+        assert_valid(&eaf, test);
+        let text = std::fs::read_to_string(&eaf).unwrap();
+        assert_eq!(values(&text, "RELATIVE_MEDIA_URL"), ["./session 1.mp4"]);
+        assert!(values(&text, "MEDIA_URL")[0].ends_with("/session 1.mp4"));
+        let links = values(&text, "LINK_URL");
+        let configuration = links.iter().find(|url| url.ends_with("_tsconf.xml")).unwrap();
+        assert!(configuration.starts_with(link), "{configuration}");
+        let file = configuration.rsplit('/').next().unwrap();
+        assert!(file.is_ascii() && place.join(file).is_file(), "{file}");
+        let table = values(&std::fs::read_to_string(place.join(file)).unwrap(), "source-url");
+        assert_eq!(table, [links[0].as_str()]);
+        assert!(links[0].starts_with("file:///"));
+    }
+}
+
+#[test]
+fn a_document_carries_no_date_of_its_making() {
+    let folder = tempfile::tempdir().unwrap();
+    let eaf = folder.path().join("x.eaf");
+    bundle(demo(), &["--end", "1"], &eaf);
+    let first = std::fs::read_to_string(&eaf).unwrap();
+    assert_eq!(values(&first, "DATE"), ["1970-01-01T00:00:00+00:00"]);
+    bundle(demo(), &["--end", "1"], &eaf);
+    assert_eq!(std::fs::read_to_string(&eaf).unwrap(), first);
 }
 
 fn real_documents(test: &str) -> Vec<PathBuf> {
@@ -159,11 +317,13 @@ fn merging_keeps_everything_that_was_there() {
             let lost: Vec<String> = values(&before, attribute).into_iter().filter(|v| !after.contains(v)).collect();
             assert_eq!(lost, Vec::<String>::new(), "{}: {attribute}", original.display());
         }
-        // A second time: other names, the first ones' content untouched.
+        // Other results come under other names, the first ones' content untouched.
         let again = folder.path().join("again.eaf");
-        bundle(demo(), &["--end", "3", "--merge-into", eaf.to_str().unwrap()], &again);
+        bundle(demo(), &["--end", "4", "--merge-into", eaf.to_str().unwrap()], &again);
         assert_valid(&again, test);
-        assert_eq!(eaf::read(&again).unwrap().tiers[..new.tiers.len()], new.tiers[..]);
+        let more = eaf::read(&again).unwrap();
+        assert_eq!(more.tiers[..new.tiers.len()], new.tiers[..]);
+        assert_eq!(more.tiers.len(), new.tiers.len() + 3);
     }
 }
 
