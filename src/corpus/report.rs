@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::Outcome;
 use super::journal::{self, Terms};
 use super::path::printable;
-use crate::files::{OutputOptions, WriteError};
+use crate::files::{OutputOptions, WriteError, spreadsheet_cell};
 use crate::palette;
 use crate::timeline::{Expression, time_in_file};
 use crate::write::parquet::{Column, Values, parquet};
@@ -130,17 +130,9 @@ fn csv_table(outcomes: &[Outcome], out: &mut dyn Write) -> io::Result<()> {
     let mut table = csv::Writer::from_writer(out);
     table.write_record(columns.iter().map(Column::name))?;
     for row in 0..outcomes.len() {
-        table.write_record(columns.iter().map(|column| harmless(column.text(row))))?;
+        table.write_record(columns.iter().map(|column| spreadsheet_cell(&column.text(row)).into_owned()))?;
     }
     table.flush()
-}
-
-/// A spreadsheet takes a text that begins like this for a formula.
-fn harmless(text: String) -> String {
-    match text.starts_with(['=', '+', '-', '@', '\t', '\r']) && text.parse::<f64>().is_err() {
-        true => format!("'{text}"),
-        false => text,
-    }
 }
 
 const STYLE: &str = "body{font:15px/1.4 system-ui,sans-serif;margin:2em;color:#222;background:#fff}\
@@ -172,8 +164,9 @@ fn page(terms: &Terms, outcomes: &[Outcome], touched: &[PathBuf], out: &mut dyn 
         write!(out, "<i style=\"background:{}\"></i>{}", colour(class), class.name())?;
     }
     out.write_all(
-        b"</p>\n<table><thead><tr><th>Video</th><th>Length</th><th>Frames</th><th>With a face</th><th>Signers</th>\
-          <th>Expressions</th><th>Files</th></tr></thead><tbody>\n",
+        b"</p>\n<table><thead><tr><th>Video</th><th>Length</th><th>Frames</th>\
+          <th title=\"The others are occluded, too poor to read, out of the picture or without a face\">Face read</th>\
+          <th>Signers</th><th>Expressions</th><th>Files</th></tr></thead><tbody>\n",
     )?;
     // What wants looking at comes first.
     let (bad, good): (Vec<&Outcome>, Vec<&Outcome>) = outcomes.iter().partition(|outcome| outcome.code != 0);

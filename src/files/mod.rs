@@ -4,6 +4,7 @@
 mod atomic;
 mod ledger;
 mod same;
+mod spreadsheet;
 pub(crate) mod state;
 mod visible;
 
@@ -12,6 +13,7 @@ pub use atomic::{Output, OutputOptions, WriteError, is_touched, put};
 pub use ledger::NAME as LEDGER;
 pub(crate) use ledger::remember;
 pub use same::{is_same_file, refuse_inputs};
+pub use spreadsheet::{spreadsheet_cell, text_of_cell};
 pub use visible::{visible, visible_lines};
 
 use std::fs::{File, OpenOptions};

@@ -16,7 +16,7 @@ use super::run::{self, Data, Parts, RunError, RunReport};
 use super::start::Prepared;
 use super::trainer::{EpochRecord, Progress};
 use crate::files;
-use crate::files::{OutputOptions, WriteError, put};
+use crate::files::{OutputOptions, WriteError, put, spreadsheet_cell};
 use crate::timeline::Expression;
 
 /// One in so many of a fold's training groups is held out to choose the epoch and fit the temperature.
@@ -418,7 +418,7 @@ fn write_folds(path: &Path, assigned: &Assigned) -> Result<(), WriteError> {
         csv.write_record(["path", "fold"])?;
         for (row, fold) in assigned.data.rows.iter().zip(&assigned.folds) {
             if let Some(fold) = fold {
-                csv.write_record([row.image(), fold.to_string()])?;
+                csv.write_record([&*spreadsheet_cell(&row.image()), &fold.to_string()])?;
             }
         }
         csv.flush()

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::files::{self, WriteError, put};
+use crate::files::{self, WriteError, put, spreadsheet_cell, text_of_cell};
 use crate::timeline::{Expression, Probabilities};
 use crate::train::metrics::Judged;
 
@@ -47,7 +47,8 @@ pub(super) fn write(path: &Path, predictions: &[Prediction]) -> Result<(), Write
         csv.write_record(["path", "truth"].into_iter().chain(Expression::ALL.map(Expression::name)))?;
         for Prediction { image, judged: Judged { truth, probabilities } } in predictions {
             let numbers = probabilities.map(|p| format!("{p:.6}"));
-            csv.write_record([image.as_str(), truth.name()].into_iter().chain(numbers.iter().map(String::as_str)))?;
+            let image = spreadsheet_cell(image);
+            csv.write_record([&*image, truth.name()].into_iter().chain(numbers.iter().map(String::as_str)))?;
         }
         csv.flush()
     })
@@ -75,7 +76,10 @@ pub fn read(path: &Path) -> Result<Vec<Prediction>, PredictionsError> {
         if !probabilities.iter().all(|p| (0.0..=1.0).contains(p)) {
             return Err(fault("a probability is not between 0 and 1".into()));
         }
-        predictions.push(Prediction { image: row.path, judged: Judged { truth: row.truth, probabilities } });
+        predictions.push(Prediction {
+            image: text_of_cell(&row.path).into(),
+            judged: Judged { truth: row.truth, probabilities },
+        });
     }
     Ok(predictions)
 }
@@ -90,8 +94,14 @@ mod tests {
         let path = folder.path().join("p.csv");
         let probabilities = [0.5, 0.25, 0.125, 0.125, 0.0, 0.0, 0.0];
         let judged = Judged { truth: Expression::Fear, probabilities };
-        write(&path, &[Prediction { image: "a, b.png#3".into(), judged }]).unwrap();
+        let image = |name: &str| Prediction { image: name.into(), judged };
+        write(&path, &[image("a, b.png#3"), image("=HYPERLINK(1).png")]).unwrap();
+        assert!(
+            std::fs::read_to_string(&path).unwrap().contains("\n'=HYPERLINK(1).png,"),
+            "no formula in a spreadsheet"
+        );
         let back = read(&path).unwrap();
+        assert_eq!(back[1].image, "=HYPERLINK(1).png");
         assert_eq!((back[0].image.as_str(), back[0].judged.truth), ("a, b.png#3", Expression::Fear));
         assert_eq!(back[0].judged.probabilities, probabilities);
         let text = std::fs::read_to_string(&path).unwrap();
