@@ -1,5 +1,6 @@
 //! `annotate INPUT...`: the main job.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -40,7 +41,8 @@ pub(super) struct Arguments {
     /// be repeated. Without -o and -f: JSON in the output folder, named after the input
     #[arg(short, long = "output", value_name = "FILE", allow_hyphen_values = true)]
     outputs: Vec<PathBuf>,
-    /// Formats to write into the output folder, named after the input
+    /// Formats to write into the output folder, named after the input: json, jsonl, csv, tsv, srt, vtt, ass, segments.tsv,
+    /// TextGrid, parquet, eaf. json if neither -o nor -f is given
     #[arg(short, long = "format", value_name = "FORMAT", value_delimiter = ',')]
     formats: Vec<Format>,
     /// Folder for -f; the current one if not given
@@ -247,7 +249,7 @@ fn effect(calibration: &Calibration) -> String {
             .map(|(name, [before, after])| format!("{name} {before:.1} -> {after:.1} %"))
             .collect();
         let changes = if changes.is_empty() { "no label changed".into() } else { changes.join(", ") };
-        text += &format!("signer {}: at rest for {:.1} s; {changes}\n", signer.signer, signer.rest_s);
+        text += &format!("{}: at rest for {:.1} s; {changes}\n", signer.signer, signer.rest_s);
     }
     text
 }
@@ -293,11 +295,21 @@ fn summary(timeline: &Timeline, files: &[String], seconds: f64) -> Value {
         "incomplete_because": timeline.summary.incomplete_because,
         "frames": timeline.media.frames,
         "frames_ok": timeline.summary.frames_ok,
+        "frames_by_status": frames_by_status(timeline),
         "tracks": timeline.summary.tracks,
         "media_s": timeline.media.duration_s,
         "wall_s": seconds,
         "model": timeline.model,
     })
+}
+
+/// How many frames have which status; a covered face is not counted as none.
+fn frames_by_status(timeline: &Timeline) -> BTreeMap<&'static str, usize> {
+    let mut counts = BTreeMap::new();
+    for status in &timeline.frames.status {
+        *counts.entry(status.name()).or_default() += 1;
+    }
+    counts
 }
 
 /// Control characters of a file name do not reach the terminal.

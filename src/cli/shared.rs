@@ -23,7 +23,7 @@ use crate::pipeline::track::Latency;
 /// What changes the result.
 #[derive(Debug, Args)]
 pub(super) struct AnnotationArguments {
-    /// A built-in model's name or a model directory
+    /// A built-in model's name or a model directory; default if not given
     #[arg(long, value_name = "NAME|DIR")]
     model: Option<PathBuf>,
     #[command(flatten)]
@@ -31,22 +31,24 @@ pub(super) struct AnnotationArguments {
     /// Numbers the network is computed with; bf16 is faster, and coarser, where the CPU has AVX512-BF16. auto is f32
     #[arg(long, value_enum)]
     precision: Option<Precision>,
-    /// When interlaced pictures are deinterlaced
+    /// When interlaced pictures are deinterlaced; auto, where they say so, if not given
     #[arg(long, value_enum)]
     deinterlace: Option<Deinterlace>,
-    /// Smallest face looked for, as a share of the picture's shorter side
+    /// Smallest face looked for, as a share of the picture's shorter side; 0.1 if not given
     #[arg(long, value_name = "SHARE", value_parser = finite, allow_negative_numbers = true)]
     min_face: Option<f64>,
-    /// Most faces followed at a time
+    /// Most faces followed at a time; 8 if not given
     #[arg(long, value_name = "N")]
     max_faces: Option<usize>,
-    /// Whether frames wait 0.4 s for later ones, which steadies boxes and bridges gaps; low for live pictures
+    /// Whether frames wait 0.4 s for later ones, which steadies boxes and bridges gaps (normal, if not given); low for
+    /// live pictures
     #[arg(long, value_enum)]
     latency: Option<Latency>,
-    /// Largest picture accepted, pixels
+    /// Largest picture accepted, pixels; 33177600 (8K) if not given
     #[arg(long, value_name = "PIXELS")]
     max_pixels: Option<u64>,
-    /// How long a stream may keep silent: then it counts as lost, and what was seen is written; 0 for ever
+    /// How long a stream may keep silent: then it counts as lost, and what was seen is written; 0 for ever,
+    /// 30 if not given
     #[arg(long, value_name = "SECONDS", value_parser = finite, allow_negative_numbers = true)]
     stall_timeout: Option<f64>,
 }
@@ -65,20 +67,20 @@ pub(super) struct DetectorArguments {
 /// How the work is done.
 #[derive(Debug, Args)]
 pub(super) struct ExecutionArguments {
-    /// Where the network runs: auto, cpu, cuda or cuda:N
+    /// Where the network runs: auto (if not given), cpu, cuda or cuda:N
     #[arg(long)]
     device: Option<DeviceChoice>,
     /// Threads that classify, a video; its share of the cores if not given. Changes nothing in the result
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
-    /// Most faces classified together. Changes nothing in the result
+    /// Most faces classified together; 16 if not given. Changes nothing in the result
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     batch_size: Option<u16>,
     /// Most memory of the program, MiB of address space, which the videos worked on at a time have in common; 0 for no
     /// limit. 8 GiB for each of them and 256 MiB a core if not given (none with CUDA)
     #[arg(long, value_name = "MIB")]
     max_memory: Option<u64>,
-    /// How progress is shown
+    /// How progress is shown; auto if not given
     #[arg(long, value_enum)]
     progress: Option<ProgressChoice>,
     /// Say nothing but errors
@@ -127,7 +129,7 @@ impl ReplaceArguments {
 /// How ELAN's files are written.
 #[derive(Debug, Args)]
 pub(super) struct TierArguments {
-    /// How .eaf names its tiers: plain, dgs, bsl, ngt, or a preset file
+    /// How .eaf names its tiers: plain (if not given), dgs, bsl, ngt, or a preset file
     #[arg(long, value_name = "NAME|FILE", default_value = "plain", hide_default_value = true)]
     pub(super) tiers: String,
     /// Frames left empty between neighbouring annotations of an .eaf; the preset's if not given

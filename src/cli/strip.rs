@@ -5,7 +5,7 @@ use std::fmt::Write;
 use anstyle::{Ansi256Color, Style};
 
 use crate::palette::{NO_FACE, colour_of};
-use crate::timeline::{Expression, Timeline, Track};
+use crate::timeline::{Expression, Status, Timeline, Track};
 
 /// How a strip tells classes apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,8 +31,27 @@ const MAX_STRIPS: usize = 12;
 /// A strip narrower than this says nothing, even if it then breaks the line.
 const MIN_CELLS: usize = 10;
 
-/// What is seen in a moment: a class, or no face.
-type Moment = Option<Expression>;
+/// What is seen in a moment: a class, or why there is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Moment {
+    Class(Expression),
+    Unread(Status),
+}
+
+impl Moment {
+    /// Every moment there can be, in the legend's order.
+    fn all() -> impl Iterator<Item = Self> {
+        let unread = [Status::Occluded, Status::LowQuality, Status::OutOfFrame, Status::NoFace];
+        Expression::ALL.into_iter().map(Self::Class).chain(unread.into_iter().map(Self::Unread))
+    }
+
+    fn name(self) -> String {
+        match self {
+            Self::Class(class) => class.name().into(),
+            Self::Unread(status) => status.name().replace('_', " "),
+        }
+    }
+}
 
 /// Width of a strip where nobody's terminal sets it.
 const USUAL_WIDTH: usize = 100;
@@ -54,13 +73,13 @@ pub(super) fn strip(timeline: &Timeline, width: usize, ink: Ink) -> String {
 
     let names: Vec<String> = match tracks.is_empty() {
         true => vec!["nobody".into()],
-        false => tracks.iter().map(|track| format!("signer {}", track.id)).collect(),
+        false => tracks.iter().map(|track| track.signer()).collect(),
     };
     let margin = names.iter().map(String::len).max().unwrap_or(0) + 1;
     let cells = width.saturating_sub(margin).max(MIN_CELLS);
     let count = cells * ink.moments_per_cell();
     let mut rows: Vec<Vec<Moment>> = tracks.iter().map(|track| moments(timeline, track, count)).collect();
-    rows.resize(names.len(), vec![None; count]);
+    rows.resize(names.len(), vec![Moment::Unread(Status::NoFace); count]);
 
     let mut text = String::new();
     for (name, row) in names.iter().zip(&rows) {
@@ -75,25 +94,39 @@ pub(super) fn strip(timeline: &Timeline, width: usize, ink: Ink) -> String {
     text + &legend(&rows, width, ink)
 }
 
-/// What is seen for most of each of `count` equal parts of the video.
+/// What is seen for most of each of `count` equal parts of the video; inside a segment its label, else the frames' status.
 fn moments(timeline: &Timeline, track: &Track, count: usize) -> Vec<Moment> {
-    const NOBODY: usize = Expression::COUNT;
     let start_s = timeline.frames.time_s.first().copied().unwrap_or(0.0);
     let part_s = (timeline.end_s() - start_s) / count as f64;
-    let mut shown_s = vec![[0.0; NOBODY + 1]; count];
-    for segment in &track.segments {
+    let kinds: Vec<Moment> = Moment::all().collect();
+    let absent = kinds.len() - 1;
+    let mut shown_s = vec![vec![0.0; kinds.len()]; count];
+    let mut show = |kind: usize, from_s: f64, to_s: f64| {
         let place = |time_s: f64| (((time_s - start_s) / part_s) as usize).min(count - 1);
-        let parts = place(segment.start_s)..=place(segment.end_s);
+        let parts = place(from_s)..=place(to_s);
         for (part, shown_s) in parts.clone().zip(&mut shown_s[parts]) {
             let part_start_s = start_s + part as f64 * part_s;
-            let overlap_s = segment.end_s.min(part_start_s + part_s) - segment.start_s.max(part_start_s);
-            shown_s[segment.label.index()] += overlap_s.max(0.0);
+            let overlap_s = to_s.min(part_start_s + part_s) - from_s.max(part_start_s);
+            shown_s[kind] += overlap_s.max(0.0);
+        }
+    };
+    for segment in &track.segments {
+        show(segment.label.index(), segment.start_s, segment.end_s);
+    }
+    let mut segments = track.segments.iter().peekable();
+    for record in &track.frames {
+        while segments.next_if(|segment| segment.last_frame < record.frame).is_some() {}
+        let is_inside = segments.peek().is_some_and(|segment| segment.first_frame <= record.frame);
+        let kind = kinds.iter().position(|kind| *kind == Moment::Unread(record.status));
+        if let Some(kind) = kind.filter(|_| !is_inside) {
+            let times = &timeline.frames;
+            show(kind, times.time_s[record.frame], times.end_s(record.frame, timeline.end_s()));
         }
     }
-    let longest = |mut shown_s: [f64; NOBODY + 1]| {
-        shown_s[NOBODY] = part_s - shown_s.iter().sum::<f64>();
-        let most = (0..=NOBODY).max_by(|a, b| shown_s[*a].total_cmp(&shown_s[*b]));
-        most.and_then(|most| Expression::ALL.get(most).copied())
+    let longest = |mut shown_s: Vec<f64>| {
+        shown_s[absent] += part_s - shown_s.iter().sum::<f64>();
+        let most = (0..kinds.len()).max_by(|a, b| shown_s[*a].total_cmp(&shown_s[*b]));
+        kinds[most.unwrap_or(absent)]
     };
     shown_s.into_iter().map(longest).collect()
 }
@@ -135,20 +168,30 @@ impl Ink {
 
 fn letter(moment: Moment) -> char {
     match moment {
-        Some(Expression::Neutral) => 'N',
-        Some(Expression::Happiness) => 'H',
-        Some(Expression::Sadness) => 'S',
-        Some(Expression::Surprise) => 'U',
-        Some(Expression::Fear) => 'F',
-        Some(Expression::Disgust) => 'D',
-        Some(Expression::Anger) => 'A',
-        None => '·',
+        Moment::Class(Expression::Neutral) => 'N',
+        Moment::Class(Expression::Happiness) => 'H',
+        Moment::Class(Expression::Sadness) => 'S',
+        Moment::Class(Expression::Surprise) => 'U',
+        Moment::Class(Expression::Fear) => 'F',
+        Moment::Class(Expression::Disgust) => 'D',
+        Moment::Class(Expression::Anger) => 'A',
+        Moment::Unread(Status::Occluded) => '/',
+        Moment::Unread(Status::LowQuality) => '?',
+        Moment::Unread(Status::OutOfFrame) => '>',
+        Moment::Unread(_) => '·',
     }
 }
 
-/// 256 colours, which every terminal in use shows, rather than 24 bits, which some misread.
+/// 256 colours, which every terminal in use shows, rather than 24 bits, which some misread. What is not read is grey, the
+/// darker the less is there.
 fn colour(moment: Moment) -> Ansi256Color {
-    Ansi256Color(moment.map_or(NO_FACE, colour_of).ansi256())
+    Ansi256Color(match moment {
+        Moment::Class(class) => colour_of(class).ansi256(),
+        Moment::Unread(Status::Occluded) => 250,
+        Moment::Unread(Status::LowQuality) => 246,
+        Moment::Unread(Status::OutOfFrame) => 237,
+        Moment::Unread(_) => NO_FACE.ansi256(),
+    })
 }
 
 /// Two moments side by side in one character.
@@ -189,9 +232,8 @@ fn legend(rows: &[Vec<Moment>], width: usize, ink: Ink) -> String {
     const GAP: usize = 3;
     let mut text = String::new();
     let mut column = 0;
-    let moments = Expression::ALL.into_iter().map(Some).chain([None]);
-    for moment in moments.filter(|moment| rows.iter().any(|row| row.contains(moment))) {
-        let name = moment.map_or("no face", Expression::name);
+    for moment in Moment::all().filter(|moment| rows.iter().any(|row| row.contains(moment))) {
+        let name = moment.name();
         let length = 2 + name.len();
         if column > 0 && column + GAP + length > width {
             text.push('\n');
@@ -251,12 +293,28 @@ mod tests {
     }
 
     #[test]
+    fn a_covered_face_is_not_called_no_face() {
+        let mut timeline = ten_seconds();
+        timeline.tracks.truncate(1);
+        let strip = strip(&timeline, 62, Ink::Letters);
+        // Ten cells a frame: two happy ones, an occluded one, one without a face, two angry ones.
+        assert!(
+            strip.starts_with(&format!("A {}{}{}{}\n", "H".repeat(20), "/".repeat(10), "·".repeat(10), "A".repeat(20))),
+            "{strip}"
+        );
+        assert!(strip.contains("/ occluded") && strip.contains("· no face"), "{strip}");
+    }
+
+    #[test]
     fn a_crowd_is_cut_to_those_seen_longest() {
         let mut timeline = ten_seconds();
         let passer_by = timeline.tracks[1].clone();
         timeline.tracks.extend((3..20).map(|id| Track { id, ..passer_by.clone() }));
         let strip = strip(&timeline, 60, Ink::Letters);
-        assert_eq!(strip.lines().filter(|line| line.starts_with("signer")).count(), MAX_STRIPS);
+        assert_eq!(
+            strip.lines().filter(|line| line.starts_with(|c: char| c.is_ascii_uppercase())).count() - 1,
+            MAX_STRIPS
+        );
         assert!(strip.contains("\nand 7 more with fewer frames\n"), "{strip}");
     }
 
