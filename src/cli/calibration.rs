@@ -15,7 +15,7 @@ use crate::timeline::Timeline;
 /// Whether and how labels are calibrated.
 #[derive(Debug, Clone, Args)]
 pub(super) struct CalibrationArguments {
-    /// Correct labels for what each signer's face looks like at rest: off, auto (measured in this video), or the labels.json
+    /// Correct labels for what each signer's face looks like at rest: off (if not given), auto (measured in this video), or the labels.json
     /// of a run with auto, whose signers A, B, ... are this video's too. Lines (.jsonl) then come at the end
     #[arg(long, value_name = "off|auto|FILE", default_value = "off", hide_default_value = true)]
     calibrate: Calibrate,
