@@ -24,8 +24,8 @@ build: setup ## build the optimised binary, target/release/annotate
 
 demo: build ## annotate the bundled clip and show the result next to the truth
 	@mkdir -p out/demo
-	$(ANNOTATE) assets/demo/demo.mp4 -o out/demo/labels.json -o out/demo/labels.csv -o out/demo/labels.srt -o out/demo/demo.eaf
-	$(ANNOTATE) review out/demo/labels.json -o out/demo/review.html
+	$(ANNOTATE) assets/demo/demo.mp4 --overwrite -o out/demo/labels.json -o out/demo/labels.csv -o out/demo/labels.srt -o out/demo/demo.eaf
+	$(ANNOTATE) review out/demo/labels.json --overwrite -o out/demo/review.html
 	cargo run --quiet --release --locked --example compare_truth -- out/demo/labels.json assets/demo/truth.json
 
 # The doc tests go first, so that the last line printed is the whole suite's.
