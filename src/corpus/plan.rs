@@ -2,7 +2,7 @@
 //! every unit of work, each of which is a pure function of its line and the first one, and one for every file that is
 //! refused.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::io::{self, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -325,15 +325,6 @@ impl Plan {
     fn check(&self) -> Result<(), String> {
         for line in &self.lines {
             line.check_names()?;
-        }
-        let mut ids = HashSet::new();
-        let units = self.lines.iter().filter_map(|line| match line {
-            Line::Video(unit) => Some(&unit.unit),
-            Line::Fold(fold) => Some(&fold.unit),
-            Line::Refused { .. } => None,
-        });
-        if let Some(twice) = units.into_iter().find(|id| !ids.insert(*id)) {
-            return Err(format!("unit {twice} is there twice"));
         }
         let mut outputs = HashMap::new();
         for units in self.videos() {

@@ -143,6 +143,13 @@ fn a_limit_of_file_size_ends_every_command_with_its_code() {
 
 #[test]
 fn a_closed_terminal_ends_a_run_with_what_is_done() {
+    // proc(5): a mask whose lowest bit is HUP. Whoever runs the tests with nohup passes the exception on.
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap();
+    if u64::from_str_radix(ignored.trim(), 16).unwrap() & 1 == 1 {
+        println!("skipped: a closed terminal (these tests ignore HUP)");
+        return;
+    }
     let folder = annotated();
     let long = folder.path().join("long.mp4");
     ffmpeg("-stream_loop 8 -i assets/demo/demo.mp4 -c copy", &long);
