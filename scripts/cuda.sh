@@ -18,7 +18,7 @@ cards="sm_75 sm_80 sm_90 sm_120"
 
 folder=$PWD/target/cuda
 toolkit=$folder/toolkit
-if [ ! -e "$toolkit/ready" ]; then
+if [ ! -e "$toolkit/complete" ]; then
     if ! python3 -c 'import venv, ensurepip' 2>/dev/null; then
         say "missing: python3 with venv; on Debian: apt-get install python3-venv"
         exit 1
@@ -36,18 +36,17 @@ if [ ! -e "$toolkit/ready" ]; then
     for library in cublas:13 cublasLt:13 cudart:13 curand:10 nvrtc:13; do
         ln -s "lib${library%%:*}.so.${library##*:}" "$toolkit/lib/lib${library%%:*}.so"
     done
-    # The driver's library comes with a card's driver; to link, its name is enough.
+    # The driver's library comes with a card's driver; to link, the names in its header are enough.
     mkdir "$toolkit/lib/stubs"
-    echo 'int cuInit(unsigned f) { return 0; }' |
-        cc -shared -fPIC -Wl,-soname,libcuda.so.1 -x c - -o "$toolkit/lib/stubs/libcuda.so"
-    touch "$toolkit/ready"
+    grep -oE '\bcu[A-Z][A-Za-z0-9_]+' "$toolkit/include/cuda.h" | sort -u | sed 's/.*/int &(void) { return 999; }/' |
+        cc -shared -fPIC -fno-builtin -w -Wl,-soname,libcuda.so.1 -x c - -o "$toolkit/lib/stubs/libcuda.so"
+    touch "$toolkit/complete"
 fi
 
 export CUDA_HOME="$toolkit" CUDA_PATH="$toolkit" PATH="$toolkit/bin:$PATH"
 export LIBRARY_PATH="$toolkit/lib/stubs:$toolkit/lib${LIBRARY_PATH:+:$LIBRARY_PATH}"
 export CUDA_COMPUTE_CAP="${CUDA_COMPUTE_CAP:-90}"
-export RUSTFLAGS="-L native=$toolkit/lib/stubs -C link-arg=-Wl,--unresolved-symbols=ignore-all${RUSTFLAGS:+ $RUSTFLAGS}"
-# A folder of its own, so that the CPU's build is not thrown away for other flags.
+# A folder of its own, so that the CPU's program is not overwritten.
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$folder/build}"
 
 if [ "${1:-}" != check ]; then
