@@ -9,7 +9,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 
 ANNOTATE := target/release/annotate
 
-.PHONY: help setup build demo test test-cluster test-cuts lint deny fmt bench bench-corpus bench-peers bench-training bench-faces check-cuda fuzz sanitize soak install clean
+.PHONY: help setup build demo test test-cluster test-cuts lint deny fmt bench bench-corpus bench-peers bench-training bench-faces check-cuda card fuzz sanitize soak install clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -84,6 +84,10 @@ bench-training: ## time training steps beside PyTorch's (downloads PyTorch)
 check-cuda: ## compile all of it for CUDA, without a card (downloads 1.2 GB of toolkit the first time)
 	@scripts/setup.sh lint
 	@scripts/cuda.sh check
+
+# The 20 minutes are candle's and our compile; a second time takes one.
+card: setup ## pack what a machine with a card gets, built for CUDA 13, and run it dry (20 minutes; docs/benchmarks.md, "On a card")
+	@scripts/card.sh
 
 bench-faces: setup ## measure how faces are found and followed, beside MediaPipe and YuNet in a virtual environment
 	test -x target/peers/bin/python || python3 -m venv target/peers
