@@ -4,7 +4,7 @@
 //! ```text
 //! card cpu|cuda operations                        every operation beside the CPU's
 //! card cpu|cuda gradients                         a whole training step's gradients beside the CPU's
-//! card cpu|cuda logits NETWORK TYPE FOLDER        logits of the pictures in FOLDER beside the CPU's plan
+//! card cpu|cuda logits NETWORK TYPE FOLDER COUNT  logits of the first COUNT pictures in FOLDER beside the CPU's plan
 //! card cpu|cuda speed NETWORK TYPE                reads a batch size and a number of batches a line
 //! card cpu|cuda training SIDE COLOURS BATCH       reads a number of steps a line
 //! card cpu crops CLIP TRUTH FOLDER                pictures for `logits`: the composites of the bundled clip, which show nobody
@@ -55,8 +55,10 @@ fn main() -> Result<()> {
     match words[1..] {
         ["operations"] => operations(&device),
         ["gradients"] => gradients(&device),
-        ["logits", network, dtype, folder] => {
-            logits(&device, &Subject::named(network)?, dtype.parse()?, Path::new(folder))
+        ["logits", network, dtype, folder, count] => {
+            let subject = Subject::named(network)?;
+            let pictures = pictures(Path::new(folder), count.parse()?, &subject.input)?;
+            logits(&device, &subject, dtype.parse()?, &pictures)
         }
         ["speed", network, dtype] => speed(&device, &Subject::named(network)?, dtype.parse()?),
         ["crops", clip, truth, folder] => crops(Path::new(clip), Path::new(truth), Path::new(folder)),
@@ -292,10 +294,11 @@ fn crops(clip: &Path, truth: &Path, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-fn pictures(folder: &Path, input: &Input) -> Result<Vec<f32>> {
+fn pictures(folder: &Path, count: usize, input: &Input) -> Result<Vec<f32>> {
     let entries = std::fs::read_dir(folder).with_context(|| folder.display().to_string())?;
     let mut paths = entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<PathBuf>>>()?;
     paths.sort();
+    paths.truncate(count);
     let mut values = Vec::new();
     for path in paths {
         let picture = image::open(&path).with_context(|| path.display().to_string())?;
@@ -310,8 +313,7 @@ fn pictures(folder: &Path, input: &Input) -> Result<Vec<f32>> {
     Ok(input.normalised(values))
 }
 
-fn logits(device: &Device, subject: &Subject, dtype: DType, folder: &Path) -> Result<()> {
-    let pictures = pictures(folder, &subject.input)?;
+fn logits(device: &Device, subject: &Subject, dtype: DType, pictures: &[f32]) -> Result<()> {
     let plan =
         subject.on(&Device::Cpu, DType::F32)?.plan(subject.input.side, subject.input.colours, Instructions::best())?;
     let network = subject.on(device, dtype)?;
