@@ -3,8 +3,8 @@
     card.py prepare FOLDER DATA                  adds crops, and training pictures where DATA has them
     card.py run FOLDER OUT --card|--dry-run      runs every step and reports each, also where another fails
 
-A dry run takes the CPU for the card, for PyTorch too, and fewer sizes. OUT/card.json is written after each step,
-OUT/card.md at the end.
+A dry run takes the CPU for the card, for PyTorch too, and fewer sizes. OUT/card.json and
+OUT/card.md are written after each step.
 """
 
 import csv
@@ -467,8 +467,24 @@ STEPS = {
 }
 
 
+class GivenUp(BaseException):
+    """A step took too long. No exception of the ordinary kind, so that nothing inside the step takes it for its own."""
+
+
 def given_up(*_):
-    raise TimeoutError("the step took too long")
+    raise GivenUp
+
+
+def taken(run, step, found, seconds):
+    """Runs a step, which fills `found`; what it found stays, also where it fails or is given up."""
+    # Again every 5 seconds: PyTorch may swallow the first one.
+    signal.setitimer(signal.ITIMER_REAL, max(1, min(seconds, run.left())), 5)
+    try:
+        found |= attempted(step, run, found) or {}
+    except GivenUp:
+        found["failure"] = f"given up after {seconds} s"
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def failures(found, path=""):
@@ -548,14 +564,11 @@ def main():
     for name, (step, seconds) in STEPS.items():
         begun = time.time()
         found = run.report["steps"][name] = {}
-        signal.alarm(max(1, int(min(seconds, run.left()))))
-        # What a step found stays, also where it is given up.
-        found |= attempted(step, run, found) or {}
-        signal.alarm(0)
+        taken(run, step, found, seconds)
         found["seconds"] = time.time() - begun
         (where / "card.json").write_text(json.dumps(run.report, indent=1))
+        (where / "card.md").write_text(table(run.report))
         print(f"{name}: {found['seconds']:.0f} s, {sum(1 for _ in failures(found))} failures", flush=True)
-    (where / "card.md").write_text(table(run.report))
     print((where / "card.md").read_text())
     # Without PyTorch or a card's tools a dry run has gaps, which are listed; anything else is a fault of ours.
     known = ["torch", "nvidia-smi", "nvcc", "no time left"]

@@ -4,7 +4,7 @@
 #
 #   sh on_card.sh [--dry-run] annotate-card.tar.xz OUT
 #
-# OUT gets card.json after every step, card.md at the end, and the model that was trained. --dry-run: on the CPU.
+# OUT gets card.json and card.md after every step, and the model that was trained. --dry-run: on the CPU.
 set -u
 
 mode=--card
@@ -37,4 +37,5 @@ END
 )
 export LD_LIBRARY_PATH="$here/lib:$libraries${CARD_LIBRARIES:+:$CARD_LIBRARIES}${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
 export PYTHONUNBUFFERED=1
-python3 "$here/card.py" run "$here" "$out" $mode --started "$started"
+# Each step has a limit of its own; this is for a driver that hangs.
+timeout -k 5 490 python3 "$here/card.py" run "$here" "$out" $mode --started "$started"
