@@ -36,7 +36,7 @@ impl Element for half::bf16 {
 struct KernelWindow([u32; 9]);
 
 // SAFETY: nine 32-bit integers in a row, as the kernels' struct is.
-#[allow(unsafe_code)]
+#[expect(unsafe_code, reason = "a launch hands raw pointers to the card")]
 unsafe impl DeviceRepr for KernelWindow {}
 
 impl KernelWindow {
@@ -81,14 +81,14 @@ macro_rules! launch {
         $(builder.arg(&$argument);)+
         // SAFETY: the arguments are those of the kernel, which keeps inside the counts it is given; the functions here
         // compute the counts from the lengths of the tensors.
-        #[allow(unsafe_code)]
+        #[expect(unsafe_code, reason = "a launch hands raw pointers to the card")]
         unsafe { builder.launch(config($grid)) }.w()?;
     }};
 }
 
 pub fn uninitialised<T: DeviceRepr>(device: &CudaDevice, count: usize) -> Result<CudaSlice<T>> {
     // SAFETY: each kernel writes every element of its result.
-    #[allow(unsafe_code)]
+    #[expect(unsafe_code, reason = "a launch hands raw pointers to the card")]
     unsafe {
         device.alloc(count)
     }

@@ -29,7 +29,7 @@ impl Uploader {
         let mut buffer = match self.taken(capacity) {
             Some(buffer) => buffer,
             // SAFETY: whatever lies there is a number or not a number, and nobody reads beyond what is written below.
-            #[allow(unsafe_code)]
+            #[expect(unsafe_code, reason = "a launch hands raw pointers to the card")]
             None => unsafe { device.cuda_stream().context().alloc_pinned(capacity) }.w()?,
         };
         buffer.as_mut_slice().w()?[..values.len()].copy_from_slice(values);
