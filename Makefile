@@ -44,10 +44,11 @@ test-cuts: ## cut videos of every container and codec at awkward places (minutes
 	cargo nextest run --locked --run-ignored all -E 'test(every_container_and_codec)'
 
 # Building cargo-deny takes minutes, so that only `make deny` does it.
-lint: ## clippy without warnings, rustfmt, and `make deny` where cargo-deny is installed
+lint: ## clippy without warnings, rustfmt, the library with fewer features, and `make deny` where cargo-deny is installed
 	@scripts/setup.sh lint
 	cargo clippy --locked --all-targets -- -D warnings
 	cargo fmt --check
+	for features in '' train video; do cargo check --locked --quiet --no-default-features --features "$$features" || exit 1; done
 	@if command -v cargo-deny >/dev/null; then \
 		$(MAKE) --no-print-directory deny; \
 	else \

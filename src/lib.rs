@@ -53,8 +53,8 @@
 //! use annotate::Device;
 //! use annotate::train::fold::Grouping;
 //! use annotate::train::manifest::Split;
+//! use annotate::train::progress::{EpochRecord, Progress};
 //! use annotate::train::run::{Data, Parts, run};
-//! use annotate::train::trainer::{EpochRecord, Progress};
 //! use annotate::train::{dataset, recipe::Recipe, start::Prepared};
 //!
 //! struct Quiet;
@@ -91,13 +91,18 @@
 //! - [`palette`]: one colour a class; [`statistics`]: kappas
 //! - [`timeline`]: the words everybody uses; [`kernels`]: arithmetic
 //! - [`picture`], [`files`], [`random`], [`allocator`]: the ground
+//! - [`choice`]: settings that are one of a few words
 
 #![warn(unreachable_pub, clippy::exit, clippy::print_stdout, clippy::unwrap_used)]
 
 pub mod agree;
 pub mod allocator;
+#[cfg(feature = "video")]
 mod annotator;
+pub mod choice;
+#[cfg(feature = "cli")]
 pub mod cli;
+#[cfg(all(feature = "video", feature = "train"))]
 pub mod corpus;
 pub mod eaf;
 pub mod files;
@@ -105,19 +110,24 @@ pub mod infer;
 pub mod kernels;
 pub mod model;
 pub mod nn;
+#[cfg(feature = "video")]
 pub mod overlay;
 pub mod palette;
 pub mod picture;
+#[cfg(feature = "video")]
 pub mod pipeline;
 pub mod random;
+#[cfg(all(feature = "video", feature = "train"))]
 pub mod review;
 #[cfg(test)]
 mod sample;
 pub mod statistics;
 pub mod timeline;
+#[cfg(feature = "train")]
 pub mod train;
 pub mod write;
 
+#[cfg(feature = "video")]
 pub use annotator::Annotator;
 pub use candle_core::Device;
 pub use model::Model;

@@ -1,6 +1,7 @@
 //! One annotator's labels over time, from either kind of file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::ops::Range;
 
 use super::Vocabulary;
 use crate::eaf::Tier;
@@ -18,47 +19,44 @@ pub struct Stretch {
 }
 
 /// A tier's labels.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Layer {
     /// The tier's name.
     pub name: String,
-    /// In order of time.
+    /// In order of time; no two overlap.
     pub stretches: Vec<Stretch>,
     /// Labels that stand for no class, with how often they occur.
     pub unknown: BTreeMap<String, usize>,
-    /// How many annotations begin before the one ahead of them has ended.
+    /// How many annotations begin before one ahead of them has ended: there the later one counts.
     pub overlapping: usize,
+    /// How many annotations are empty, or their words are mapped to no class.
+    pub left_out: usize,
+    /// How many annotations of a class have no length.
+    pub without_length: usize,
 }
 
-/// Frames that are compared at most: a day at 100 frames per second. An annotation that somebody drew by mistake may end
-/// weeks later.
-pub const MOST_FRAMES: usize = 24 * 3600 * 100;
-/// Tiers that are compared at most.
-pub const MOST_PAIRS: usize = 10_000;
-/// Annotations of a tier that may begin before the one ahead of them has ended. A tier has one label at a time.
-pub const MOST_OVERLAPPING: usize = 1000;
+/// Pairs of tiers of one video that are compared at most: no video has more signers, and a hostile document has hundreds of
+/// thousands.
+pub const MOST_PAIRS: usize = 1000;
 
 /// Why annotations are too much to compare.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "names and messages say what the variants are")]
 pub enum TooMuch {
-    #[error(
-        "the annotations end after {hours:.1} hours; at {frames_per_s} frames per second, at most {most} frames are compared"
-    )]
-    Frames { hours: f64, frames_per_s: f64, most: usize },
     #[error("{pairs} tiers are in both annotations; at most {MOST_PAIRS} are compared")]
     Pairs { pairs: usize },
-    #[error("tier {tier}: {count} annotations overlap the one ahead of them; at most {MOST_OVERLAPPING} may")]
-    Overlapping { tier: String, count: usize },
-    #[error("{pairs} tiers over {frames} frames are too much to compare")]
-    Cells { pairs: usize, frames: usize },
 }
 
 /// The frames that are compared.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Grid {
+pub struct Grid(Frames);
+
+#[derive(Debug, Clone, PartialEq)]
+enum Frames {
     /// Middle of each frame, seconds, rising.
-    pub middles_s: Vec<f64>,
+    Middles(Vec<f64>),
+    /// Frames at a steady rate from zero on; they are counted and not kept, as a document of 600 bytes can last for weeks.
+    Steady { frames_per_s: f64, count: usize },
 }
 
 impl Grid {
@@ -68,24 +66,51 @@ impl Grid {
             let [start, end] = timeline.frame_in_player_time(frame);
             f64::midpoint(start.0, end.0)
         };
-        Self { middles_s: (0..timeline.frames.time_s.len()).map(middle).collect() }
+        Self(Frames::Middles((0..timeline.frames.time_s.len()).map(middle).collect()))
     }
 
     /// Frames at a steady rate from zero to `end_s`.
-    ///
-    /// # Errors
-    /// If there would be more than [`MOST_FRAMES`] of them.
-    pub fn steady(frames_per_s: f64, end_s: f64) -> Result<Self, TooMuch> {
-        let count = (end_s * frames_per_s).round() as usize;
-        if count > MOST_FRAMES {
-            return Err(TooMuch::Frames { hours: end_s / 3600.0, frames_per_s, most: MOST_FRAMES });
+    pub fn steady(frames_per_s: f64, end_s: f64) -> Self {
+        Self(Frames::Steady { frames_per_s, count: (end_s * frames_per_s).round() as usize })
+    }
+
+    /// Number of frames.
+    pub fn len(&self) -> usize {
+        match &self.0 {
+            Frames::Middles(middles_s) => middles_s.len(),
+            Frames::Steady { count, .. } => *count,
         }
-        Ok(Self { middles_s: (0..count).map(|frame| (frame as f64 + 0.5) / frames_per_s).collect() })
+    }
+
+    /// Whether there is no frame.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Middle of a frame, seconds.
+    pub fn middle_s(&self, frame: usize) -> f64 {
+        match &self.0 {
+            Frames::Middles(middles_s) => middles_s[frame],
+            Frames::Steady { frames_per_s, .. } => (frame as f64 + 0.5) / frames_per_s,
+        }
     }
 
     /// The first frame whose middle is not before `time_s`.
     pub fn frame_at(&self, time_s: f64) -> usize {
-        self.middles_s.partition_point(|middle_s| *middle_s < time_s)
+        self.first_frame(|middle_s| middle_s >= time_s)
+    }
+
+    /// The first frame whose middle `holds`, which must go on holding from there.
+    pub(super) fn first_frame(&self, holds: impl Fn(f64) -> bool) -> usize {
+        let (mut low, mut high) = (0, self.len());
+        while low < high {
+            let middle = low.midpoint(high);
+            match holds(self.middle_s(middle)) {
+                true => high = middle,
+                false => low = middle + 1,
+            }
+        }
+        low
     }
 }
 
@@ -98,56 +123,114 @@ impl Layer {
             end_s: shown(segment.end_s),
             label: segment.label,
         };
-        let stretches = track.segments.iter().map(stretch).collect();
+        let (stretches, overlapping) = disjoint(track.segments.iter().map(stretch).collect());
         let name = format!("expression@{}", track.signer());
-        Self { name, stretches, unknown: BTreeMap::new(), overlapping: 0 }
+        Self { name, stretches, overlapping, ..Self::default() }
     }
 
     /// A tier of an annotation file, its values read by `vocabulary`.
     pub fn of_tier(tier: &Tier, vocabulary: &Vocabulary) -> Self {
-        let mut layer = Self { name: tier.id.clone(), stretches: Vec::new(), unknown: BTreeMap::new(), overlapping: 0 };
+        let mut layer = Self { name: tier.id.clone(), ..Self::default() };
+        let mut stretches = Vec::new();
         for annotation in &tier.annotations {
             let [start_s, end_s] = [annotation.start_ms, annotation.end_ms].map(|ms| ms as f64 / 1000.0);
             match vocabulary.class_of(&annotation.value) {
-                Ok(Some(label)) if end_s > start_s => {
-                    let last = layer.stretches.last();
-                    layer.overlapping += usize::from(last.is_some_and(|last: &Stretch| last.end_s > start_s));
-                    layer.stretches.push(Stretch { start_s, end_s, label });
-                }
-                Ok(_) => {}
+                Ok(Some(label)) if end_s > start_s => stretches.push(Stretch { start_s, end_s, label }),
+                Ok(Some(_)) => layer.without_length += 1,
+                Ok(None) => layer.left_out += 1,
                 Err(word) => *layer.unknown.entry(word).or_default() += 1,
             }
         }
+        (layer.stretches, layer.overlapping) = disjoint(stretches);
         layer
     }
 
-    /// The label of each frame of `grid`: where stretches overlap, that of the one that began last. Each frame is written
-    /// once, however many stretches lie over it.
-    pub(super) fn on(&self, grid: &Grid) -> Vec<Option<Expression>> {
-        let mut labels = vec![None; grid.middles_s.len()];
-        // Stretches over the current frame; the last one that has not ended counts.
-        let mut open: Vec<&Stretch> = Vec::new();
-        let mut paint = |open: &mut Vec<&Stretch>, mut from: usize, to: usize| {
-            while let Some(last) = open.last() {
-                let end = grid.frame_at(last.end_s).min(to);
-                if end > from {
-                    labels[from..end].fill(Some(last.label));
-                    from = end;
-                }
-                if end == to && grid.frame_at(last.end_s) > to {
-                    break;
-                }
-                open.pop();
-            }
-        };
-        let mut at = 0;
-        for stretch in &self.stretches {
-            let start = grid.frame_at(stretch.start_s).max(at);
-            paint(&mut open, at, start);
-            at = start;
-            open.push(stretch);
+    /// The frames of each stretch, in order; stretches between two frames' middles have none.
+    pub(super) fn runs(&self, grid: &Grid) -> Vec<(Range<usize>, Expression)> {
+        let runs = self.stretches.iter().map(|s| (grid.frame_at(s.start_s)..grid.frame_at(s.end_s), s.label));
+        runs.filter(|(frames, _)| !frames.is_empty()).collect()
+    }
+}
+
+/// `stretches` cut where they overlap, and how many begin before one ahead of them has ended: of two at the same moment, the
+/// one that is later in order counts. ELAN's tiers have no overlaps; other programs' may.
+fn disjoint(stretches: Vec<Stretch>) -> (Vec<Stretch>, usize) {
+    let mut overlapping = 0;
+    let mut reached_s = f64::NEG_INFINITY;
+    for stretch in &stretches {
+        overlapping += usize::from(stretch.start_s < reached_s);
+        reached_s = reached_s.max(stretch.end_s);
+    }
+    let in_order = stretches.windows(2).all(|pair| pair[0].start_s <= pair[1].start_s);
+    if overlapping == 0 && in_order {
+        return (stretches, 0);
+    }
+    let mut starts: Vec<usize> = (0..stretches.len()).collect();
+    starts.sort_by(|a, b| stretches[*a].start_s.total_cmp(&stretches[*b].start_s));
+    let mut moments: Vec<f64> = stretches.iter().flat_map(|s| [s.start_s, s.end_s]).collect();
+    moments.sort_by(f64::total_cmp);
+    moments.dedup();
+    // What has begun and may not have ended, the latest in order on top.
+    let mut begun: BinaryHeap<usize> = BinaryHeap::new();
+    let mut starts = starts.into_iter().peekable();
+    let mut cut: Vec<(usize, Stretch)> = Vec::new();
+    for between in moments.windows(2) {
+        while let Some(place) = starts.next_if(|place| stretches[*place].start_s <= between[0]) {
+            begun.push(place);
         }
-        paint(&mut open, at, grid.middles_s.len());
-        labels
+        while begun.peek().is_some_and(|place| stretches[*place].end_s <= between[0]) {
+            begun.pop();
+        }
+        let Some(place) = begun.peek().copied() else { continue };
+        match cut.last_mut() {
+            Some((last, stretch)) if *last == place && stretch.end_s == between[0] => stretch.end_s = between[1],
+            _ => cut.push((place, Stretch { start_s: between[0], end_s: between[1], label: stretches[place].label })),
+        }
+    }
+    (cut.into_iter().map(|(_, stretch)| stretch).collect(), overlapping)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn stretches(spans: &[(u32, u32)]) -> Vec<Stretch> {
+        let stretch = |(place, (start, length)): (usize, &(u32, u32))| Stretch {
+            start_s: f64::from(*start),
+            end_s: f64::from(start + length),
+            label: Expression::ALL[place % Expression::COUNT],
+        };
+        spans.iter().enumerate().map(stretch).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn cut_stretches_say_of_each_moment_what_the_latest_said(
+            spans in prop::collection::vec((0u32..40, 1u32..20), 0..25),
+        ) {
+            let all = stretches(&spans);
+            let (cut, overlapping) = disjoint(all.clone());
+            for pair in cut.windows(2) {
+                prop_assert!(pair[0].end_s <= pair[1].start_s);
+            }
+            for second in 0..60 {
+                let moment_s = f64::from(second) + 0.5;
+                let at = |s: &&Stretch| s.start_s <= moment_s && moment_s < s.end_s;
+                let says = |s: &Stretch| s.label;
+                prop_assert_eq!(cut.iter().find(at).map(says), all.iter().rfind(at).map(says));
+            }
+            let pairs = || all.iter().enumerate().flat_map(|(i, a)| all[..i].iter().map(move |b| (a, b)));
+            prop_assert_eq!(overlapping == 0, pairs().all(|(later, earlier)| later.start_s >= earlier.end_s));
+        }
+
+        #[test]
+        fn a_steady_grid_is_that_of_its_middles(rate in 1.0f64..120.0, end_s in 0.0f64..30.0, time_s in -1.0f64..40.0) {
+            let steady = Grid::steady(rate, end_s);
+            let middles: Vec<f64> = (0..steady.len()).map(|frame| (frame as f64 + 0.5) / rate).collect();
+            prop_assert_eq!(steady.frame_at(time_s), middles.partition_point(|middle_s| *middle_s < time_s));
+            prop_assert_eq!(steady.frame_at(time_s), Grid(Frames::Middles(middles)).frame_at(time_s));
+        }
     }
 }

@@ -17,14 +17,24 @@ pub struct Links {
 /// first, then the longer overlap in seconds, then the earlier segment, as in ELAN.
 pub fn link(a: &[Stretch], b: &[Stretch], overlap: f64) -> Links {
     let mut candidates = Vec::new();
-    // The second annotation in order of time, so that each segment meets its neighbours alone.
-    let mut order: Vec<usize> = (0..b.len()).collect();
-    order.sort_by(|x, y| b[*x].start_s.total_cmp(&b[*y].start_s));
-    for (place_a, segment_a) in a.iter().enumerate() {
-        // A segment that shares enough is at most so long, and so begins at most so much earlier.
-        let longest_s = (segment_a.end_s - segment_a.start_s) / (overlap - 1e-9).max(1e-9);
-        let first = order.partition_point(|place| b[*place].start_s < segment_a.start_s - longest_s);
-        for &place_b in order[first..].iter().take_while(|place| b[**place].start_s < segment_a.end_s) {
+    let by_start = |segments: &[Stretch]| {
+        let mut places: Vec<usize> = (0..segments.len()).collect();
+        places.sort_by(|x, y| segments[*x].start_s.total_cmp(&segments[*y].start_s));
+        places
+    };
+    let places_b = by_start(b);
+    // The latest end of all segments up to a place: what ends before a segment starts is passed over for good.
+    let reached_s: Vec<f64> = places_b
+        .iter()
+        .scan(f64::NEG_INFINITY, |reached_s, place| {
+            *reached_s = reached_s.max(b[*place].end_s);
+            Some(*reached_s)
+        })
+        .collect();
+    for place_a in by_start(a) {
+        let segment_a = &a[place_a];
+        let first = reached_s.partition_point(|end_s| *end_s <= segment_a.start_s);
+        for place_b in places_b[first..].iter().copied().take_while(|place| b[*place].start_s < segment_a.end_s) {
             let segment_b = &b[place_b];
             let shared_s = segment_a.end_s.min(segment_b.end_s) - segment_a.start_s.max(segment_b.start_s);
             let longer_s = (segment_a.end_s - segment_a.start_s).max(segment_b.end_s - segment_b.start_s);

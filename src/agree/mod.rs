@@ -5,13 +5,16 @@ mod matching;
 mod report;
 mod vocabulary;
 
-use rand::RngExt;
+use std::ops::Range;
+
+use rand::{Rng, RngExt as _};
+use rand_distr::Binomial;
 use serde::Serialize;
 
 pub use crate::statistics::kappa::{LABELS, Table, cohens_kappa, modified_kappa, raw_agreement};
-pub use layer::{Grid, Layer, MOST_FRAMES, MOST_OVERLAPPING, MOST_PAIRS, Stretch, TooMuch};
+pub use layer::{Grid, Layer, MOST_PAIRS, Stretch, TooMuch};
 pub use matching::{Links, link};
-pub use report::{html, markdown, sentence, text};
+pub use report::{html, markdown, named, sentence, text};
 pub use vocabulary::{Vocabulary, VocabularyError};
 
 use crate::random::seeded;
@@ -32,6 +35,11 @@ pub struct Options {
     /// Number of bootstrap samples.
     pub resamples: usize,
 }
+
+/// Blocks of video that are resampled, at most: a longer video has longer blocks (14 hours have this many of 5 s).
+const MOST_BLOCKS: usize = 10_000;
+/// Segments up to this many are resampled one by one; of more, the table's cells are drawn, which has the same distribution.
+const MOST_DRAWN: usize = 10_000;
 
 impl Default for Options {
     fn default() -> Self {
@@ -56,6 +64,42 @@ pub struct Agreement {
     pub pooled: Measures,
     /// Labels that stand for no class, with the number of their annotations; they count as not labelled.
     pub unknown_labels: Vec<(String, usize)>,
+    /// What one part of the comparison is.
+    pub part: Part,
+    /// What else was left out.
+    pub left_out: LeftOut,
+}
+
+/// What one of [`Agreement::pairs`] is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Part {
+    /// A signer of one video.
+    Signer,
+    /// A video of a corpus, with all its signers.
+    Video,
+}
+
+/// What a comparison left out, besides labels that stand for no class.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct LeftOut {
+    /// Annotations that are empty or whose words are mapped to no class.
+    pub mapped: usize,
+    /// Annotations without a length.
+    pub without_length: usize,
+    /// Annotations that begin before one ahead of them has ended: there the later one counts.
+    pub overlapping: usize,
+    /// Tiers of expressions, or files of a corpus, that the other annotation does not have.
+    pub unpaired: Vec<String>,
+}
+
+impl LeftOut {
+    /// Adds what the tiers themselves left out.
+    pub fn add(&mut self, layer: &Layer) {
+        self.mapped += layer.left_out;
+        self.without_length += layer.without_length;
+        self.overlapping += layer.overlapping;
+    }
 }
 
 /// Measures of agreement; absent where they are not defined.
@@ -128,10 +172,10 @@ pub struct Boundaries {
     pub within_two: f64,
 }
 
-/// What one pair of tiers holds before it is summed up.
+/// What one pair of tiers, or several together, hold before they are summed up.
 struct Counts {
     name: String,
-    /// One table of frames a block of video.
+    /// Tables of frames that are resampled: blocks of video, or whole videos.
     blocks: Vec<Table>,
     /// Cells of the table of units, one a linked pair or unlinked segment.
     units: Vec<(usize, usize)>,
@@ -139,22 +183,15 @@ struct Counts {
     distances: Vec<f64>,
 }
 
-/// Cells of tiers and frames that are compared at most: some minutes of work.
-const MOST_CELLS: usize = 2_000_000_000;
-
-/// Whether pairs of tiers over `grid` can be compared in bounded time and memory.
-fn check(pairs: &[(Layer, Layer)], grid: &Grid) -> Result<(), TooMuch> {
-    if pairs.len() > MOST_PAIRS {
-        return Err(TooMuch::Pairs { pairs: pairs.len() });
-    }
-    let (pairs_count, frames) = (pairs.len(), grid.middles_s.len());
-    if pairs_count.saturating_mul(frames) > MOST_CELLS {
-        return Err(TooMuch::Cells { pairs: pairs_count, frames });
-    }
-    let mut layers = pairs.iter().flat_map(|(a, b)| [a, b]);
-    match layers.find(|layer| layer.overlapping > MOST_OVERLAPPING) {
-        Some(Layer { name, overlapping, .. }) => Err(TooMuch::Overlapping { tier: name.clone(), count: *overlapping }),
-        None => Ok(()),
+impl Counts {
+    fn together(name: String, parts: &[Self]) -> Self {
+        Self {
+            name,
+            blocks: parts.iter().flat_map(|c| c.blocks.iter().copied()).collect(),
+            units: parts.iter().flat_map(|c| c.units.iter().copied()).collect(),
+            segments: parts.iter().fold((0, 0), |sum, c| (sum.0 + c.segments.0, sum.1 + c.segments.1)),
+            distances: parts.iter().flat_map(|c| c.distances.iter().copied()).collect(),
+        }
     }
 }
 
@@ -163,30 +200,47 @@ fn check(pairs: &[(Layer, Layer)], grid: &Grid) -> Result<(), TooMuch> {
 /// # Errors
 /// If they are too much.
 pub fn compare(pairs: &[(Layer, Layer)], grid: &Grid, options: &Options) -> Result<(Vec<Measures>, Measures), TooMuch> {
-    check(pairs, grid)?;
+    check(pairs)?;
     let counts: Vec<Counts> = pairs.iter().map(|(a, b)| count(a, b, grid, options)).collect();
-    let measures = counts.iter().map(|counts| sum_up(counts, options)).collect();
-    let all = Counts {
-        name: "all".into(),
-        blocks: counts.iter().flat_map(|c| c.blocks.clone()).collect(),
-        units: counts.iter().flat_map(|c| c.units.clone()).collect(),
-        segments: counts.iter().fold((0, 0), |sum, c| (sum.0 + c.segments.0, sum.1 + c.segments.1)),
-        distances: counts.iter().flat_map(|c| c.distances.clone()).collect(),
-    };
-    Ok((measures, sum_up(&all, options)))
+    let measures = counts.iter().map(|counts| sum_up(counts, resampled(counts, options))).collect();
+    let all = Counts::together("all".into(), &counts);
+    Ok((measures, sum_up(&all, resampled(&all, options))))
+}
+
+/// Whether pairs of tiers can be compared in bounded time and memory.
+fn check(pairs: &[(Layer, Layer)]) -> Result<(), TooMuch> {
+    match pairs.len() > MOST_PAIRS {
+        true => Err(TooMuch::Pairs { pairs: pairs.len() }),
+        false => Ok(()),
+    }
+}
+
+/// One video of a corpus: its name, its pairs of tiers and its frames.
+pub type Video = (String, Vec<(Layer, Layer)>, Grid);
+
+/// Compares the videos of a corpus: each for itself, and all together with intervals over videos, since what one person signs
+/// in one recording is no series of independent witnesses.
+///
+/// # Errors
+/// If they are too much.
+pub fn compare_videos(videos: &[Video], options: &Options) -> Result<(Vec<Measures>, Measures), TooMuch> {
+    videos.iter().try_for_each(|(_, pairs, _)| check(pairs))?;
+    let counts: Vec<Counts> = videos
+        .iter()
+        .map(|(name, pairs, grid)| {
+            let tiers: Vec<Counts> = pairs.iter().map(|(a, b)| count(a, b, grid, options)).collect();
+            Counts::together(name.clone(), &tiers)
+        })
+        .collect();
+    let measures = counts.iter().map(|counts| sum_up(counts, resampled(counts, options))).collect();
+    let clusters: Vec<[Table; 2]> = counts
+        .iter()
+        .map(|counts| [kappa::sum(counts.blocks.iter()), kappa::of_units(counts.units.iter().copied())])
+        .collect();
+    Ok((measures, sum_up(&Counts::together("all".into(), &counts), over_videos(&clusters, options))))
 }
 
 fn count(a: &Layer, b: &Layer, grid: &Grid, options: &Options) -> Counts {
-    let mut blocks: Vec<Table> = Vec::new();
-    let (labels_a, labels_b) = (a.on(grid), b.on(grid));
-    let start_s = grid.middles_s.first().copied().unwrap_or(0.0);
-    for ((label_a, label_b), middle_s) in labels_a.iter().zip(&labels_b).zip(&grid.middles_s) {
-        let block = ((middle_s - start_s) / options.block_s) as usize;
-        if blocks.len() <= block {
-            blocks.resize(block + 1, [[0; LABELS]; LABELS]);
-        }
-        blocks[block][index(*label_a)][index(*label_b)] += 1;
-    }
     let links = link(&a.stretches, &b.stretches, options.overlap);
     let mut units = Vec::new();
     let mut distances = Vec::new();
@@ -200,30 +254,125 @@ fn count(a: &Layer, b: &Layer, grid: &Grid, options: &Options) -> Counts {
     units.extend(links.only_a.iter().map(|place| (a.stretches[*place].label.index(), NONE)));
     units.extend(links.only_b.iter().map(|place| (NONE, b.stretches[*place].label.index())));
     let name = if a.name == b.name { a.name.clone() } else { format!("{} / {}", a.name, b.name) };
-    Counts { name, blocks, units, segments: (a.stretches.len(), b.stretches.len()), distances }
+    let segments = (a.stretches.len(), b.stretches.len());
+    Counts { name, blocks: blocks(a, b, grid, options.block_s), units, segments, distances }
+}
+
+/// One table of frames a block of video. Frames are counted from boundary to boundary, so that time and memory depend on the
+/// number of annotations and not on how long they last.
+fn blocks(a: &Layer, b: &Layer, grid: &Grid, block_s: f64) -> Vec<Table> {
+    if grid.is_empty() {
+        return Vec::new();
+    }
+    let start_s = grid.middle_s(0);
+    let block_s = block_s.max((grid.middle_s(grid.len() - 1) - start_s) / (MOST_BLOCKS - 1) as f64);
+    let block_of = |middle_s: f64| ((middle_s - start_s) / block_s) as usize;
+    let count = block_of(grid.middle_s(grid.len() - 1)) + 1;
+    let ends: Vec<usize> = (1..=count).map(|block| grid.first_frame(|middle_s| block_of(middle_s) >= block)).collect();
+    let (runs_a, runs_b) = (a.runs(grid), b.runs(grid));
+    let boundary = |(frames, _): &(Range<usize>, Expression)| [frames.start, frames.end];
+    let mut boundaries: Vec<usize> = runs_a.iter().chain(&runs_b).flat_map(boundary).chain(ends.clone()).collect();
+    boundaries.push(0);
+    boundaries.sort_unstable();
+    boundaries.dedup();
+    let mut tables = vec![[[0; LABELS]; LABELS]; count];
+    let (mut place_a, mut place_b, mut block) = (0, 0, 0);
+    for between in boundaries.windows(2) {
+        let first = between[0];
+        let label_a = label_at(&runs_a, &mut place_a, first);
+        let label_b = label_at(&runs_b, &mut place_b, first);
+        while ends[block] <= first {
+            block += 1;
+        }
+        tables[block][index(label_a)][index(label_b)] += (between[1] - first) as u64;
+    }
+    tables
+}
+
+/// The label of `frame`; `place` moves on with it.
+fn label_at(runs: &[(Range<usize>, Expression)], place: &mut usize, frame: usize) -> Option<Expression> {
+    while runs.get(*place).is_some_and(|(frames, _)| frames.end <= frame) {
+        *place += 1;
+    }
+    let (frames, label) = runs.get(*place)?;
+    frames.contains(&frame).then_some(*label)
 }
 
 fn index(label: Option<Expression>) -> usize {
     label.map_or(NONE, Expression::index)
 }
 
-fn sum_up(counts: &Counts, options: &Options) -> Measures {
-    let frames = kappa::sum(counts.blocks.iter());
-    let both = kappa::without_last(&frames);
+/// Bootstrap values of the frames' kappa and of the segments' modified kappa.
+#[derive(Default)]
+struct Resampled {
+    kappas: Vec<f64>,
+    modified: Vec<f64>,
+}
+
+/// Resamples blocks of video, and units.
+fn resampled(counts: &Counts, options: &Options) -> Resampled {
     let mut random = seeded(0, "agreement");
-    let mut draw = |count: usize| -> Vec<usize> { (0..count).map(|_| random.random_range(0..count)).collect() };
-    let mut kappas = Vec::new();
-    let mut modified = Vec::new();
+    let mut resampled = Resampled::default();
+    let units = kappa::of_units(counts.units.iter().copied());
     for _ in 0..options.resamples {
         if counts.blocks.len() > 1 {
-            let sample = kappa::sum(draw(counts.blocks.len()).iter().map(|block| &counts.blocks[*block]));
-            kappas.extend(cohens_kappa(&kappa::without_last(&sample)));
+            let drawn = draw(counts.blocks.len(), &mut random);
+            let sample = kappa::sum(drawn.iter().map(|block| &counts.blocks[*block]));
+            resampled.kappas.extend(cohens_kappa(&kappa::without_last(&sample)));
         }
-        if counts.units.len() > 1 {
-            let sample = kappa::of_units(draw(counts.units.len()).iter().map(|unit| counts.units[*unit]));
-            modified.extend(modified_kappa(&sample));
+        if counts.units.len() > MOST_DRAWN {
+            resampled.modified.extend(modified_kappa(&drawn_table(&units, &mut random)));
+        } else if counts.units.len() > 1 {
+            let drawn = draw(counts.units.len(), &mut random);
+            let sample = kappa::of_units(drawn.iter().map(|unit| counts.units[*unit]));
+            resampled.modified.extend(modified_kappa(&sample));
         }
     }
+    resampled
+}
+
+/// Resamples whole videos, of each of which the tables of frames and of units are given.
+fn over_videos(videos: &[[Table; 2]], options: &Options) -> Resampled {
+    let mut random = seeded(0, "agreement over videos");
+    let mut resampled = Resampled::default();
+    if videos.len() < 2 {
+        return resampled;
+    }
+    for _ in 0..options.resamples {
+        let drawn = draw(videos.len(), &mut random);
+        let [frames, units] = [0, 1].map(|kind| kappa::sum(drawn.iter().map(|video| &videos[*video][kind])));
+        resampled.kappas.extend(cohens_kappa(&kappa::without_last(&frames)));
+        resampled.modified.extend(modified_kappa(&units));
+    }
+    resampled
+}
+
+fn draw(count: usize, random: &mut impl Rng) -> Vec<usize> {
+    (0..count).map(|_| random.random_range(0..count)).collect()
+}
+
+/// As many units as `table` has, each from a cell with the cell's share: one binomial draw a cell.
+fn drawn_table(table: &Table, random: &mut impl Rng) -> Table {
+    let mut drawn = [[0; LABELS]; LABELS];
+    let mut left = table.iter().flatten().sum::<u64>();
+    let mut rest = left;
+    for (drawn, cell) in drawn.iter_mut().flatten().zip(table.iter().flatten()) {
+        if *cell == 0 || left == 0 {
+            continue;
+        }
+        *drawn = match *cell == rest {
+            true => left,
+            false => Binomial::new(left, *cell as f64 / rest as f64).map_or(0, |binomial| random.sample(binomial)),
+        };
+        left -= *drawn;
+        rest -= cell;
+    }
+    drawn
+}
+
+fn sum_up(counts: &Counts, Resampled { kappas, modified }: Resampled) -> Measures {
+    let frames = kappa::sum(counts.blocks.iter());
+    let both = kappa::without_last(&frames);
     let units = kappa::of_units(counts.units.iter().copied());
     let linked = kappa::without_last(&units);
     let (a, b) = counts.segments;
@@ -275,4 +424,105 @@ fn boundaries(mut distances: Vec<f64>) -> Option<Boundaries> {
         within_one: within(1.0),
         within_two: within(2.0),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn layer(spans: &[(f64, f64, usize)]) -> Layer {
+        let stretches = spans
+            .iter()
+            .map(|(start_s, length_s, class)| Stretch {
+                start_s: *start_s,
+                end_s: start_s + length_s,
+                label: Expression::ALL[*class],
+            })
+            .collect();
+        Layer { name: "tier".into(), stretches, ..Layer::default() }
+    }
+
+    /// Stretches one after the other with gaps.
+    fn spans() -> impl Strategy<Value = Vec<(f64, f64, usize)>> {
+        prop::collection::vec((0.0f64..3.0, 0.05f64..8.0, 0..Expression::COUNT), 0..12).prop_map(|parts| {
+            let mut at_s = 0.0;
+            parts
+                .into_iter()
+                .map(|(gap_s, length_s, class)| {
+                    let start_s = at_s + gap_s;
+                    at_s = start_s + length_s;
+                    (start_s, length_s, class)
+                })
+                .collect()
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn counting_from_boundary_to_boundary_is_counting_frames(a in spans(), b in spans(), rate in 5.0f64..60.0) {
+            let (a, b, grid) = (layer(&a), layer(&b), Grid::steady(rate, 40.0));
+            let label = |layer: &Layer, frame: usize| {
+                let at = |s: &&Stretch| grid.frame_at(s.start_s) <= frame && frame < grid.frame_at(s.end_s);
+                index(layer.stretches.iter().find(at).map(|s| s.label))
+            };
+            let mut wanted: Vec<Table> = Vec::new();
+            for frame in 0..grid.len() {
+                let block = ((grid.middle_s(frame) - grid.middle_s(0)) / 5.0) as usize;
+                wanted.resize(wanted.len().max(block + 1), [[0; LABELS]; LABELS]);
+                wanted[block][label(&a, frame)][label(&b, frame)] += 1;
+            }
+            prop_assert_eq!(blocks(&a, &b, &grid, 5.0), wanted);
+        }
+    }
+
+    #[test]
+    fn an_annotation_of_weeks_is_counted_in_few_blocks() {
+        let whole = layer(&[(0.0, 4_000_000.0, 1)]);
+        let grid = Grid::steady(25.0, 4_000_000.0);
+        let tables = blocks(&whole, &whole, &grid, 5.0);
+        assert!(tables.len() <= MOST_BLOCKS);
+        assert_eq!(kappa::sum(tables.iter())[1][1], 100_000_000);
+    }
+
+    #[test]
+    fn drawn_cells_have_the_distribution_of_drawn_units() {
+        let mut table = [[0; LABELS]; LABELS];
+        (table[0][0], table[0][1], table[1][1], table[2][NONE]) = (6000, 3000, 2000, 1000);
+        let mut random = seeded(1, "test");
+        let draws: Vec<Table> = (0..400).map(|_| drawn_table(&table, &mut random)).collect();
+        for (row, column) in [(0, 0), (0, 1), (1, 1), (2, NONE)] {
+            let values: Vec<f64> = draws.iter().map(|drawn| drawn[row][column] as f64).collect();
+            let mean = values.iter().sum::<f64>() / values.len() as f64;
+            let variance = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / values.len() as f64;
+            let share = table[row][column] as f64 / 12_000.0;
+            let expected = 12_000.0 * share * (1.0 - share);
+            assert!((mean - 12_000.0 * share).abs() < 5.0 * (expected / 400.0).sqrt(), "{mean}");
+            assert!((0.7..1.4).contains(&(variance / expected)), "{variance} for {expected}");
+        }
+        assert!(draws.iter().all(|drawn| drawn.iter().flatten().sum::<u64>() == 12_000));
+    }
+
+    #[test]
+    fn intervals_over_videos_are_wider_than_over_their_blocks() {
+        // Ten videos, in half of which both always agree and in half of which they do not.
+        let video = |number: usize| {
+            let a: Vec<_> = (0..20).map(|i| (10.0 * i as f64, 10.0, i % 2)).collect();
+            let b: Vec<_> =
+                (0..20).map(|i| (10.0 * i as f64, 10.0, if number < 5 { i % 2 } else { i / 2 % 2 })).collect();
+            (number.to_string(), vec![(layer(&a), layer(&b))], Grid::steady(25.0, 200.0))
+        };
+        let videos: Vec<Video> = (0..10).map(video).collect();
+        let (each, pooled) = compare_videos(&videos, &Options::default()).unwrap();
+        assert_eq!((each.len(), each[0].frames.kappa, pooled.frames.frames), (10, Some(1.0), 50_000));
+        let width = |[low, high]: [f64; 2]| high - low;
+        let pairs: Vec<Counts> =
+            videos.iter().map(|(_, pairs, grid)| count(&pairs[0].0, &pairs[0].1, grid, &Options::default())).collect();
+        let together = Counts::together("all".into(), &pairs);
+        let blocks = sum_up(&together, resampled(&together, &Options::default()));
+        let widths = [&pooled, &blocks].map(|measures| width(measures.frames.kappa_interval.unwrap()));
+        assert!(widths[0] > 1.5 * widths[1], "{widths:?}");
+        assert_eq!(pooled.frames.kappa, blocks.frames.kappa);
+    }
 }

@@ -2,18 +2,20 @@
 
 use std::fmt::Write as _;
 
-use super::{Agreement, LABELS, Measures, Table};
+use super::{Agreement, LABELS, LeftOut, Measures, Part, Table};
 use crate::timeline::Expression;
 
 /// One sentence that can go into a paper.
 pub fn sentence(agreement: &Agreement) -> String {
     let Measures { frames, segments, .. } = &agreement.pooled;
-    let tiers = match agreement.pairs.len() {
-        1 => "one signer".to_owned(),
-        count => format!("{count} signers"),
+    let parts = match (agreement.part, agreement.pairs.len()) {
+        (Part::Signer, 1) => "one signer".to_owned(),
+        (Part::Signer, count) => format!("{count} signers"),
+        (Part::Video, 1) => "one video".to_owned(),
+        (Part::Video, count) => format!("{count} videos, over which the intervals are"),
     };
     let mut text = format!(
-        "Over {} frames of {tiers}, the two annotations gave the same of seven labels to {} of the {} frames that both \
+        "Over {} frames of {parts}, the two annotations gave the same of seven labels to {} of the {} frames that both \
          labelled (Cohen's kappa = {}{}); of {} and {} segments, {} pairs overlapped by at least {:.0} % of the longer one \
          (Holle and Rein's modified kappa = {}{})",
         frames.frames,
@@ -31,7 +33,45 @@ pub fn sentence(agreement: &Agreement) -> String {
     if let Some(boundaries) = &segments.boundaries {
         let _ = write!(text, ", whose boundaries lay a median of {} frames apart", boundaries.median);
     }
+    let left_out = left_out(agreement);
+    if !left_out.is_empty() {
+        let _ = write!(text, "; left out: {}", left_out.join(", "));
+    }
     text + "."
+}
+
+/// Unknown words, tiers and files that are named; the rest is counted.
+const NAMED: usize = 5;
+
+/// The first of `names`, and how many there are beyond.
+pub fn named(names: &[String], most: usize) -> String {
+    let some = names.iter().take(most).map(|name| format!("'{}'", name.escape_debug())).collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(most) {
+        0 => some,
+        more => format!("{some} and {more} more"),
+    }
+}
+
+/// What was left out, in words.
+fn left_out(agreement: &Agreement) -> Vec<String> {
+    let LeftOut { mapped, without_length, overlapping, unpaired } = &agreement.left_out;
+    let unknown: usize = agreement.unknown_labels.iter().map(|(_, count)| count).sum();
+    let words: Vec<String> = agreement.unknown_labels.iter().map(|(word, _)| word.clone()).collect();
+    let there = match agreement.part {
+        Part::Signer => "tiers of expressions",
+        Part::Video => "files",
+    };
+    [
+        (unknown, format!("{unknown} annotations whose labels are none of the seven ({})", named(&words, NAMED))),
+        (*mapped, format!("{mapped} annotations that are empty or mapped to no class")),
+        (*without_length, format!("{without_length} annotations without a length")),
+        (*overlapping, format!("what {overlapping} annotations have in common with an earlier one of their tier")),
+        (unpaired.len(), format!("{} {there} that only one side has ({})", unpaired.len(), named(unpaired, NAMED))),
+    ]
+    .into_iter()
+    .filter(|(count, _)| *count > 0)
+    .map(|(_, text)| text)
+    .collect()
 }
 
 fn number(value: Option<f64>) -> String {
@@ -74,23 +114,63 @@ fn rows(measures: &Measures) -> Vec<(&'static str, String)> {
     rows
 }
 
-/// Tiers one by one, then together where there are several.
+/// Parts one by one, then together where there are several. Of a corpus only what it has together: its videos are one table.
 fn parts(agreement: &Agreement) -> impl Iterator<Item = &Measures> {
     let pooled = (agreement.pairs.len() > 1).then_some(&agreement.pooled);
-    agreement.pairs.iter().chain(pooled)
+    let single = match (agreement.part, agreement.pairs.len()) {
+        (Part::Video, 2..) => &[],
+        _ => &agreement.pairs[..],
+    };
+    single.iter().chain(pooled)
 }
+
+/// The columns of a corpus's table of videos.
+const VIDEO_COLUMNS: [&str; 6] = ["video", "frames", "both label", "same label", "kappa", "modified kappa"];
+
+/// A row for each video of a corpus.
+fn videos(agreement: &Agreement) -> Vec<[String; 6]> {
+    if agreement.part != Part::Video {
+        return Vec::new();
+    }
+    let row = |Measures { name, frames, segments }: &Measures| {
+        [
+            name.clone(),
+            frames.frames.to_string(),
+            frames.both.to_string(),
+            percent(frames.agreement),
+            number(frames.kappa),
+            number(segments.modified_kappa),
+        ]
+    };
+    agreement.pairs.iter().map(row).collect()
+}
+
+/// Words that stand for no class and are listed on a terminal.
+const LISTED: usize = 20;
 
 /// A few lines for the terminal.
 pub fn text(agreement: &Agreement) -> String {
     let mut text = String::new();
+    let videos = videos(agreement);
+    if !videos.is_empty() {
+        for [name, cells @ ..] in std::iter::once(VIDEO_COLUMNS.map(str::to_owned)).chain(videos) {
+            let _ = write!(text, "{:<32}", name.escape_debug().to_string());
+            cells.iter().for_each(|cell| text += &format!(" {cell:>14}"));
+            text += "\n";
+        }
+    }
     for measures in parts(agreement) {
         let _ = writeln!(text, "{}", measures.name);
         for (name, value) in rows(measures) {
             let _ = writeln!(text, "  {name:<48}{value}");
         }
     }
-    for (label, count) in &agreement.unknown_labels {
+    for (label, count) in agreement.unknown_labels.iter().take(LISTED) {
+        let label = label.escape_debug();
         let _ = writeln!(text, "'{label}' ({count} times) is no class and counts as no label; see --map");
+    }
+    if agreement.unknown_labels.len() > LISTED {
+        let _ = writeln!(text, "and {} more words", agreement.unknown_labels.len() - LISTED);
     }
     text + "\n" + &sentence(agreement) + "\n"
 }
@@ -110,6 +190,14 @@ pub fn markdown(agreement: &Agreement) -> String {
         agreement.grid,
         sentence(agreement)
     );
+    let videos = videos(agreement);
+    if !videos.is_empty() {
+        let _ =
+            write!(text, "\n## Videos\n\n| {} |\n|{}\n", VIDEO_COLUMNS.join(" | "), "---|".repeat(VIDEO_COLUMNS.len()));
+        for [name, cells @ ..] in &videos {
+            let _ = writeln!(text, "| {} | {} |", code(name), cells.join(" | "));
+        }
+    }
     for measures in parts(agreement) {
         let _ = write!(text, "\n## {}\n\n| measure | value |\n|---|---|\n", code(&measures.name));
         for (name, value) in rows(measures) {
@@ -154,6 +242,16 @@ pub fn html(agreement: &Agreement) -> String {
         escaped(&agreement.grid),
         escaped(&sentence(agreement)),
     );
+    let videos = videos(agreement);
+    if !videos.is_empty() {
+        page += "<h2>Videos</h2>\n<table>\n<tr>";
+        VIDEO_COLUMNS.iter().for_each(|column| page += &format!("<th>{column}"));
+        for cells in &videos {
+            page += "\n<tr>";
+            cells.iter().for_each(|cell| page += &format!("<td>{}", escaped(cell)));
+        }
+        page += "\n</table>\n";
+    }
     for measures in parts(agreement) {
         let _ = write!(page, "<h2>{}</h2>\n<table>\n", escaped(&measures.name));
         for (name, value) in rows(measures) {

@@ -65,18 +65,179 @@ impl Vocabulary {
         }
         match self.words.get(&folded(word)) {
             Some(class) => Ok(*class),
-            None => expression_called(word).map(Some).ok_or_else(|| word.to_owned()),
+            None => expression_called(word).or_else(|| everyday(word)).map(Some).ok_or_else(|| word.to_owned()),
         }
     }
 }
 
+/// In lower case, and with umlauts as one character: Macs write them as two.
 fn folded(word: &str) -> String {
-    word.trim().to_lowercase()
+    let word = word.trim().to_lowercase();
+    word.replace("a\u{308}", "ä").replace("o\u{308}", "ö").replace("u\u{308}", "ü")
+}
+
+/// Everyday words that annotators write for the classes, in English and German. A word that could stand for two classes
+/// ('Schreck', 'upset') is left to --map.
+const EVERYDAY: [(Expression, &[&str]); Expression::COUNT] = [
+    (
+        Expression::Neutral,
+        &["calm", "no emotion", "no expression", "neutrality", "ruhig", "kein ausdruck", "kein gefühl"],
+    ),
+    (
+        Expression::Happiness,
+        &[
+            "happy",
+            "joy",
+            "joyful",
+            "glad",
+            "cheerful",
+            "smile",
+            "smiles",
+            "smiling",
+            "laugh",
+            "laughing",
+            "laughter",
+            "amused",
+            "froh",
+            "fröhlich",
+            "freude",
+            "freudig",
+            "freut sich",
+            "glücklich",
+            "glück",
+            "lächeln",
+            "lächelt",
+            "lachen",
+            "lacht",
+            "heiter",
+            "erfreut",
+        ],
+    ),
+    (
+        Expression::Sadness,
+        &[
+            "sad",
+            "unhappy",
+            "sorrow",
+            "sorrowful",
+            "grief",
+            "crying",
+            "traurig",
+            "traurigkeit",
+            "trauer",
+            "kummer",
+            "betrübt",
+            "bedrückt",
+            "weint",
+            "weinen",
+        ],
+    ),
+    (
+        Expression::Surprise,
+        &[
+            "surprised",
+            "astonished",
+            "astonishment",
+            "amazed",
+            "amazement",
+            "überrascht",
+            "überraschung",
+            "ueberrascht",
+            "ueberraschung",
+            "erstaunt",
+            "erstaunen",
+            "staunen",
+            "staunt",
+            "verblüfft",
+            "verwundert",
+        ],
+    ),
+    (
+        Expression::Fear,
+        &[
+            "scared",
+            "afraid",
+            "fearful",
+            "frightened",
+            "terrified",
+            "anxious",
+            "anxiety",
+            "angst",
+            "ängstlich",
+            "aengstlich",
+            "verängstigt",
+            "furcht",
+            "fürchtet sich",
+            "hat angst",
+        ],
+    ),
+    (
+        Expression::Disgust,
+        &["disgusted", "repulsed", "ekel", "angeekelt", "angewidert", "ekelt sich", "abscheu", "eklig"],
+    ),
+    (
+        Expression::Anger,
+        &[
+            "angry",
+            "furious",
+            "rage",
+            "mad",
+            "annoyed",
+            "irritated",
+            "wut",
+            "wütend",
+            "wuetend",
+            "ärger",
+            "aerger",
+            "ärgerlich",
+            "aergerlich",
+            "verärgert",
+            "zorn",
+            "zornig",
+            "böse",
+            "sauer",
+            "genervt",
+        ],
+    ),
+];
+
+fn everyday(word: &str) -> Option<Expression> {
+    let word = folded(word);
+    let (class, _) = EVERYDAY.iter().find(|(_, words)| words.contains(&word.as_str()))?;
+    Some(*class)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn everyday_words_of_both_languages_are_known_each_for_one_class() {
+        let vocabulary = Vocabulary::default();
+        for (word, class) in [
+            ("happy", Expression::Happiness),
+            ("Sad", Expression::Sadness),
+            ("ANGRY", Expression::Anger),
+            ("surprised", Expression::Surprise),
+            ("scared", Expression::Fear),
+            ("disgusted", Expression::Disgust),
+            ("Freude", Expression::Happiness),
+            ("Trauer", Expression::Sadness),
+            (" wütend ", Expression::Anger),
+            ("Wut", Expression::Anger),
+            ("Ekel", Expression::Disgust),
+            ("Angst", Expression::Fear),
+            ("U\u{308}berraschung", Expression::Surprise),
+            ("no expression", Expression::Neutral),
+        ] {
+            assert_eq!(vocabulary.class_of(word), Ok(Some(class)), "{word}");
+        }
+        assert_eq!(vocabulary.class_of("Schreck"), Err("Schreck".into()));
+        let words: Vec<&str> = EVERYDAY.iter().flat_map(|(_, words)| words.iter().copied()).collect();
+        let distinct: std::collections::BTreeSet<&str> = words.iter().copied().collect();
+        assert_eq!(words.len(), distinct.len());
+        assert!(words.iter().all(|word| folded(word) == *word));
+    }
 
     #[test]
     fn words_are_mapped_left_out_or_unknown() {

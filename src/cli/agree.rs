@@ -1,13 +1,15 @@
 //! `annotate agree A B`: how far two annotations of one video agree.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 
 use super::Failure;
 use super::shared::ReplaceArguments;
-use crate::agree::{self, Agreement, Grid, Layer, Options, Vocabulary};
+use crate::agree::{
+    self, Agreement, Grid, Layer, LeftOut, MOST_PAIRS, Measures, Options, Part, TooMuch, Video, Vocabulary,
+};
 use crate::eaf;
 use crate::files;
 use crate::timeline::Timeline;
@@ -15,12 +17,13 @@ use crate::timeline::Timeline;
 /// Arguments of `annotate agree`.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// An annotation: labels.json or .eaf
+    /// An annotation: labels.json or .eaf; or a folder of them
     a: PathBuf,
-    /// Another one of the same video
+    /// Another one of the same video; or a folder of files with the same names but for the endings
     b: PathBuf,
     /// The tier to compare; a second --tier names the second annotation's, where it is called otherwise. Without it, all
-    /// tiers expression@... that both have. A labels.json has the tiers expression@A, expression@B, ...
+    /// tiers expression@... that both have. A labels.json has the tiers expression@A, expression@B, ...; where it has one
+    /// signer, it needs no --tier of its own
     #[arg(long = "tier", value_name = "NAME")]
     tiers: Vec<String>,
     /// A CSV of word,class for labels in other words ('-' leaves a word out)
@@ -79,7 +82,23 @@ impl Annotation {
             Self::Document(document) => document.tiers.iter().map(|tier| Layer::of_tier(tier, vocabulary)).collect(),
         }
     }
+
+    fn is_timeline(&self) -> bool {
+        matches!(self, Self::Timeline(_))
+    }
 }
+
+/// Two annotations of one video, with the tiers that are compared.
+struct Compared {
+    pairs: Vec<(Layer, Layer)>,
+    grid: Grid,
+    grid_name: String,
+    /// Tiers of expressions that only one has.
+    unpaired: Vec<String>,
+}
+
+/// Tiers that messages name.
+const NAMED: usize = 20;
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     if !(arguments.overlap > 0.5 && arguments.overlap <= 1.0) {
@@ -97,27 +116,18 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         Some(path) => Vocabulary::read(path)?,
         None => Vocabulary::default(),
     };
-    let (a, b) = Annotation::read_both(&arguments.a, &arguments.b)?;
-    let pairs = pairs(arguments, a.layers(&vocabulary), b.layers(&vocabulary))?;
-    for layer in pairs.iter().flat_map(|(a, b)| [a, b]).filter(|layer| layer.overlapping > 0) {
-        let (name, count) = (&layer.name, layer.overlapping);
-        tracing::warn!("tier {name}: {count} annotation(s) overlap the one ahead of them; the later one counts");
-    }
-    let (grid, grid_name) = grid(arguments, &a, &b, &pairs)?;
-    let options = Options { overlap: arguments.overlap, ..Options::default() };
-    let (measures, pooled) = agree::compare(&pairs, &grid, &options)?;
-    let mut unknown: BTreeMap<String, usize> = BTreeMap::new();
-    for (word, count) in pairs.iter().flat_map(|(a, b)| a.unknown.iter().chain(&b.unknown)) {
-        *unknown.entry(word.clone()).or_default() += count;
-    }
-    let agreement = Agreement {
-        a: arguments.a.display().to_string(),
-        b: arguments.b.display().to_string(),
-        options,
-        grid: grid_name,
-        pairs: measures,
-        pooled,
-        unknown_labels: unknown.into_iter().collect(),
+    let agreement = match [&arguments.a, &arguments.b].map(|path| path.is_dir()) {
+        [true, true] => of_folders(arguments, &vocabulary)?,
+        [false, false] => of_files(arguments, &vocabulary)?,
+        [is_folder, _] => {
+            let (folder, file) = if is_folder { (&arguments.a, &arguments.b) } else { (&arguments.b, &arguments.a) };
+            let reason = "give two files of one video, or two folders";
+            return Err(Failure::Usage(format!(
+                "{} is a folder and {} is not; {reason}",
+                folder.display(),
+                file.display()
+            )));
+        }
     };
     for (path, render) in arguments.outputs.iter().zip(reports) {
         let text = render(&agreement)?;
@@ -127,6 +137,111 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         true => super::print(json(&agreement)?.as_bytes()),
         false => super::print_text(&agree::text(&agreement)),
     }
+}
+
+fn of_files(arguments: &Arguments, vocabulary: &Vocabulary) -> Result<Agreement, Failure> {
+    let Compared { pairs, grid, grid_name, unpaired } = compared(arguments, [&arguments.a, &arguments.b], vocabulary)?;
+    let options = Options { overlap: arguments.overlap, ..Options::default() };
+    let measured = agree::compare(&pairs, &grid, &options)?;
+    let left_out = LeftOut { unpaired, ..LeftOut::default() };
+    Ok(agreement(arguments, options, measured, &pairs, left_out, Part::Signer, grid_name))
+}
+
+fn of_folders(arguments: &Arguments, vocabulary: &Vocabulary) -> Result<Agreement, Failure> {
+    let [files_a, files_b] = [files(&arguments.a)?, files(&arguments.b)?];
+    let only = |files: &BTreeMap<String, PathBuf>, others: &BTreeMap<String, PathBuf>| -> Vec<String> {
+        let alone = files.iter().filter(|(stem, _)| !others.contains_key(*stem));
+        alone.map(|(_, path)| path.display().to_string()).collect()
+    };
+    let unpaired = [only(&files_a, &files_b), only(&files_b, &files_a)].concat();
+    let mut videos: Vec<Video> = Vec::new();
+    let mut left_out = LeftOut { unpaired, ..LeftOut::default() };
+    for (stem, a) in &files_a {
+        let Some(b) = files_b.get(stem) else { continue };
+        let Compared { pairs, grid, unpaired, .. } = compared(arguments, [a, b], vocabulary)?;
+        left_out.unpaired.extend(unpaired.into_iter().map(|tier| format!("{stem}: {tier}")));
+        videos.push((stem.clone(), pairs, grid));
+    }
+    if videos.is_empty() {
+        let [a, b] = [&arguments.a, &arguments.b].map(|path| path.display());
+        let reason = "no annotation (.json, .eaf) in the one is called as one in the other";
+        return Err(Failure::Usage(format!(
+            "{a} and {b}: {reason}; found only in one: {}",
+            agree::named(&left_out.unpaired, NAMED)
+        )));
+    }
+    let options = Options { overlap: arguments.overlap, ..Options::default() };
+    let measured = agree::compare_videos(&videos, &options)?;
+    let grid = format!("frames as in the labels.json of each video, else {} per second", arguments.fps);
+    let pairs: Vec<(Layer, Layer)> = videos.into_iter().flat_map(|(_, pairs, _)| pairs).collect();
+    Ok(agreement(arguments, options, measured, &pairs, left_out, Part::Video, grid))
+}
+
+/// The annotations in a folder by their names without endings; of an .eaf and a .json of one name, a person's .eaf.
+fn files(folder: &Path) -> Result<BTreeMap<String, PathBuf>, Failure> {
+    let unreadable = |e: std::io::Error| Failure::Input(format!("{}: {e}", folder.display()));
+    let mut found: BTreeMap<String, PathBuf> = BTreeMap::new();
+    for entry in std::fs::read_dir(folder).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let ending = [".eaf", ".json"].iter().find(|ending| name.to_ascii_lowercase().ends_with(*ending));
+        let (Some(ending), false) = (ending, name.starts_with('.')) else { continue };
+        // `failures.json`, `x.failed.json` and their like stand beside what a batch wrote.
+        if ["failures.json", "batch.json"].contains(&&*name) || name.ends_with(".failed.json") {
+            continue;
+        }
+        let stem = name[..name.len() - ending.len()].to_owned();
+        if *ending == ".eaf" || !found.contains_key(&stem) {
+            found.insert(stem, path);
+        }
+    }
+    Ok(found)
+}
+
+fn agreement(
+    arguments: &Arguments,
+    options: Options,
+    (pairs, pooled): (Vec<Measures>, Measures),
+    layers: &[(Layer, Layer)],
+    mut left_out: LeftOut,
+    part: Part,
+    grid: String,
+) -> Agreement {
+    let mut unknown: BTreeMap<String, usize> = BTreeMap::new();
+    for layer in layers.iter().flat_map(|(a, b)| [a, b]) {
+        left_out.add(layer);
+        for (word, count) in &layer.unknown {
+            *unknown.entry(word.clone()).or_default() += count;
+        }
+    }
+    Agreement {
+        a: arguments.a.display().to_string(),
+        b: arguments.b.display().to_string(),
+        options,
+        grid,
+        pairs,
+        pooled,
+        unknown_labels: unknown.into_iter().collect(),
+        part,
+        left_out,
+    }
+}
+
+/// Reads two annotations of one video and pairs their tiers.
+fn compared(arguments: &Arguments, paths: [&Path; 2], vocabulary: &Vocabulary) -> Result<Compared, Failure> {
+    let (a, b) = Annotation::read_both(paths[0], paths[1])?;
+    let annotations = [a, b];
+    let layers = [0, 1].map(|side| annotations[side].layers(vocabulary));
+    let (pairs, unpaired) = match &arguments.tiers[..] {
+        [] => common(paths, layers)?,
+        names => (vec![of_names(names, paths, &annotations, layers)?], Vec::new()),
+    };
+    for layer in pairs.iter().flat_map(|(a, b)| [a, b]).filter(|layer| layer.overlapping > 0) {
+        let (name, count) = (&layer.name, layer.overlapping);
+        tracing::warn!("tier {name}: {count} annotation(s) overlap one ahead of them; the later one counts");
+    }
+    let (grid, grid_name) = grid(arguments.fps, paths, &annotations, &pairs);
+    Ok(Compared { pairs, grid, grid_name, unpaired })
 }
 
 type Render = fn(&Agreement) -> Result<String, Failure>;
@@ -147,66 +262,99 @@ fn json(agreement: &Agreement) -> Result<String, Failure> {
     Ok(text + "\n")
 }
 
-/// The tiers to compare with one another.
-fn pairs(arguments: &Arguments, a: Vec<Layer>, b: Vec<Layer>) -> Result<Vec<(Layer, Layer)>, Failure> {
-    let [name_a, name_b] = match &arguments.tiers[..] {
-        [] => return common(arguments, a, &b),
+/// The tiers that --tier names.
+fn of_names(
+    names: &[String],
+    paths: [&Path; 2],
+    annotations: &[Annotation; 2],
+    layers: [Vec<Layer>; 2],
+) -> Result<(Layer, Layer), Failure> {
+    let [name_a, name_b] = match names {
         [name] => [name, name],
         [first, second] => [first, second],
         _ => return Err(Failure::Usage("--tier names a tier of each annotation: it is given once or twice".into())),
     };
-    Ok(vec![(find(a, name_a, &arguments.a)?, find(b, name_b, &arguments.b)?)])
+    let is_given_once = names.len() == 1;
+    let [a, b] = layers;
+    let one = |side: usize, layers: Vec<Layer>, name: &str| {
+        let lacks = !layers.iter().any(|layer| layer.name == name);
+        let is_only = layers.len() == 1 && annotations[side].is_timeline();
+        match layers.into_iter() {
+            mut only if is_given_once && lacks && is_only => Ok(only.next().unwrap_or_default()),
+            layers => find(layers.collect(), name, paths[side]),
+        }
+    };
+    Ok((one(0, a, name_a)?, one(1, b, name_b)?))
 }
 
 fn find(layers: Vec<Layer>, name: &str, path: &Path) -> Result<Layer, Failure> {
-    let known: Vec<String> = layers.iter().map(|layer| layer.name.clone()).collect();
-    let layer = layers.into_iter().find(|layer| layer.name == name);
-    let layer = layer.ok_or_else(|| absent(path, &format!("has no tier '{name}'"), &known))?;
+    let known = tiers(&layers);
+    let Some(layer) = layers.into_iter().find(|layer| layer.name == name) else {
+        let name = name.escape_debug();
+        return Err(Failure::Usage(format!("{}: has no tier '{name}'; its tiers: {known}", path.display())));
+    };
     if layer.stretches.is_empty() && !layer.unknown.is_empty() {
-        let words: Vec<String> = layer.unknown.iter().map(|(word, count)| format!("'{word}' ({count})")).collect();
+        let word = |(word, count): (&String, &usize)| format!("'{}' ({count})", word.escape_debug());
+        let words: Vec<String> = layer.unknown.iter().take(NAMED).map(word).collect();
         return Err(Failure::Input(format!(
-            "{}: no label on tier '{name}' stands for a class; map them with --map: {}",
+            "{}: no label on tier '{}' stands for a class; map them with --map: {}",
             path.display(),
+            name.escape_debug(),
             words.join(", ")
         )));
     }
     Ok(layer)
 }
 
-fn absent(path: &Path, what: &str, known: &[String]) -> Failure {
-    let known = if known.is_empty() { "none".into() } else { known.join(", ") };
-    Failure::Usage(format!("{}: {what}; its tiers: {known}", path.display()))
-}
-
-/// All tiers of expressions that both have.
-fn common(arguments: &Arguments, a: Vec<Layer>, b: &[Layer]) -> Result<Vec<(Layer, Layer)>, Failure> {
-    let known: Vec<String> = b.iter().map(|layer| layer.name.clone()).collect();
-    let by_name: HashMap<&str, &Layer> = b.iter().rev().map(|layer| (layer.name.as_str(), layer)).collect();
-    let ours = a.into_iter().filter(|layer| layer.name.starts_with("expression@"));
-    let pairs: Vec<(Layer, Layer)> =
-        ours.filter_map(|layer| by_name.get(layer.name.as_str()).map(|other| (layer, (*other).clone()))).collect();
-    match pairs.is_empty() {
-        true => {
-            Err(absent(&arguments.b, "has no tier expression@... that the other has; name one with --tier", &known))
-        }
-        false => Ok(pairs),
+/// The names of tiers for a message.
+fn tiers(layers: &[Layer]) -> String {
+    let some: Vec<String> = layers.iter().take(NAMED).map(|layer| layer.name.escape_debug().to_string()).collect();
+    match (some.is_empty(), layers.len().saturating_sub(NAMED)) {
+        (true, _) => "none".into(),
+        (false, 0) => some.join(", "),
+        (false, more) => format!("{} and {more} more", some.join(", ")),
     }
 }
 
-fn grid(
-    arguments: &Arguments,
-    a: &Annotation,
-    b: &Annotation,
-    pairs: &[(Layer, Layer)],
-) -> Result<(Grid, String), Failure> {
-    let timeline = [(a, &arguments.a), (b, &arguments.b)].into_iter().find_map(|(annotation, path)| match annotation {
+type Pairs = (Vec<(Layer, Layer)>, Vec<String>);
+
+/// All tiers of expressions that both have, and the names of those that only one has.
+fn common(paths: [&Path; 2], [a, b]: [Vec<Layer>; 2]) -> Result<Pairs, Failure> {
+    let is_expression = |layer: &&Layer| layer.name.starts_with("expression@");
+    let of_b: HashMap<&str, &Layer> =
+        b.iter().filter(is_expression).map(|layer| (layer.name.as_str(), layer)).collect();
+    let of_a: HashSet<&str> = a.iter().filter(is_expression).map(|layer| layer.name.as_str()).collect();
+    let count = of_a.iter().filter(|name| of_b.contains_key(*name)).count();
+    if count > MOST_PAIRS {
+        return Err(TooMuch::Pairs { pairs: count }.into());
+    }
+    if count == 0 {
+        let [known_a, known_b] = [tiers(&a), tiers(&b)];
+        let [a, b] = paths.map(Path::display);
+        return Err(Failure::Usage(format!(
+            "{a} and {b}: no tier expression@... is in both; name one with --tier. Tiers of {a}: {known_a}. Tiers of {b}: \
+             {known_b}"
+        )));
+    }
+    let only_a = a.iter().filter(is_expression).filter(|layer| !of_b.contains_key(layer.name.as_str()));
+    let only_b = b.iter().filter(is_expression).filter(|layer| !of_a.contains(layer.name.as_str()));
+    let unpaired = only_a.chain(only_b).map(|layer| layer.name.clone()).collect();
+    let pairs = a.iter().filter(is_expression).filter_map(|layer| {
+        let other = of_b.get(layer.name.as_str())?;
+        Some((layer.clone(), (*other).clone()))
+    });
+    Ok((pairs.collect(), unpaired))
+}
+
+fn grid(fps: f64, paths: [&Path; 2], annotations: &[Annotation; 2], pairs: &[(Layer, Layer)]) -> (Grid, String) {
+    let timeline = annotations.iter().zip(paths).find_map(|(annotation, path)| match annotation {
         Annotation::Timeline(timeline) => Some((timeline, path)),
         Annotation::Document(_) => None,
     });
     if let Some((timeline, path)) = timeline {
-        return Ok((Grid::of(timeline), format!("frames as in {}", path.display())));
+        return (Grid::of(timeline), format!("frames as in {}", path.display()));
     }
     let stretches = pairs.iter().flat_map(|(a, b)| a.stretches.iter().chain(&b.stretches));
     let end_s = stretches.map(|stretch| stretch.end_s).fold(0.0, f64::max);
-    Ok((Grid::steady(arguments.fps, end_s)?, format!("frames at {} per second", arguments.fps)))
+    (Grid::steady(fps, end_s), format!("frames at {fps} per second"))
 }

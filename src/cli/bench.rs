@@ -11,6 +11,7 @@ use rayon::ThreadPoolBuilder;
 use serde_json::{Map, Value, json};
 
 use super::Failure;
+use super::choice::choice;
 use super::device::DeviceChoice;
 use super::settings::{Home, Options};
 use crate::infer::Precision;
@@ -49,7 +50,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
     /// Numbers the network is computed with
-    #[arg(long, value_enum)]
+    #[arg(long, value_parser = choice::<Precision>())]
     precision: Option<Precision>,
     /// Where the network runs: auto, cpu, cuda or cuda:N
     #[arg(long)]

@@ -2,20 +2,18 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use candle_core::Device;
 use clap::Args;
 
 use super::Failure;
+use super::choice::choice;
 use super::signals::Signals;
-use super::train::{Bar, Common, configuration, crossval_failure, line, use_threads};
+use super::training::{Bar, Common, FoldLines, configuration, crossval_failure, use_threads};
 use crate::train::crossval::{CrossValidation, CrossvalError, Pooled, pool, run_fold};
 use crate::train::fold::Grouping;
+use crate::train::folds;
 use crate::train::manifest::Split;
 use crate::train::recipe::Recipe;
-use crate::train::report::Prediction;
-use crate::train::trainer::{EpochRecord, Progress};
 
 /// Arguments of `annotate crossval`.
 #[derive(Debug, Args)]
@@ -42,10 +40,10 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "J")]
     jobs: Option<usize>,
     /// What stays on one side of a fold
-    #[arg(long, value_enum, default_value = "subject")]
+    #[arg(long, value_parser = choice::<Grouping>(), default_value = "subject")]
     group: Grouping,
     /// Only rows of this split take part; may be repeated
-    #[arg(long, value_enum, value_name = "SPLIT")]
+    #[arg(long, value_parser = choice::<Split>(), value_name = "SPLIT")]
     split: Vec<Split>,
     #[command(flatten)]
     common: Common,
@@ -79,10 +77,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
             Err(error) => Err(failed(error)),
         };
     }
+    let lines = FoldLines { name: &of.recipe.name, interrupt: &signals.interrupt };
     let pooled = match arguments.pool {
-        true => pool(&of).map_err(failed)?.0,
-        false => all_folds(&of, &Folds { jobs: arguments.jobs, device: &device, signals: &signals })?.0,
+        true => pool(&of),
+        false => folds::run_all(&of, arguments.jobs, &device, &lines),
     };
+    let (pooled, _) = pooled.map_err(failed)?;
     tell(&pooled, &arguments.out)
 }
 
@@ -97,77 +97,4 @@ fn tell(pooled: &Pooled, out: &std::path::Path) -> Result<(), Failure> {
     }
     talk!("{}: see report.html", out.display());
     Ok(())
-}
-
-/// How all folds are done.
-pub(super) struct Folds<'a> {
-    /// At a time.
-    pub(super) jobs: Option<usize>,
-    /// Where the networks run.
-    pub(super) device: &'a Device,
-    /// What stops them.
-    pub(super) signals: &'a Signals,
-}
-
-/// Does all folds that are not finished, several at a time, and puts them together. The first error stops all.
-pub(super) fn all_folds(of: &CrossValidation, how: &Folds) -> Result<(Pooled, Vec<Prediction>), Failure> {
-    let failed = |e| crossval_failure(e, how.signals);
-    let count = of.count().map_err(failed)?;
-    let cores = rayon::current_num_threads();
-    let jobs = how.jobs.unwrap_or(cores).clamp(1, count);
-    let (next, stop) = (AtomicUsize::new(1), AtomicBool::new(false));
-    let work = || -> Result<(), CrossvalError> {
-        loop {
-            let fold = next.fetch_add(1, Ordering::Relaxed);
-            if fold > count || stop.load(Ordering::Relaxed) {
-                return Ok(());
-            }
-            let mut progress = Lines { fold, name: &of.recipe.name, stop: &stop, interrupt: &how.signals.interrupt };
-            let report = run_fold(of, fold, how.device, &mut progress);
-            let report = report.inspect_err(|_| stop.store(true, Ordering::Relaxed))?;
-            talk!("{}, fold {fold} of {count}: {}", of.recipe.name, report.run.evaluation.line());
-        }
-    };
-    let pools: Vec<rayon::ThreadPool> = (0..jobs)
-        .map(|_| rayon::ThreadPoolBuilder::new().num_threads(cores.div_ceil(jobs)).build())
-        .collect::<Result<_, _>>()
-        .map_err(anyhow::Error::from)?;
-    let results: Vec<Result<(), CrossvalError>> = std::thread::scope(|scope| {
-        // Each job has its share of the cores; results do not depend on how many these are.
-        let workers: Vec<_> = pools.iter().map(|pool| scope.spawn(|| pool.install(work))).collect();
-        workers
-            .into_iter()
-            .map(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-            .collect()
-    });
-    // One that was stopped because of another says less than that other.
-    let (stopped, errors): (Vec<_>, Vec<_>) = results
-        .into_iter()
-        .filter_map(Result::err)
-        .map(failed)
-        .partition(|failure| matches!(failure, Failure::Interrupted { .. }));
-    match errors.into_iter().chain(stopped).next() {
-        Some(failure) => Err(failure),
-        None => pool(of).map_err(failed),
-    }
-}
-
-/// How folds that run side by side are told of: a line an epoch.
-struct Lines<'a> {
-    fold: usize,
-    name: &'a str,
-    stop: &'a AtomicBool,
-    interrupt: &'a AtomicBool,
-}
-
-impl Progress for Lines<'_> {
-    fn step(&mut self, _: usize, _: usize, _: usize, _: f64) {}
-
-    fn epoch(&mut self, record: &EpochRecord) {
-        talk!("{}, fold {}: {}", self.name, self.fold, line(record));
-    }
-
-    fn is_interrupted(&self) -> bool {
-        self.stop.load(Ordering::Relaxed) || self.interrupt.load(Ordering::Relaxed)
-    }
 }

@@ -7,8 +7,9 @@ use clap::Args;
 use serde::Serialize;
 
 use super::Failure;
+use super::choice::choice;
 use super::device::DeviceChoice;
-use super::train::use_threads;
+use super::training::use_threads;
 use crate::infer::Precision;
 use crate::model::registry;
 use crate::timeline::Expression;
@@ -31,7 +32,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "MANIFEST")]
     data: PathBuf,
     /// Which part of them
-    #[arg(long, value_enum, default_value = "test")]
+    #[arg(long, value_parser = choice::<Split>(), default_value = "test")]
     split: Split,
     /// Folder for report.json, report.md, report.html and predictions.csv
     #[arg(long, value_name = "REPORT")]
@@ -40,16 +41,16 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "predictions.csv")]
     against: Option<PathBuf>,
     /// Make the pictures worse first
-    #[arg(long, value_enum)]
+    #[arg(long, value_parser = choice::<Degradation>())]
     degrade: Option<Degradation>,
     /// What intervals take for one independent piece of data
-    #[arg(long, value_enum, default_value = "subject")]
+    #[arg(long, value_parser = choice::<Grouping>(), default_value = "subject")]
     group: Grouping,
     /// Where the network runs: auto, cpu or cuda[:N]
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     device: DeviceChoice,
     /// Numbers the network is computed with
-    #[arg(long, value_enum, default_value = "auto")]
+    #[arg(long, value_parser = choice::<Precision>(), default_value = "auto")]
     precision: Precision,
     /// Worker threads; all cores if not given
     #[arg(long, value_name = "N")]

@@ -13,6 +13,7 @@ mod apply;
 mod batch;
 mod bench;
 mod calibration;
+mod choice;
 mod collect;
 mod convert;
 mod crossval;
@@ -33,6 +34,7 @@ mod shared;
 mod signals;
 mod strip;
 mod train;
+mod training;
 mod work;
 
 use std::io::Write as _;

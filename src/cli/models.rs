@@ -3,10 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use candle_core::Device;
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::choice::choice;
 use super::{Failure, print, print_text};
+use crate::choice::Choice as _;
 use crate::files::OutputOptions;
 use crate::model::catalogue::{self, Published};
 use crate::model::class_order::ClassOrder;
@@ -58,10 +60,10 @@ struct ImportArguments {
     #[arg(long, short, visible_alias = "out", value_name = "DIR")]
     output: PathBuf,
     /// The order of its outputs; seed where it has 7, emotieff8 where it has 8, emotieff8-va where it has 10
-    #[arg(long, value_enum, value_name = "ORDER")]
+    #[arg(long, value_parser = choice::<ClassOrder>(), value_name = "ORDER")]
     classes: Option<ClassOrder>,
     /// What becomes of an output for contempt
-    #[arg(long, value_enum, default_value = "drop")]
+    #[arg(long, value_parser = choice::<Contempt>(), default_value = "drop")]
     contempt: Contempt,
     /// The model's name; that of the directory if not given
     #[arg(long)]
@@ -185,14 +187,12 @@ struct Shape {
 const LARGEST_SHAPE: u64 = 1 << 20;
 
 fn shape(arch: &str) -> Result<Shape, Failure> {
-    if let Ok(known) = KnownNetwork::from_str(arch, false) {
+    if let Some(known) = KnownNetwork::from_word(arch) {
         return Ok(Shape { architecture: known.architecture(), input: known.input() });
     }
     let path = Path::new(arch);
-    let names: Vec<String> =
-        KnownNetwork::value_variants().iter().filter_map(|v| Some(v.to_possible_value()?.get_name().into())).collect();
     let refused = |reason: String| {
-        Failure::Configuration(format!("{arch}: {reason}; --arch takes {} or a JSON file", names.join(", ")))
+        Failure::Configuration(format!("{arch}: {reason}; --arch takes {} or a JSON file", KnownNetwork::words()))
     };
     let bytes = crate::files::read(path, LARGEST_SHAPE).map_err(|e| refused(e.to_string()))?;
     serde_json::from_slice(&bytes).map_err(|e| refused(e.to_string()))
@@ -248,7 +248,7 @@ fn file_name(url: &str) -> String {
 
 fn next_step(published: &Published, file: &Path) -> String {
     let Published { name, arch, classes, url, licence, .. } = published;
-    let classes = classes.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
+    let classes = classes.word();
     format!(
         "annotate models import {} --arch {arch} --classes {classes} --origin {url} --licence '{licence}' -o {name}",
         file.display()

@@ -7,6 +7,7 @@ use candle_core::Device;
 use clap::Args;
 
 use super::Failure;
+use super::choice::choice;
 use super::limits::limit_memory;
 use super::progress::CorpusProgress;
 use super::shared::{self, AnnotationArguments, ExecutionArguments, ReplaceArguments};
@@ -38,7 +39,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "K", requires = "data")]
     folds: Option<usize>,
     /// What stays on one side of a fold
-    #[arg(long, value_enum, default_value = "subject", requires = "data")]
+    #[arg(long, value_parser = choice::<Grouping>(), default_value = "subject", requires = "data")]
     group: Grouping,
     /// Where models that the recipe names are looked for
     #[arg(long, value_name = "DIR", default_value = ".", requires = "data")]

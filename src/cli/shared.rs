@@ -8,6 +8,7 @@ use clap::Args;
 use serde_json::{Map, Value, json};
 
 use super::Failure;
+use super::choice::choice;
 use super::device::DeviceChoice;
 use super::progress::ProgressChoice;
 use super::settings::{Home, Options};
@@ -29,10 +30,10 @@ pub(super) struct AnnotationArguments {
     #[command(flatten)]
     detector: DetectorArguments,
     /// Numbers the network is computed with; bf16 is faster, and coarser, where the CPU has AVX512-BF16. auto is f32
-    #[arg(long, value_enum)]
+    #[arg(long, value_parser = choice::<Precision>())]
     precision: Option<Precision>,
     /// When interlaced pictures are deinterlaced; auto, where they say so, if not given
-    #[arg(long, value_enum)]
+    #[arg(long, value_parser = choice::<Deinterlace>())]
     deinterlace: Option<Deinterlace>,
     /// Smallest face looked for, as a share of the picture's shorter side; 0.1 if not given
     #[arg(long, value_name = "SHARE", value_parser = finite, allow_negative_numbers = true)]
@@ -42,7 +43,7 @@ pub(super) struct AnnotationArguments {
     max_faces: Option<usize>,
     /// Whether frames wait 0.4 s for later ones, which steadies boxes and bridges gaps (normal, if not given); low for
     /// live pictures
-    #[arg(long, value_enum)]
+    #[arg(long, value_parser = choice::<Latency>())]
     latency: Option<Latency>,
     /// Largest picture accepted, pixels; 33177600 (8K) if not given
     #[arg(long, value_name = "PIXELS")]
@@ -57,7 +58,7 @@ pub(super) struct AnnotationArguments {
 #[derive(Debug, Args)]
 pub(super) struct DetectorArguments {
     /// What finds faces; seeta if not given
-    #[arg(long, value_enum)]
+    #[arg(long, value_parser = choice::<DetectorName>())]
     pub(super) detector: Option<DetectorName>,
     /// The network of --detector yunet: the file yunet_n_640_640.onnx of libfacedetection.train
     #[arg(long, value_name = "FILE")]

@@ -2,25 +2,20 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 
-use super::crossval::{self, Folds};
-use super::device::DeviceChoice;
+use super::choice::choice;
 use super::signals::Signals;
+use super::training::{Bar, Common, FoldLines, configuration, crossval_failure, failure, use_threads};
 use super::{Failure, print_text};
-use crate::train::checkpoint::CheckpointError;
-use crate::train::crossval::{CrossValidation, CrossvalError};
-use crate::train::dataset;
-use crate::train::fold::{FoldError, Grouping};
-use crate::train::grid;
+use crate::train::crossval::CrossValidation;
+use crate::train::fold::Grouping;
 use crate::train::manifest::Split;
-use crate::train::recipe::{Recipe, RecipeError};
-use crate::train::run::{self, Data, Parts, RunError};
+use crate::train::recipe::Recipe;
+use crate::train::run::{self, Data, Parts};
 use crate::train::start::Prepared;
-use crate::train::trainer::{EpochRecord, Progress, TrainError};
+use crate::train::{dataset, folds, grid};
 
 /// Arguments of `annotate train`.
 #[derive(Debug, Args)]
@@ -39,7 +34,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "RUN")]
     out: PathBuf,
     /// What reports take for one independent piece of data, and what --grid keeps on one side
-    #[arg(long, value_enum, default_value = "subject")]
+    #[arg(long, value_parser = choice::<Grouping>(), default_value = "subject")]
     group: Grouping,
     /// With --grid: number of folds; not needed where the manifest has a column 'fold'
     #[arg(long, value_name = "K", conflicts_with = "recipe")]
@@ -49,23 +44,6 @@ pub(super) struct Arguments {
     jobs: Option<usize>,
     #[command(flatten)]
     common: Common,
-}
-
-/// What training, in whatever form, can be told.
-#[derive(Debug, Clone, Args)]
-pub(super) struct Common {
-    /// Where models that a recipe names are looked for
-    #[arg(long, value_name = "DIR", default_value = ".")]
-    pub(super) models: PathBuf,
-    /// Change a recipe's setting, as in input.side=64 or stages.0.epochs=1; may be repeated
-    #[arg(long, value_name = "KEY=VALUE")]
-    pub(super) set: Vec<String>,
-    /// Where the network runs: auto, cpu or cuda[:N]
-    #[arg(long, value_name = "DEVICE", default_value = "auto")]
-    pub(super) device: DeviceChoice,
-    /// Worker threads; all cores if not given
-    #[arg(long, value_name = "N")]
-    pub(super) threads: Option<usize>,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
@@ -121,8 +99,9 @@ fn run_grid(arguments: &Arguments, folder: &std::path::Path) -> Result<(), Failu
             grouping: arguments.group,
             out: arguments.out.join(&stem),
         };
-        let jobs = Folds { jobs: arguments.jobs, device: &device, signals: &signals };
-        let (pooled, predictions) = crossval::all_folds(&of, &jobs)?;
+        let lines = FoldLines { name: &of.recipe.name, interrupt: &signals.interrupt };
+        let (pooled, predictions) =
+            folds::run_all(&of, arguments.jobs, &device, &lines).map_err(|e| crossval_failure(e, &signals))?;
         entries.push(grid::Entry { recipe: stem, pooled, predictions });
     }
     let gains = grid::gains(&entries, &data.rows, arguments.group);
@@ -132,114 +111,4 @@ fn run_grid(arguments: &Arguments, folder: &std::path::Path) -> Result<(), Failu
     }
     grid::write(&arguments.out, &entries, &published, gains).map_err(|e| Failure::Output(e.to_string()))?;
     print_text(&tables.join("\n"))
-}
-
-pub(super) fn use_threads(threads: Option<usize>) -> Result<(), Failure> {
-    let Some(threads) = threads else { return Ok(()) };
-    rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().map_err(|e| Failure::Unforeseen(e.into()))
-}
-
-pub(super) fn configuration(error: RecipeError) -> Failure {
-    Failure::Configuration(error.to_string())
-}
-
-/// The exit code of a run's error.
-pub(super) fn failure(error: RunError, signals: &Signals) -> Failure {
-    let text = error.to_string();
-    match error {
-        RunError::Manifest(_) | RunError::Image(_) | RunError::Data(_) => Failure::Input(text),
-        RunError::Folds(FoldError::TooFewParts { .. }) => Failure::Usage(text),
-        RunError::Folds(FoldError::TooFewGroups { .. }) => Failure::Input(text),
-        RunError::Start(_) => Failure::Configuration(text),
-        RunError::Output(_) => Failure::Output(text),
-        RunError::Model(_) => Failure::Unforeseen(anyhow::anyhow!(text)),
-        RunError::Device(error) => Failure::Unforeseen(error.into()),
-        RunError::Train(error) => match error {
-            TrainError::TooFew { .. } | TrainError::NoValidation | TrainError::OneClass(_) | TrainError::Image(_) => {
-                Failure::Input(text)
-            }
-            TrainError::NotFinite { .. }
-            | TrainError::Start(_)
-            | TrainError::Checkpoint(CheckpointError::OtherRun { .. } | CheckpointError::Broken { .. }) => {
-                Failure::Configuration(text)
-            }
-            TrainError::Checkpoint(CheckpointError::Write(_)) | TrainError::Log(_) => Failure::Output(text),
-            TrainError::Interrupted { .. } => {
-                let signal = signals.received().unwrap_or(signal_hook::consts::SIGINT);
-                Failure::Interrupted { signal, hint: text }
-            }
-            TrainError::Device(error) => Failure::Unforeseen(error.into()),
-            TrainError::Unforeseen(error) => Failure::Unforeseen(error),
-        },
-    }
-}
-
-/// The exit code of a cross-validation's error; the message names the fold.
-pub(super) fn crossval_failure(error: CrossvalError, signals: &Signals) -> Failure {
-    let text = error.to_string();
-    match error {
-        CrossvalError::Fold { source, .. } => match failure(source, signals) {
-            Failure::Input(_) => Failure::Input(text),
-            Failure::Configuration(_) => Failure::Configuration(text),
-            Failure::Output(_) => Failure::Output(text),
-            Failure::Interrupted { signal, .. } => Failure::Interrupted { signal, hint: text },
-            other => other,
-        },
-        CrossvalError::Run(source) => failure(source, signals),
-        CrossvalError::NoFolds { .. } | CrossvalError::NoSuchFold { .. } | CrossvalError::OtherFolds { .. } => {
-            Failure::Usage(text)
-        }
-        CrossvalError::WithoutFold { .. } | CrossvalError::EmptyFold { .. } | CrossvalError::Missing { .. } => {
-            Failure::Input(text)
-        }
-        CrossvalError::OtherTask { .. } | CrossvalError::Broken { .. } => Failure::Configuration(text),
-    }
-}
-
-/// How a run is told of on a terminal.
-pub(super) struct Bar {
-    pub(super) bar: ProgressBar,
-    interrupt: Arc<AtomicBool>,
-}
-
-impl Bar {
-    pub(super) fn new(interrupt: Arc<AtomicBool>) -> Self {
-        let style = ProgressStyle::with_template("epoch {prefix} {wide_bar} {pos}/{len} loss {msg} {eta} left")
-            .unwrap_or_else(|_| ProgressStyle::default_bar());
-        Self { bar: ProgressBar::no_length().with_style(style), interrupt }
-    }
-}
-
-impl Progress for Bar {
-    fn step(&mut self, epoch: usize, step: usize, steps: usize, loss: f64) {
-        if step == 1 {
-            self.bar.reset();
-            self.bar.set_length(steps as u64);
-            self.bar.set_prefix(epoch.to_string());
-        }
-        self.bar.set_position(step as u64);
-        self.bar.set_message(format!("{loss:.4}"));
-    }
-
-    fn epoch(&mut self, record: &EpochRecord) {
-        self.bar.suspend(|| talk!("{}", line(record)));
-    }
-
-    fn is_interrupted(&self) -> bool {
-        self.interrupt.load(Ordering::Relaxed)
-    }
-}
-
-/// An epoch in one line.
-pub(super) fn line(r: &EpochRecord) -> String {
-    format!(
-        "epoch {:3}  loss {:.4}  validation {:.4}: {:.2} % right, balanced {:.2} %  {:.1} s, {:.0} images/s",
-        r.epoch,
-        r.training_loss,
-        r.validation_loss,
-        100.0 * r.validation_accuracy,
-        100.0 * r.validation_balanced_accuracy,
-        r.seconds,
-        r.images_a_second
-    )
 }

@@ -11,7 +11,7 @@ use super::limits::limit_memory;
 use super::progress::CorpusProgress;
 use super::shared::{self, ExecutionArguments};
 use super::signals::Steps;
-use super::train::Bar;
+use super::training::Bar;
 use super::{Failure, output};
 use crate::corpus::plan::{Line, Plan};
 use crate::corpus::work::{Shard, UnitState, Workplace, train, work};

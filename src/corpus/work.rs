@@ -17,8 +17,8 @@ use crate::pipeline::decode::{DecodeError, Source};
 use crate::pipeline::detect::Detectors;
 use crate::pipeline::{AnnotateError, Excerpt, Execution, Look, look};
 use crate::train::crossval::{CrossvalError, run_fold};
+use crate::train::progress::Progress;
 use crate::train::run::RunError;
-use crate::train::trainer::Progress;
 
 /// Which share of a plan: every `of`th line, from the `index`th on, counted from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,6 +6,7 @@ mod ledger;
 mod same;
 mod spreadsheet;
 pub(crate) mod state;
+pub(crate) mod table;
 mod visible;
 
 pub(crate) use atomic::remove_leftovers;

@@ -2,11 +2,12 @@
 
 use std::fmt;
 
-use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
+use crate::choice::Choice;
+
 /// How many digits a network is computed with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
     /// f32: the same numbers on every machine that has the same instructions, with or without those of bf16.
@@ -18,12 +19,20 @@ pub enum Precision {
     Bf16,
 }
 
+impl Choice for Precision {
+    const CHOICES: &'static [(Self, &'static str, &'static str)] = &[
+        (
+            Self::Auto,
+            "auto",
+            "f32: the same numbers on every machine that has the same instructions, with or without those of bf16",
+        ),
+        (Self::F32, "f32", "32 bits throughout"),
+        (Self::Bf16, "bf16", "1x1 convolutions on inputs and weights of 16 bits, summed in 32; everything else in 32"),
+    ];
+}
+
 impl fmt::Display for Precision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Auto => "auto",
-            Self::F32 => "f32",
-            Self::Bf16 => "bf16",
-        })
+        f.write_str(self.word())
     }
 }

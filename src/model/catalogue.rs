@@ -51,9 +51,8 @@ pub fn find(name: &str) -> Result<Option<Published>, toml::de::Error> {
 
 #[cfg(test)]
 mod tests {
-    use clap::ValueEnum;
-
     use super::*;
+    use crate::choice::Choice as _;
     use crate::model::import::KnownNetwork;
 
     #[test]
@@ -61,7 +60,7 @@ mod tests {
         let all = all().unwrap();
         assert!(!all.is_empty());
         for (place, published) in all.iter().enumerate() {
-            assert!(KnownNetwork::from_str(&published.arch, false).is_ok(), "{}", published.name);
+            assert!(KnownNetwork::from_word(&published.arch).is_some(), "{}", published.name);
             assert!(published.url.starts_with("https://"), "{}", published.name);
             assert!(!published.licence.is_empty());
             let is_hash = |hash: &String| hash.len() == 64 && hash.bytes().all(|b| b.is_ascii_hexdigit());

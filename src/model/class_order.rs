@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::choice::Choice;
 use crate::timeline::Expression;
 use Expression::{Anger, Disgust, Fear, Happiness, Neutral, Sadness, Surprise};
 use Meaning::{Contempt, Nothing, Other, Seven};
@@ -20,7 +21,7 @@ pub enum Meaning {
 }
 
 /// A published order of classes: of a network's outputs, or of the numbers in a data set's files.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ClassOrder {
     /// Ours: neutral, happiness, sadness, surprise, fear, disgust, anger
@@ -39,6 +40,35 @@ pub enum ClassOrder {
     Easier,
     /// FER2013's files: anger, disgust, fear, happiness, sadness, surprise, neutral
     Fer2013,
+}
+
+impl Choice for ClassOrder {
+    const CHOICES: &'static [(Self, &'static str, &'static str)] = &[
+        (Self::Canonical, "canonical", "Ours: neutral, happiness, sadness, surprise, fear, disgust, anger"),
+        (
+            Self::Seed,
+            "seed",
+            "SLTAT 2022 and the 7-class networks it builds on: anger, disgust, fear, happiness, neutral, sadness, surprise",
+        ),
+        (
+            Self::Emotieff8,
+            "emotieff8",
+            "The 8-class networks of EmotiEffLib: anger, contempt, disgust, fear, happiness, neutral, sadness, surprise",
+        ),
+        (Self::Emotieff8Va, "emotieff8-va", "The same with valence and arousal after them, which are no classes"),
+        (Self::Feph, "feph", "FePh's files: neutral, anger, disgust, fear, happiness, sadness, surprise, none"),
+        (
+            Self::Affectnet,
+            "affectnet",
+            "AffectNet's files: neutral, happiness, sadness, surprise, fear, disgust, anger, contempt",
+        ),
+        (
+            Self::Easier,
+            "easier",
+            "EASIER: happiness, sadness, surprise, fear, anger, disgust, contempt, other, neutral",
+        ),
+        (Self::Fer2013, "fer2013", "FER2013's files: anger, disgust, fear, happiness, sadness, surprise, neutral"),
+    ];
 }
 
 impl ClassOrder {
@@ -153,13 +183,11 @@ pub fn meaning(word: &str) -> Option<Meaning> {
 
 #[cfg(test)]
 mod tests {
-    use clap::ValueEnum;
-
     use super::*;
 
     #[test]
     fn every_order_has_each_expression_once() {
-        for order in ClassOrder::value_variants() {
+        for order in ClassOrder::CHOICES.iter().map(|(order, ..)| *order) {
             for expression in Expression::ALL {
                 let places = order.meanings().iter().filter(|m| **m == Seven(expression)).count();
                 assert_eq!(places, 1, "{order:?} {expression:?}");

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::choice::Choice;
 use crate::nn::Architecture;
 use crate::picture::ColourNormalisation;
 use crate::picture::Colours;
@@ -55,7 +56,7 @@ pub struct Input {
 }
 
 /// A part of the square about a face.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FacePart {
     /// All of it.
@@ -65,6 +66,14 @@ pub enum FacePart {
     Upper,
     /// The lower half: nose, mouth, chin.
     Lower,
+}
+
+impl Choice for FacePart {
+    const CHOICES: &'static [(Self, &'static str, &'static str)] = &[
+        (Self::Full, "full", "All of it"),
+        (Self::Upper, "upper", "The upper half: forehead, brows, eyes"),
+        (Self::Lower, "lower", "The lower half: nose, mouth, chin"),
+    ];
 }
 
 impl FacePart {
@@ -102,6 +111,11 @@ impl ModelConfig {
     }
 }
 
+/// Means and deviations are shares of white; a published network's are within these by far. Beyond them a picture's values
+/// would leave the numbers.
+const LARGEST_MEAN: f32 = 1000.0;
+const DEVIATIONS: std::ops::RangeInclusive<f32> = 1e-6..=1e6;
+
 impl Input {
     /// What is wrong with the values, as a sentence; `None` where nothing is.
     pub(crate) fn fault(&self) -> Option<String> {
@@ -112,8 +126,11 @@ impl Input {
         if self.mean.len() != channels || self.deviation.len() != channels {
             return Some(format!("mean and deviation need {channels} value(s) each"));
         }
-        if !self.deviation.iter().all(|d| *d > 0.0) {
-            return Some("deviations are not all positive".into());
+        if !self.mean.iter().all(|mean| mean.is_finite() && mean.abs() <= LARGEST_MEAN) {
+            return Some(format!("means are not all between -{LARGEST_MEAN} and {LARGEST_MEAN}"));
+        }
+        if !self.deviation.iter().all(|deviation| DEVIATIONS.contains(deviation)) {
+            return Some(format!("deviations are not all between {} and {}", DEVIATIONS.start(), DEVIATIONS.end()));
         }
         None
     }

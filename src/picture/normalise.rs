@@ -6,10 +6,11 @@
 
 use serde::{Deserialize, Serialize};
 
-/// How the colours of a face are made comparable between lights and cameras.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+use crate::choice::Choice;
+
+/// How the colours of a face are made comparable across lights and cameras.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[value(rename_all = "snake_case")]
 pub enum ColourNormalisation {
     /// Pixels stay as they are.
     #[default]
@@ -18,6 +19,14 @@ pub enum ColourNormalisation {
     HistEq,
     /// Each channel is given one contrast about its mean.
     MeanStd,
+}
+
+impl Choice for ColourNormalisation {
+    const CHOICES: &'static [(Self, &'static str, &'static str)] = &[
+        (Self::None, "none", "Pixels stay as they are"),
+        (Self::HistEq, "hist_eq", "Each channel's histogram is made flat, on its own, as OpenCV's equalizeHist does"),
+        (Self::MeanStd, "mean_std", "Each channel is given one contrast about its mean"),
+    ];
 }
 
 impl ColourNormalisation {

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use candle_core::Tensor;
 
-use super::trainer::EpochRecord;
-use crate::files::{OutputOptions, WriteError, read_found};
+use super::progress::EpochRecord;
+use crate::files::{OutputOptions, WriteError, hexadecimal, read_found};
 use crate::model;
 
 /// Weights and moments of the largest network that is trained here are a tenth of this.
@@ -67,7 +67,7 @@ impl Checkpoint {
         }
         let metadata = [
             ("fingerprint".to_owned(), self.fingerprint.clone()),
-            ("history".to_owned(), serde_json::to_string(&saved.history).map_err(|e| self.broken(e))?),
+            ("history".to_owned(), encoded(&saved.history).map_err(|e| self.broken(e))?),
             ("optimiser_steps".to_owned(), saved.optimiser_steps.to_string()),
             ("steps".to_owned(), saved.steps.to_string()),
             ("best_epoch".to_owned(), saved.best_epoch.to_string()),
@@ -94,7 +94,7 @@ impl Checkpoint {
         let text = |name: &str| metadata.get(name).ok_or_else(|| self.broken(format!("'{name}' is missing")));
         let number = |name: &str| text(name)?.parse::<u64>().map_err(|e| self.broken(format!("'{name}': {e}")));
         let mut saved = Saved {
-            history: serde_json::from_str(text("history")?).map_err(|e| self.broken(e))?,
+            history: decoded(text("history")?).map_err(|e| self.broken(e))?,
             optimiser_steps: number("optimiser_steps")?,
             steps: number("steps")?,
             best_epoch: number("best_epoch")? as usize,
@@ -106,5 +106,61 @@ impl Checkpoint {
             }
         }
         Ok(Some(saved))
+    }
+}
+
+/// CBOR, in hexadecimal digits as metadata are text: unlike JSON, it gives floats back bit for bit, so that the report of a run
+/// that was killed has the digits of one that was not.
+fn encoded(history: &[EpochRecord]) -> Result<String, String> {
+    let mut bytes = Vec::new();
+    ciborium::into_writer(history, &mut bytes).map_err(|e| e.to_string())?;
+    Ok(hexadecimal(&bytes))
+}
+
+fn decoded(text: &str) -> Result<Vec<EpochRecord>, String> {
+    let digit = |digit: u8| char::from(digit).to_digit(16).ok_or("the history is not hexadecimal");
+    let bytes: Result<Vec<u8>, &str> = text
+        .as_bytes()
+        .chunks(2)
+        .map(|pair| Ok((digit(pair[0])? << 4 | digit(*pair.get(1).unwrap_or(&b'x'))?) as u8))
+        .collect();
+    ciborium::from_reader(bytes?.as_slice()).map_err(|e| format!("the history: {e}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_history_comes_back_bit_for_bit(numbers in prop::array::uniform8(any::<f64>().prop_filter("", |n| !n.is_nan()))) {
+            let [training_loss, learning_rate, validation_accuracy, validation_balanced_accuracy, ..] = numbers;
+            let [.., validation_loss, score, images_a_second, seconds] = numbers;
+            let record = EpochRecord {
+                epoch: 3,
+                stage: 1,
+                training_loss,
+                learning_rate,
+                validation_accuracy,
+                validation_balanced_accuracy,
+                validation_loss,
+                score,
+                images_a_second,
+                seconds,
+            };
+            let folder = tempfile::tempdir().unwrap();
+            let checkpoint = Checkpoint { path: folder.path().join("c.safetensors"), fingerprint: "f".into() };
+            checkpoint.save(&Saved { history: vec![record.clone()], ..Saved::default() }).unwrap();
+            prop_assert_eq!(checkpoint.load().unwrap().unwrap().history, [record]);
+        }
+    }
+
+    #[test]
+    fn a_broken_history_is_named() {
+        for text in ["", "0", "zz", "ffff", "a1"] {
+            assert!(decoded(text).is_err(), "{text}");
+        }
     }
 }

@@ -8,10 +8,11 @@ use std::io::Cursor;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use image::{DynamicImage, GrayImage, ImageFormat, ImageReader, RgbImage};
+use image::{DynamicImage, GrayImage, ImageFormat, RgbImage};
 use rayon::prelude::*;
 
 use super::manifest::Row;
+use super::photo::{self, PhotoError, is_called_a_picture};
 use crate::files::OutputOptions;
 use crate::picture::CropRule;
 use crate::picture::{Colour, Matrix, Plane, Planes};
@@ -54,8 +55,8 @@ pub struct Cropped {
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "names and messages say what the variants are")]
 pub enum CropError {
-    #[error("row {row}: {}: {reason}", path.display())]
-    Picture { row: usize, path: PathBuf, reason: String },
+    #[error("row {row}: {}: {source}", path.display())]
+    Picture { row: usize, path: PathBuf, source: PhotoError },
     #[error("row {row}: {}: a video's row needs the number of the frame", path.display())]
     NoFrameNumber { row: usize, path: PathBuf },
     #[error("row {row}: {}: the video has no frame {frame}", path.display())]
@@ -74,8 +75,6 @@ pub enum CropError {
 const SHOWN: usize = 4;
 /// Time between, seconds: less than until the next search of the whole picture.
 const APART_S: f64 = 0.04;
-/// A frame may have 8K; its decoder may take three bytes a pixel and as much again.
-const LARGEST: u64 = 512 << 20;
 
 /// Cuts the face out of what each row shows and writes the crops into `folder`, which is made. Rows of videos name a
 /// frame, counted from 0 as annotation counts. Where several faces are seen, it is the largest.
@@ -94,7 +93,7 @@ pub fn crop_rows(
     let mut videos: BTreeMap<&Path, Vec<usize>> = BTreeMap::new();
     let mut stills = Vec::new();
     for (index, row) in rows.iter().enumerate() {
-        match (row.cell, is_still(&row.path)) {
+        match (row.cell, is_called_a_picture(&row.path)) {
             (Some(_), _) => return Err(CropError::Cell { row: index + 1, path: row.path.clone() }),
             (None, true) => stills.push(index),
             (None, false) => videos.entry(&row.path).or_default().push(index),
@@ -132,7 +131,7 @@ fn names(rows: &[Row]) -> Vec<String> {
     rows.iter()
         .map(|row| {
             let stem = row.path.file_stem().unwrap_or_default().to_string_lossy();
-            let stem = match (is_still(&row.path), row.frame) {
+            let stem = match (is_called_a_picture(&row.path), row.frame) {
                 (false, Some(frame)) => format!("{stem}-{frame:06}"),
                 _ => stem.into_owned(),
             };
@@ -147,22 +146,16 @@ fn names(rows: &[Row]) -> Vec<String> {
         .collect()
 }
 
-/// Whether the name is that of an image file.
-pub fn is_still(path: &Path) -> bool {
-    let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
-    ["png", "jpg", "jpeg"].iter().any(|known| extension == *known)
-}
-
 fn tracker(settings: &CropSettings) -> Result<FaceTracker, CropError> {
     let detector = settings.detectors.make().map_err(CropError::Detector)?;
     Ok(FaceTracker::new(detector, settings.track.clone()))
 }
 
 fn crop_still(row: &Row, number: usize, settings: &CropSettings) -> Result<Option<Vec<f32>>, CropError> {
-    let picture: Arc<dyn Planes> = Arc::new(Still::read(&row.path).map_err(|reason| CropError::Picture {
+    let picture: Arc<dyn Planes> = Arc::new(Still::read(&row.path).map_err(|source| CropError::Picture {
         row: number,
         path: row.path.clone(),
-        reason,
+        source,
     })?);
     let mut tracker = tracker(settings)?;
     let mut last = None;
@@ -254,13 +247,8 @@ struct Still {
 }
 
 impl Still {
-    fn read(path: &Path) -> Result<Self, String> {
-        let mut reader =
-            ImageReader::open(path).and_then(ImageReader::with_guessed_format).map_err(|e| e.to_string())?;
-        let mut limits = image::Limits::default();
-        limits.max_alloc = Some(LARGEST);
-        reader.limits(limits);
-        let image = reader.decode().map_err(|e| format!("not a readable image: {e}"))?.into_rgb8();
+    fn read(path: &Path) -> Result<Self, PhotoError> {
+        let image = photo::decode(path)?.into_rgb8();
         let (width, height) = (image.width() as usize, image.height() as usize);
         let mut planes = [const { Vec::new() }; 3];
         for plane in &mut planes {

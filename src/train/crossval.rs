@@ -10,11 +10,11 @@ use serde::{Deserialize, Serialize};
 use super::dataset::load_where;
 use super::fold::{FoldError, Grouping, parts};
 use super::manifest::{Row, Split};
+use super::progress::{EpochRecord, Progress};
 use super::recipe::Recipe;
 use super::report::{self, Block, Document, Evaluation, Prediction, Table};
 use super::run::{self, Data, Parts, RunError, RunReport};
 use super::start::Prepared;
-use super::trainer::{EpochRecord, Progress};
 use crate::files;
 use crate::files::{OutputOptions, WriteError, put, spreadsheet_cell};
 use crate::timeline::Expression;
@@ -82,6 +82,8 @@ pub enum CrossvalError {
     Broken { path: PathBuf, reason: String },
     #[error(transparent)]
     Run(#[from] RunError),
+    #[error("no more threads can be had: {0}")]
+    Threads(#[from] rayon::ThreadPoolBuildError),
 }
 
 /// Rows of a manifest and the fold of each.

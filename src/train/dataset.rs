@@ -4,18 +4,17 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use image::{DynamicImage, ImageReader};
+use image::DynamicImage;
 use rayon::prelude::*;
 
 use super::manifest::{Row, Split};
+use super::photo::{self, PhotoError};
 use crate::picture::Colours;
 use crate::timeline::{Expression, Probabilities};
 
 /// Decoded pictures up to this many bytes are kept; the pictures of larger sets are decoded anew in each epoch, by the
 /// loader's threads.
 const KEPT: usize = 1 << 30;
-/// One file may take this much; what bounds memory is the number of samples, as strips are very high.
-const LARGEST: u64 = 512 << 20;
 
 /// One example: a picture and what it shows.
 #[derive(Clone)]
@@ -105,9 +104,7 @@ impl Example {
 #[expect(missing_docs, reason = "names and messages say what the variants are")]
 pub enum DatasetError {
     #[error("row {row}: {}: {source}", path.display())]
-    Unreadable { row: usize, path: PathBuf, source: std::io::Error },
-    #[error("row {row}: {}: not a readable image: {source}", path.display())]
-    Image { row: usize, path: PathBuf, source: image::ImageError },
+    Picture { row: usize, path: PathBuf, source: PhotoError },
     #[error("row {row}: {}: there is no cell {cell}; the strip has {cells}", path.display())]
     Cell { row: usize, path: PathBuf, cell: usize, cells: usize },
 }
@@ -185,23 +182,12 @@ fn cell_of(strip: &Picture, cell: usize, entry: &Row, row: usize) -> Result<Pict
     Ok(Picture { samples: Arc::clone(&strip.samples), offset, width: side, height: side, colours: strip.colours })
 }
 
-fn open(path: &Path, row: usize) -> Result<ImageReader<std::io::BufReader<std::fs::File>>, DatasetError> {
-    let unreadable = |source| DatasetError::Unreadable { row, path: path.into(), source };
-    let mut reader = ImageReader::open(path).map_err(unreadable)?.with_guessed_format().map_err(unreadable)?;
-    let mut limits = image::Limits::no_limits();
-    limits.max_alloc = Some(LARGEST);
-    reader.limits(limits);
-    Ok(reader)
-}
-
 fn size(path: &Path, row: usize) -> Result<(usize, usize), DatasetError> {
-    let (width, height) =
-        open(path, row)?.into_dimensions().map_err(|source| DatasetError::Image { row, path: path.into(), source })?;
-    Ok((width as usize, height as usize))
+    photo::size(path).map_err(|source| DatasetError::Picture { row, path: path.into(), source })
 }
 
 fn decode(path: &Path, colours: Colours, row: usize) -> Result<Picture, DatasetError> {
-    let image = open(path, row)?.decode().map_err(|source| DatasetError::Image { row, path: path.into(), source })?;
+    let image = photo::decode(path).map_err(|source| DatasetError::Picture { row, path: path.into(), source })?;
     let (width, height) = (image.width() as usize, image.height() as usize);
     let samples = match (colours, image) {
         (Colours::Luma, image) => image.into_luma8().into_raw(),

@@ -3,11 +3,12 @@
 use serde::{Deserialize, Serialize};
 
 use super::dataset::{DatasetError, Example, Picture, Source};
+use crate::choice::Choice;
 use crate::picture::Plane;
 use crate::picture::{Region, resample};
 
 /// What is done to each picture before the model sees it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Degradation {
     /// Made four times smaller and enlarged again.
@@ -16,6 +17,14 @@ pub enum Degradation {
     CoverLowerThird,
     /// The upper third is covered with mid-grey.
     CoverUpperThird,
+}
+
+impl Choice for Degradation {
+    const CHOICES: &'static [(Self, &'static str, &'static str)] = &[
+        (Self::Downsample4, "downsample4", "Made four times smaller and enlarged again"),
+        (Self::CoverLowerThird, "cover-lower-third", "The lower third is covered with mid-grey"),
+        (Self::CoverUpperThird, "cover-upper-third", "The upper third is covered with mid-grey"),
+    ];
 }
 
 impl Degradation {

@@ -6,11 +6,12 @@ use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
 use super::manifest::Row;
+use crate::choice::Choice;
 use crate::random::seeded;
 use crate::timeline::{Expression, most_probable};
 
 /// What must not be on two sides of a split.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Grouping {
     /// Images of one person; where nobody is named, of one sequence; where none is named either, the image alone.
@@ -20,6 +21,22 @@ pub enum Grouping {
     Sequence,
     /// Nothing: near-duplicates of one video may be on both sides.
     Image,
+}
+
+impl Choice for Grouping {
+    const CHOICES: &'static [(Self, &'static str, &'static str)] = &[
+        (
+            Self::Subject,
+            "subject",
+            "Images of one person; where nobody is named, of one sequence; where none is named either, the image alone",
+        ),
+        (
+            Self::Sequence,
+            "sequence",
+            "Images of one sequence; where none is named, the image alone. The same person may be on both sides",
+        ),
+        (Self::Image, "image", "Nothing: near-duplicates of one video may be on both sides"),
+    ];
 }
 
 impl Grouping {
@@ -32,11 +49,7 @@ impl Grouping {
 
     /// What one group is called in messages.
     pub fn noun(self) -> &'static str {
-        match self {
-            Self::Subject => "subject",
-            Self::Sequence => "sequence",
-            Self::Image => "image",
-        }
+        self.word()
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::trainer::EpochRecord;
+use super::progress::EpochRecord;
 use crate::files;
 use crate::files::OutputOptions;
 

@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::files::{self, OutputOptions, WriteError};
+use crate::choice::Choice;
+use crate::files::{self, OutputOptions, WriteError, table};
 use crate::timeline::{Expression, Probabilities};
 
 /// Which part of the data a row belongs to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Split {
     /// Weights are fitted on it.
@@ -19,17 +20,21 @@ pub enum Split {
     Test,
 }
 
+impl Choice for Split {
+    const CHOICES: &'static [(Self, &'static str, &'static str)] = &[
+        (Self::Train, "train", "Weights are fitted on it"),
+        (Self::Validation, "validation", "Epochs and settings are chosen on it"),
+        (Self::Test, "test", "Reported on, once"),
+    ];
+}
+
 impl Split {
     /// All of them, in the order in which they are used.
     pub const ALL: [Self; 3] = [Self::Train, Self::Validation, Self::Test];
 
     /// The name as it stands in manifests.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Train => "train",
-            Self::Validation => "validation",
-            Self::Test => "test",
-        }
+        self.word()
     }
 }
 
@@ -178,12 +183,16 @@ pub fn read(path: &Path) -> Result<Vec<Row>, ManifestError> {
 /// As [`read`].
 pub fn parse(text: impl std::io::Read, path: &Path) -> Result<Vec<Row>, ManifestError> {
     let folder = path.parent().unwrap_or(Path::new(""));
-    let mut reader = csv::Reader::from_reader(text.take(LARGEST));
+    let unreadable = |source| ManifestError::Unreadable { path: path.into(), source };
+    let (mut reader, separator) = table::reader(text, csv::Trim::Headers).map_err(unreadable)?;
     let fault = |line: u64, reason: String| ManifestError::Row { path: path.into(), line, reason };
+    let fault_at =
+        |index: usize, e: &csv::Error| fault(e.position().map_or(index as u64 + 2, csv::Position::line), e.to_string());
+    let headers = reader.headers().map_err(|e| fault_at(0, &e))?.clone();
     let mut rows = Vec::new();
-    for (index, row) in reader.deserialize::<Row>().enumerate() {
-        let mut row =
-            row.map_err(|e| fault(e.position().map_or(index as u64 + 2, csv::Position::line), e.to_string()))?;
+    for (index, record) in reader.records().enumerate() {
+        let record = tidied(&record.map_err(|e| fault_at(index, &e))?, &headers, separator);
+        let mut row: Row = record.deserialize(Some(&headers)).map_err(|e| fault_at(index, &e))?;
         let line = index as u64 + 2;
         if row.path.as_os_str().is_empty() {
             return Err(fault(line, "the path is empty".into()));
@@ -207,6 +216,23 @@ pub fn parse(text: impl std::io::Read, path: &Path) -> Result<Vec<Row>, Manifest
         return Err(ManifestError::Empty { path: path.into() });
     }
     Ok(rows)
+}
+
+/// The record without blanks about its cells, but for the path, which may begin or end with one. Spreadsheets that separate
+/// by semicolons write decimals with a comma.
+fn tidied(record: &csv::StringRecord, headers: &csv::StringRecord, separator: u8) -> csv::StringRecord {
+    let is_number = |header: &str| header == "weight" || header.starts_with("soft_");
+    let mut tidied: csv::StringRecord = record
+        .iter()
+        .enumerate()
+        .map(|(column, cell)| match headers.get(column).unwrap_or_default() {
+            "path" => cell.to_owned(),
+            header if separator == b';' && is_number(header) => cell.trim().replace(',', "."),
+            _ => cell.trim().to_owned(),
+        })
+        .collect();
+    tidied.set_position(record.position().cloned());
+    tidied
 }
 
 /// Writes `rows` as CSV.

@@ -6,7 +6,6 @@ use std::sync::Mutex;
 use std::time::Instant;
 
 use candle_core::{D, Device, Tensor, Var};
-use serde::{Deserialize, Serialize};
 
 use super::average::Average;
 use super::balance::Balancing;
@@ -17,6 +16,7 @@ use super::loader::{Batch, Feed, plain_pictures};
 use super::log::{Line, Log};
 use super::metrics::{self, Judged};
 use super::optim::{Gradients, Optimiser, climb};
+use super::progress::{EpochRecord, Progress};
 use super::recipe::{Head, Layers, Recipe, Stage};
 use super::schedule::{Place, is_over, learning_rate};
 use super::start::{HEAD, Prepared};
@@ -28,31 +28,6 @@ use crate::timeline::{Expression, Probabilities, most_probable};
 
 /// Images evaluated at once; bounds the memory of an evaluation.
 const EVALUATION_BATCH: usize = 64;
-
-/// What is known after each epoch.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct EpochRecord {
-    /// From 1, over all stages.
-    pub epoch: usize,
-    /// From 1.
-    pub stage: usize,
-    /// Mean training loss.
-    pub training_loss: f64,
-    /// Learning rate of the epoch's last step.
-    pub learning_rate: f64,
-    /// Share of validation images predicted right.
-    pub validation_accuracy: f64,
-    /// Mean recall on the validation images.
-    pub validation_balanced_accuracy: f64,
-    /// Mean negative log-probability of the truth on the validation images.
-    pub validation_loss: f64,
-    /// What epochs are compared by; greater is better.
-    pub score: f64,
-    /// Training images a second, over the time the network was trained.
-    pub images_a_second: f64,
-    /// Wall time of the epoch, validation included, seconds.
-    pub seconds: f64,
-}
 
 /// A fitted model, before it is written.
 pub struct Fitted {
@@ -97,18 +72,6 @@ pub enum TrainError {
     Device(#[from] candle_core::Error),
     #[error(transparent)]
     Unforeseen(#[from] anyhow::Error),
-}
-
-/// Called while a model is fitted.
-pub trait Progress {
-    /// A step was taken: the running epoch, its step, how many it has, and the mean loss so far.
-    fn step(&mut self, epoch: usize, step: usize, steps: usize, loss: f64);
-    /// An epoch ended.
-    fn epoch(&mut self, record: &EpochRecord);
-    /// Whether to stop.
-    fn is_interrupted(&self) -> bool {
-        false
-    }
 }
 
 /// Fits a model to `training` and chooses its epoch on `validation`. The folder `run` receives `metrics.jsonl` and after each

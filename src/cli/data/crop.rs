@@ -7,6 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{ReplaceArguments, pictures_of, read, save};
 use crate::cli::Failure;
+use crate::cli::choice::choice;
 use crate::cli::shared::{self, DetectorArguments};
 use crate::files::OutputOptions;
 use crate::model::registry;
@@ -48,7 +49,7 @@ pub(super) struct Arguments {
     #[arg(long)]
     luma: bool,
     /// What is done to the colours of the crops
-    #[arg(long, value_enum, default_value = "none")]
+    #[arg(long, value_parser = choice::<ColourNormalisation>(), default_value = "none")]
     normalise: ColourNormalisation,
     /// Videos: what the faces in them show
     #[arg(long, value_name = "CLASS", value_parser = class)]

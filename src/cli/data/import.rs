@@ -5,11 +5,15 @@ use std::path::PathBuf;
 use super::{ReplaceArguments, pictures_of, save};
 use crate::cli::Failure;
 use crate::cli::apply::{self, Reviewed};
+use crate::cli::choice::choice;
 use crate::model::class_order::ClassOrder;
 use crate::model::registry;
 use crate::train::import::feph::{MultiLabel, NoneLabel};
 use crate::train::import::fer2013::Labelling;
-use crate::train::import::{ImportError, Imported, affectnet, class_folders, feph, fer2013, fer2013_csv};
+use crate::train::import::{Broken, ImportError, Imported, affectnet, class_folders, feph, fer2013, fer2013_csv};
+
+/// Files that are no pictures and are named; the rest is counted.
+const NAMED: usize = 20;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -24,17 +28,20 @@ pub(super) struct Arguments {
     #[command(flatten)]
     replace: ReplaceArguments,
     /// FER2013: whose labels to take
-    #[arg(long, value_enum, default_value = "votes")]
+    #[arg(long, value_parser = choice::<Labelling>(), default_value = "votes")]
     labels: Labelling,
     /// FePh: frames with several expressions
-    #[arg(long, value_enum, default_value = "drop")]
+    #[arg(long, value_parser = choice::<MultiLabel>(), default_value = "drop")]
     multi_label: MultiLabel,
     /// FePh: frames labelled 'none'
-    #[arg(long, value_enum, default_value = "drop")]
+    #[arg(long, value_parser = choice::<NoneLabel>(), default_value = "drop")]
     none_label: NoneLabel,
     /// Class folders: what numbers as names of folders mean
-    #[arg(long, value_enum, value_name = "ORDER")]
+    #[arg(long, value_parser = choice::<ClassOrder>(), value_name = "ORDER")]
     classes: Option<ClassOrder>,
+    /// What is done with a file that is called a picture and is none
+    #[arg(long, value_parser = choice::<Broken>(), default_value = "stop")]
+    broken: Broken,
     /// Corrections: the annotation that was reviewed
     #[arg(long, value_name = "LABELS.json", required_if_eq("format", "corrections"))]
     annotation: Option<PathBuf>,
@@ -63,24 +70,32 @@ enum DataSet {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let Arguments { source, out, .. } = arguments;
+    let Arguments { source, out, broken, .. } = arguments;
+    let broken = *broken;
     let source = source.canonicalize().map_err(|e| Failure::Input(format!("{}: {e}", source.display())))?;
     let imported = match arguments.format {
-        DataSet::ClassFolders => class_folders::import(&source, arguments.classes),
+        DataSet::ClassFolders => class_folders::import(&source, arguments.classes, broken),
         DataSet::Fer2013 => fer2013::import(&source, arguments.labels),
         DataSet::Fer2013Csv => fer2013_csv::import(&source, &absolute(&pictures_of(out))?, arguments.labels),
-        DataSet::Feph => feph::import(&source, arguments.multi_label, arguments.none_label),
-        DataSet::Affectnet => affectnet::import(&source),
-        DataSet::Corrections => Ok(Imported { rows: corrections(arguments)?, left_out: Vec::new() }),
+        DataSet::Feph => feph::import(&source, arguments.multi_label, arguments.none_label, broken),
+        DataSet::Affectnet => affectnet::import(&source, broken),
+        DataSet::Corrections => Ok(Imported { rows: corrections(arguments)?, ..Imported::default() }),
     };
     let imported = imported.map_err(|error| match error {
         ImportError::Write { .. } => Failure::Output(error.to_string()),
+        ImportError::Picture { .. } => Failure::Input(format!("{error}; --broken skip leaves such files out")),
         _ => Failure::Input(error.to_string()),
     })?;
     save(out, &imported.rows, arguments.replace)?;
     talk!("{}: {} images", out.display(), imported.rows.len());
     for (count, why) in &imported.left_out {
         talk!("left out: {count} {why}");
+    }
+    for reason in imported.broken.iter().take(NAMED) {
+        talk!("left out: {}", reason.escape_debug());
+    }
+    if imported.broken.len() > NAMED {
+        talk!("left out: {} more files that are no pictures", imported.broken.len() - NAMED);
     }
     Ok(())
 }

@@ -161,6 +161,20 @@ fn from_keras_layout(weight: &Tensor, kind: Kind) -> CandleResult<Tensor> {
     }
 }
 
+/// What wraps a network puts its own name before every tensor's: `torch.compile`, `DataParallel`, a class about the network.
+const WRAPPERS: [&str; 3] = ["_orig_mod.", "module.", "model."];
+
+/// The tensors without the names of what wraps the network, in whatever order and how often they stand.
+fn without_wrappers(mut tensors: BTreeMap<String, Tensor>) -> BTreeMap<String, Tensor> {
+    let wrapper = |tensors: &BTreeMap<String, Tensor>| {
+        WRAPPERS.into_iter().find(|wrapper| !tensors.is_empty() && tensors.keys().all(|name| name.starts_with(wrapper)))
+    };
+    while let Some(wrapper) = wrapper(&tensors) {
+        tensors = tensors.into_iter().map(|(name, tensor)| (name[wrapper.len()..].to_owned(), tensor)).collect();
+    }
+    tensors
+}
+
 fn from_torch(
     mut tensors: BTreeMap<String, Tensor>,
     slots: &[Slot],
@@ -173,12 +187,7 @@ fn from_torch(
                 .into(),
         );
     }
-    // Wrappers put their own name before every tensor's.
-    for prefix in ["module.", "model."] {
-        if tensors.keys().all(|name| name.starts_with(prefix)) {
-            tensors = tensors.into_iter().map(|(name, tensor)| (name[prefix.len()..].to_owned(), tensor)).collect();
-        }
-    }
+    tensors = without_wrappers(tensors);
     // A classifier in a one-element sequence.
     for part in ["weight", "bias"] {
         if let Some(tensor) = tensors.remove(&format!("classifier.0.{part}")) {

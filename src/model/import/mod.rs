@@ -13,6 +13,7 @@ use serde_json::json;
 
 use super::class_order::{ClassOrder, Meaning};
 use super::{Input, ModelConfig, ModelError, read_tensors, write_tensors};
+use crate::choice::Choice;
 use crate::files;
 use crate::files::sha256;
 use crate::nn::efficientnet::EfficientNetConfig;
@@ -28,17 +29,26 @@ use layout::Checkpoint;
 const LARGEST: u64 = 512 << 20;
 
 /// A network whose published checkpoints are known: `--arch`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KnownNetwork {
     /// The network of SLTAT 2022 in Keras: MobileNetV1, 224 pixels, head 1024-256-7
-    #[value(name = "mobilenet_v1")]
     MobilenetV1,
     /// timm's tf_efficientnet_b0, 224 pixels
-    #[value(name = "tf_efficientnet_b0")]
     EfficientnetB0,
     /// timm's tf_efficientnet_b2, 260 pixels
-    #[value(name = "tf_efficientnet_b2")]
     EfficientnetB2,
+}
+
+impl Choice for KnownNetwork {
+    const CHOICES: &'static [(Self, &'static str, &'static str)] = &[
+        (
+            Self::MobilenetV1,
+            "mobilenet_v1",
+            "The network of SLTAT 2022 in Keras: MobileNetV1, 224 pixels, head 1024-256-7",
+        ),
+        (Self::EfficientnetB0, "tf_efficientnet_b0", "timm's tf_efficientnet_b0, 224 pixels"),
+        (Self::EfficientnetB2, "tf_efficientnet_b2", "timm's tf_efficientnet_b2, 260 pixels"),
+    ];
 }
 
 impl KnownNetwork {
@@ -95,13 +105,20 @@ pub struct Description {
 }
 
 /// What becomes of an output for contempt, which is none of the seven classes of a timeline.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Contempt {
     /// It is left out
     #[default]
     Drop,
     /// It is kept beside the model, in contempt.safetensors
     Keep,
+}
+
+impl Choice for Contempt {
+    const CHOICES: &'static [(Self, &'static str, &'static str)] = &[
+        (Self::Drop, "drop", "It is left out"),
+        (Self::Keep, "keep", "It is kept beside the model, in contempt.safetensors"),
+    ];
 }
 
 /// The file with the output for contempt: `weight` `[features]` and `bias` `[1]`. With it, the eight logits of the checkpoint

@@ -20,7 +20,13 @@ const OLD_FORMAT: &str = "is in the format of PyTorch before 1.6, or a pickle of
 /// `data.pkl` of a network with hundreds of layers has less than a megabyte.
 const LARGEST_PROGRAM: u64 = 16 << 20;
 
+/// Objects that a program may make, keep on its stack or in its memo. A state dict has some twenty a tensor, and the largest
+/// network read here has 700 tensors.
+const MOST_OBJECTS: usize = 1 << 17;
+
 const MOST_DIMENSIONS: usize = 8;
+/// Storages are numbered, and a tensor's name is a path of modules.
+const LONGEST_NAME: usize = 1024;
 
 /// The tensors of the state dict in `bytes`, by name.
 ///
@@ -142,6 +148,9 @@ impl<'a> Machine<'a> {
                 b'.' => return Ok(machine),
                 instruction => machine.step(instruction)?,
             }
+            if [machine.objects.len(), machine.stack.len(), machine.memo.len()].into_iter().max() > Some(MOST_OBJECTS) {
+                return Err(broken("it makes more objects than any network's"));
+            }
         }
     }
 
@@ -158,13 +167,14 @@ impl<'a> Machine<'a> {
         }
         let Object::Dict(dict) = &self.objects[id] else { return Err(WHOLE_MODULE.into()) };
         let named = |(key, value): &(Id, Id)| match (&self.objects[*key], &self.objects[*value]) {
-            (Object::Text(name), Object::Tensor(stored)) => Some((name.clone(), stored.clone())),
+            (Object::Text(name), Object::Tensor(stored)) if name.len() <= LONGEST_NAME => Some((name, stored)),
             _ => None,
         };
-        let tensors: Vec<_> = dict.iter().filter_map(named).collect();
+        // A name may stand there often; the last one counts, as in Python.
+        let tensors: BTreeMap<&String, &Stored> = dict.iter().filter_map(named).collect();
         match tensors.is_empty() {
             true => Err("holds no tensors by name, so it is not a state dict".into()),
-            false => Ok(tensors),
+            false => Ok(tensors.into_iter().map(|(name, stored)| (name.clone(), stored.clone())).collect()),
         }
     }
 
@@ -291,6 +301,9 @@ impl<'a> Machine<'a> {
     fn insert(&mut self, items: &[Id]) -> Result<(), String> {
         let top = self.top()?;
         let Object::Dict(dict) = &mut self.objects[top] else { return Err(WHOLE_MODULE.into()) };
+        if dict.len() + items.len() > MOST_OBJECTS {
+            return Err(broken("a dict has more entries than any network's"));
+        }
         dict.extend(items.chunks_exact(2).map(|pair| (pair[0], pair[1])));
         Ok(())
     }
@@ -341,6 +354,9 @@ impl<'a> Machine<'a> {
         let [Object::Text(_), Object::Name(class), Object::Text(key), ..] = &parts[..] else {
             return Err(broken("a storage has no name"));
         };
+        if key.len() > LONGEST_NAME {
+            return Err(broken("a storage's name is too long"));
+        }
         let dtype = match class.as_str() {
             "torch.FloatStorage" => DType::F32,
             "torch.HalfStorage" => DType::F16,
@@ -395,6 +411,22 @@ mod tests {
         assert!(stored(0, &[usize::MAX, 3], &[3, 1]).tensor(&storage).is_err());
         assert!(stored(0, &[2], &[usize::MAX]).tensor(&storage).is_err());
         assert!(stored(0, &[2], &[]).tensor(&storage).is_err());
+    }
+
+    #[test]
+    fn a_program_of_millions_of_objects_is_refused_before_it_has_made_them() {
+        let refused = |program: Vec<u8>| {
+            let Err(message) = Machine::run(&program) else { panic!("it was read") };
+            assert!(message.contains("than any network's"), "{message}");
+        };
+        let many = |part: &[u8]| part.repeat(1 << 18);
+        // Objects; marks; one object often; entries of a dict.
+        for part in [&b"N"[..], b"(", b"h\0"] {
+            refused([b"\x80\x02Nq\0}", &many(part)[..], b"."].concat());
+        }
+        refused([b"\x80\x02Nq\0}", &many(b"h\0h\0s")[..], b"."].concat());
+        let memo: Vec<u8> = (0..1u32 << 18).flat_map(|id| [&b"r"[..], &id.to_le_bytes()].concat()).collect();
+        refused([b"\x80\x02N", &memo[..], b"."].concat());
     }
 
     proptest! {

@@ -6,9 +6,10 @@ use std::sync::atomic::AtomicBool;
 use serde::{Deserialize, Serialize};
 
 use super::Patience;
+use crate::choice::Choice;
 
 /// When interlaced pictures are turned into progressive ones.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Deinterlace {
     /// Frames flagged as interlaced.
@@ -17,6 +18,14 @@ pub enum Deinterlace {
     On,
     /// None.
     Off,
+}
+
+impl Choice for Deinterlace {
+    const CHOICES: &'static [(Self, &'static str, &'static str)] = &[
+        (Self::Auto, "auto", "Frames flagged as interlaced"),
+        (Self::On, "on", "Every frame"),
+        (Self::Off, "off", "None"),
+    ];
 }
 
 /// How to decode.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::choice::Choice;
 use crate::picture::Plane;
 use crate::picture::Region;
 use crate::pipeline::detect::yunet_network::{YunetError, YunetWeights};
@@ -56,7 +57,7 @@ pub trait FaceDetector {
 }
 
 /// The detectors there are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DetectorName {
     /// SeetaFace, which is built in
@@ -66,7 +67,14 @@ pub enum DetectorName {
     Yunet,
 }
 
-/// Which detector it was; part of the settings in every output.
+impl Choice for DetectorName {
+    const CHOICES: &'static [(Self, &'static str, &'static str)] = &[
+        (Self::Seeta, "seeta", "SeetaFace, which is built in"),
+        (Self::Yunet, "yunet", "YuNet, whose network is read from a file"),
+    ];
+}
+
+/// The identity of a detector; part of the settings in every output.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DetectorIdentity {

@@ -25,6 +25,7 @@ use serde::{Deserialize, Serialize};
 use super::detect::{Detection, FaceDetector, SearchWindow};
 use super::frame::{Frame, Sighting};
 use super::setting::{SettingError, require};
+use crate::choice::Choice;
 use crate::picture::Region;
 use crate::pipeline::track::refiner::FaceRefiner;
 use crate::timeline::BoundingBox;
@@ -49,7 +50,7 @@ pub struct TrackSettings {
 }
 
 /// Whether frames wait for later ones.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Latency {
     /// Frames wait 0.4 s: boxes are smoothed forward and backward, gaps are bridged from both sides.
@@ -67,6 +68,17 @@ impl TrackSettings {
         require("track.min_face", self.min_face.into(), "above 0 and at most 1", |share| share > 0.0 && share <= 1.0)?;
         require("track.max_faces", self.max_faces as f64, "at least 1", |count| count >= 1.0)
     }
+}
+
+impl Choice for Latency {
+    const CHOICES: &'static [(Self, &'static str, &'static str)] = &[
+        (
+            Self::Normal,
+            "normal",
+            "Frames wait 0.4 s: boxes are smoothed forward and backward, gaps are bridged from both sides",
+        ),
+        (Self::Low, "low", "No frame waits; boxes are smoothed forward only"),
+    ];
 }
 
 impl Default for TrackSettings {

@@ -6,7 +6,7 @@ use std::path::Path;
 use rayon::prelude::*;
 
 use super::pictures::{fault, images};
-use super::{ImportError, Imported, npy};
+use super::{Broken, ImportError, Imported, npy};
 use crate::model::class_order::{ClassOrder, Meaning};
 use crate::train::manifest::{Row, Split};
 
@@ -15,7 +15,7 @@ use crate::train::manifest::{Row, Split};
 ///
 /// # Errors
 /// If neither set is there, an image is none, or a label is missing or none of AffectNet's.
-pub fn import(folder: &Path) -> Result<Imported, ImportError> {
+pub fn import(folder: &Path, broken: Broken) -> Result<Imported, ImportError> {
     let mut imported = Imported::default();
     let mut is_there = false;
     for (set, split) in [("train_set", Split::Train), ("val_set", Split::Test)] {
@@ -24,7 +24,7 @@ pub fn import(folder: &Path) -> Result<Imported, ImportError> {
             continue;
         }
         is_there = true;
-        let labelled: Vec<(Row, Meaning)> = images(&set.join("images"))?
+        let labelled: Vec<Result<(Row, Meaning), String>> = images(&set.join("images"))?
             .into_par_iter()
             .map(|image| {
                 let id = image.file_stem().unwrap_or_default().to_string_lossy();
@@ -34,13 +34,21 @@ pub fn import(folder: &Path) -> Result<Imported, ImportError> {
                 let meaning =
                     usize::try_from(number).ok().and_then(|n| ClassOrder::Affectnet.meanings().get(n).copied());
                 let meaning = meaning.ok_or_else(|| fault_of(format!("unknown label {number}")))?;
-                if let Some(reason) = fault(&image) {
-                    return Err(ImportError::File { path: set.clone(), reason });
+                match (fault(&image), broken) {
+                    (Some(reason), Broken::Stop) => Err(ImportError::Picture { reason }),
+                    (Some(reason), Broken::Skip) => Ok(Err(reason)),
+                    (None, _) => Ok(Ok((Row::new(image, split), meaning))),
                 }
-                Ok((Row::new(image, split), meaning))
             })
             .collect::<Result<_, _>>()?;
-        for (mut row, meaning) in labelled {
+        for row in labelled {
+            let (mut row, meaning) = match row {
+                Ok(row) => row,
+                Err(reason) => {
+                    imported.broken.push(reason);
+                    continue;
+                }
+            };
             match meaning {
                 Meaning::Seven(expression) => {
                     row.label = Some(expression);
@@ -80,7 +88,7 @@ mod tests {
     #[test]
     fn numbers_are_affectnets_and_contempt_is_left_out() {
         let folder = data_set(&[("train_set", "1", '4'), ("train_set", "2", '7'), ("val_set", "3", '6')]);
-        let imported = import(folder.path()).unwrap();
+        let imported = import(folder.path(), Broken::Stop).unwrap();
         let found: Vec<_> = imported.rows.iter().map(|r| (r.split, r.label.unwrap())).collect();
         assert_eq!(found, [(Split::Train, Expression::Fear), (Split::Test, Expression::Anger)]);
         assert_eq!(imported.left_out, [(1, "of contempt")]);
@@ -89,9 +97,11 @@ mod tests {
     #[test]
     fn a_missing_or_unknown_label_is_named() {
         let folder = data_set(&[("train_set", "1", '9')]);
-        assert!(import(folder.path()).unwrap_err().to_string().contains("1_exp.npy: unknown label 9"));
+        assert!(import(folder.path(), Broken::Stop).unwrap_err().to_string().contains("1_exp.npy: unknown label 9"));
         std::fs::remove_file(folder.path().join("train_set/annotations/1_exp.npy")).unwrap();
-        assert!(import(folder.path()).unwrap_err().to_string().contains("1_exp.npy"));
-        assert!(import(&folder.path().join("train_set")).unwrap_err().to_string().contains("val_set/images"));
+        assert!(import(folder.path(), Broken::Stop).unwrap_err().to_string().contains("1_exp.npy"));
+        assert!(
+            import(&folder.path().join("train_set"), Broken::Stop).unwrap_err().to_string().contains("val_set/images")
+        );
     }
 }

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use super::pictures::{fault, folders, images};
-use super::{ImportError, Imported};
+use super::{Broken, ImportError, Imported};
 use crate::model::class_order::{ClassOrder, Meaning, meaning};
 use crate::train::manifest::{Row, Split};
 
@@ -17,18 +17,18 @@ const EXPECTED: &str = "folders named after classes (anger, disgust, fear, happi
 ///
 /// # Errors
 /// If a folder is not named after a class, a file is no image, or there are none at all.
-pub fn import(folder: &Path, order: Option<ClassOrder>) -> Result<Imported, ImportError> {
+pub fn import(folder: &Path, order: Option<ClassOrder>, broken: Broken) -> Result<Imported, ImportError> {
     let mut imported = Imported::default();
     let inner = folders(folder)?;
     let splits: Vec<_> = inner.iter().filter_map(|path| Some((path, split(&name(path))?))).collect();
     if splits.is_empty() {
-        classes(&inner, Split::Train, order, &mut imported)?;
+        classes(&inner, Split::Train, order, broken, &mut imported)?;
     } else if let Some(other) = inner.iter().find(|path| split(&name(path)).is_none()) {
         let reason = "is neither a training, validation nor test folder, but lies beside one".into();
         return Err(ImportError::File { path: other.clone(), reason });
     }
     for (path, split) in splits {
-        classes(&folders(path)?, split, order, &mut imported)?;
+        classes(&folders(path)?, split, order, broken, &mut imported)?;
     }
     match imported.rows.is_empty() {
         true => Err(ImportError::Nothing { path: folder.into(), expected: EXPECTED }),
@@ -55,6 +55,7 @@ fn classes(
     paths: &[std::path::PathBuf],
     split: Split,
     order: Option<ClassOrder>,
+    broken: Broken,
     imported: &mut Imported,
 ) -> Result<(), ImportError> {
     for path in paths {
@@ -67,7 +68,11 @@ fn classes(
         };
         for image in images(path)? {
             if let Some(reason) = fault(&image) {
-                return Err(ImportError::File { path: path.clone(), reason });
+                match broken {
+                    Broken::Stop => return Err(ImportError::Picture { reason }),
+                    Broken::Skip => imported.broken.push(reason),
+                }
+                continue;
             }
             let Meaning::Seven(label) = meaning else {
                 imported.leave_out("of classes that are none of the seven");
@@ -103,7 +108,7 @@ mod tests {
     #[test]
     fn folders_are_labels_and_their_parents_splits() {
         let folder = tree(&["train_files/Happy/a.png", "train_files/contempt/b.png", "test_files/angry/c.jpg"]);
-        let imported = import(folder.path(), None).unwrap();
+        let imported = import(folder.path(), None, Broken::Stop).unwrap();
         let found: Vec<_> = imported.rows.iter().map(|r| (r.split, r.label.unwrap())).collect();
         assert_eq!(found, [(Split::Test, Expression::Anger), (Split::Train, Expression::Happiness)]);
         assert_eq!(imported.left_out[0].0, 1);
@@ -112,19 +117,33 @@ mod tests {
     #[test]
     fn numbers_need_an_order() {
         let folder = tree(&["4/a.png"]);
-        assert!(import(folder.path(), None).unwrap_err().to_string().contains("--classes"));
-        let rows = import(folder.path(), Some(ClassOrder::Affectnet)).unwrap().rows;
+        assert!(import(folder.path(), None, Broken::Stop).unwrap_err().to_string().contains("--classes"));
+        let rows = import(folder.path(), Some(ClassOrder::Affectnet), Broken::Stop).unwrap().rows;
         assert_eq!(rows[0].label, Some(Expression::Fear));
     }
 
     #[test]
     fn unknown_classes_broken_images_and_nothing_at_all_are_named() {
-        let message = |folder: &tempfile::TempDir| import(folder.path(), None).unwrap_err().to_string();
+        let message = |folder: &tempfile::TempDir| import(folder.path(), None, Broken::Stop).unwrap_err().to_string();
         assert!(message(&tree(&["joyful/a.png"])).contains("'joyful'"));
         assert!(message(&tree(&[])).contains("no images"));
         assert!(message(&tree(&["train/anger/a.png", "extra/anger/b.png"])).contains("extra"));
         let folder = tree(&["anger/a.png"]);
         std::fs::write(folder.path().join("anger/broken.png"), b"no").unwrap();
         assert!(message(&folder).contains("broken.png"));
+        let imported = import(folder.path(), None, Broken::Skip).unwrap();
+        assert_eq!((imported.rows.len(), imported.broken.len()), (1, 1));
+        assert!(imported.broken[0].contains("broken.png: not a readable image"), "{:?}", imported.broken);
+    }
+
+    #[test]
+    fn a_picture_with_the_wrong_extension_is_taken_and_a_macs_shadow_file_is_not() {
+        let folder = tree(&["anger/a.png"]);
+        let webp = folder.path().join("anger/b.jpg");
+        image::RgbImage::new(4, 4).save_with_format(&webp, image::ImageFormat::WebP).unwrap();
+        std::fs::write(folder.path().join("anger/._a.png"), b"\0\x05\x16\x07").unwrap();
+        let names: Vec<String> =
+            import(folder.path(), None, Broken::Stop).unwrap().rows.iter().map(|row| name(&row.path)).collect();
+        assert_eq!(names, ["a.png", "b.jpg"]);
     }
 }

@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::pictures::{fault, folders, images};
-use super::{ImportError, Imported, open_csv};
+use super::{Broken, ImportError, Imported, open_csv};
+use crate::choice::Choice;
 use crate::model::class_order::{ClassOrder, Meaning};
 use crate::timeline::Expression;
 use crate::train::manifest::{Row, Split};
 
 /// What is done with frames in which annotators saw several expressions.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum MultiLabel {
     /// They are left out, as SLTAT 2022 does
     #[default]
@@ -22,14 +23,30 @@ pub enum MultiLabel {
     Keep,
 }
 
+impl Choice for MultiLabel {
+    const CHOICES: &'static [(Self, &'static str, &'static str)] = &[
+        (Self::Drop, "drop", "They are left out, as SLTAT 2022 does"),
+        (
+            Self::Keep,
+            "keep",
+            "Each expression gets the same share of a soft label; they are trained on and left out of evaluation",
+        ),
+    ];
+}
+
 /// What is done with frames in which annotators saw a face but no expression of the list.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum NoneLabel {
     /// They are left out, as SLTAT 2022 does
     #[default]
     Drop,
     /// They count as neutral
     Keep,
+}
+
+impl Choice for NoneLabel {
+    const CHOICES: &'static [(Self, &'static str, &'static str)] =
+        &[(Self::Drop, "drop", "They are left out, as SLTAT 2022 does"), (Self::Keep, "keep", "They count as neutral")];
 }
 
 #[derive(Debug, Deserialize)]
@@ -49,7 +66,7 @@ const LABELS: &str = "FePh_labels.csv";
 /// # Errors
 /// If the csv lacks a column, a row has an unknown label, is not named as PHOENIX names frames or stands there twice, or
 /// an image is missing or none.
-pub fn import(folder: &Path, multi: MultiLabel, none: NoneLabel) -> Result<Imported, ImportError> {
+pub fn import(folder: &Path, multi: MultiLabel, none: NoneLabel, broken: Broken) -> Result<Imported, ImportError> {
     let path = folder.join(LABELS);
     let mut reader = open_csv(&path, &["External ID", "Facial_label"])?;
     let files = files_below(folder)?;
@@ -73,7 +90,11 @@ pub fn import(folder: &Path, multi: MultiLabel, none: NoneLabel) -> Result<Impor
         };
         let image = files.get(&name).ok_or_else(|| fault_of(format!("there is no image '{name}' below the folder")))?;
         if let Some(reason) = fault(image) {
-            return Err(fault_of(reason));
+            match broken {
+                Broken::Stop => return Err(fault_of(reason)),
+                Broken::Skip => imported.broken.push(reason),
+            }
+            continue;
         }
         let Some((video, frame)) = phoenix_name(image) else {
             return Err(fault_of(format!(
@@ -194,12 +215,12 @@ mod tests {
         let rows = "External ID,Facial_label\n\
                     a.avi_pid0_fn000001-0.png,1\na.avi_pid0_fn000002-0,12\na.avi_pid0_fn000003-0,7\na.avi_pid0_fn000004-0,\n";
         let folder = data_set(rows);
-        let dropped = import(folder.path(), MultiLabel::Drop, NoneLabel::Drop).unwrap();
+        let dropped = import(folder.path(), MultiLabel::Drop, NoneLabel::Drop, Broken::Stop).unwrap();
         assert_eq!(dropped.rows.len(), 1);
         assert_eq!(dropped.rows[0].label, Some(Expression::Anger));
         assert_eq!((dropped.rows[0].sequence.as_deref(), dropped.rows[0].frame), (Some("a"), Some(1)));
         assert_eq!(dropped.left_out.iter().map(|(count, _)| count).sum::<usize>(), 3);
-        let kept = import(folder.path(), MultiLabel::Keep, NoneLabel::Keep).unwrap();
+        let kept = import(folder.path(), MultiLabel::Keep, NoneLabel::Keep, Broken::Stop).unwrap();
         assert_eq!(kept.rows.len(), 3);
         assert_eq!(kept.rows[1].label, None);
         assert_eq!(kept.rows[1].target().unwrap()[Expression::Disgust.index()], 0.5);
@@ -208,8 +229,9 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_named_by_line() {
-        let message =
-            |rows: &str| import(data_set(rows).path(), MultiLabel::Drop, NoneLabel::Drop).unwrap_err().to_string();
+        let message = |rows: &str| {
+            import(data_set(rows).path(), MultiLabel::Drop, NoneLabel::Drop, Broken::Stop).unwrap_err().to_string()
+        };
         assert!(message("External ID,label\n").contains("no column 'Facial_label'"));
         assert!(message("External ID,Facial_label\na.avi_pid0_fn000001-0,9\n").contains("line 2: unknown label '9'"));
         assert!(message("External ID,Facial_label\nb.avi_pid0_fn000001-0,1\n").contains("line 2: there is no image"));

@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::{ImportError, Imported, open_csv};
+use crate::choice::Choice;
 use crate::model::class_order::{Meaning, meaning};
 use crate::timeline::{Expression, Probabilities};
 use crate::train::manifest::{Row, Split};
@@ -40,13 +41,24 @@ struct Labels {
 const CONTRADICTORY: u8 = 2;
 
 /// Whose labels a manifest takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Labelling {
     /// The crowd's votes of FER+: soft labels, and a label where one class has more than half of all votes
-    #[value(alias = "ferplus")]
     Votes,
     /// The original single label of FER2013
     Fer2013,
+}
+
+impl Choice for Labelling {
+    const CHOICES: &'static [(Self, &'static str, &'static str)] = &[
+        (
+            Self::Votes,
+            "votes",
+            "The crowd's votes of FER+: soft labels, and a label where one class has more than half of all votes",
+        ),
+        (Self::Fer2013, "fer2013", "The original single label of FER2013"),
+    ];
+    const ALIASES: &'static [(Self, &'static str)] = &[(Self::Votes, "ferplus")];
 }
 
 /// Why rows were left out.

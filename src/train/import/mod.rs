@@ -11,6 +11,25 @@ mod pictures;
 use std::path::PathBuf;
 
 use super::manifest::Row;
+use crate::choice::Choice;
+use crate::files::table;
+
+/// What is done with a file that is called a picture and cannot be read as one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Broken {
+    /// The import ends and names it.
+    #[default]
+    Stop,
+    /// It is named and left out.
+    Skip,
+}
+
+impl Choice for Broken {
+    const CHOICES: &'static [(Self, &'static str, &'static str)] = &[
+        (Self::Stop, "stop", "The import ends and names the file"),
+        (Self::Skip, "skip", "The file is named and left out"),
+    ];
+}
 
 /// A data set as rows, and what was left out of it on purpose.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -19,6 +38,8 @@ pub struct Imported {
     pub rows: Vec<Row>,
     /// How many were left out, and why.
     pub left_out: Vec<(usize, &'static str)>,
+    /// What is wrong with each file that was left out as no picture.
+    pub broken: Vec<String>,
 }
 
 impl Imported {
@@ -45,6 +66,8 @@ pub enum ImportError {
     Row { path: PathBuf, line: u64, reason: String },
     #[error("{}: {reason}", path.display())]
     File { path: PathBuf, reason: String },
+    #[error("{reason}")]
+    Picture { reason: String },
     #[error("{}: no images found; expected {expected}", path.display())]
     Nothing { path: PathBuf, expected: &'static str },
     #[error("{}: cannot be written: {source}", path.display())]
@@ -52,12 +75,12 @@ pub enum ImportError {
 }
 
 /// Opens a CSV file that must have `columns`.
-fn open_csv(path: &std::path::Path, columns: &[&'static str]) -> Result<csv::Reader<std::fs::File>, ImportError> {
+fn open_csv(path: &std::path::Path, columns: &[&'static str]) -> Result<table::Reader<'static>, ImportError> {
+    let unreadable = |source| ImportError::Unreadable { path: path.into(), source };
     let csv_error = |source| ImportError::Csv { path: path.into(), source };
-    let mut reader = csv::Reader::from_path(path).map_err(csv_error)?;
+    let mut reader = table::open(path, csv::Trim::All).map_err(unreadable)?;
     let headers = reader.headers().map_err(csv_error)?;
-    match columns.iter().find(|column| !headers.iter().any(|header| header.trim_start_matches('\u{feff}') == **column))
-    {
+    match columns.iter().find(|column| !headers.iter().any(|header| header == **column)) {
         Some(column) => {
             let found: Vec<&str> = headers.iter().take(20).collect();
             Err(ImportError::Column { path: path.into(), column, found: found.join(", ") })

@@ -6,7 +6,7 @@ use super::document::escaped;
 use crate::palette::colour_of;
 use crate::timeline::Expression;
 use crate::train::metrics::{Confusion, ReliabilityBin};
-use crate::train::trainer::EpochRecord;
+use crate::train::progress::EpochRecord;
 
 /// What lines are drawn in: Okabe and Ito's blue, vermillion, green, purple, orange, sky blue, black.
 const COLOURS: [&str; 7] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#222222"];

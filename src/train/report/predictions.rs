@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::files::{self, WriteError, put, spreadsheet_cell, text_of_cell};
+use crate::files::{self, WriteError, put, spreadsheet_cell, table, text_of_cell};
 use crate::timeline::{Expression, Probabilities};
 use crate::train::metrics::Judged;
 
@@ -65,7 +65,7 @@ const LARGEST: u64 = 2 << 30;
 pub fn read(path: &Path) -> Result<Vec<Prediction>, PredictionsError> {
     let unreadable = |source| PredictionsError::Unreadable { path: path.into(), source };
     let text = files::read(path, LARGEST).map_err(|e| unreadable(e.into()))?;
-    let mut reader = csv::Reader::from_reader(&text[..]);
+    let (mut reader, _) = table::reader(&text[..], csv::Trim::Headers).map_err(|e| unreadable(e.into()))?;
     let mut predictions = Vec::new();
     for (index, row) in reader.deserialize::<Row>().enumerate() {
         let line = index as u64 + 2;
@@ -87,6 +87,23 @@ pub fn read(path: &Path) -> Result<Vec<Prediction>, PredictionsError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_name_of_a_picture_is_a_formula_to_a_spreadsheet() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("p.csv");
+        let judged = Judged { truth: Expression::Fear, probabilities: [1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0] };
+        let names = ["=cmd|'/c calc'!A0.png", "+1.png", "-1.png", "@sum.png", "\ta.png", "./plain.png", "a=b.png"];
+        let predictions = names.map(|name| Prediction { image: name.into(), judged: judged.clone() });
+        write(&path, &predictions).unwrap();
+        let mut table = csv::Reader::from_path(&path).unwrap();
+        for record in table.records() {
+            let record = record.unwrap();
+            assert!(!record[0].starts_with(['=', '+', '-', '@', '\t']), "{record:?}");
+        }
+        let back: Vec<String> = read(&path).unwrap().into_iter().map(|p| p.image).collect();
+        assert_eq!(back, names);
+    }
 
     #[test]
     fn what_is_written_is_read_and_a_bad_row_is_named() {

@@ -1,0 +1,170 @@
+//! What `train`, `crossval` and `evaluate` have in common: options, progress, exit codes.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::Failure;
+use super::device::DeviceChoice;
+use super::signals::Signals;
+use crate::train::checkpoint::CheckpointError;
+use crate::train::crossval::{CrossvalError, FoldReport};
+use crate::train::fold::FoldError;
+use crate::train::folds::FoldsProgress;
+use crate::train::progress::{EpochRecord, Progress};
+use crate::train::recipe::RecipeError;
+use crate::train::run::RunError;
+use crate::train::trainer::TrainError;
+
+/// What training, in whatever form, can be told.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Common {
+    /// Where models that a recipe names are looked for
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub(super) models: PathBuf,
+    /// Change a recipe's setting, as in input.side=64 or stages.0.epochs=1; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(super) set: Vec<String>,
+    /// Where the network runs: auto, cpu or cuda[:N]
+    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    pub(super) device: DeviceChoice,
+    /// Worker threads; all cores if not given
+    #[arg(long, value_name = "N")]
+    pub(super) threads: Option<usize>,
+}
+
+pub(super) fn use_threads(threads: Option<usize>) -> Result<(), Failure> {
+    let Some(threads) = threads else { return Ok(()) };
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().map_err(|e| Failure::Unforeseen(e.into()))
+}
+
+pub(super) fn configuration(error: RecipeError) -> Failure {
+    Failure::Configuration(error.to_string())
+}
+
+/// The exit code of a run's error.
+pub(super) fn failure(error: RunError, signals: &Signals) -> Failure {
+    let text = error.to_string();
+    match error {
+        RunError::Manifest(_) | RunError::Image(_) | RunError::Data(_) => Failure::Input(text),
+        RunError::Folds(FoldError::TooFewParts { .. }) => Failure::Usage(text),
+        RunError::Folds(FoldError::TooFewGroups { .. }) => Failure::Input(text),
+        RunError::Start(_) => Failure::Configuration(text),
+        RunError::Output(_) => Failure::Output(text),
+        RunError::Model(_) => Failure::Unforeseen(anyhow::anyhow!(text)),
+        RunError::Device(error) => Failure::Unforeseen(error.into()),
+        RunError::Train(error) => match error {
+            TrainError::TooFew { .. } | TrainError::NoValidation | TrainError::OneClass(_) | TrainError::Image(_) => {
+                Failure::Input(text)
+            }
+            TrainError::NotFinite { .. }
+            | TrainError::Start(_)
+            | TrainError::Checkpoint(CheckpointError::OtherRun { .. } | CheckpointError::Broken { .. }) => {
+                Failure::Configuration(text)
+            }
+            TrainError::Checkpoint(CheckpointError::Write(_)) | TrainError::Log(_) => Failure::Output(text),
+            TrainError::Interrupted { .. } => {
+                let signal = signals.received().unwrap_or(signal_hook::consts::SIGINT);
+                Failure::Interrupted { signal, hint: text }
+            }
+            TrainError::Device(error) => Failure::Unforeseen(error.into()),
+            TrainError::Unforeseen(error) => Failure::Unforeseen(error),
+        },
+    }
+}
+
+/// The exit code of a cross-validation's error; the message names the fold.
+pub(super) fn crossval_failure(error: CrossvalError, signals: &Signals) -> Failure {
+    let text = error.to_string();
+    match error {
+        CrossvalError::Fold { source, .. } => match failure(source, signals) {
+            Failure::Input(_) => Failure::Input(text),
+            Failure::Configuration(_) => Failure::Configuration(text),
+            Failure::Output(_) => Failure::Output(text),
+            Failure::Interrupted { signal, .. } => Failure::Interrupted { signal, hint: text },
+            other => other,
+        },
+        CrossvalError::Run(source) => failure(source, signals),
+        CrossvalError::NoFolds { .. } | CrossvalError::NoSuchFold { .. } | CrossvalError::OtherFolds { .. } => {
+            Failure::Usage(text)
+        }
+        CrossvalError::WithoutFold { .. } | CrossvalError::EmptyFold { .. } | CrossvalError::Missing { .. } => {
+            Failure::Input(text)
+        }
+        CrossvalError::OtherTask { .. } | CrossvalError::Broken { .. } => Failure::Configuration(text),
+        CrossvalError::Threads(_) => Failure::Limit(text),
+    }
+}
+
+/// How a run is told of on a terminal.
+pub(super) struct Bar {
+    pub(super) bar: ProgressBar,
+    interrupt: Arc<AtomicBool>,
+}
+
+impl Bar {
+    pub(super) fn new(interrupt: Arc<AtomicBool>) -> Self {
+        let style = ProgressStyle::with_template("epoch {prefix} {wide_bar} {pos}/{len} loss {msg} {eta} left")
+            .unwrap_or_else(|_| ProgressStyle::default_bar());
+        Self { bar: ProgressBar::no_length().with_style(style), interrupt }
+    }
+}
+
+impl Progress for Bar {
+    fn step(&mut self, epoch: usize, step: usize, steps: usize, loss: f64) {
+        if step == 1 {
+            self.bar.reset();
+            self.bar.set_length(steps as u64);
+            self.bar.set_prefix(epoch.to_string());
+        }
+        self.bar.set_position(step as u64);
+        self.bar.set_message(format!("{loss:.4}"));
+    }
+
+    fn epoch(&mut self, record: &EpochRecord) {
+        self.bar.suspend(|| talk!("{}", line(record)));
+    }
+
+    fn is_interrupted(&self) -> bool {
+        self.interrupt.load(Ordering::Relaxed)
+    }
+}
+
+/// How folds that run side by side are told of: a line an epoch.
+pub(super) struct FoldLines<'a> {
+    /// The recipe's.
+    pub(super) name: &'a str,
+    pub(super) interrupt: &'a AtomicBool,
+}
+
+impl FoldsProgress for FoldLines<'_> {
+    fn epoch(&self, fold: usize, record: &EpochRecord) {
+        talk!("{}, fold {fold}: {}", self.name, line(record));
+    }
+
+    fn fold(&self, report: &FoldReport) {
+        let FoldReport { fold, folds, run, .. } = report;
+        talk!("{}, fold {fold} of {folds}: {}", self.name, run.evaluation.line());
+    }
+
+    fn is_interrupted(&self) -> bool {
+        self.interrupt.load(Ordering::Relaxed)
+    }
+}
+
+/// An epoch in one line.
+fn line(r: &EpochRecord) -> String {
+    format!(
+        "epoch {:3}  loss {:.4}  validation {:.4}: {:.2} % right, balanced {:.2} %  {:.1} s, {:.0} images/s",
+        r.epoch,
+        r.training_loss,
+        r.validation_loss,
+        100.0 * r.validation_accuracy,
+        100.0 * r.validation_balanced_accuracy,
+        r.seconds,
+        r.images_a_second
+    )
+}
