@@ -73,7 +73,12 @@ pub(crate) fn two_signers() -> Timeline {
             frames: 6,
             duration_s: 0.24,
         },
-        model: ModelIdentity { name: "hand".into(), sha256: "b".repeat(64), classes: Expression::ALL.into() },
+        model: ModelIdentity {
+            name: "hand".into(),
+            sha256: "b".repeat(64),
+            classes: Expression::ALL.into(),
+            symmetric: false,
+        },
         frames,
         tracks,
         summary: Summary {

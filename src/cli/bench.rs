@@ -145,6 +145,7 @@ impl Arch {
             deviation: vec![0.25; 3],
             colour_normalisation: Default::default(),
             region: Default::default(),
+            symmetric: false,
         };
         Model::untrained(architecture, input, 0, device)
     }

@@ -10,6 +10,7 @@ use super::Failure;
 use super::choice::choice;
 use super::device::DeviceChoice;
 use super::training::use_threads;
+use crate::choice::Choice as _;
 use crate::infer::Precision;
 use crate::model::registry;
 use crate::timeline::Expression;
@@ -21,6 +22,7 @@ use crate::train::metrics::Judged;
 use crate::train::report::{self, Block, Document, Evaluation, Prediction};
 use crate::train::run::Data;
 use crate::train::significance::{Comparison, compare};
+use crate::train::stability::{self, Stability};
 
 /// Arguments of `annotate evaluate`.
 #[derive(Debug, Args)]
@@ -43,6 +45,12 @@ pub(super) struct Arguments {
     /// Make the pictures worse first
     #[arg(long, value_parser = choice::<Degradation>())]
     degrade: Option<Degradation>,
+    /// Say how far labels stay when pictures are mirrored, made smaller, compressed, lightened, and cut a little otherwise
+    #[arg(long, conflicts_with = "degrade")]
+    stability: bool,
+    /// Whether the model looks at the mirror image as well and averages; as its config.json says if not given
+    #[arg(long, value_name = "BOOL")]
+    symmetric: Option<bool>,
     /// What intervals take for one independent piece of data
     #[arg(long, value_parser = choice::<Grouping>(), default_value = "subject")]
     group: Grouping,
@@ -66,6 +74,8 @@ struct Report {
     degradation: Option<Degradation>,
     #[serde(skip_serializing_if = "Option::is_none")]
     against: Option<Against>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stability: Option<Vec<Stability>>,
 }
 
 #[derive(Serialize)]
@@ -81,6 +91,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let model = registry::open(&arguments.model, &device)
         .and_then(|model| model.with_precision(arguments.precision))
         .map_err(|e| Failure::Configuration(e.to_string()))?;
+    let model = match arguments.symmetric {
+        Some(symmetric) => model.with_symmetry(symmetric),
+        None => model,
+    };
     let data = Data::read(&arguments.data).map_err(|e| Failure::Input(e.to_string()))?;
     // Before anything is measured.
     let theirs = arguments.against.as_deref().map(report::read_predictions).transpose();
@@ -91,10 +105,16 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         Some(degradation) => degradation.applied(example),
         None => Ok(example),
     });
-    let predictions = predictions.map_err(|e| match e {
+    let failed = |e| match e {
         report::EvaluationError::Image(e) => Failure::Input(e.to_string()),
         report::EvaluationError::Device(e) => Failure::Unforeseen(e.into()),
-    })?;
+    };
+    let predictions = predictions.map_err(failed)?;
+    let stability = arguments
+        .stability
+        .then(|| stability::stability(&model, &data.rows, &examples, &predictions))
+        .transpose()
+        .map_err(failed)?;
     let clusters = report::clusters(&predictions, &data.rows, arguments.group);
     let split = arguments.split.name();
     let worse = arguments.degrade.map(|d| format!(", {d:?}")).unwrap_or_default();
@@ -120,8 +140,15 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         blocks.extend(report::comparison_blocks(&evaluation.name, &path.display().to_string(), &comparison));
         against = Some(Against { path: path.clone(), comparison });
     }
+    if let Some(stability) = &stability {
+        for of in stability {
+            let kappa = of.kappa.map_or("not defined".to_owned(), |kappa| format!("{kappa:.2}"));
+            talk!("{}: {:.1} % keep their label, kappa {kappa}", of.change.word(), 100.0 * of.same);
+        }
+        blocks.extend(stability::blocks(stability));
+    }
     let document = Document { title: format!("{} on {}", evaluation.name, evaluation.data), blocks };
-    let data = Report { evaluation, degradation: arguments.degrade, against };
+    let data = Report { evaluation, degradation: arguments.degrade, against, stability };
     report::write(&arguments.out, &data, &document, &predictions).map_err(|e| Failure::Output(e.to_string()))
 }
 

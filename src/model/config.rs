@@ -53,6 +53,10 @@ pub struct Input {
     /// Which part of the face it is shown; the other is blanked out.
     #[serde(default, skip_serializing_if = "FacePart::is_full")]
     pub region: FacePart,
+    /// Whether it is shown each picture and its mirror image, and what it says of both is averaged: a face and its mirror
+    /// image then get the same probabilities to the last bit, for twice the work.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub symmetric: bool,
 }
 
 /// A part of the square about a face.

@@ -164,6 +164,13 @@ impl Model {
         Ok(Self { runner, ..self })
     }
 
+    /// The model with or without averaging over mirror images, whatever its config says.
+    #[must_use]
+    pub fn with_symmetry(mut self, symmetric: bool) -> Self {
+        self.config.input.symmetric = symmetric;
+        self
+    }
+
     /// What the model is computed with: f32 or bf16.
     pub fn precision(&self) -> Precision {
         match &self.runner {
@@ -182,7 +189,7 @@ impl Model {
 
     /// Multiplications and additions for a face.
     pub fn operations(&self) -> usize {
-        self.operations
+        self.operations * self.config.input.view_count()
     }
 
     /// What outputs say about the model.
@@ -191,6 +198,7 @@ impl Model {
             name: self.config.name.clone(),
             sha256: self.config.sha256.clone(),
             classes: self.config.classes.clone(),
+            symmetric: self.config.input.symmetric,
         }
     }
 
@@ -211,13 +219,14 @@ impl Model {
     /// If the length does not fit or the device fails.
     pub fn logits(&self, pictures: Vec<f32>) -> CandleResult<Tensor> {
         let input = &self.config.input;
-        let images = pictures.len() / (input.side * input.side * input.colours.count());
-        let shape = (images, input.side, input.side, input.colours.count());
-        if pictures.len() != images * input.side * input.side * input.colours.count() {
-            candle_core::bail!("{} values are not whole pictures of {shape:?}", pictures.len());
+        let size = input.side * input.side * input.colours.count();
+        if !pictures.len().is_multiple_of(size) {
+            candle_core::bail!("{} values are not whole pictures of {size}", pictures.len());
         }
-        let pictures = input.normalised(pictures);
-        match &self.runner {
+        let pictures = input.views(input.normalised(pictures));
+        let images = pictures.len() / size;
+        let shape = (images, input.side, input.side, input.colours.count());
+        let logits = match &self.runner {
             Runner::Plan(plan) => {
                 let mut logits = vec![0.0; images * plan.output().len()];
                 plan.run(&pictures, &mut logits);
@@ -227,7 +236,8 @@ impl Model {
                 let pictures = crate::nn::ops::uploaded(&pictures, &shape.into(), &self.device, &self.uploader)?;
                 network.forward(&pictures, Phase::Inference)
             }
-        }
+        };
+        input.joined(&logits?)
     }
 
     /// Calibrated probabilities of `pictures`, as for [`logits`](Self::logits).
@@ -271,6 +281,40 @@ impl Input {
             picture[end..].fill(0.0);
         }
         values
+    }
+}
+
+impl Input {
+    /// How many times the network looks at a face.
+    pub fn view_count(&self) -> usize {
+        if self.symmetric { 2 } else { 1 }
+    }
+
+    /// What the network is shown of normalised pictures: these, and behind them their mirror images where it is to look at
+    /// both.
+    pub fn views(&self, mut pictures: Vec<f32>) -> Vec<f32> {
+        if self.symmetric {
+            let channels = self.colours.count();
+            let mirrored: Vec<f32> = pictures
+                .chunks_exact(self.side * channels)
+                .flat_map(|row| row.chunks_exact(channels).rev().flatten().copied())
+                .collect();
+            pictures.extend(mirrored);
+        }
+        pictures
+    }
+
+    /// The logits of faces, `[faces, classes]`, from those of their [`views`](Self::views), `[views, classes]`.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn joined(&self, logits: &Tensor) -> CandleResult<Tensor> {
+        if !self.symmetric {
+            return Ok(logits.clone());
+        }
+        let faces = logits.dim(0)? / 2;
+        // Sums of two do not depend on their order, so that the result is the same for a mirrored face.
+        (logits.narrow(0, 0, faces)? + logits.narrow(0, faces, faces)?)? * 0.5
     }
 }
 
@@ -349,6 +393,7 @@ mod tests {
                     deviation: vec![0.25],
                     colour_normalisation,
                     region,
+                    symmetric: false,
                 };
                 let picture: Vec<f32> = (0..16).map(|v| (v * 13) as f32).collect();
                 let mut other = picture.clone();
@@ -359,5 +404,81 @@ mod tests {
                 assert!(seen.iter().enumerate().any(|(place, value)| !hidden.contains(&place) && *value != 0.0));
             }
         }
+    }
+
+    /// Pictures that no two pixels of are alike, and their mirror images.
+    fn faces_and_mirrored(side: usize, channels: usize) -> [Vec<f32>; 2] {
+        let faces: Vec<f32> = (0..3 * side * side * channels).map(|v| (v * 7919 % 256) as f32).collect();
+        let mirrored = faces
+            .chunks_exact(side * channels)
+            .flat_map(|row| row.chunks_exact(channels).rev().flatten().copied().collect::<Vec<f32>>())
+            .collect();
+        [faces, mirrored]
+    }
+
+    #[test]
+    fn a_symmetric_model_says_the_same_of_a_face_and_its_mirror_image() {
+        for (colours, region) in [(Colours::Luma, FacePart::Full), (Colours::Rgb, FacePart::Upper)] {
+            let channels = colours.count();
+            let input = Input {
+                side: 16,
+                colours,
+                mean: vec![0.5; channels],
+                deviation: vec![0.25; channels],
+                colour_normalisation: ColourNormalisation::HistEq,
+                region,
+                symmetric: true,
+            };
+            let architecture = small_network();
+            let model = Model::untrained(architecture, input, 1, &Device::Cpu).unwrap();
+            let [faces, mirrored] = faces_and_mirrored(16, channels);
+            let said = |model: &Model, faces: &[f32]| model.logits(faces.to_vec()).unwrap().to_vec2::<f32>().unwrap();
+            let answer = said(&model, &faces);
+            assert_eq!(answer, said(&model, &mirrored));
+            let model = model.with_symmetry(false);
+            let (plain, other) = (said(&model, &faces), said(&model, &mirrored));
+            assert_ne!(plain, other);
+            for ((a, b), mean) in plain.iter().flatten().zip(other.iter().flatten()).zip(answer.iter().flatten()) {
+                assert!(((a + b) / 2.0 - mean).abs() <= 1e-6 * mean.abs().max(1.0));
+            }
+        }
+    }
+
+    /// Full size up to the third block, as networks for 48 pixels want it.
+    fn small_network() -> Architecture {
+        serde_json::from_value(serde_json::json!({
+            "family": "mobilenet_v1",
+            "stem_channels": 8,
+            "stem_stride": 1,
+            "blocks": [
+                { "channels": 8, "stride": 1 },
+                { "channels": 16, "stride": 1 },
+                { "channels": 16, "stride": 1 },
+                { "channels": 32, "stride": 2 },
+            ],
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn the_plan_and_the_network_agree_on_a_network_at_full_size_and_symmetric() {
+        let input = Input {
+            side: 16,
+            colours: Colours::Luma,
+            mean: vec![0.5],
+            deviation: vec![0.25],
+            colour_normalisation: ColourNormalisation::None,
+            region: FacePart::Full,
+            symmetric: true,
+        };
+        let [faces, _] = faces_and_mirrored(16, 1);
+        let planned = Model::untrained(small_network(), input.clone(), 1, &Device::Cpu).unwrap();
+        let parameters = Parameters::new(Purpose::Training { seed: 1 }, &Device::Cpu);
+        let network = Network::new(&parameters, &small_network(), Colours::Luma).unwrap();
+        let views =
+            Tensor::from_vec(input.views(input.normalised(faces.clone())), (6, 16, 16, 1), &Device::Cpu).unwrap();
+        let module = input.joined(&network.forward(&views, Phase::Inference).unwrap()).unwrap();
+        let apart = (planned.logits(faces).unwrap() - module).unwrap().abs().unwrap().max_all().unwrap();
+        assert!(apart.to_scalar::<f32>().unwrap() < 1e-4);
     }
 }

@@ -195,6 +195,9 @@ pub struct ModelIdentity {
     pub sha256: String,
     /// The classes, in canonical order.
     pub classes: Vec<Expression>,
+    /// Whether probabilities are averages over a face and its mirror image.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub symmetric: bool,
 }
 
 /// Damage that the decoder found, with its position in the video.

@@ -118,13 +118,19 @@ fn encoded(history: &[EpochRecord]) -> Result<String, String> {
 }
 
 fn decoded(text: &str) -> Result<Vec<EpochRecord>, String> {
+    // Version 0.1.0 wrote JSON.
+    if text.starts_with('[') {
+        return serde_json::from_str(text).map_err(|e| format!("the history: {e}"));
+    }
     let digit = |digit: u8| char::from(digit).to_digit(16).ok_or("the history is not hexadecimal");
-    let bytes: Result<Vec<u8>, &str> = text
-        .as_bytes()
-        .chunks(2)
-        .map(|pair| Ok((digit(pair[0])? << 4 | digit(*pair.get(1).unwrap_or(&b'x'))?) as u8))
-        .collect();
-    ciborium::from_reader(bytes?.as_slice()).map_err(|e| format!("the history: {e}"))
+    let byte = |pair: &[u8]| -> Result<u8, &'static str> {
+        match pair {
+            [high, low] => Ok((digit(*high)? * 16 + digit(*low)?) as u8),
+            _ => Err("the history is cut off"),
+        }
+    };
+    let bytes: Vec<u8> = text.as_bytes().chunks(2).map(byte).collect::<Result<_, _>>()?;
+    ciborium::from_reader(bytes.as_slice()).map_err(|e| format!("the history: {e}"))
 }
 
 #[cfg(test)]

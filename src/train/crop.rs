@@ -11,6 +11,8 @@ use std::sync::Arc;
 use image::{DynamicImage, GrayImage, ImageFormat, RgbImage};
 use rayon::prelude::*;
 
+use super::augment::plain;
+use super::dataset::Picture;
 use super::manifest::Row;
 use super::photo::{self, PhotoError, is_called_a_picture};
 use crate::files::OutputOptions;
@@ -40,6 +42,9 @@ pub struct CropSettings {
     pub detectors: Detectors,
     /// How they are followed.
     pub track: TrackSettings,
+    /// Whether pictures are faces already and are only fitted to the size. A detector that looks for faces in pictures finds
+    /// two of three that fill theirs.
+    pub already_cropped: bool,
 }
 
 /// What became of the rows.
@@ -61,6 +66,8 @@ pub enum CropError {
     NoFrameNumber { row: usize, path: PathBuf },
     #[error("row {row}: {}: the video has no frame {frame}", path.display())]
     NoSuchFrame { row: usize, path: PathBuf, frame: u64 },
+    #[error("row {row}: {}: a video holds no faces that are cut out already", path.display())]
+    Video { row: usize, path: PathBuf },
     #[error("row {row}: {}: cells of a strip are faces already", path.display())]
     Cell { row: usize, path: PathBuf },
     #[error(transparent)]
@@ -96,6 +103,9 @@ pub fn crop_rows(
         match (row.cell, is_called_a_picture(&row.path)) {
             (Some(_), _) => return Err(CropError::Cell { row: index + 1, path: row.path.clone() }),
             (None, true) => stills.push(index),
+            (None, false) if settings.already_cropped => {
+                return Err(CropError::Video { row: index + 1, path: row.path.clone() });
+            }
             (None, false) => videos.entry(&row.path).or_default().push(index),
         }
     }
@@ -105,7 +115,14 @@ pub fn crop_rows(
         write_crop(pixels, &folder.join(&names[index]), settings)?;
         Ok((index, true))
     };
-    let one_still = |index: &usize| save(*index, crop_still(&rows[*index], *index + 1, settings)?);
+    let one_still = |index: &usize| {
+        let (row, number) = (&rows[*index], index + 1);
+        let pixels = match settings.already_cropped {
+            true => Some(whole(row, number, settings)?),
+            false => crop_still(row, number, settings)?,
+        };
+        save(*index, pixels)
+    };
     let mut done: Vec<(usize, bool)> = stills.par_iter().map(one_still).collect::<Result<_, _>>()?;
     let videos: Vec<(&Path, Vec<usize>)> = videos.into_iter().collect();
     let of_videos: Vec<Vec<(usize, bool)>> = videos
@@ -149,6 +166,19 @@ fn names(rows: &[Row]) -> Vec<String> {
 fn tracker(settings: &CropSettings) -> Result<FaceTracker, CropError> {
     let detector = settings.detectors.make().map_err(CropError::Detector)?;
     Ok(FaceTracker::new(detector, settings.track.clone()))
+}
+
+/// All of the picture, fitted to the size as training and evaluation fit it.
+fn whole(row: &Row, number: usize, settings: &CropSettings) -> Result<Vec<f32>, CropError> {
+    let image = photo::decode(&row.path);
+    let image = image.map_err(|source| CropError::Picture { row: number, path: row.path.clone(), source })?;
+    let (width, height) = (image.width() as usize, image.height() as usize);
+    let samples = match settings.colours {
+        Colours::Luma => image.into_luma8().into_raw(),
+        Colours::Rgb => image.into_rgb8().into_raw(),
+    };
+    let picture = Picture::new(samples, settings.colours, width, height);
+    Ok(plain(&picture, settings.side, settings.colours))
 }
 
 fn crop_still(row: &Row, number: usize, settings: &CropSettings) -> Result<Option<Vec<f32>>, CropError> {

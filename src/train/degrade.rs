@@ -54,7 +54,7 @@ impl Degradation {
 }
 
 /// Each channel `factor` times smaller (antialiased), then as large as before (bilinear).
-fn downsampled(picture: &Picture, factor: usize) -> Vec<u8> {
+pub(super) fn downsampled(picture: &Picture, factor: usize) -> Vec<u8> {
     let channels = picture.colours.count();
     let mut changed = vec![0; picture.samples().len()];
     for channel in 0..channels {

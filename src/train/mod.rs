@@ -28,5 +28,6 @@ pub mod report;
 pub mod run;
 pub mod schedule;
 pub mod significance;
+pub mod stability;
 pub mod start;
 pub mod trainer;

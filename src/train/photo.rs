@@ -17,7 +17,7 @@ const START: u64 = 64;
 
 /// Why a file cannot be used as a picture.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "names and messages say what the variants are")]
 pub enum PhotoError {
     #[error(transparent)]
     Unreadable(#[from] io::Error),

@@ -106,6 +106,10 @@ pub struct InputChoice {
     pub colour_normalisation: Option<ColourNormalisation>,
     /// Which part of the face is looked at.
     pub region: Option<FacePart>,
+    /// Whether validation, evaluation and annotation average over a picture and its mirror image. Training does not: its
+    /// augmentation mirrors.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub symmetric: Option<bool>,
 }
 
 /// Some epochs in which the same layers learn in the same way.
@@ -275,6 +279,15 @@ pub struct Augmentation {
     pub blur_share: f32,
     /// Strongest shrinking for the blur, at least 1.
     pub blur_factor: f32,
+    /// Weakest shrinking for the blur; 1 where it is 0.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub blur_least: f32,
+    /// Share of pictures truly made as small as distant faces are and enlarged again, as annotation does with them.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub small_share: f32,
+    /// Smallest side of those, pixels; the largest is that of the network's input.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub small_side: f32,
     /// Share of pictures partly covered by a rectangle of one grey.
     pub occlusion_share: f32,
     /// Largest side of the rectangle, share of the side.
@@ -289,6 +302,11 @@ pub struct Augmentation {
     pub mixup: f32,
     /// The same for a rectangle of another picture pasted in (Yun et al. 2019, CutMix).
     pub cutmix: f32,
+}
+
+/// Settings that are newer than checkpoints stay out of the fingerprint of runs that do not use them.
+fn is_zero(value: &f32) -> bool {
+    *value == 0.0
 }
 
 /// Cross-entropy with the targets' distribution.
@@ -383,6 +401,15 @@ impl Recipe {
             (a.rotation_degrees.is_finite(), "rotation_degrees must be a number"),
             ((0.0..=1.0).contains(&a.blur_share), "blur_share must be from 0 to 1"),
             (a.blur_share == 0.0 || (1.0..=16.0).contains(&a.blur_factor), "blur_factor must be from 1 to 16"),
+            (
+                a.blur_least == 0.0 || (1.0..=a.blur_factor).contains(&a.blur_least),
+                "blur_least must be from 1 to blur_factor",
+            ),
+            ((0.0..=1.0).contains(&a.small_share), "small_share must be from 0 to 1"),
+            (
+                a.small_share == 0.0 || (4.0..=1024.0).contains(&a.small_side),
+                "small_side must be from 4 pixels, with small_share",
+            ),
             ((0.0..=1.0).contains(&a.occlusion_share), "occlusion_share must be from 0 to 1"),
             ((0.0..=1.0).contains(&a.occlusion_size), "occlusion_size must be from 0 to 1"),
             ((0.0..=1.0).contains(&a.band_share), "band_share must be from 0 to 1"),

@@ -127,5 +127,6 @@ fn input(recipe: &Recipe, base: Option<&Input>) -> Result<Input, String> {
             .or(base.map(|b| b.colour_normalisation))
             .unwrap_or(ColourNormalisation::None),
         region: choice.region.or(base.map(|b| b.region)).unwrap_or(FacePart::Full),
+        symmetric: choice.symmetric.or(base.map(|b| b.symmetric)).unwrap_or(false),
     })
 }

@@ -406,10 +406,10 @@ fn evaluate(
     let (mut judged, mut all_logits) = (Vec::new(), Vec::new());
     for chunk in labelled.chunks(EVALUATION_BATCH) {
         let pictures: Vec<&Example> = chunk.iter().map(|(example, _)| *example).collect();
-        let values = input.normalised(plain_pictures(&pictures, input.side, input.colours)?);
-        let shape = (chunk.len(), input.side, input.side, input.colours.count());
+        let values = input.views(input.normalised(plain_pictures(&pictures, input.side, input.colours)?));
+        let shape = (chunk.len() * input.view_count(), input.side, input.side, input.colours.count());
         let x = Tensor::from_vec(values, shape, &Device::Cpu)?.to_device(device)?;
-        let logits = network.forward(&x, Phase::Inference)?.detach();
+        let logits = input.joined(&network.forward(&x, Phase::Inference)?)?.detach();
         let probabilities = candle_nn::ops::softmax(&logits, D::Minus1)?.to_vec2::<f32>()?;
         for (((_, truth), p), l) in chunk.iter().zip(probabilities).zip(logits.to_vec2::<f32>()?) {
             judged.push(Judged { truth: *truth, probabilities: std::array::from_fn(|class| p[class]) });

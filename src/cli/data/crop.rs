@@ -39,6 +39,9 @@ pub(super) struct Arguments {
     /// How far the square's centre lies below the box's, in sides of the box, in place of the model's
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     shift_y: Option<f32>,
+    /// Take pictures for faces that are cut out already: fit them to the size and look for nothing
+    #[arg(long, conflicts_with_all = ["scale", "shift_y", "no_align", "label"])]
+    already_cropped: bool,
     /// Keep squares upright where the head is turned
     #[arg(long)]
     no_align: bool,
@@ -83,6 +86,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let cropped = crop::crop_rows(&rows, &folder, &settings, &decoding, &tell).map_err(failure)?;
     bar.finish_and_clear();
     report(arguments, &cropped.without_face)?;
+    if 10 * cropped.without_face.len() > rows.len() && !arguments.already_cropped {
+        talk!(
+            "hint: a detector looks for faces in pictures and misses many that fill theirs; if these are faces that are cut out \
+             already, use --already-cropped"
+        );
+    }
     if cropped.rows.is_empty() {
         return Err(Failure::Input("no face was found in any of the pictures".into()));
     }
@@ -113,6 +122,7 @@ fn settings(arguments: &Arguments) -> Result<CropSettings, Failure> {
             arguments.detector.detector_model.as_deref(),
         )?,
         track: Settings::default().track,
+        already_cropped: arguments.already_cropped,
     })
 }
 

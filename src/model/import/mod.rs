@@ -77,6 +77,7 @@ impl KnownNetwork {
             deviation,
             colour_normalisation: Default::default(),
             region: Default::default(),
+            symmetric: false,
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::kernels::{Activation, Window};
 
 /// Of `x` `[images, height, width, channels]` and weights `[kernel, kernel, channels]`.
 pub(super) struct Depthwise {
-    pub stride: usize,
+    pub(super) stride: usize,
 }
 
 impl Depthwise {
@@ -96,9 +96,9 @@ impl Kernel<2> for DepthwiseWeights {
 
 /// [`Depthwise`], then [`super::normalise::Normalise`] with known statistics. For inference: no gradients.
 pub(super) struct DepthwiseNormalise {
-    pub depthwise: Depthwise,
-    pub eps: f32,
-    pub activation: Activation,
+    pub(super) depthwise: Depthwise,
+    pub(super) eps: f32,
+    pub(super) activation: Activation,
 }
 
 impl Kernel<3> for DepthwiseNormalise {

@@ -11,9 +11,9 @@ use crate::kernels::train::normalised::{Normalised, Saved};
 
 /// Of `x`, the weights and `[2, channels]`: gamma and beta.
 pub(super) struct ConvolveNormalise {
-    pub layer: Normalised,
+    pub(super) layer: Normalised,
     /// Set by the forward pass and read by the backward pass.
-    pub saved: Arc<OnceLock<Saved>>,
+    pub(super) saved: Arc<OnceLock<Saved>>,
 }
 
 impl Kernel<3> for ConvolveNormalise {

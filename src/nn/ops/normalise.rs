@@ -34,10 +34,10 @@ impl Kernel<1> for ColumnMoments {
 /// Of `x` and `[4, channels]`: gamma, beta, mean, variance.
 #[derive(Clone, Copy)]
 pub(super) struct Normalise {
-    pub eps: f32,
-    pub activation: Activation,
+    pub(super) eps: f32,
+    pub(super) activation: Activation,
     /// Whether the statistics are those of `x` and move with it.
-    pub of_batch: bool,
+    pub(super) of_batch: bool,
 }
 
 impl Normalise {

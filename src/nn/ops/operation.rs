@@ -10,9 +10,9 @@ use crate::kernels::cuda::Operand;
 #[derive(Clone, Copy)]
 pub(super) struct Values<'a> {
     /// As many as `shape` has elements.
-    pub values: &'a [f32],
+    pub(super) values: &'a [f32],
     /// Their shape.
-    pub shape: &'a Shape,
+    pub(super) shape: &'a Shape,
 }
 
 impl<'a> Values<'a> {
@@ -44,7 +44,7 @@ pub(super) trait Kernel<const N: usize>: Send + Sync {
 }
 
 /// A kernel as an operation of candle's.
-pub(super) struct Operation<K>(pub K);
+pub(super) struct Operation<K>(pub(super) K);
 
 fn cpu<const N: usize>(kernel: &impl Kernel<N>, inputs: [(&CpuStorage, &Layout); N]) -> Result<(CpuStorage, Shape)> {
     let shape = kernel.shape(inputs.map(|(_, layout)| layout.shape()))?;

@@ -9,8 +9,8 @@ use crate::kernels::train::{patches, pool};
 
 /// The windows of `x` `[images, height, width, channels]`, each as one row.
 pub(super) struct Patches {
-    pub kernel: usize,
-    pub stride: usize,
+    pub(super) kernel: usize,
+    pub(super) stride: usize,
 }
 
 impl Patches {

@@ -42,7 +42,7 @@ struct FerPlus {
 impl FerPlus {
     fn votes(&self) -> Votes {
         let seven = [self.neutral, self.happiness, self.sadness, self.surprise, self.fear, self.disgust, self.anger];
-        Votes { seven, others: self.contempt + self.unknown + self.not_a_face }
+        Votes { seven, others: [self.contempt, self.unknown, self.not_a_face] }
     }
 }
 
@@ -56,7 +56,7 @@ pub fn import(folder: &Path, pictures: &Path, labelling: Labelling) -> Result<Im
     let path = folder.join("fer2013.csv");
     let mut reader = open_csv(&path, &["emotion", "pixels", "Usage"])?;
     let mut votes = match labelling {
-        Labelling::Votes => Some(read_votes(&folder.join("fer2013new.csv"))?.into_iter()),
+        Labelling::Votes | Labelling::FerplusRule => Some(read_votes(&folder.join("fer2013new.csv"))?.into_iter()),
         Labelling::Fer2013 => None,
     };
     std::fs::create_dir_all(pictures).map_err(|source| ImportError::Write { path: pictures.into(), source })?;
@@ -85,7 +85,7 @@ pub fn import(folder: &Path, pictures: &Path, labelling: Labelling) -> Result<Im
             None => row.label = Some(label),
             Some(votes) => {
                 let votes = votes.next().ok_or_else(|| fault("fer2013new.csv has fewer rows".into()))?;
-                if !votes.put(&mut row, &mut imported) {
+                if !votes.put(&mut row, labelling, &mut imported) {
                     continue;
                 }
             }

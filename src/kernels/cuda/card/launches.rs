@@ -13,7 +13,7 @@ const PTX: &str = include_str!(concat!(env!("OUT_DIR"), "/kernels.ptx"));
 const MODULE: &str = "annotate";
 
 /// A type the kernels exist for.
-pub trait Element: CudaDType + DeviceRepr {
+pub(super) trait Element: CudaDType + DeviceRepr {
     /// How the names of its kernels end.
     const SUFFIX: &'static str;
 }
@@ -86,7 +86,7 @@ macro_rules! launch {
     }};
 }
 
-pub fn uninitialised<T: DeviceRepr>(device: &CudaDevice, count: usize) -> Result<CudaSlice<T>> {
+pub(super) fn uninitialised<T: DeviceRepr>(device: &CudaDevice, count: usize) -> Result<CudaSlice<T>> {
     // SAFETY: each kernel writes every element of its result.
     #[expect(unsafe_code, reason = "a launch hands raw pointers to the card")]
     unsafe {
@@ -100,17 +100,17 @@ fn name<T: Element>(kernel: &str) -> String {
 
 /// Normalisation and activation: `norm` is `[4, channels]`, gamma, beta, mean and variance.
 #[derive(Clone, Copy)]
-pub struct EpilogueView<'a> {
+pub(super) struct EpilogueView<'a> {
     /// The four rows.
-    pub norm: &'a CudaView<'a, f32>,
+    pub(super) norm: &'a CudaView<'a, f32>,
     /// Added to the variance.
-    pub eps: f32,
+    pub(super) eps: f32,
     /// What comes last.
-    pub activation: Activation,
+    pub(super) activation: Activation,
 }
 
 /// [`crate::kernels::train::depthwise::forward`], with what follows it where `epilogue` is given.
-pub fn depthwise<T: Element>(
+pub(super) fn depthwise<T: Element>(
     device: &CudaDevice,
     x: &CudaView<'_, T>,
     weights: &CudaView<'_, T>,
@@ -135,7 +135,7 @@ pub fn depthwise<T: Element>(
 }
 
 /// [`crate::kernels::train::depthwise::input_gradient`].
-pub fn depthwise_input<T: Element>(
+pub(super) fn depthwise_input<T: Element>(
     device: &CudaDevice,
     dy: &CudaView<'_, T>,
     weights: &CudaView<'_, T>,
@@ -151,7 +151,7 @@ pub fn depthwise_input<T: Element>(
 }
 
 /// [`crate::kernels::train::depthwise::weight_gradient`].
-pub fn depthwise_weights<T: Element>(
+pub(super) fn depthwise_weights<T: Element>(
     device: &CudaDevice,
     x: &CudaView<'_, T>,
     dy: &CudaView<'_, T>,
@@ -180,7 +180,7 @@ fn sum_pieces<T: Element>(
 }
 
 /// Means and population variances of the columns of `x`, `[rows, channels]`: `[2, channels]`.
-pub fn moments<T: Element>(device: &CudaDevice, x: &CudaView<'_, T>, columns: usize) -> Result<CudaSlice<f32>> {
+pub(super) fn moments<T: Element>(device: &CudaDevice, x: &CudaView<'_, T>, columns: usize) -> Result<CudaSlice<f32>> {
     index(x.len())?;
     let (rows, channels) = (index(x.len() / columns)?, index(columns)?);
     let grid = launch::column_pieces(columns, rows);
@@ -193,7 +193,7 @@ pub fn moments<T: Element>(device: &CudaDevice, x: &CudaView<'_, T>, columns: us
 }
 
 /// [`crate::kernels::train::batch_norm::forward`].
-pub fn normalise<T: Element>(
+pub(super) fn normalise<T: Element>(
     device: &CudaDevice,
     x: &CudaView<'_, T>,
     epilogue: EpilogueView<'_>,
@@ -206,7 +206,7 @@ pub fn normalise<T: Element>(
 }
 
 /// [`crate::kernels::train::batch_norm::backward`] in f32: the gradients of `x`, of gamma and of beta, one after the other.
-pub fn normalise_gradients(
+pub(super) fn normalise_gradients(
     device: &CudaDevice,
     x: &CudaView<'_, f32>,
     dy: &CudaView<'_, f32>,
@@ -231,7 +231,7 @@ pub fn normalise_gradients(
 }
 
 /// [`crate::kernels::train::patches::gather`].
-pub fn patches<T: Element>(
+pub(super) fn patches<T: Element>(
     device: &CudaDevice,
     x: &CudaView<'_, T>,
     channels: usize,
@@ -246,7 +246,7 @@ pub fn patches<T: Element>(
 }
 
 /// One of [`Pooling`].
-pub fn pool<T: Element>(
+pub(super) fn pool<T: Element>(
     device: &CudaDevice,
     pooling: Pooling,
     values: &CudaView<'_, T>,
@@ -264,7 +264,7 @@ pub fn pool<T: Element>(
 }
 
 /// [`crate::kernels::train::pool::scale`].
-pub fn scale<T: Element>(
+pub(super) fn scale<T: Element>(
     device: &CudaDevice,
     x: &CudaView<'_, T>,
     factors: &CudaView<'_, T>,
@@ -277,7 +277,7 @@ pub fn scale<T: Element>(
 }
 
 /// [`crate::kernels::train::pool::scale_gradient`].
-pub fn scale_gradient<T: Element>(
+pub(super) fn scale_gradient<T: Element>(
     device: &CudaDevice,
     x: &CudaView<'_, T>,
     dy: &CudaView<'_, T>,
