@@ -99,3 +99,91 @@ fn what_cannot_be_compared_is_refused_with_what_there_is() {
     refused(&[&cut, &json], 3, "timeline/9");
     refused(&[&json, &json, "-o", "a.txt"], 2, ".json, .md or .html");
 }
+
+/// An annotation file with one tier of annotations, each its start, end (milliseconds) and word.
+fn document(tier: &str, annotations: &[(u64, u64, &str)]) -> String {
+    let mut slots = String::new();
+    let mut elements = String::new();
+    for (index, (start_ms, end_ms, word)) in annotations.iter().enumerate() {
+        for (side, time_ms) in [("a", start_ms), ("b", end_ms)] {
+            slots += &format!("<TIME_SLOT TIME_SLOT_ID=\"{side}{index}\" TIME_VALUE=\"{time_ms}\"/>");
+        }
+        elements += &format!(
+            "<ANNOTATION><ALIGNABLE_ANNOTATION ANNOTATION_ID=\"x{index}\" TIME_SLOT_REF1=\"a{index}\" \
+             TIME_SLOT_REF2=\"b{index}\"><ANNOTATION_VALUE>{word}</ANNOTATION_VALUE></ALIGNABLE_ANNOTATION></ANNOTATION>"
+        );
+    }
+    format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<ANNOTATION_DOCUMENT AUTHOR=\"\" DATE=\"2020-01-01T00:00:00+00:00\" \
+         FORMAT=\"3.0\" VERSION=\"3.0\"><HEADER TIME_UNITS=\"milliseconds\"/><TIME_ORDER>{slots}</TIME_ORDER>\
+         <TIER TIER_ID=\"{tier}\" LINGUISTIC_TYPE_REF=\"d\">{elements}</TIER>\
+         <LINGUISTIC_TYPE LINGUISTIC_TYPE_ID=\"d\" TIME_ALIGNABLE=\"true\"/></ANNOTATION_DOCUMENT>"
+    )
+}
+
+#[test]
+fn annotations_that_last_for_weeks_are_compared_in_seconds() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("weeks.eaf");
+    let one = vec![(0, 4_000_000_000, "happiness")];
+    // Twenty thousand that all lie over one another: no tier of ELAN's, but a file can hold them.
+    let many: Vec<(u64, u64, &str)> =
+        (0..20_000).map(|i| (i, 4_000_000_000 - i, if i % 2 == 0 { "anger" } else { "sad" })).collect();
+    for annotations in [one, many] {
+        std::fs::write(&path, document("t", &annotations)).unwrap();
+        let started = std::time::Instant::now();
+        let output = run(&["agree", text(&path), text(&path), "--tier", "t", "--json"]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let all: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert!(all["pooled"]["frames"]["frames"].as_u64().unwrap() > 99_000_000);
+        assert!(started.elapsed().as_secs() < 30, "{:?}", started.elapsed());
+    }
+}
+
+#[test]
+fn two_folders_are_compared_over_videos_and_the_sentence_says_what_was_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let [a, b] = ["a", "b"].map(|name| folder.path().join(name));
+    for side in [&a, &b] {
+        std::fs::create_dir(side).unwrap();
+    }
+    for video in 0..4 {
+        let words = ["happy", "Trauer", "puff", if video == 0 { "angry" } else { "Wut" }];
+        let annotations: Vec<(u64, u64, &str)> =
+            words.iter().enumerate().map(|(i, word)| (1000 * i as u64, 1000 * i as u64 + 900, *word)).collect();
+        std::fs::write(a.join(format!("{video}.eaf")), document("expression@A", &annotations)).unwrap();
+        let others: Vec<(u64, u64, &str)> = annotations
+            .iter()
+            .map(|(start, end, word)| (*start, *end, if *word == "angry" { "happiness" } else { *word }))
+            .collect();
+        std::fs::write(b.join(format!("{video}.eaf")), document("expression@A", &others)).unwrap();
+    }
+    std::fs::write(a.join("alone.eaf"), document("expression@A", &[])).unwrap();
+    let output = run(&["agree", text(&a), text(&b)]);
+    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(shown.contains("4 videos, over which the intervals are"), "{shown}");
+    assert!(shown.contains("8 annotations whose labels are none of the seven ('puff')"), "{shown}");
+    assert!(shown.contains("1 files that only one side has") && shown.contains("alone.eaf"), "{shown}");
+    let all = run(&["agree", text(&a), text(&b), "--json"]);
+    let all: Value = serde_json::from_slice(&all.stdout).unwrap();
+    assert_eq!(all["pairs"].as_array().unwrap().len(), 4);
+    // Eleven of twelve segments, and of as many frames, have the same label.
+    let agreement = all["pooled"]["frames"]["agreement"].as_f64().unwrap();
+    assert!((agreement - 11.0 / 12.0).abs() < 0.01, "{agreement}");
+    assert_eq!(all["pooled"]["segments"]["linked"], 12);
+    let output = run(&["agree", text(&a), text(&b.join("0.eaf"))]);
+    assert_eq!(output.status.code(), Some(2));
+}
+
+#[test]
+fn where_no_tier_is_common_the_tiers_of_both_files_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let [a, b] = ["human.eaf", "other.eaf"].map(|name| folder.path().join(name));
+    std::fs::write(&a, document("Mimik", &[(0, 900, "Freude")])).unwrap();
+    std::fs::write(&b, document("expression@A", &[(0, 900, "happiness")])).unwrap();
+    let output = run(&["agree", text(&a), text(&b)]);
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{message}");
+    assert!(message.contains("human.eaf: Mimik") && message.contains("other.eaf: expression@A"), "{message}");
+}
