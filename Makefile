@@ -9,7 +9,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 
 ANNOTATE := target/release/annotate
 
-.PHONY: help setup build demo test axe test-cluster test-cuts lint deny fmt bench bench-corpus bench-peers bench-training bench-faces check-cuda card fuzz sanitize soak install clean
+.PHONY: help setup build demo test axe test-cluster test-cuts lint deny features fmt bench bench-corpus bench-peers bench-training bench-faces check-cuda card fuzz sanitize soak install clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -48,11 +48,10 @@ test-cuts: ## cut videos of every container and codec at awkward places (minutes
 	cargo nextest run --locked --run-ignored all -E 'test(every_container_and_codec)'
 
 # Building cargo-deny takes minutes, so that only `make deny` does it.
-lint: ## clippy without warnings, rustfmt, the library with fewer features, and `make deny` where cargo-deny is installed
+lint: ## clippy without warnings, rustfmt, and `make deny` where cargo-deny is installed
 	@scripts/setup.sh lint
 	cargo clippy --locked --all-targets -- -D warnings
 	cargo fmt --check
-	for features in '' train video; do cargo check --locked --quiet --no-default-features --features "$$features" || exit 1; done
 	@if command -v cargo-deny >/dev/null; then \
 		$(MAKE) --no-print-directory deny; \
 	else \
@@ -67,6 +66,10 @@ deny: ## check licences, sources and advisories of what is linked
 		echo 'skipped: advisories (their database cannot be reached)'; \
 		cargo deny --locked check --hide-inclusion-graph licenses bans sources; \
 	fi
+
+features: ## check the library with fewer features: none, train, video
+	@scripts/setup.sh lint
+	for features in '' train video; do cargo check --locked --no-default-features --features "$$features" || exit 1; done
 
 fmt: ## format the code
 	@scripts/setup.sh lint

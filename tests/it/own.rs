@@ -163,7 +163,7 @@ fn a_closed_terminal_ends_a_run_with_what_is_done() {
 }
 
 #[test]
-fn an_annotation_of_weeks_is_refused_before_it_takes_memory() {
+fn an_annotation_of_weeks_is_compared_as_any_other() {
     let folder = tempfile::tempdir().unwrap();
     let eaf = r#"<?xml version="1.0" encoding="UTF-8"?>
 <ANNOTATION_DOCUMENT AUTHOR="" DATE="2020-01-01T00:00:00+00:00" FORMAT="3.0" VERSION="3.0">
@@ -174,5 +174,5 @@ fn an_annotation_of_weeks_is_refused_before_it_takes_memory() {
 </ANNOTATION_DOCUMENT>"#;
     std::fs::write(folder.path().join("x.eaf"), eaf).unwrap();
     let (code, talk) = run(&["agree", "x.eaf", "x.eaf", "--tier", "t"], folder.path());
-    assert!(code == Some(7) && talk.contains("hours"), "{talk}");
+    assert_eq!(code, Some(0), "{talk}");
 }
