@@ -10,6 +10,7 @@ mod link;
 mod preferences;
 pub mod preset;
 mod read;
+#[cfg(feature = "video")]
 pub mod recognizer;
 mod tiers;
 mod upgrade;
