@@ -59,6 +59,7 @@ impl Case {
                 deviation: vec![0.25; 3],
                 colour_normalisation: Default::default(),
                 region: Default::default(),
+                symmetric: false,
             };
             Model::untrained(architecture, input, 0, &Device::Cpu).expect("the network is made")
         };
