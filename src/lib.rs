@@ -114,6 +114,7 @@ pub mod review;
 #[cfg(test)]
 mod sample;
 pub mod statistics;
+pub mod time;
 pub mod timeline;
 pub mod train;
 pub mod write;

@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 use serde::{Deserialize, Serialize};
 
 use super::Patience;
+use crate::time::Timestamp;
 
 /// When interlaced pictures are turned into progressive ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -50,5 +51,17 @@ impl Default for DecodeOptions {
             interrupt: Arc::default(),
             patience: Arc::default(),
         }
+    }
+}
+
+impl DecodeOptions {
+    /// First moment wanted.
+    pub(super) fn start(&self) -> Option<Timestamp> {
+        self.start_s.map(Timestamp::nearest_nanosecond)
+    }
+
+    /// First moment no longer wanted.
+    pub(super) fn end(&self) -> Option<Timestamp> {
+        self.end_s.map(Timestamp::nearest_nanosecond)
     }
 }
