@@ -93,7 +93,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("p.csv");
         let judged = Judged { truth: Expression::Fear, probabilities: [1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0] };
-        let names = ["=cmd|'/c calc'!A0.png", "+1.png", "-1.png", "@sum.png", "\ta.png", "./plain.png", "a=b.png"];
+        let names = ["=cmd|'/c calc'!A0.png", "+1.png", "-1.png", "@sum.png", "./plain.png", "a=b.png"];
         let predictions = names.map(|name| Prediction { image: name.into(), judged });
         write(&path, &predictions).unwrap();
         let mut table = csv::Reader::from_path(&path).unwrap();
