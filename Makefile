@@ -9,7 +9,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 
 ANNOTATE := target/release/annotate
 
-.PHONY: help setup build demo test test-cluster test-cuts lint deny fmt bench bench-corpus bench-peers bench-training bench-faces check-cuda card fuzz sanitize soak install clean
+.PHONY: help setup build demo test axe test-cluster test-cuts lint deny fmt bench bench-corpus bench-peers bench-training bench-faces check-cuda card fuzz sanitize soak install clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -39,6 +39,10 @@ test-cluster: ## a corpus through Snakemake, Slurm and Ray, as far as they can b
 	@scripts/setup.sh cluster
 	cargo test --locked --no-run
 	PATH="$(CURDIR)/target/cluster/bin:$$PATH" pipelines/tests/run.sh target/debug/annotate
+
+axe: ## fetch axe-core (npm), with which the tests look for what keeps people from using the review page
+	@mkdir -p target/axe
+	cd target/axe && npm install --silent --no-audit --no-fund axe-core@4.14.1
 
 test-cuts: ## cut videos of every container and codec at awkward places (minutes)
 	cargo nextest run --locked --run-ignored all -E 'test(every_container_and_codec)'

@@ -85,7 +85,15 @@ fn main() {
     for _ in 0..ROUNDS {
         let started = Instant::now();
         let mut bytes = Vec::new();
-        let content = Page { timeline: &timeline, video_url: "none.mp4".into(), human: Vec::new(), language: None };
+        let content = Page {
+            timeline: &timeline,
+            labels: "labels.json".into(),
+            video_url: "none.mp4".into(),
+            start_s: 0.0,
+            blind: None,
+            human: Vec::new(),
+            language: None,
+        };
         content.write(&mut bytes).expect("the page is made");
         writing.push(started.elapsed().as_secs_f64() * 1000.0);
         std::fs::write(&page, &bytes).expect("the page is written");

@@ -34,6 +34,7 @@ pub(crate) fn two_signers() -> Timeline {
     let tracks = vec![
         Track {
             id: 1,
+            name: None,
             first_frame: 0,
             last_frame: 5,
             frames: numbered(first, 0),
@@ -44,6 +45,7 @@ pub(crate) fn two_signers() -> Timeline {
         },
         Track {
             id: 2,
+            name: None,
             first_frame: 1,
             last_frame: 2,
             frames: numbered(vec![neutral, covered], 1),
@@ -88,6 +90,7 @@ pub(crate) fn two_signers() -> Timeline {
             damage: vec![],
             incomplete_because: vec![],
         },
+        corrections: None,
     }
 }
 
@@ -128,13 +131,13 @@ pub(crate) fn any_timeline() -> impl Strategy<Value = Timeline> {
             let end_s = seconds(pts[count]);
             let segments = segments(&smoothed, &timeline.frames, end_s, &SegmentSettings::default());
             let segments = segments.into_iter().map(|segment| segment.with_raw_probability(&records)).collect();
-            Track { id, first_frame, last_frame: first_frame + records.len() - 1, frames: records, segments }
+            let last_frame = first_frame + records.len() - 1;
+            Track { id, name: None, first_frame, last_frame, frames: records, segments }
         });
         timeline.tracks = tracks.collect();
-        for record in timeline.tracks.iter().flat_map(|track| &track.frames) {
-            if record.status == Status::Ok {
-                timeline.frames.status[record.frame] = Status::Ok;
-            }
+        for frame in 0..count {
+            let records = timeline.tracks.iter().filter_map(|t| t.frames.get(frame.checked_sub(t.first_frame)?));
+            timeline.frames.status[frame] = Status::best(records.map(|record| record.status));
         }
         let frames_ok = timeline.frames.status.iter().filter(|status| **status == Status::Ok).count();
         timeline.summary = Summary {
@@ -153,17 +156,7 @@ fn as_smoothed(record: &FrameRecord) -> Smoothed {
 }
 
 fn empty_record() -> FrameRecord {
-    FrameRecord {
-        frame: 0,
-        status: Status::NoFace,
-        face: None,
-        face_score: None,
-        covered: None,
-        source: None,
-        probabilities: None,
-        label: None,
-        confidence: None,
-    }
+    FrameRecord::unseen(0)
 }
 
 /// A classified face: `top` for the class, the rest shared by the others.
@@ -196,5 +189,6 @@ fn segment(
     label: Expression,
     confidence: f32,
 ) -> Segment {
-    Segment { first_frame, last_frame, start_s, end_s, label, confidence, raw_probability: Some(confidence) }
+    let confidence = Some(confidence);
+    Segment { first_frame, last_frame, start_s, end_s, label, confidence, raw_probability: confidence, decision: None }
 }

@@ -14,7 +14,7 @@ static TIMELINE: LazyLock<Timeline> =
 fuzz_target!(|text: &str| {
     let Ok(corrections) = review::parse_corrections(text, Path::new("fuzz.jsonl")) else { return };
     let mut timeline = TIMELINE.clone();
-    match review::apply(&mut timeline, &corrections) {
+    match review::apply_corrections(&mut timeline, &corrections) {
         Ok(_) => assert!(timeline.check().is_ok()),
         Err(_) => assert_eq!(timeline, *TIMELINE),
     }

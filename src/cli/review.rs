@@ -1,5 +1,6 @@
-//! `annotate review LABELS.json`: a page to look and correct.
+//! `annotate review LABELS.json`: a page to look and correct. `annotate review FOLDER`: such pages and an index over them.
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -9,13 +10,14 @@ use super::shared::ReplaceArguments;
 use crate::agree::Vocabulary;
 use crate::eaf;
 use crate::files;
-use crate::review::{HumanTier, Page};
+use crate::review::{self, Correction, HumanTier, Index, IndexEntry, Page, ProxyError};
 use crate::timeline::Timeline;
 
 /// Arguments of `annotate review`.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// The annotation
+    /// The annotation, or a folder of annotations: each gets its page, and the folder an index of what is reviewed
+    #[arg(value_name = "LABELS.json|FOLDER")]
     labels: PathBuf,
     /// The page to write; beside the annotation, as .html, if not given
     #[arg(short, long, value_name = "PAGE.html")]
@@ -25,12 +27,18 @@ pub(super) struct Arguments {
     /// The video, where it is not where it was annotated
     #[arg(long, value_name = "FILE")]
     video: Option<PathBuf>,
+    /// Write a small copy of the video beside the page and show that: for formats that browsers do not play
+    #[arg(long)]
+    proxy: bool,
     /// A person's annotation, shown below
     #[arg(long, value_name = "HUMAN.eaf")]
     human: Option<PathBuf>,
     /// Its tiers to show; if not given, those with words for expressions, else the first ones
     #[arg(long = "tier", value_name = "NAME", requires = "human")]
     tiers: Vec<String>,
+    /// Hide the labels, for an independent annotation of all of the video or of a random share of it, above 0 and up to 1
+    #[arg(long, value_name = "SHARE", num_args = 0..=1, default_missing_value = "1")]
+    blind: Option<f64>,
     /// The page's language; the browser's if not given
     #[arg(long, value_parser = ["en", "de"])]
     language: Option<String>,
@@ -38,27 +46,171 @@ pub(super) struct Arguments {
 
 /// More tiers than this would push ours off the screen.
 const MOST_TIERS: usize = 6;
+/// Folders are not followed deeper.
+const DEEPEST: usize = 16;
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    if let Some(share) = arguments.blind.filter(|share| !(*share > 0.0 && *share <= 1.0)) {
+        return Err(Failure::Usage(format!("--blind {share}: a share lies above 0 and is at most 1")));
+    }
+    if arguments.labels.is_dir() {
+        return index(arguments);
+    }
     let timeline = Timeline::read(&arguments.labels)?;
     let output = arguments.output.clone().unwrap_or_else(|| arguments.labels.with_extension("html"));
-    let video = arguments.video.clone().unwrap_or_else(|| video_of(&timeline, &arguments.labels));
-    let read = [Some(&arguments.labels), Some(&video), arguments.human.as_ref()];
-    files::refuse_inputs(&output, read.into_iter().flatten().map(PathBuf::as_path))?;
+    page(arguments, &arguments.labels, &timeline, &output)?;
+    talk!("{}", output.display());
+    Ok(())
+}
+
+fn page(arguments: &Arguments, labels: &Path, timeline: &Timeline, output: &Path) -> Result<(), Failure> {
+    let video = arguments.video.clone().unwrap_or_else(|| video_of(timeline, labels));
+    let read = [Some(labels), Some(video.as_path()), arguments.human.as_deref()];
+    files::refuse_inputs(output, read.into_iter().flatten())?;
     if !video.is_file() {
-        let video = video.display();
-        tracing::warn!("{video}: the video is not there; the page will show none (see --video)");
-        talk!("annotate: {video}: the video is not there; the page will show none (see --video)");
+        say(&format!("{}: the video is not there; the page will show none (see --video)", video.display()));
+    } else if !arguments.proxy && !is_played(&timeline.media.container, &timeline.media.codec) {
+        let kind = format!("{} in {}", timeline.media.codec, timeline.media.container);
+        say(&format!("{}: browsers do not play {kind}; --proxy makes a copy that they do", video.display()));
     }
     let human = match &arguments.human {
         Some(path) => human(path, &arguments.tiers, &timeline.media.path)?,
         None => Vec::new(),
     };
-    let page =
-        Page { timeline: &timeline, video_url: url(&video, &output), human, language: arguments.language.clone() };
-    arguments.replace.existing().put(&output, |out| page.write(out))?;
-    talk!("{}", output.display());
+    // The copy begins with the first frame.
+    let (video_url, start_s) = match arguments.proxy {
+        true => (
+            url(&proxy(&video, timeline, output, arguments.replace)?, output),
+            timeline.frames.time_s.first().copied().unwrap_or(0.0),
+        ),
+        false => (url(&video, output), timeline.media.start_s),
+    };
+    let page = Page {
+        timeline,
+        labels: labels.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        video_url,
+        start_s,
+        blind: arguments.blind,
+        human,
+        language: arguments.language.clone(),
+    };
+    Ok(arguments.replace.existing().put(output, |out| page.write(out))?)
+}
+
+fn say(text: &str) {
+    let line = Failure::Input(text.into());
+    tracing::warn!("{line}");
+    talk!("annotate: {line}");
+}
+
+/// Writes the copy for browsers beside the page.
+fn proxy(video: &Path, timeline: &Timeline, page: &Path, replace: ReplaceArguments) -> Result<PathBuf, Failure> {
+    let path = page.with_extension("proxy.mp4");
+    review::proxy(video, timeline, review::decode_options(timeline), &path, replace.existing()).map_err(|error| {
+        match error {
+            ProxyError::Decode(_) | ProxyError::OtherVideo { .. } => Failure::Input(error.to_string()),
+            ProxyError::NoEncoder => Failure::Configuration(error.to_string()),
+            ProxyError::Write(error) => error.into(),
+            ProxyError::Encode { .. } => Failure::Output(error.to_string()),
+        }
+    })?;
+    talk!("{}", path.display());
+    Ok(path)
+}
+
+/// Whether today's browsers play the format. FFmpeg's names.
+fn is_played(container: &str, codec: &str) -> bool {
+    let is_container = ["mp4", "webm", "ogg"].iter().any(|known| container.split(',').any(|name| name == *known));
+    is_container && ["h264", "vp8", "vp9", "av1", "theora", "hevc"].contains(&codec)
+}
+
+/// Pages for all annotations under a folder, and an index over them.
+fn index(arguments: &Arguments) -> Result<(), Failure> {
+    let folder = &arguments.labels;
+    if arguments.video.is_some() || arguments.human.is_some() {
+        return Err(Failure::Usage("--video and --human go with one annotation, not with a folder".into()));
+    }
+    let output = arguments.output.clone().unwrap_or_else(|| folder.join("index.html"));
+    let files: Vec<PathBuf> = walkdir::WalkDir::new(folder)
+        .max_depth(DEEPEST)
+        .sort_by_file_name()
+        .into_iter()
+        .filter_map(Result::ok)
+        .filter(|entry| entry.file_type().is_file())
+        .map(walkdir::DirEntry::into_path)
+        .collect();
+    let corrections: Vec<(PathBuf, Vec<Correction>)> = files.iter().filter_map(|path| saved(path)).collect();
+    let (mut entries, mut refused) = (Vec::new(), Vec::new());
+    for path in files.iter().filter(|path| is_annotation(path) && !is_superseded(path, &files)) {
+        let name = path.strip_prefix(folder).unwrap_or(path).display().to_string();
+        let timeline = match Timeline::read(path) {
+            Ok(timeline) => timeline,
+            Err(error) => {
+                refused.push((name, error.to_string()));
+                continue;
+            }
+        };
+        let html = path.with_extension("html");
+        page(arguments, path, &timeline, &html)?;
+        let mut entry = IndexEntry::new(name, url(&html, &output), &timeline);
+        entry.waiting = waiting(&timeline, path, &corrections);
+        entries.push(entry);
+    }
+    if entries.is_empty() && refused.is_empty() {
+        return Err(Failure::Input(format!("{}: holds no annotation (labels.json)", folder.display())));
+    }
+    let title = folder.canonicalize().unwrap_or_else(|_| folder.clone());
+    let title = title.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    for (_, reason) in &refused {
+        say(reason);
+    }
+    let index = Index { title, entries, refused, language: arguments.language.clone() };
+    arguments.replace.existing().put(&output, |out| index.write(out))?;
+    let (done, all) = index.entries.iter().fold((0, 0), |sum, e| (sum.0 + e.reviewed[0], sum.1 + e.reviewed[1]));
+    talk!("{}: {} annotations, {done} of {all} segments reviewed", output.display(), index.entries.len());
     Ok(())
+}
+
+/// Whether a file says at its beginning that it is a timeline.
+fn is_annotation(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "json") && begins_with(path, "annotate/timeline/")
+}
+
+fn begins_with(path: &Path, mark: &str) -> bool {
+    let Ok(file) = std::fs::File::open(path) else { return false };
+    let mut head = Vec::new();
+    file.take(300).read_to_end(&mut head).is_ok() && String::from_utf8_lossy(&head).contains(mark)
+}
+
+/// Whether the corrected annotation lies beside the one it was made from.
+fn is_superseded(path: &Path, files: &[PathBuf]) -> bool {
+    let corrected = path.with_extension("corrected.json");
+    files.contains(&corrected) && is_annotation(&corrected)
+}
+
+/// The corrections in a file, if it is one that can be read.
+fn saved(path: &Path) -> Option<(PathBuf, Vec<Correction>)> {
+    let is_it =
+        path.extension().is_some_and(|extension| extension == "jsonl") && begins_with(path, "annotate/correction/");
+    let read = review::read_corrections(path).ok().filter(|_| is_it)?;
+    Some((path.to_owned(), read.into_iter().map(|numbered| numbered.correction).collect()))
+}
+
+/// Files of corrections of this video whose operations are not in the annotation, with how many.
+fn waiting(timeline: &Timeline, labels: &Path, files: &[(PathBuf, Vec<Correction>)]) -> Vec<(String, usize)> {
+    let operations = timeline.corrections.iter().flat_map(|corrections| &corrections.operations);
+    let known: Vec<&str> = operations.map(|operation| operation.id.as_str()).collect();
+    let is_of_it = |path: &Path, media: Option<&str>| match (media, timeline.media.sha256.as_deref()) {
+        (Some(theirs), Some(ours)) => theirs == ours,
+        _ => path.parent() == labels.parent(),
+    };
+    let open = files.iter().filter_map(|(path, corrections)| {
+        let is_open = |c: &&Correction| is_of_it(path, c.media_sha256()) && !known.contains(&c.id().as_str());
+        let count = corrections.iter().filter(is_open).count();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        (count > 0).then_some((name, count))
+    });
+    open.collect()
 }
 
 /// Where the annotated video is: as it was named, else beside the annotation.

@@ -78,7 +78,7 @@ fn of_signer() -> Vec<Shown> {
 pub(super) fn curves(timeline: &Timeline, preset: &Preset) -> Vec<Curve> {
     let mut curves = Vec::new();
     for (signer, track) in timeline.tracks.iter().enumerate() {
-        let owner = preset.signer(track.id);
+        let owner = preset.signer(track);
         for (name, kind, colour, value) in of_signer() {
             let column = curves.len() + 1;
             curves.push(Curve { name: format!("{owner} {name}"), signer, kind, column, colour, value });

@@ -100,8 +100,7 @@ pub(super) fn add(
     for track in &timeline.tracks {
         let wanted = tiers::of_signer(track, clock, preset);
         let names = standing(&wanted, &there.tiers).unwrap_or_else(|| {
-            let (author, signer) =
-                (format!("{} {}", timeline.tool.name, timeline.tool.version), preset.signer(track.id));
+            let (author, signer) = (format!("{} {}", timeline.tool.name, timeline.tool.version), preset.signer(track));
             let tier = |name: &str, kind: &str| {
                 Element::new("TIER")
                     .with("ANNOTATOR", &author)

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::timeline::Track;
 use crate::{files, timeline};
 
 /// Names of tiers and what goes with them; a preset file sets what it wants to be different from `plain`.
@@ -109,10 +110,11 @@ impl Preset {
     }
 
     /// What the signer of a track is called.
-    pub fn signer(&self, track: u32) -> String {
-        match self.signers {
-            Signers::Letters => timeline::signer(track),
-            Signers::Numbers => format!("S{track}"),
+    pub fn signer(&self, track: &Track) -> String {
+        match (&track.name, self.signers) {
+            (Some(name), _) => name.clone(),
+            (None, Signers::Letters) => timeline::signer(track.id),
+            (None, Signers::Numbers) => format!("S{}", track.id),
         }
     }
 }

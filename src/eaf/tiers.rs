@@ -68,14 +68,14 @@ pub(super) enum Content {
 
 /// All tiers of a signer, in order; parents come first.
 pub(super) fn of_signer(track: &Track, clock: Clock, preset: &Preset) -> Vec<SignerTier> {
-    let signer = preset.signer(track.id);
+    let signer = preset.signer(track);
     let named = |pattern: &str| pattern.replace("{signer}", &signer);
     let segments = expressions(track, clock, preset);
     let value = |segment: &Segment| Value {
         word: vocabulary::expression(segment.label, preset.language).word,
         entry: vocabulary::entry_id(segment.label.name()),
     };
-    let confidences = segments.iter().map(|stretch| Some(format!("{:.2}", stretch.what.confidence))).collect();
+    let confidences = segments.iter().map(|stretch| stretch.what.confidence.map(|c| format!("{c:.2}"))).collect();
     let annotations = segments
         .iter()
         .map(|stretch| Stretch { start_ms: stretch.start_ms, end_ms: stretch.end_ms, what: value(stretch.what) })

@@ -136,7 +136,7 @@ impl<'a> Assembler<'a> {
                 let (first_frame, last_frame) = (frames.first()?.frame, frames.last()?.frame);
                 let segments = segments(&smoothed, &times, video_end_s, &self.settings.segment);
                 let segments = segments.into_iter().map(|segment| segment.with_raw_probability(&frames)).collect();
-                Some(Track { id, first_frame, last_frame, frames, segments })
+                Some(Track { id, name: None, first_frame, last_frame, frames, segments })
             })
             .collect();
         let mut incomplete_because = decoded.incomplete_because;
@@ -160,6 +160,7 @@ impl<'a> Assembler<'a> {
             },
             frames: times,
             tracks,
+            corrections: None,
         }
     }
 }

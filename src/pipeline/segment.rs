@@ -88,8 +88,9 @@ pub fn segments(
         start_s: start_s(run.first),
         end_s: end_s(run.last),
         label: run.label,
-        confidence: run.mean_probability(run.label) as f32,
+        confidence: Some(run.mean_probability(run.label) as f32),
         raw_probability: None,
+        decision: None,
     })
     .collect()
 }
@@ -239,7 +240,7 @@ mod tests {
         let found = segments(&frames, &times, 5.9, &SegmentSettings::default());
         let spans: Vec<_> = found.iter().map(|segment| (segment.start_s, segment.end_s)).collect();
         assert_eq!(spans, [(5.0, 5.4), (5.4, 5.9)]);
-        assert!((found[0].confidence - 0.8).abs() < 1e-6);
+        assert!((found[0].confidence.unwrap() - 0.8).abs() < 1e-6);
     }
 
     #[test]
@@ -285,7 +286,10 @@ mod tests {
         };
         let stayed = labels(0.4);
         assert_eq!(stayed.len(), 1);
-        assert!((stayed[0].1 - 0.65).abs() < 1e-6, "the taken-in frames count with what they say of the label");
+        assert!(
+            (stayed[0].1.unwrap() - 0.65).abs() < 1e-6,
+            "the taken-in frames count with what they say of the label"
+        );
         assert_eq!(labels(0.1).iter().map(|(label, _)| *label).collect::<Vec<_>>(), [1, 2]);
     }
 
@@ -335,7 +339,7 @@ mod tests {
                 prop_assert!(is_labelled(segment.first_frame) && is_labelled(segment.last_frame));
                 prop_assert_eq!(segment.start_s, times.time_s[segment.first_frame]);
                 prop_assert_eq!(segment.end_s, times.time_s.get(segment.last_frame + 1).copied().unwrap_or(end_s));
-                prop_assert!((0.0..=1.0001).contains(&segment.confidence));
+                prop_assert!((0.0..=1.0001).contains(&segment.confidence.unwrap()));
             }
             for pair in found.windows(2) {
                 prop_assert!(pair[0].last_frame < pair[1].first_frame && pair[0].end_s <= pair[1].start_s);

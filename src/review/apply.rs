@@ -1,261 +1,614 @@
-//! A person's corrections, taken back into the timeline and into an ELAN document.
+//! Corrections taken back into a timeline. What the program said stays beside what people say, so that the same and more
+//! corrections can be applied again.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde::Serialize;
 
-use crate::timeline::{Expression, Status, Timeline};
-use crate::{eaf, files};
+use super::lanes::{Lanes, Met, Touched};
+use super::read::{Correction, Numbered};
+use super::settle::settle;
+use crate::timeline::{Corrections, MachineTrack, Operation, Review, ReviewLayer, SegmentState, Timeline, Track};
 
-/// One correction, a line of `corrections.jsonl`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Correction {
-    /// [`SCHEMA`].
-    pub schema: String,
-    /// The video's SHA-256, where it is known.
-    #[serde(default)]
-    pub media_sha256: Option<String>,
-    /// The model's.
-    pub model_sha256: String,
-    /// The track's id.
-    pub track: u32,
-    /// First frame of the segment.
-    pub first_frame: usize,
-    /// Last frame of the segment, inclusive.
-    pub last_frame: usize,
-    /// What the program says.
-    pub old: Expression,
-    /// What the person says: the same for agreement, nothing for what is not a face.
-    pub new: Option<Expression>,
-    /// Who says so.
-    #[serde(default)]
-    pub reviewer: String,
-    /// When, RFC 3339.
-    #[serde(default)]
-    pub time: String,
-}
-
-/// The version of the corrections' schema.
-pub(super) const SCHEMA: &str = "annotate/correction/1";
-
-/// A day's work of corrections has a few megabytes.
-const LARGEST: u64 = 256 << 20;
-
-/// Why corrections cannot be applied. Nothing has been changed then.
+/// Why corrections cannot be applied at all. Nothing has been changed then.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "names and messages say what the variants are")]
 pub enum ApplyError {
-    #[error("{path}: cannot be read: {source}")]
-    Io { path: PathBuf, source: std::io::Error },
-    #[error("{path}, line {line}: {reason}")]
-    Line { path: PathBuf, line: usize, reason: String },
     #[error("line {line}: the correction is of another video (SHA-256 {found})")]
     OtherMedia { line: usize, found: String },
     #[error("line {line}: the correction is of labels of another model (SHA-256 {found})")]
     OtherModel { line: usize, found: String },
-    #[error("line {line}: track {track} has no segment from frame {first} to {last} called {old}")]
-    NoSegment { line: usize, track: u32, first: usize, last: usize, old: &'static str },
+    #[error("line {line}: labels under review and an independent annotation do not go into one file")]
+    Mixed { line: usize },
+}
+
+/// An operation that met something else than it expected, and was left out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Conflict {
+    /// Its line.
+    pub line: usize,
+    /// Who made it.
+    pub reviewer: String,
+    /// What it would have done.
+    pub kind: String,
+    /// What is there instead.
+    pub problem: String,
 }
 
 /// What was done.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Applied {
-    /// Segments a person agreed with.
+    /// Operations applied now.
+    pub applied: usize,
+    /// Operations that had been applied before.
+    pub known: usize,
+    /// Operations whose outcome was there already: two people said the same.
+    pub same: usize,
+    /// Operations left out.
+    pub conflicts: Vec<Conflict>,
+    /// How many segments stand reviewed in which way, after all operations.
+    pub segments: Tally,
+}
+
+/// Segments by how a person has reviewed them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Tally {
+    /// Agreed with.
     pub accepted: usize,
-    /// Segments with another label now.
+    /// With another label.
     pub changed: usize,
-    /// Segments that were no face.
+    /// Not a face.
     pub rejected: usize,
+    /// Made by a person.
+    pub drawn: usize,
+    /// With another edge.
+    pub moved: usize,
+    /// Not reviewed.
+    pub open: usize,
 }
 
-/// Reads corrections; of several of one segment the last counts.
-///
-/// # Errors
-/// If the file cannot be read, or a line is no correction; the message names it.
-pub fn read_corrections(path: &Path) -> Result<Vec<(usize, Correction)>, ApplyError> {
-    let text = files::read_text(path, LARGEST).map_err(|source| ApplyError::Io { path: path.into(), source })?;
-    parse_corrections(&text, path)
-}
-
-/// Reads the text of a file of corrections; `path` is what messages call it.
-///
-/// # Errors
-/// As [`read_corrections`].
-pub fn parse_corrections(text: &str, path: &Path) -> Result<Vec<(usize, Correction)>, ApplyError> {
-    let mut last: BTreeMap<(u32, usize, usize), (usize, Correction)> = BTreeMap::new();
-    for (line, content) in (1..).zip(text.lines()).filter(|(_, content)| !content.trim().is_empty()) {
-        let fault = |reason: String| ApplyError::Line { path: path.into(), line, reason };
-        let correction: Correction = serde_json::from_str(content).map_err(|e| fault(e.to_string()))?;
-        if correction.schema != SCHEMA {
-            return Err(fault(format!("its schema is '{}', not '{SCHEMA}'", correction.schema)));
+impl Tally {
+    fn of(lanes: &Lanes) -> Self {
+        let mut tally = Self::default();
+        for Touched { state, .. } in lanes.all() {
+            *match state.review {
+                Some(Review::Accepted) => &mut tally.accepted,
+                Some(Review::Changed) => &mut tally.changed,
+                Some(Review::Rejected) => &mut tally.rejected,
+                Some(Review::Drawn) => &mut tally.drawn,
+                Some(Review::Moved) => &mut tally.moved,
+                None => &mut tally.open,
+            } += 1;
         }
-        last.insert((correction.track, correction.first_frame, correction.last_frame), (line, correction));
+        tally
     }
-    let mut corrections: Vec<(usize, Correction)> = last.into_values().collect();
-    corrections.sort_by_key(|(line, _)| *line);
-    Ok(corrections)
 }
 
-/// Puts `corrections` into `timeline`: labels of segments and their frames, with certainty; where there was no face, no
-/// box and no probabilities either. What was done stands in its settings as `corrections`.
+/// Segments and signers as they stand in a timeline: the program's, changed by every operation it carries.
+pub fn lanes_of(timeline: &Timeline) -> Lanes {
+    let Some(corrections) = &timeline.corrections else { return Lanes::of_machine(timeline) };
+    let machine = machine_of(timeline);
+    let mut lanes = match corrections.layer {
+        ReviewLayer::Review => Lanes::of_machine(&machine),
+        ReviewLayer::Blind => Lanes::empty(&machine),
+    };
+    for operation in &corrections.operations {
+        lanes.apply(operation);
+    }
+    lanes
+}
+
+/// Applies what files of corrections say, in order. A correction that finds what it expects is applied; one that was applied
+/// before, or whose outcome is there, changes nothing; one that finds something else is left out and reported.
 ///
 /// # Errors
-/// If a correction is not of this timeline; then nothing is changed.
-pub fn apply(timeline: &mut Timeline, corrections: &[(usize, Correction)]) -> Result<Applied, ApplyError> {
-    for (line, correction) in corrections {
-        check(timeline, *line, correction)?;
-    }
-    let mut applied = Applied::default();
-    for (_, correction) in corrections {
-        let Correction { track, first_frame, last_frame, new, .. } = correction;
-        let Some(track) = timeline.tracks.iter_mut().find(|t| t.id == *track) else { continue };
-        let Some(place) = track.segments.iter().position(|s| s.first_frame == *first_frame) else { continue };
-        let records = track.frames[first_frame - track.first_frame..=last_frame - track.first_frame].iter_mut();
-        let labelled = records.filter(|record| record.label.is_some());
-        match new {
-            Some(label) => {
-                for record in labelled {
-                    (record.label, record.confidence) = (Some(*label), Some(1.0));
-                }
-                (track.segments[place].label, track.segments[place].confidence) = (*label, 1.0);
-                *(if *label == correction.old { &mut applied.accepted } else { &mut applied.changed }) += 1;
-            }
-            None => {
-                for record in labelled {
-                    record.status = Status::NoFace;
-                    (record.face, record.face_score, record.covered, record.source) = (None, None, None, None);
-                    (record.probabilities, record.label, record.confidence) = (None, None, None);
-                }
-                track.segments.remove(place);
-                applied.rejected += 1;
-            }
+/// If a correction is of another video, or one of the first schema of another model; then nothing is changed.
+pub fn apply_corrections(timeline: &mut Timeline, corrections: &[Numbered]) -> Result<Applied, ApplyError> {
+    let layer = corrections.first().map(|first| first.correction.layer()).unwrap_or_default();
+    for Numbered { line, correction } in corrections {
+        if let (Some(ours), Some(theirs)) = (timeline.media.sha256.as_deref(), correction.media_sha256())
+            && ours != theirs
+        {
+            return Err(ApplyError::OtherMedia { line: *line, found: theirs.into() });
+        }
+        if let Correction::First(first) = correction
+            && first.model_sha256 != timeline.model.sha256
+        {
+            return Err(ApplyError::OtherModel { line: *line, found: first.model_sha256.clone() });
+        }
+        if correction.layer() != layer {
+            return Err(ApplyError::Mixed { line: *line });
         }
     }
-    settle_statuses(timeline);
-    let reviewers: BTreeSet<&str> =
-        corrections.iter().map(|(_, c)| c.reviewer.as_str()).filter(|name| !name.is_empty()).collect();
-    let last = corrections.iter().map(|(_, c)| c.time.as_str()).max();
-    if let Some(settings) = timeline.settings.as_object_mut() {
-        settings.insert("corrections".into(), json!({ "applied": applied, "reviewers": reviewers, "last": last }));
+    let mut session = Session::new(timeline, layer);
+    for Numbered { line, correction } in corrections {
+        let operation = match correction {
+            Correction::First(first) => first.operation(&session.lanes),
+            Correction::Second(operation) => operation.clone(),
+        };
+        session.take(*line, operation);
     }
-    Ok(applied)
+    Ok(session.end(timeline))
 }
 
-fn check(timeline: &Timeline, line: usize, correction: &Correction) -> Result<(), ApplyError> {
-    if let (Some(ours), Some(theirs)) = (&timeline.media.sha256, &correction.media_sha256)
-        && ours != theirs
-    {
-        return Err(ApplyError::OtherMedia { line, found: theirs.clone() });
-    }
-    if correction.model_sha256 != timeline.model.sha256 {
-        return Err(ApplyError::OtherModel { line, found: correction.model_sha256.clone() });
-    }
-    let Correction { track, first_frame: first, last_frame: last, old, .. } = *correction;
-    let segments = timeline.tracks.iter().filter(|t| t.id == track).flat_map(|t| &t.segments);
-    let is_there = segments.into_iter().any(|s| (s.first_frame, s.last_frame, s.label) == (first, last, old));
-    match is_there {
-        true => Ok(()),
-        false => Err(ApplyError::NoSegment { line, track, first, last, old: old.name() }),
-    }
-}
-
-/// Frames' own statuses and counts follow from the records.
-fn settle_statuses(timeline: &mut Timeline) {
-    for frame in 0..timeline.frames.status.len() {
-        let records = timeline.tracks.iter().filter_map(|t| t.frames.get(frame.checked_sub(t.first_frame)?));
-        timeline.frames.status[frame] = Status::best(records.map(|record| record.status));
-    }
-    let frames_ok = timeline.frames.status.iter().filter(|status| **status == Status::Ok).count();
-    timeline.summary.frames_ok = frames_ok;
-    timeline.summary.frames_without_face = timeline.frames.status.len() - frames_ok;
-}
-
-/// Puts `corrections` of `timeline` into the ELAN document at `document`: values of annotations that still lie where we
-/// put them. Gives the document and how many corrections found their annotation.
+/// Applies operations, as [`apply_corrections`] does; the place in the list, from 1, stands for the line. This is the way in for
+/// edits that come from elsewhere, such as an ELAN document: see [`lanes_of`] for what an operation has to expect.
 ///
 /// # Errors
-/// If the document cannot be read.
-pub fn apply_to_document(
-    document: &Path,
-    timeline: &Timeline,
-    corrections: &[(usize, Correction)],
-) -> Result<(eaf::Changed, usize), eaf::ReadError> {
-    let mut changed = eaf::Changed::read(document, timeline)?;
-    let found = corrections
-        .iter()
-        .filter(|(_, c)| {
-            let [start, _] = timeline.frame_in_player_time(c.first_frame);
-            let [_, end] = timeline.frame_in_player_time(c.last_frame);
-            changed.relabel(c.track, [start, end], c.new)
-        })
-        .count();
-    Ok((changed, found))
+/// As [`apply_corrections`].
+pub fn apply(timeline: &mut Timeline, operations: &[Operation]) -> Result<Applied, ApplyError> {
+    let numbered: Vec<Numbered> = (1..)
+        .zip(operations)
+        .map(|(line, operation)| Numbered { line, correction: Correction::Second(operation.clone()) })
+        .collect();
+    apply_corrections(timeline, &numbered)
+}
+
+struct Session {
+    lanes: Lanes,
+    operations: Vec<Operation>,
+    known: HashSet<String>,
+    layer: ReviewLayer,
+    applied: Applied,
+}
+
+impl Session {
+    fn new(timeline: &Timeline, layer: ReviewLayer) -> Self {
+        let before = timeline.corrections.as_ref();
+        let (lanes, operations) = match before {
+            Some(before) if before.layer == layer => (lanes_of(timeline), before.operations.clone()),
+            _ if layer == ReviewLayer::Blind => (Lanes::empty(&machine_of(timeline)), Vec::new()),
+            _ => (Lanes::of_machine(&machine_of(timeline)), Vec::new()),
+        };
+        let known = operations.iter().map(|operation| operation.id.clone()).collect();
+        Self { lanes, operations, known, layer, applied: Applied::default() }
+    }
+
+    fn take(&mut self, line: usize, operation: Operation) {
+        if self.known.contains(&operation.id) {
+            self.applied.known += 1;
+            return;
+        }
+        match self.lanes.apply(&operation) {
+            Met::Expected => self.applied.applied += 1,
+            Met::Same => self.applied.same += 1,
+            Met::Conflict(problem) => {
+                let Operation { reviewer, kind, .. } = operation;
+                self.applied.conflicts.push(Conflict { line, reviewer, kind, problem });
+                return;
+            }
+        }
+        self.known.insert(operation.id.clone());
+        self.operations.push(operation);
+    }
+
+    fn end(mut self, timeline: &mut Timeline) -> Applied {
+        self.applied.segments = Tally::of(&self.lanes);
+        if self.operations.is_empty() {
+            return self.applied;
+        }
+        let machine = machine_of(timeline);
+        let mut corrected = settle(&machine, &self.lanes, self.layer);
+        corrected.corrections = Some(Corrections {
+            layer: self.layer,
+            operations: self.operations,
+            machine: changed_tracks(&machine.tracks, &corrected.tracks),
+        });
+        *timeline = corrected;
+        self.applied
+    }
+}
+
+/// The timeline as the program made it.
+pub fn machine_of(timeline: &Timeline) -> Timeline {
+    let mut machine = timeline.clone();
+    let Some(corrections) = machine.corrections.take() else { return machine };
+    for track in &mut machine.tracks {
+        track.name = None;
+    }
+    for stored in corrections.machine {
+        let there = machine.tracks.iter().position(|track| track.id == stored.id);
+        let there = there.map(|place| machine.tracks.remove(place));
+        machine.tracks.extend(restored(stored, there));
+    }
+    machine.tracks.sort_by_key(|track| track.id);
+    super::settle::settle_statuses(&mut machine);
+    machine
+}
+
+/// A track of the program's from what is stored of it and what stands in its place.
+fn restored(stored: MachineTrack, there: Option<Track>) -> Option<Track> {
+    let [first_frame, last_frame] = stored.span?;
+    let mut records: BTreeMap<usize, _> =
+        there.into_iter().flat_map(|track| track.frames).map(|r| (r.frame, r)).collect();
+    records.extend(stored.frames.into_iter().map(|record| (record.frame, record)));
+    let frames = records.range(first_frame..=last_frame).map(|(_, record)| record.clone()).collect();
+    Some(Track { id: stored.id, name: None, first_frame, last_frame, frames, segments: stored.segments })
+}
+
+/// What the program said of the tracks that differ.
+fn changed_tracks(machine: &[Track], corrected: &[Track]) -> Vec<MachineTrack> {
+    let ids: BTreeSet<u32> = machine.iter().chain(corrected).map(|track| track.id).collect();
+    let of = |tracks: &[Track], id: u32| tracks.iter().find(|track| track.id == id).cloned();
+    let changed = ids.into_iter().filter_map(|id| match (of(machine, id), of(corrected, id)) {
+        (None, _) => Some(MachineTrack { id, span: None, frames: Vec::new(), segments: Vec::new() }),
+        (Some(before), after) => {
+            let now = |frame: usize| {
+                let after = after.as_ref()?;
+                after.frames.get(frame.checked_sub(after.first_frame)?)
+            };
+            let frames: Vec<_> = before.frames.iter().filter(|r| now(r.frame) != Some(*r)).cloned().collect();
+            let is_same = after.as_ref().is_some_and(|after| {
+                frames.is_empty() && before.segments == after.segments && before.frames.len() == after.frames.len()
+            });
+            let span = Some([before.first_frame, before.last_frame]);
+            (!is_same).then_some(MachineTrack { id, span, frames, segments: before.segments })
+        }
+    });
+    changed.collect()
+}
+
+/// The frames on which a person's word stands, as stretches of one label: of each track, in order.
+pub fn decided(timeline: &Timeline) -> Vec<SegmentState> {
+    let mut stretches: Vec<SegmentState> = Vec::new();
+    for track in timeline.tracks.iter().filter(|_| timeline.corrections.is_some()) {
+        for record in track.frames.iter().filter(|record| record.confidence.is_none()) {
+            let Some(label) = record.label else { continue };
+            let frame = record.frame;
+            match stretches.last_mut() {
+                Some(last) if last.track == track.id && last.label == Some(label) && last.last_frame + 1 == frame => {
+                    last.last_frame = frame;
+                }
+                _ => stretches.push(SegmentState {
+                    segment: format!("{}.{frame}", track.id),
+                    track: track.id,
+                    first_frame: frame,
+                    last_frame: frame,
+                    label: Some(label),
+                    review: None,
+                    comment: String::new(),
+                    unsure: false,
+                }),
+            }
+        }
+    }
+    stretches
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
     use super::*;
+    use crate::review::read::{FirstCorrection, parse_corrections};
     use crate::sample;
+    use crate::timeline::{CORRECTION_SCHEMA, Expression, SignerChange, SignerState, Status};
 
-    fn correction(timeline: &Timeline, segment: usize, new: Option<Expression>) -> (usize, Correction) {
-        let track = &timeline.tracks[0];
-        let segment = &track.segments[segment];
-        let correction = Correction {
-            schema: SCHEMA.into(),
-            media_sha256: timeline.media.sha256.clone(),
-            model_sha256: timeline.model.sha256.clone(),
-            track: track.id,
-            first_frame: segment.first_frame,
-            last_frame: segment.last_frame,
-            old: segment.label,
-            new,
-            reviewer: "r".into(),
+    fn operation(id: &str, reviewer: &str, before: Vec<SegmentState>, after: Vec<SegmentState>) -> Operation {
+        Operation {
+            schema: CORRECTION_SCHEMA.into(),
+            id: id.into(),
+            kind: "label".into(),
+            layer: ReviewLayer::Review,
+            labels: String::new(),
+            media_sha256: Some("a".repeat(64)),
+            model_sha256: "b".repeat(64),
+            reviewer: reviewer.into(),
             time: "2026-01-01T00:00:00Z".into(),
-        };
-        (1, correction)
+            before,
+            after,
+            signers: Vec::new(),
+        }
+    }
+
+    fn there(timeline: &Timeline, id: &str) -> SegmentState {
+        lanes_of(timeline).get(id).unwrap_or_else(|| panic!("{id} is there")).state.clone()
+    }
+
+    /// The segment called `id` with another label.
+    fn relabel(timeline: &Timeline, id: &str, reviewer: &str, label: Option<Expression>) -> Operation {
+        let before = there(timeline, id);
+        let review = Some(crate::review::review_of(before.label, label));
+        let name = format!("{reviewer}-{id}-{}", label.map_or("none", |l| l.name()));
+        operation(&name, reviewer, vec![before.clone()], vec![SegmentState { label, review, ..before }])
+    }
+
+    fn drawn(id: &str, track: u32, first_frame: usize, last_frame: usize) -> SegmentState {
+        SegmentState {
+            segment: id.into(),
+            track,
+            first_frame,
+            last_frame,
+            label: Some(Expression::Fear),
+            review: Some(Review::Drawn),
+            comment: String::new(),
+            unsure: false,
+        }
     }
 
     #[test]
-    fn a_label_is_changed_in_the_segment_and_its_frames_and_the_timeline_stays_sound() {
-        let mut timeline = sample::two_signers();
-        let corrections = [correction(&timeline, 0, Some(Expression::Disgust))];
-        assert_eq!(apply(&mut timeline, &corrections).unwrap().changed, 1);
+    fn a_persons_label_stands_in_segment_and_frames_without_confidence_beside_what_the_program_said() {
+        let program = sample::two_signers();
+        let mut timeline = program.clone();
+        let change = relabel(&timeline, "1.0", "r", Some(Expression::Disgust));
+        let applied = apply(&mut timeline, &[change]).unwrap();
+        assert_eq!((applied.applied, applied.segments.changed, applied.segments.open), (1, 1, 2));
         timeline.check().unwrap();
         let track = &timeline.tracks[0];
-        assert_eq!(track.segments[0].label, Expression::Disgust);
-        assert_eq!(track.frames[0].label, Some(Expression::Disgust));
-        assert_eq!(timeline.settings["corrections"]["reviewers"][0], "r");
+        assert_eq!((track.segments[0].label, track.segments[0].confidence), (Expression::Disgust, None));
+        let decision = track.segments[0].decision.as_ref().unwrap();
+        assert_eq!((decision.reviewer.as_str(), decision.time.as_str()), ("r", "2026-01-01T00:00:00Z"));
+        assert_eq!((track.frames[0].label, track.frames[0].confidence), (Some(Expression::Disgust), None));
+        assert_eq!(track.frames[0].probabilities, program.tracks[0].frames[0].probabilities, "the model's word stays");
+        assert_eq!(track.segments[1], program.tracks[0].segments[1], "what nobody touched is as it was");
+        let corrections = timeline.corrections.as_ref().unwrap();
+        assert_eq!(corrections.machine[0].segments[0].label, Expression::Happiness);
+        assert_eq!(corrections.machine[0].frames.len(), 2, "only what differs is kept twice");
+        assert_eq!(machine_of(&timeline), program);
     }
 
     #[test]
-    fn what_is_no_face_has_no_label_box_or_segment() {
-        let mut timeline = sample::two_signers();
-        let corrections = [correction(&timeline, 0, None)];
-        let segments = timeline.tracks[0].segments.len();
-        assert_eq!(apply(&mut timeline, &corrections).unwrap().rejected, 1);
+    fn what_is_not_a_face_has_no_label_box_or_segment_and_comes_back() {
+        let program = sample::two_signers();
+        let mut timeline = program.clone();
+        let change = relabel(&timeline, "1.0", "r", None);
+        assert_eq!(apply(&mut timeline, std::slice::from_ref(&change)).unwrap().segments.rejected, 1);
         timeline.check().unwrap();
-        assert_eq!(timeline.tracks[0].segments.len(), segments - 1);
-        assert_eq!(timeline.tracks[0].frames[0].face, None);
+        assert_eq!(timeline.tracks[0].segments.len(), 1);
+        assert_eq!((timeline.tracks[0].frames[0].face, timeline.tracks[0].frames[0].status), (None, Status::NoFace));
+        let undo = operation("undo", "r", change.after, change.before);
+        apply(&mut timeline, &[undo]).unwrap();
+        assert_eq!(
+            timeline.tracks,
+            program
+                .tracks
+                .iter()
+                .cloned()
+                .map(|mut track| {
+                    // Who touched it last is still said.
+                    if track.id == 1 {
+                        track.segments[0].decision.clone_from(&timeline.tracks[0].segments[0].decision);
+                    }
+                    track
+                })
+                .collect::<Vec<_>>()
+        );
     }
 
     #[test]
-    fn corrections_of_something_else_change_nothing() {
-        let timeline = sample::two_signers();
-        let refused = |change: &dyn Fn(&mut Correction)| {
-            let mut other = correction(&timeline, 0, Some(Expression::Fear));
-            change(&mut other.1);
-            let mut tried = timeline.clone();
-            let message = apply(&mut tried, &[other]).unwrap_err().to_string();
-            assert_eq!(tried, timeline);
+    fn a_segment_can_be_drawn_where_no_face_was_seen_before_the_track_and_for_a_new_signer() {
+        let mut timeline = sample::two_signers();
+        let gap = operation("gap", "r", vec![], vec![drawn("p1", 1, 2, 3)]);
+        let before = operation("before", "r", vec![], vec![drawn("p2", 2, 0, 0)]);
+        let new = operation("new", "r", vec![], vec![drawn("p3", 7, 4, 5)]);
+        assert_eq!(apply(&mut timeline, &[gap, before, new]).unwrap().segments.drawn, 3);
+        timeline.check().unwrap();
+        assert_eq!(timeline.tracks[0].frames[2].status, Status::Occluded, "what was seen stays said");
+        assert_eq!(timeline.tracks[0].frames[2].label, Some(Expression::Fear));
+        assert_eq!(timeline.tracks[1].first_frame, 0);
+        assert_eq!((timeline.tracks[2].id, timeline.tracks[2].segments.len()), (7, 1));
+        assert_eq!(machine_of(&timeline), sample::two_signers());
+    }
+
+    #[test]
+    fn a_moved_edge_makes_the_frames_it_passed_a_persons_and_leaves_the_others_the_programs() {
+        let mut timeline = sample::two_signers();
+        // Angry from frame 3 on instead of 4: frame 3 has no label of the program's.
+        let before = there(&timeline, "1.4");
+        let after = SegmentState { first_frame: 3, review: Some(Review::Moved), ..before.clone() };
+        apply(&mut timeline, &[operation("m", "r", vec![before], vec![after])]).unwrap();
+        timeline.check().unwrap();
+        let frames = &timeline.tracks[0].frames;
+        assert_eq!((frames[3].label, frames[3].confidence), (Some(Expression::Anger), None));
+        assert_eq!(frames[4].confidence, Some(0.75));
+        assert_eq!(timeline.tracks[0].segments[1].confidence, None, "the program never judged all of it");
+        assert_eq!(decided(&timeline).iter().map(|s| (s.first_frame, s.last_frame)).collect::<Vec<_>>(), [(3, 3)]);
+    }
+
+    #[test]
+    fn the_same_and_more_corrections_are_taken_again() {
+        let mut day_one = sample::two_signers();
+        let first = relabel(&day_one, "1.0", "r", Some(Expression::Fear));
+        apply(&mut day_one, std::slice::from_ref(&first)).unwrap();
+        let second = relabel(&day_one, "1.4", "r", Some(Expression::Anger));
+        let third = relabel(&day_one, "1.0", "r", Some(Expression::Sadness));
+        let all = [first.clone(), second, third];
+        let mut day_two = day_one.clone();
+        let applied = apply(&mut day_two, &all).unwrap();
+        assert_eq!((applied.applied, applied.known, applied.conflicts.len()), (2, 1, 0));
+        let mut at_once = sample::two_signers();
+        assert_eq!(apply(&mut at_once, &all).unwrap().applied, 3);
+        assert_eq!(day_two, at_once, "it does not matter on which day");
+        let mut again = day_two.clone();
+        assert_eq!(apply(&mut again, &all).unwrap().known, 3);
+        assert_eq!(again, day_two);
+    }
+
+    #[test]
+    fn two_people_agree_or_are_in_conflict_and_remarks_never_are() {
+        let program = sample::two_signers();
+        let [anna, ben, carl] = [("anna", Expression::Fear), ("ben", Expression::Fear), ("carl", Expression::Anger)]
+            .map(|(name, label)| relabel(&program, "1.0", name, Some(label)));
+        let before = there(&program, "1.0");
+        let remark = SegmentState { comment: "tired".into(), ..before.clone() };
+        let remark = operation("remark", "dora", vec![before], vec![remark]);
+        let mut timeline = program.clone();
+        let applied = apply(&mut timeline, &[remark, anna, ben, carl]).unwrap();
+        assert_eq!((applied.applied, applied.same), (2, 1));
+        let [conflict] = &applied.conflicts[..] else { panic!("{:?}", applied.conflicts) };
+        assert_eq!((conflict.line, conflict.reviewer.as_str()), (4, "carl"));
+        assert!(conflict.problem.contains("anna's 'fear'"), "{}", conflict.problem);
+        assert_eq!(timeline.tracks[0].segments[0].label, Expression::Fear);
+        assert_eq!(timeline.tracks[0].segments[0].decision.as_ref().unwrap().comment, "tired");
+    }
+
+    #[test]
+    fn overlaps_and_frames_beyond_the_video_are_conflicts() {
+        let program = sample::two_signers();
+        for (state, part) in [
+            (drawn("p", 1, 1, 3), "are the program's 'happiness'"),
+            (drawn("p", 1, 3, 6), "none of this video's"),
+            (drawn("p", 1, 3, 2), "none of this video's"),
+            (drawn("1.0", 1, 2, 3), "another segment 1.0"),
+        ] {
+            let mut timeline = program.clone();
+            let applied = apply(&mut timeline, &[operation("o", "r", vec![], vec![state])]).unwrap();
+            assert!(applied.conflicts[0].problem.contains(part), "{}", applied.conflicts[0].problem);
+            assert_eq!(timeline, program);
+        }
+    }
+
+    #[test]
+    fn signers_are_renamed_and_joined_and_come_back() {
+        let program = sample::two_signers();
+        let mut timeline = program.clone();
+        // Signer 2's only segment makes room for signer 1's, which covers the same frame.
+        let mut join = operation("join", "r", vec![there(&timeline, "2.1")], vec![]);
+        let named = SignerState { name: Some("P07".into()), into: None };
+        let joined = SignerState { name: None, into: Some(1) };
+        join.signers = vec![
+            SignerChange { track: 1, old: SignerState::default(), now: named },
+            SignerChange { track: 2, old: SignerState::default(), now: joined },
+        ];
+        assert_eq!(apply(&mut timeline, &[join]).unwrap().applied, 1);
+        timeline.check().unwrap();
+        assert_eq!(timeline.tracks.iter().map(|t| (t.id, t.signer())).collect::<Vec<_>>(), [(1, "P07".into())]);
+        assert_eq!(machine_of(&timeline), program);
+        let read: Timeline = serde_json::from_value(serde_json::to_value(&timeline).unwrap()).unwrap();
+        assert_eq!(read, timeline);
+    }
+
+    #[test]
+    fn an_independent_annotation_starts_from_nothing() {
+        let mut timeline = sample::two_signers();
+        let mut blind = operation("b", "r", vec![], vec![drawn("p1", 1, 0, 1)]);
+        blind.layer = ReviewLayer::Blind;
+        apply(&mut timeline, &[blind]).unwrap();
+        timeline.check().unwrap();
+        let segments: usize = timeline.tracks.iter().map(|track| track.segments.len()).sum();
+        assert_eq!((segments, timeline.tracks[0].segments[0].label), (1, Expression::Fear));
+        assert_eq!(timeline.tracks[0].frames[4].label, None, "the program's labels are not in it");
+    }
+
+    fn first_schema(new: &str) -> String {
+        json!({
+            "schema": "annotate/correction/1", "media": "x.mp4", "media_sha256": "a".repeat(64), "model_sha256": "b".repeat(64),
+            "segment": "1-0", "track": 1, "first_frame": 0, "last_frame": 1, "old": "happiness", "new": new, "reviewer": "r",
+            "time": "2026-01-01T00:00:00Z",
+        })
+        .to_string()
+    }
+
+    #[test]
+    fn the_first_schema_is_read_the_last_line_of_a_segment_counts_and_again_is_no_fault() {
+        let text = format!("{}\n{}\n", first_schema("fear"), first_schema("disgust"));
+        let corrections = parse_corrections(&text, "c.jsonl".as_ref()).unwrap();
+        let mut timeline = sample::two_signers();
+        assert_eq!(apply_corrections(&mut timeline, &corrections).unwrap().applied, 2);
+        assert_eq!(timeline.tracks[0].segments[0].label, Expression::Disgust);
+        let before = timeline.clone();
+        assert_eq!(apply_corrections(&mut timeline, &corrections).unwrap().known, 2);
+        assert_eq!(timeline, before);
+    }
+
+    #[test]
+    fn corrections_of_another_video_or_model_change_nothing() {
+        let program = sample::two_signers();
+        let mut other: FirstCorrection = serde_json::from_str(&first_schema("fear")).unwrap();
+        other.model_sha256 = "0".into();
+        let refused = |correction: Correction| {
+            let mut timeline = program.clone();
+            let message =
+                apply_corrections(&mut timeline, &[Numbered { line: 3, correction }]).unwrap_err().to_string();
+            assert_eq!(timeline, program);
             message
         };
-        assert!(refused(&|c| c.model_sha256 = "0".into()).contains("another model"));
-        assert!(refused(&|c| c.last_frame += 1).contains("no segment from frame"));
-        assert!(refused(&|c| c.track = 99).contains("track 99"));
-        if timeline.media.sha256.is_some() {
-            assert!(refused(&|c| c.media_sha256 = Some("0".into())).contains("another video"));
+        let message = refused(Correction::First(other));
+        assert!(message.contains("line 3") && message.contains("another model"), "{message}");
+        let mut second = operation("o", "r", vec![], vec![drawn("p", 1, 2, 3)]);
+        second.media_sha256 = Some("0".into());
+        assert!(refused(Correction::Second(second)).contains("another video"));
+    }
+
+    /// An edit of `lanes` chosen by numbers: label, move, split, delete, draw or reject.
+    fn edit(lanes: &Lanes, frames: usize, id: usize, [what, which, where_]: [usize; 3]) -> Option<Operation> {
+        let all: Vec<SegmentState> = lanes.all().map(|touched| touched.state.clone()).collect();
+        let label = Some(Expression::ALL[where_ % 7]);
+        let name = format!("o{id}");
+        if what % 6 == 4 || all.is_empty() {
+            let (track, first) = (1 + (which % 3) as u32, where_ % frames);
+            return Some(operation(
+                &name,
+                "r",
+                vec![],
+                vec![SegmentState {
+                    label,
+                    ..drawn(&format!("d{id}"), track, first, (first + which % 4).min(frames - 1))
+                }],
+            ));
+        }
+        let before = all[which % all.len()].clone();
+        let length = before.last_frame - before.first_frame + 1;
+        let after = match what % 6 {
+            0 => vec![SegmentState {
+                label,
+                review: Some(crate::review::review_of(before.label, label)),
+                ..before.clone()
+            }],
+            1 => vec![SegmentState {
+                last_frame: (before.first_frame + where_ % (length + 2)).min(frames - 1),
+                review: before.review.or(Some(Review::Moved)),
+                ..before.clone()
+            }],
+            2 if length > 1 => {
+                let cut = before.first_frame + 1 + where_ % (length - 1);
+                vec![
+                    SegmentState { last_frame: cut - 1, ..before.clone() },
+                    SegmentState { segment: format!("s{id}"), first_frame: cut, ..before.clone() },
+                ]
+            }
+            3 => vec![],
+            _ => vec![SegmentState { label: None, review: Some(Review::Rejected), ..before.clone() }],
+        };
+        Some(operation(&name, "r", vec![before], after))
+    }
+
+    proptest! {
+        #[test]
+        fn any_edits_leave_a_sound_timeline_that_remembers_the_programs_and_reads_back(
+            program in sample::any_timeline(),
+            choices in proptest::collection::vec([0usize..6, 0usize..50, 0usize..100], 1..20),
+        ) {
+            let mut operations = Vec::new();
+            let mut lanes = Lanes::of_machine(&program);
+            for (id, choice) in choices.into_iter().enumerate() {
+                let Some(operation) = edit(&lanes, program.media.frames, id, choice) else { continue };
+                if lanes.apply(&operation) == Met::Expected {
+                    operations.push(operation);
+                }
+            }
+            let mut at_once = program.clone();
+            let applied = apply(&mut at_once, &operations).unwrap();
+            prop_assert_eq!((applied.applied, applied.conflicts.len()), (operations.len(), 0));
+            prop_assert_eq!(at_once.check(), Ok(()));
+            prop_assert_eq!(machine_of(&at_once), program.clone());
+            let schema: serde_json::Value = serde_json::from_str(crate::timeline::JSON_SCHEMA).unwrap();
+            let value = serde_json::to_value(&at_once).unwrap();
+            let validator = jsonschema::draft202012::new(&schema).unwrap();
+            prop_assert!(validator.is_valid(&value), "{:?}", validator.iter_errors(&value).next().map(|e| e.to_string()));
+            // On two days, over a file in between.
+            let mut days = program;
+            let half = operations.len() / 2;
+            apply(&mut days, &operations[..half]).unwrap();
+            let mut days = Timeline::parse(&serde_json::to_vec(&days).unwrap(), "x".as_ref()).unwrap();
+            apply(&mut days, &operations).unwrap();
+            prop_assert_eq!(days.corrections.as_ref().map(|c| &c.operations), at_once.corrections.as_ref().map(|c| &c.operations));
+            let spans = |t: &Timeline| t.tracks.iter().map(|track| (track.id, track.segments.iter().map(|s| (s.first_frame, s.last_frame, s.label)).collect::<Vec<_>>())).collect::<Vec<_>>();
+            prop_assert_eq!(spans(&days), spans(&at_once));
+            for segment in days.tracks.iter().flat_map(|track| track.segments.windows(2)) {
+                prop_assert!(segment[0].last_frame < segment[1].first_frame);
+            }
         }
     }
 }

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 
 use image::{ImageFormat, RgbImage};
 
-use super::Correction;
+use super::apply::decided;
 use crate::files::OutputOptions;
 use crate::picture::Colours;
 use crate::picture::{CropRule, crop, face_square};
 use crate::pipeline::decode::{DecodeError, DecodeOptions, Decoder, Source};
-use crate::timeline::{Expression, Timeline};
+use crate::timeline::{Expression, SegmentState, Timeline};
 use crate::train::manifest::{Row, Split};
 
 /// Side of the pictures, pixels: enough for every network here, and a face in most videos has no more.
@@ -41,17 +41,12 @@ pub struct Crops<'a> {
 }
 
 impl Crops<'_> {
-    /// Cuts out pictures of the segments that people have labelled, and gives a manifest row for each.
+    /// Cuts out pictures of the frames on which a person's label stands, and gives a manifest row for each.
     ///
     /// # Errors
     /// If the video cannot be decoded or a picture cannot be written.
-    pub fn cut(
-        &self,
-        timeline: &Timeline,
-        corrections: &[(usize, Correction)],
-        options: DecodeOptions,
-    ) -> Result<Vec<Row>, CropError> {
-        let wanted = wanted(timeline, corrections);
+    pub fn cut(&self, timeline: &Timeline, options: DecodeOptions) -> Result<Vec<Row>, CropError> {
+        let wanted = wanted(timeline);
         let Some(last) = wanted.last().map(|wanted| wanted.frame) else { return Ok(Vec::new()) };
         std::fs::create_dir_all(self.folder).map_err(|e| write_error(self.folder, &e))?;
         let mut decoder = Decoder::open(&Source::File(self.video.into()), options)?;
@@ -114,13 +109,13 @@ struct Wanted {
     label: Expression,
 }
 
-/// The frames to be cut out, in order: of each segment the middle one, and others at least [`EVERY_S`] away.
-fn wanted(timeline: &Timeline, corrections: &[(usize, Correction)]) -> Vec<Wanted> {
+/// The frames to be cut out, in order: of each stretch of a person's label the middle one, and others at least [`EVERY_S`] away.
+fn wanted(timeline: &Timeline) -> Vec<Wanted> {
     let times = &timeline.frames;
     let mut wanted = Vec::new();
-    for (_, correction) in corrections {
-        let Some(label) = correction.new else { continue };
-        let Correction { track, first_frame, last_frame, .. } = *correction;
+    for stretch in decided(timeline) {
+        let SegmentState { track, first_frame, last_frame, .. } = stretch;
+        let Some(label) = stretch.label else { continue };
         let middle_s = f64::midpoint(times.time_s[first_frame], times.time_s[last_frame]);
         let steps = ((times.time_s[last_frame] - times.time_s[first_frame]) / 2.0 / EVERY_S) as i64;
         for step in -steps..=steps {

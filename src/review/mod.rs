@@ -2,8 +2,22 @@
 
 mod apply;
 mod crops;
+mod document;
+mod index;
+mod lanes;
 mod page;
+mod proxy;
+mod read;
+mod settle;
 
-pub use apply::{Applied, ApplyError, Correction, apply, apply_to_document, parse_corrections, read_corrections};
+pub use apply::{Applied, ApplyError, Conflict, Tally, apply, apply_corrections, decided, lanes_of, machine_of};
 pub use crops::{CropError, Crops, decode_options};
+pub use document::correct_document;
+pub use index::{Index, IndexEntry};
+pub use lanes::{Lanes, Met, Touched, machine_id, review_of};
 pub use page::{HumanTier, Page};
+pub use proxy::{ProxyError, proxy};
+pub use read::{
+    Correction, CorrectionError, FIRST_SCHEMA, FirstCorrection, Numbered, fingerprint, parse_corrections,
+    read_corrections,
+};

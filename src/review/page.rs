@@ -5,17 +5,38 @@ use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use flate2::Compression;
+use flate2::write::ZlibEncoder;
 use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use super::apply::{lanes_of, machine_of};
+use super::lanes::{Lanes, Touched};
+use super::read::fingerprint;
 use crate::palette::{NO_FACE, colour_of};
-use crate::timeline::{ContainerTime, Expression, Status, Timeline, Track};
+use crate::timeline::{Expression, ReviewLayer, Status, Timeline, Track};
 
 const HTML: &str = include_str!("../../assets/review/page.html");
 const STYLE: &str = include_str!("../../assets/review/page.css");
-const SCRIPT: &str = include_str!("../../assets/review/page.js");
 const STRINGS: &str = include_str!("../../assets/review/strings.json");
+
+/// The page's program: one script, in this order, as a page from a file has no modules.
+const SCRIPT: &str = concat!(
+    include_str!("../../assets/review/script/data.js"),
+    include_str!("../../assets/review/script/words.js"),
+    include_str!("../../assets/review/script/lanes.js"),
+    include_str!("../../assets/review/script/store.js"),
+    include_str!("../../assets/review/script/play.js"),
+    include_str!("../../assets/review/script/face.js"),
+    include_str!("../../assets/review/script/axis.js"),
+    include_str!("../../assets/review/script/pointer.js"),
+    include_str!("../../assets/review/script/panel.js"),
+    include_str!("../../assets/review/script/list.js"),
+    include_str!("../../assets/review/script/blind.js"),
+    include_str!("../../assets/review/script/keys.js"),
+    include_str!("../../assets/review/script/start.js"),
+);
 
 /// All statuses; a record's is stored as its place here.
 const STATUSES: [Status; 5] = [Status::Ok, Status::NoFace, Status::LowQuality, Status::Occluded, Status::OutOfFrame];
@@ -33,8 +54,14 @@ pub struct HumanTier {
 pub struct Page<'a> {
     /// What is reviewed.
     pub timeline: &'a Timeline,
+    /// The file it stands in, by its name.
+    pub labels: String,
     /// The video as the page should ask for it: a relative URL.
     pub video_url: String,
+    /// Where the video's player begins to count, seconds of container time.
+    pub start_s: f64,
+    /// Share of the video, above 0 and up to 1, that is to be labelled without seeing the labels; the page starts so.
+    pub blind: Option<f64>,
     /// Tiers of people.
     pub human: Vec<HumanTier>,
     /// `en` or `de`; the browser's if not given.
@@ -51,33 +78,34 @@ impl Page<'_> {
         // Inside a script element only `<` could end it or begin a comment.
         let data = data.replace('<', "\\u003c");
         let title = quick_xml::escape::escape(name_of(&self.timeline.media.path)).into_owned();
-        let mut rest = HTML;
-        while let Some((before, after)) = rest.split_once('{') {
-            let Some((slot, after)) = after.split_once('}') else { break };
-            out.write_all(before.as_bytes())?;
-            let content = match slot {
-                "data" => data.as_str(),
-                "title" => title.as_str(),
-                "style" => STYLE,
-                "script" => SCRIPT,
-                "style_hash" => &digest(STYLE),
-                "script_hash" => &digest(SCRIPT),
-                other => other,
-            };
-            out.write_all(content.as_bytes())?;
-            rest = after;
-        }
-        out.write_all(rest.as_bytes())
+        fill(HTML, out, |slot| match slot {
+            "data" => Some(data.as_str()),
+            "title" => Some(title.as_str()),
+            "style" => Some(STYLE),
+            "script" => Some(SCRIPT),
+            _ => None,
+        })
     }
 
     fn data(&self) -> Value {
-        let Self { timeline, video_url, human, language } = self;
+        let Self { timeline, labels, video_url, start_s, blind, human, language } = self;
         let strings: Value = serde_json::from_str(STRINGS).unwrap_or_default();
+        // The page works on the program's tracks: what people changed in them are operations.
+        let machine = machine_of(timeline);
+        let lanes = match timeline.corrections.as_ref().map(|corrections| corrections.layer) {
+            Some(ReviewLayer::Blind) => Lanes::of_machine(&machine),
+            _ => lanes_of(timeline),
+        };
+        let applied = timeline.corrections.iter().flat_map(|corrections| &corrections.operations);
         json!({
             "tool": format!("{} {}", timeline.tool.name, timeline.tool.version),
             "complete": timeline.complete,
             "language": language,
             "strings": strings,
+            "fingerprint": fingerprint(timeline),
+            "labels": labels,
+            "applied": applied.map(|operation| &operation.id).collect::<Vec<_>>(),
+            "blind": blind,
             "media": {
                 "path": timeline.media.path,
                 "name": name_of(&timeline.media.path),
@@ -85,6 +113,7 @@ impl Page<'_> {
                 "url": video_url,
                 "width": timeline.media.width,
                 "height": timeline.media.height,
+                "start_s": start_s,
             },
             "model": { "name": timeline.model.name, "sha256": timeline.model.sha256 },
             "classes": Expression::ALL,
@@ -92,7 +121,7 @@ impl Page<'_> {
             "no_face": NO_FACE.hex(),
             "statuses": STATUSES,
             "frames": frames(timeline),
-            "tracks": timeline.tracks.iter().map(track).collect::<Vec<_>>(),
+            "tracks": machine.tracks.iter().map(|track| TrackData::of(track, &lanes)).collect::<Vec<_>>(),
             "human": human.iter().map(HumanTier::data).collect::<Vec<_>>(),
         })
     }
@@ -108,9 +137,22 @@ fn name_of(path: &str) -> String {
     Path::new(path).file_name().map_or_else(|| path.to_owned(), |name| name.to_string_lossy().into_owned())
 }
 
-/// A hash as a content security policy wants it.
-fn digest(text: &str) -> String {
-    BASE64.encode(Sha256::digest(text))
+/// Writes a page: each `{slot}` becomes its content, and `{script_hash}` and `{style_hash}` what the content security policy wants
+/// of those two. Nothing that was put in is looked at again.
+pub(super) fn fill<'a>(html: &str, out: &mut dyn Write, content: impl Fn(&str) -> Option<&'a str>) -> io::Result<()> {
+    let digest = |slot: &str| BASE64.encode(Sha256::digest(content(slot).unwrap_or_default()));
+    let mut rest = html;
+    while let Some((before, after)) = rest.split_once('{') {
+        let Some((slot, after)) = after.split_once('}') else { break };
+        out.write_all(before.as_bytes())?;
+        match slot {
+            "style_hash" => out.write_all(digest("style").as_bytes())?,
+            "script_hash" => out.write_all(digest("script").as_bytes())?,
+            slot => out.write_all(content(slot).unwrap_or(slot).as_bytes())?,
+        }
+        rest = after;
+    }
+    out.write_all(rest.as_bytes())
 }
 
 /// When frames start: steps between time stamps with how often each repeats, as most videos have one step.
@@ -132,53 +174,113 @@ fn frames(timeline: &Timeline) -> Value {
         "first_pts": times.pts.first(),
         "steps": steps,
         "time_base": timeline.media.time_base,
-        // The page counts as its player does.
-        "start_s": timeline.container_start().0,
-        "end_s": timeline.player_time(ContainerTime(timeline.end_s())).0,
+        "end_s": timeline.end_s(),
         // Where the container's clock was reset, its stamps do not say when.
-        "listed": (!follows_pts).then(|| {
-            let shown = times.time_s.iter().map(|time_s| timeline.player_time(ContainerTime(*time_s)).0);
-            shown.collect::<Vec<_>>()
-        }),
+        "listed": (!follows_pts).then_some(&times.time_s),
     })
 }
 
 #[derive(Serialize)]
 struct TrackData {
     id: u32,
+    /// The letter.
     signer: String,
+    name: Option<String>,
+    into: Option<u32>,
     first_frame: usize,
+    frames: usize,
     /// Seven bytes a frame, 255 for certainty.
     probabilities: String,
     /// Four 16-bit numbers a frame, pixels; a width of 0 where there is no box.
     boxes: String,
     /// A byte a frame, a place in [`STATUSES`].
     statuses: String,
-    /// First frame, last frame, label, confidence.
-    segments: Vec<(usize, usize, Expression, f32)>,
+    measures: Vec<MeasureData>,
+    /// Kind, first frame, last frame.
+    events: Vec<(&'static str, usize, usize)>,
+    segments: Vec<Value>,
 }
 
-fn track(track: &Track) -> TrackData {
-    let mut probabilities = Vec::with_capacity(track.frames.len() * 7);
-    let mut boxes: Vec<u8> = Vec::with_capacity(track.frames.len() * 8);
-    let mut statuses = Vec::with_capacity(track.frames.len());
-    for record in &track.frames {
-        let values = record.probabilities.unwrap_or_default();
-        probabilities.extend(values.map(|p| (p * 255.0).round() as u8));
-        let edges = record.face.map_or([0.0; 4], |face| [face.x, face.y, face.w.max(1.0), face.h]);
-        boxes.extend(edges.iter().flat_map(|edge| (edge.round() as i16).to_le_bytes()));
-        statuses.push(STATUSES.iter().position(|status| *status == record.status).unwrap_or(0) as u8);
+/// A measure of the face: a byte a frame, 0 for `low` to 254 for `high`, 255 where it is not to be trusted.
+#[derive(Serialize)]
+struct MeasureData {
+    name: &'static str,
+    unit: &'static str,
+    low: f64,
+    high: f64,
+    values: String,
+}
+
+impl TrackData {
+    fn of(track: &Track, lanes: &Lanes) -> Self {
+        let probabilities = (0..Expression::COUNT).map(|class| {
+            let values = track.frames.iter().map(move |record| record.probabilities.map_or(0.0, |p| p[class]));
+            values.map(|p| (p * 255.0).round() as u8).collect::<Vec<u8>>()
+        });
+        let edges = |edge: usize| {
+            let values = track.frames.iter().map(move |record| {
+                let sides = record.face.map_or([0.0; 4], |face| [face.x, face.y, face.w.max(1.0), face.h]);
+                sides[edge].round() as i16
+            });
+            values.collect::<Vec<i16>>()
+        };
+        let status = |status: Status| STATUSES.iter().position(|known| *known == status).unwrap_or(0) as u8;
+        let statuses: Vec<u8> = track.frames.iter().map(|record| status(record.status)).collect();
+        let signer = lanes.signers().get(&track.id).cloned().unwrap_or_default();
+        Self {
+            id: track.id,
+            signer: crate::timeline::signer(track.id),
+            name: signer.name,
+            into: signer.into,
+            first_frame: track.first_frame,
+            frames: track.frames.len(),
+            probabilities: packed(probabilities.flat_map(differences)),
+            boxes: packed((0..4).map(edges).flat_map(|values| {
+                let mut last = 0i16;
+                values.into_iter().flat_map(move |value| {
+                    let step = value.wrapping_sub(last);
+                    last = value;
+                    step.to_le_bytes()
+                })
+            })),
+            statuses: packed(differences(statuses)),
+            measures: Vec::new(),
+            events: Vec::new(),
+            segments: lanes.of_track(track.id).map(|touched| segment(touched, track)).collect(),
+        }
     }
-    let segments = track.segments.iter().map(|s| (s.first_frame, s.last_frame, s.label, s.confidence)).collect();
-    TrackData {
-        id: track.id,
-        signer: track.signer(),
-        first_frame: track.first_frame,
-        probabilities: BASE64.encode(probabilities),
-        boxes: BASE64.encode(boxes),
-        statuses: BASE64.encode(statuses),
-        segments,
+}
+
+fn segment(touched: &Touched, track: &Track) -> Value {
+    let mut state = serde_json::to_value(&touched.state).unwrap_or_default();
+    let program = track.segments.iter().find(|s| touched.by.is_none() && s.first_frame == touched.state.first_frame);
+    if let Some(fields) = state.as_object_mut() {
+        // It stands in the track.
+        fields.remove("track");
+        if let Some(confidence) = program.and_then(|s| s.confidence) {
+            fields.insert("confidence".into(), json!((f64::from(confidence) * 1e4).round() / 1e4));
+        }
     }
+    state
+}
+
+/// Each value less the one before it, which packs better.
+fn differences(values: Vec<u8>) -> impl Iterator<Item = u8> {
+    let mut last = 0u8;
+    values.into_iter().map(move |value| {
+        let step = value.wrapping_sub(last);
+        last = value;
+        step
+    })
+}
+
+/// Bytes as a zlib stream in base64.
+fn packed(bytes: impl Iterator<Item = u8>) -> String {
+    let bytes: Vec<u8> = bytes.collect();
+    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::best());
+    // Writing into memory cannot fail.
+    let packed = encoder.write_all(&bytes).and_then(|()| encoder.finish()).unwrap_or_default();
+    BASE64.encode(packed)
 }
 
 #[cfg(test)]
@@ -188,7 +290,15 @@ mod tests {
 
     fn page(timeline: &Timeline) -> String {
         let mut bytes = Vec::new();
-        let page = Page { timeline, video_url: "./v.mp4".into(), human: Vec::new(), language: None };
+        let page = Page {
+            timeline,
+            labels: "labels.json".into(),
+            video_url: "./v.mp4".into(),
+            start_s: 0.0,
+            blind: None,
+            human: Vec::new(),
+            language: None,
+        };
         page.write(&mut bytes).unwrap();
         String::from_utf8(bytes).unwrap()
     }

@@ -50,8 +50,9 @@ impl Timeline {
             if !ids.insert(track.id) {
                 return problem("the id is used twice");
             }
-            check_frames(track, self.media.frames)?;
-            check_segments(track, &self.frames, self.end_s())?;
+            let is_corrected = self.corrections.is_some();
+            check_frames(track, self.media.frames, is_corrected)?;
+            check_segments(track, &self.frames, self.end_s(), is_corrected)?;
         }
         self.check_statuses()?;
         self.check_summary()
@@ -132,7 +133,7 @@ fn count(field: &'static str, found: usize, expected: usize) -> Result<(), Incon
     if found == expected { Ok(()) } else { Err(Inconsistency::Count { field, found, expected }) }
 }
 
-fn check_frames(track: &Track, frames: usize) -> Result<(), Inconsistency> {
+fn check_frames(track: &Track, frames: usize, is_corrected: bool) -> Result<(), Inconsistency> {
     let problem = |problem| Err(Inconsistency::Track { track: track.id, problem });
     let (Some(first), Some(last)) = (track.frames.first(), track.frames.last()) else {
         return problem("it has no frames");
@@ -148,28 +149,32 @@ fn check_frames(track: &Track, frames: usize) -> Result<(), Inconsistency> {
         if record.frame != expected {
             return problem("the frames of a track must follow one another without holes");
         }
-        if let Some(complaint) = complaint(record) {
+        if let Some(complaint) = complaint(record, is_corrected) {
             return problem(complaint);
         }
     }
     Ok(())
 }
 
-fn complaint(record: &FrameRecord) -> Option<&'static str> {
+/// `is_corrected`: a person may have labelled what the program did not, or taken a label away; neither leaves a confidence.
+fn complaint(record: &FrameRecord, is_corrected: bool) -> Option<&'static str> {
     let is_probability = |p: f32| (0.0..=1.0).contains(&p);
     let FrameRecord { status, face, face_score, covered, source, probabilities, label, confidence, .. } = record;
     match (status, probabilities, label, confidence) {
-        (Status::Ok, Some(probabilities), Some(_), Some(confidence)) => {
+        (Status::Ok, Some(probabilities), label, confidence)
+            if (label.is_some() && confidence.is_some()) || (is_corrected && confidence.is_none()) =>
+        {
             let sum: f64 = probabilities.iter().copied().map(f64::from).sum();
             if !probabilities.iter().copied().all(is_probability) || (sum - 1.0).abs() > SUM_TOLERANCE {
                 return Some("its probabilities do not sum to 1");
             }
-            if !is_probability(*confidence) {
+            if confidence.is_some_and(|confidence| !is_probability(confidence)) {
                 return Some("its confidence is no probability");
             }
         }
         (Status::Ok, ..) => return Some("a classified face needs probabilities, a label and a confidence"),
         (_, None, None, None) => {}
+        (_, None, Some(_), None) if is_corrected => {}
         _ => return Some("only a face that was read can have a class"),
     }
     if face.is_some() != source.is_some() {
@@ -190,7 +195,12 @@ fn complaint(record: &FrameRecord) -> Option<&'static str> {
     face_score.is_some_and(|score| !score.is_finite()).then_some("its face score is no number")
 }
 
-fn check_segments(track: &Track, times: &FrameTimes, video_end_s: f64) -> Result<(), Inconsistency> {
+fn check_segments(
+    track: &Track,
+    times: &FrameTimes,
+    video_end_s: f64,
+    is_corrected: bool,
+) -> Result<(), Inconsistency> {
     let is_labelled = |frame: usize| track.frames[frame - track.first_frame].label.is_some();
     // The first frame that no segment has reached yet.
     let mut reached = track.first_frame;
@@ -206,7 +216,8 @@ fn check_segments(track: &Track, times: &FrameTimes, video_end_s: f64) -> Result
         if last > track.last_frame {
             return problem("it ends after its track");
         }
-        if !is_labelled(first) || !is_labelled(last) {
+        // A cut may fall into frames that the program bridged.
+        if !is_corrected && (!is_labelled(first) || !is_labelled(last)) {
             return problem("it starts or ends on a frame without a label");
         }
         if (reached..first).any(is_labelled) {
@@ -216,8 +227,12 @@ fn check_segments(track: &Track, times: &FrameTimes, video_end_s: f64) -> Result
         if !is_same(segment.start_s, times.time_s[first]) || !is_same(segment.end_s, times.end_s(last, video_end_s)) {
             return problem("its times are not those of its frames");
         }
-        if !(0.0..=1.0).contains(&segment.confidence) {
-            return problem("its confidence is no probability");
+        match segment.confidence {
+            None if !is_corrected => return problem("it has no confidence, and nobody has corrected it"),
+            Some(confidence) if !(0.0..=1.0).contains(&confidence) => {
+                return problem("its confidence is no probability");
+            }
+            _ => {}
         }
         if segment.raw_probability.is_some_and(|p| !(0.0..=1.0).contains(&p)) {
             return problem("its raw probability is no probability");

@@ -48,10 +48,6 @@ pub(super) fn times<S: Serializer>(times_s: &[f64], serializer: S) -> Result<S::
     serializer.collect_seq(times_s.iter().map(|seconds| time_in_file(*seconds)))
 }
 
-pub(super) fn probability<S: Serializer>(probability: &f32, serializer: S) -> Result<S::Ok, S::Error> {
-    probability_in_file(*probability).serialize(serializer)
-}
-
 pub(super) fn probability_if_any<S: Serializer>(value: &Option<f32>, serializer: S) -> Result<S::Ok, S::Error> {
     value.map(probability_in_file).serialize(serializer)
 }

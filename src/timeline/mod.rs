@@ -4,6 +4,7 @@
 
 mod check;
 mod clock;
+mod corrections;
 mod decimals;
 mod read;
 
@@ -11,6 +12,10 @@ use serde::{Deserialize, Serialize};
 
 pub use check::Inconsistency;
 pub use clock::{ContainerTime, PlayerTime};
+pub use corrections::{
+    CORRECTION_SCHEMA, Corrections, Decision, MachineTrack, Operation, Review, ReviewLayer, SegmentState, SignerChange,
+    SignerState,
+};
 pub(crate) use decimals::{box_in_file, probability_in_file, score_in_file, time_in_file};
 pub use read::ReadError;
 
@@ -271,7 +276,7 @@ pub struct FrameRecord {
     /// The model's own probabilities, before smoothing; only where `status` is `ok`.
     #[serde(skip_serializing_if = "Option::is_none", default, serialize_with = "decimals::probabilities")]
     pub probabilities: Option<Probabilities>,
-    /// The label after smoothing; only where `status` is `ok`.
+    /// The label after smoothing, only where `status` is `ok`; or a person's, anywhere, and then without `confidence`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub label: Option<Expression>,
     /// Smoothed probability of `label`.
@@ -296,12 +301,16 @@ pub struct Segment {
     pub label: Expression,
     /// Mean smoothed probability of the label over the stretch's classified frames. Smoothing takes neighbours for
     /// witnesses, so it is near 1 wherever the label holds for a while: it says that the label is steady.
-    #[serde(serialize_with = "decimals::probability")]
-    pub confidence: f32,
+    /// Absent where a person decided.
+    #[serde(skip_serializing_if = "Option::is_none", default, serialize_with = "decimals::probability_if_any")]
+    pub confidence: Option<f32>,
     /// Mean probability that the model itself gave the label over those frames, before smoothing: it says how clearly
     /// single pictures show it. Absent in files of earlier versions.
     #[serde(skip_serializing_if = "Option::is_none", default, serialize_with = "decimals::probability_if_any")]
     pub raw_probability: Option<f32>,
+    /// A person's word on it, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub decision: Option<Decision>,
 }
 
 impl Segment {
@@ -320,6 +329,9 @@ impl Segment {
 pub struct Track {
     /// Stable id, from 1 in order of appearance.
     pub id: u32,
+    /// What a person calls the signer, instead of the letter.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub name: Option<String>,
     /// First frame with a record.
     pub first_frame: usize,
     /// Last frame with a record, inclusive.
@@ -343,9 +355,9 @@ pub fn signer(track: u32) -> String {
 }
 
 impl Track {
-    /// The name of the track's [`signer`].
+    /// What the signer is called: as a person named them, else by the [letter](signer).
     pub fn signer(&self) -> String {
-        signer(self.id)
+        self.name.clone().unwrap_or_else(|| signer(self.id))
     }
 }
 
@@ -385,12 +397,33 @@ pub struct Timeline {
     pub tracks: Vec<Track>,
     /// The summary.
     pub summary: Summary,
+    /// What people changed, and what the program had said there.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub corrections: Option<Corrections>,
+}
+
+impl FrameRecord {
+    /// A frame in which the face was not seen.
+    pub fn unseen(frame: usize) -> Self {
+        Self {
+            frame,
+            status: Status::NoFace,
+            face: None,
+            face_score: None,
+            covered: None,
+            source: None,
+            probabilities: None,
+            label: None,
+            confidence: None,
+        }
+    }
 }
 
 impl Timeline {
     /// Whether a person has corrected it.
     pub fn is_corrected(&self) -> bool {
-        self.settings.get("corrections").is_some()
+        // Corrections of the first schema left a note in the settings.
+        self.corrections.is_some() || self.settings.get("corrections").is_some()
     }
 
     /// Where the video ends: the end of its last frame, seconds of container time; 0 where there is no frame.
@@ -480,7 +513,7 @@ mod tests {
         }
         let mut objects = 0;
         walk(&schema, "", &mut objects);
-        assert_eq!(objects, 10, "every struct of the timeline but the box, the settings being free");
+        assert_eq!(objects, 17, "every struct of the timeline but the box, the settings being free");
     }
 
     #[test]

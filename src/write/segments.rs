@@ -25,7 +25,7 @@ impl Writer for Segments {
                     &clock(end_ms, '.'),
                     &clock(end_ms - start_ms, '.'),
                     segment.label.name(),
-                    &probability_in_file(segment.confidence).to_string(),
+                    &segment.confidence.map_or_else(String::new, |c| probability_in_file(c).to_string()),
                     &segment.first_frame.to_string(),
                     &segment.last_frame.to_string(),
                     &segment.raw_probability.map_or_else(String::new, |p| probability_in_file(p).to_string()),

@@ -107,6 +107,6 @@ fn absolute(path: &std::path::Path) -> Result<PathBuf, Failure> {
 fn corrections(arguments: &Arguments) -> Result<Vec<crate::train::manifest::Row>, Failure> {
     let Arguments { source, out, annotation, video, model, .. } = arguments;
     let annotation = annotation.as_ref().ok_or_else(|| Failure::Usage("--annotation is missing".into()))?;
-    let reviewed = Reviewed::read(source, annotation)?;
-    apply::pictures(&reviewed, annotation, video.as_deref(), model, &pictures_of(out))
+    let reviewed = Reviewed::read(std::slice::from_ref(source), annotation)?;
+    apply::pictures(&reviewed.corrected, annotation, video.as_deref(), model, &pictures_of(out))
 }

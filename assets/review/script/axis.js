@@ -1,0 +1,433 @@
+// The time axis: an overview, a lane of segments and curves for each signer, other people's tiers.
+
+/** The part of the video that is shown, seconds. */
+let view = [startS, endS];
+const LEFT = 124, OVERVIEW = 20, AXIS = 18, LANE = 26, EVENTS = 13, GAP = 6, HUMAN = 22;
+/** Height of the curves of a signer; follows the room there is. */
+let curvesHeight = 84;
+/** The frame under the cursor, or null. */
+let hovered = null;
+
+const GROUPS = {
+  head: ["yaw", "pitch", "roll"],
+  brows: ["brow_height_left", "brow_height_right", "inner_brow_height", "inner_brow_gap"],
+  eyes: ["eye_aperture_left", "eye_aperture_right", "eye_openness", "gaze_x", "gaze_y"],
+  mouth: ["mouth_opening", "mouth_width", "mouth_corners"],
+};
+const INKS = ["#56b4e9", "#e69f00", "#cc79a7", "#f0e442", "#8ddcc0"];
+
+/** The curves that can be shown: probabilities as lines or as strips, groups of measures, none. */
+const curveModes = () => ["probabilities", "strips",
+  ...Object.keys(GROUPS).filter((group) => tracks.some((track) => track.measures.some((m) => GROUPS[group].includes(m.name)))), "nocurves"];
+const curveMode = () => (layer === "blind" || !curveModes().includes(settings.curves) ? (layer === "blind" ? "nocurves" : "probabilities") : settings.curves);
+function nextCurves() {
+  const modes = curveModes();
+  settings.curves = modes[(modes.indexOf(curveMode()) + 1) % modes.length];
+  keepSettings();
+  labelControls();
+  repaint();
+  say(t(settings.curves));
+}
+
+const xOf = (time, width) => LEFT + ((time - view[0]) / (view[1] - view[0])) * (width - LEFT);
+const timeOf = (x, width) => view[0] + ((x - LEFT) / (width - LEFT)) * (view[1] - view[0]);
+
+/** Brings a time into view. */
+function reveal(time) {
+  const span = view[1] - view[0];
+  if (time < view[0] || time > view[1] - span * 0.02) pan(time - span / 4 - view[0]);
+}
+
+function pan(by) {
+  const span = view[1] - view[0];
+  const from = clamp(view[0] + by, startS, Math.max(startS, endS - span));
+  view = [from, from + span];
+  repaint();
+}
+
+function zoom(factor, around = middleOf(frame)) {
+  const span = clamp((view[1] - view[0]) * factor, Math.min(0.2, endS - startS), endS - startS);
+  const share = clamp((around - view[0]) / (view[1] - view[0]), 0, 1);
+  const from = clamp(around - share * span, startS, endS - span);
+  view = [from, from + span];
+  repaint();
+}
+
+function zoomTo(segment) {
+  const [from, to] = [times[segment.first_frame], endOf(segment.last_frame)];
+  const room = Math.max(0.25, (to - from) * 0.6);
+  view = [Math.max(startS, from - room), Math.min(endS, to + room)];
+  repaint();
+}
+
+const hasEvents = (track) => track.events.length > 0;
+
+/** The rows from top to bottom: { kind, y, height, track or tier }. */
+function rows() {
+  const list = [{ kind: "overview", y: 0, height: OVERVIEW }, { kind: "axis", y: OVERVIEW, height: AXIS }];
+  let y = OVERVIEW + AXIS;
+  const add = (kind, height, rest) => { list.push({ kind, y, height, ...rest }); y += height; };
+  const curves = curveMode() === "nocurves" ? 0 : curvesHeight;
+  for (const track of signers()) {
+    add("lane", LANE, { track });
+    if (hasEvents(track) && layer !== "blind") add("events", EVENTS, { track });
+    if (curves) add("curves", curves, { track });
+    y += GAP;
+  }
+  if (layer !== "blind") for (const tier of data.human) add("human", HUMAN, { tier });
+  return { list, height: y };
+}
+
+/** What does not move with the play head, each drawn anew only when it changes: curves, which no edit changes, and the rest. */
+const layersOf = { curves: { canvas: document.createElement("canvas"), key: "" }, rest: { canvas: document.createElement("canvas"), key: "" } };
+
+function drawLayer(name, key, width, height, ratio, list) {
+  const still = layersOf[name];
+  if (still.key === key) return still.canvas;
+  still.key = key;
+  Object.assign(still.canvas, { width: width * ratio, height: height * ratio });
+  const context = still.canvas.getContext("2d");
+  context.setTransform(ratio, 0, 0, ratio, 0, 0);
+  drawRows(context, list, width);
+  return still.canvas;
+}
+
+function drawAxis() {
+  const canvas = $("timeline");
+  const ratio = devicePixelRatio || 1;
+  const width = canvas.clientWidth || 800;
+  const many = Math.max(1, signers().length);
+  const room = innerHeight * 0.37 - OVERVIEW - AXIS - data.human.length * HUMAN - many * (LANE + GAP + EVENTS);
+  curvesHeight = clamp(Math.floor(room / many), 48, 130);
+  const { list, height } = rows();
+  const dark = matchMedia("(prefers-color-scheme: dark)").matches;
+  const isCurve = (row) => row.kind === "curves";
+  const key = [width, height, ratio, view, curveMode(), signers().map((track) => track.id)].join("|");
+  const curves = drawLayer("curves", key, width, height, ratio, list.filter(isCurve));
+  const rest = drawLayer("rest", [key, language, version, layer, signer && signer.id, dark].join("|"), width, height, ratio, list.filter((row) => !isCurve(row)));
+  if (canvas.width !== rest.width || canvas.height !== rest.height) {
+    Object.assign(canvas, { width: rest.width, height: rest.height });
+    canvas.style.height = `${height}px`;
+  }
+  const context = canvas.getContext("2d");
+  context.setTransform(1, 0, 0, 1, 0, 0);
+  context.clearRect(0, 0, canvas.width, canvas.height);
+  context.drawImage(rest, 0, 0);
+  context.drawImage(curves, 0, 0);
+  context.setTransform(ratio, 0, 0, ratio, 0, 0);
+  drawMoving(context, list, width, height);
+}
+
+function drawMoving(context, list, width, height) {
+  if (!times.length) return;
+  const ink = getComputedStyle(document.body).color;
+  for (const row of list) {
+    if (row.kind === "curves") drawLegend(context, row, hovered ?? frame);
+    if (row.kind === "lane" && marked && marked.track === row.track.id) frameMark(context, row, marked.first, marked.last, width, ink, "#0072b2");
+    if (row.kind === "lane" && dragged && dragged.kind === "edge" && dragged.track === row.track) {
+      for (const segment of dragged.change ? dragged.change[1] : []) drawBlock(context, segment, row, width, true);
+    }
+    if (row.kind === "lane" && row.track === signer) {
+      const here = lanes().at(row.track.id, frame);
+      if (here) outline(context, here, row, width, ink);
+    }
+  }
+  const at = xOf(middleOf(frame), width);
+  if (at >= LEFT) {
+    context.fillStyle = "#d55e00";
+    context.fillRect(at - 1, OVERVIEW, 2, height - OVERVIEW);
+  }
+  const overview = (time) => LEFT + ((time - startS) / (endS - startS)) * (width - LEFT);
+  context.fillStyle = "#d55e00";
+  context.fillRect(overview(middleOf(frame)) - 1, 0, 2, OVERVIEW);
+  context.strokeStyle = ink;
+  context.lineWidth = 1.5;
+  context.strokeRect(overview(view[0]) + 0.75, 0.75, overview(view[1]) - overview(view[0]) - 1.5, OVERVIEW - 1.5);
+  if (hovered !== null) {
+    context.fillStyle = "rgba(128,128,128,.8)";
+    context.fillRect(xOf(middleOf(hovered), width), OVERVIEW, 1, height - OVERVIEW);
+  }
+}
+
+function outline(context, segment, row, width, ink) {
+  const from = clamp(xOf(times[segment.first_frame], width), LEFT, width);
+  const to = clamp(xOf(endOf(segment.last_frame), width), LEFT, width);
+  context.strokeStyle = ink;
+  context.lineWidth = 2.5;
+  context.strokeRect(from, row.y + 1.5, Math.max(2, to - from - 1), row.height - 3);
+}
+
+function frameMark(context, row, first, last, width, ink, fill) {
+  const from = clamp(xOf(times[first], width), LEFT, width), to = clamp(xOf(endOf(last), width), LEFT, width);
+  context.globalAlpha = 0.35;
+  context.fillStyle = fill;
+  context.fillRect(from, row.y, to - from, row.height);
+  context.globalAlpha = 1;
+  context.setLineDash([4, 3]);
+  context.strokeStyle = ink;
+  context.lineWidth = 1.5;
+  context.strokeRect(from, row.y + 1, Math.max(1, to - from), row.height - 2);
+  context.setLineDash([]);
+}
+
+function drawRows(context, list, width) {
+  const ink = getComputedStyle(document.body).color;
+  context.textBaseline = "middle";
+  for (const row of list) {
+    context.fillStyle = ink;
+    switch (row.kind) {
+      case "overview": drawOverview(context, width, ink); break;
+      case "axis": drawTicks(context, row.y, width, ink); break;
+      case "lane": drawLane(context, row, width, ink); break;
+      case "events": drawEvents(context, row, width, ink); break;
+      case "curves": (curveMode() === "strips" ? drawStrips : drawLines)(context, row, width); break;
+      case "human": drawTier(context, row, width, ink); break;
+    }
+  }
+}
+
+function drawOverview(context, width, ink) {
+  context.font = "11px system-ui, sans-serif";
+  context.fillText(t("overview"), 4, OVERVIEW / 2);
+  context.fillStyle = "rgba(128,128,128,.25)";
+  context.fillRect(LEFT, 0, width - LEFT, OVERVIEW);
+  const scale = (width - LEFT) / (endS - startS);
+  const shown = signers();
+  const high = Math.max(2, Math.floor((OVERVIEW - 4) / Math.max(1, shown.length)));
+  shown.forEach((track, k) => {
+    for (const segment of lanes().of(track.id)) {
+      const from = LEFT + (times[segment.first_frame] - startS) * scale;
+      const wide = Math.max(0.5, (endOf(segment.last_frame) - times[segment.first_frame]) * scale);
+      context.globalAlpha = segment.review ? 1 : 0.45;
+      context.fillStyle = colourOf(segment.label);
+      context.fillRect(from, 2 + k * high, wide, high - 1);
+    }
+  });
+  context.globalAlpha = 1;
+  if (layer === "blind") {
+    context.fillStyle = ink;
+    for (const [first, last] of blindStretches()) {
+      context.fillRect(LEFT + (times[first] - startS) * scale, OVERVIEW - 3, Math.max(1, (endOf(last) - times[first]) * scale), 3);
+    }
+  }
+}
+
+function drawTicks(context, y, width, ink) {
+  const steps = [0.04, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600];
+  const step = steps.find((s) => (s / (view[1] - view[0])) * (width - LEFT) >= 80) || 3600;
+  context.font = "11px system-ui, sans-serif";
+  for (let tick = Math.ceil(view[0] / step - 1e-9); tick * step <= view[1]; tick++) {
+    const x = xOf(tick * step, width);
+    context.fillStyle = ink;
+    context.fillRect(x, y + AXIS - 6, 1, 6);
+    const seconds = tick * step;
+    const text = step < 1 ? `${+seconds.toFixed(2)} s` : seconds >= 60 || endS > 120 ? clock(seconds).split(".")[0] : `${seconds} s`;
+    if (x < width - 40) context.fillText(text, x + 3, y + 8);
+  }
+}
+
+function drawLane(context, row, width, ink) {
+  const { track, y } = row;
+  context.font = `${track === signer ? "bold " : ""}13px system-ui, sans-serif`;
+  if (track === signer) context.fillRect(0, y + 3, 3, LANE - 6);
+  context.save();
+  context.beginPath(); context.rect(0, y, LEFT - 4, LANE); context.clip();
+  context.fillText(signerName(track), 8, y + LANE / 2);
+  context.restore();
+  drawUnlabelled(context, track, row, width);
+  const [first, last] = [frameAt(view[0]), frameAt(view[1])];
+  for (const segment of lanes().within(track.id, first, last)) drawBlock(context, segment, row, width, false);
+}
+
+/** Where a lane is empty: why. Hatched for no face, dotted for a covered face or one that could not be read, plain for no label. */
+function drawUnlabelled(context, track, { y, height }, width) {
+  context.fillStyle = "rgba(128,128,128,.18)";
+  context.fillRect(LEFT, y + 2, width - LEFT, height - 4);
+  if (layer === "blind") {
+    for (const [first, last] of blindStretches()) {
+      const from = clamp(xOf(times[first], width), LEFT, width), to = clamp(xOf(endOf(last), width), LEFT, width);
+      context.fillStyle = "rgba(240,228,66,.45)";
+      context.fillRect(from, y + 2, to - from, height - 4);
+    }
+    return;
+  }
+  let from = LEFT;
+  let kind = null;
+  const kindAt = (x) => {
+    const at = frameAt(timeOf(x + 0.5, width));
+    const status = seenAs(track, at).status(at);
+    return status === null ? "no_face" : data.statuses[status];
+  };
+  for (let x = LEFT; x <= width; x++) {
+    const next = x < width ? kindAt(x) : "end";
+    if (next === kind) continue;
+    if (kind && kind !== "ok" && kind !== "end") {
+      if (kind === "no_face" || kind === "out_of_frame") hatch(context, from, y + 2, x - from, height - 4);
+      else dots(context, from, y + 2, x - from, height - 4);
+    }
+    [from, kind] = [x, next];
+  }
+}
+
+function dots(context, x, y, w, h) {
+  context.fillStyle = "#808080";
+  for (let k = 3; k < w; k += 6) for (let j = 4; j < h; j += 6) context.fillRect(x + k, y + j, 2, 2);
+}
+
+const isDark = (hex) => {
+  const [r, g, b] = [1, 3, 5].map((k) => parseInt(hex.slice(k, k + 2), 16));
+  return 0.299 * r + 0.587 * g + 0.114 * b < 110;
+};
+
+function drawBlock(context, segment, { y, height }, width, ghost) {
+  const from = clamp(xOf(times[segment.first_frame], width), LEFT, width);
+  const to = clamp(xOf(endOf(segment.last_frame), width), LEFT, width);
+  if (to <= from) return;
+  const wide = Math.max(1, to - from - 1);
+  const colour = colourOf(segment.label);
+  context.fillStyle = colour;
+  context.globalAlpha = ghost ? 0.85 : 1;
+  context.fillRect(from, y + 2, wide, height - 4);
+  context.globalAlpha = 1;
+  if (segment.review) { context.fillStyle = isDark(colour) ? "#fff" : "#000"; context.fillRect(from, y + height - 5, wide, 2); }
+  if (wide < 12) return;
+  context.save();
+  context.beginPath(); context.rect(from, y, wide, height); context.clip();
+  context.font = "12px system-ui, sans-serif";
+  context.fillStyle = isDark(colour) ? "#fff" : "#000";
+  const marks = (segment.unsure ? "? " : "") + (segment.comment ? "\u201c " : "");
+  const place = { accepted: "\u2713 ", changed: "\u270e ", rejected: "\u2717 ", drawn: "+ ", moved: "\u2194 " }[segment.review] || "";
+  context.fillText(place + marks + labelName(segment.label), from + 4, y + height / 2);
+  context.restore();
+}
+
+function drawEvents(context, { track, y, height }, width, ink) {
+  context.font = "10px system-ui, sans-serif";
+  for (const [kind, first, last] of track.events) {
+    const from = clamp(xOf(times[first], width), LEFT, width), to = clamp(xOf(endOf(last), width), LEFT, width);
+    if (to <= from) continue;
+    context.fillStyle = "rgba(128,128,128,.45)";
+    context.fillRect(from, y + 1, Math.max(1, to - from - 1), height - 2);
+    context.save();
+    context.beginPath(); context.rect(from, y, to - from, height); context.clip();
+    context.fillStyle = ink;
+    context.fillText(t(kind), from + 3, y + height / 2 + 0.5);
+    context.restore();
+  }
+  context.fillStyle = ink;
+  context.font = "11px system-ui, sans-serif";
+  context.fillText(t("events"), 8, y + height / 2);
+}
+
+/** The curves of a signer in the mode that is shown: { name, ink, value(frame) 0 to 1 or null, text(frame) }. */
+function curvesOf(track) {
+  const mode = curveMode();
+  if (mode === "probabilities" || mode === "strips") {
+    return CLASSES.map((name, k) => ({
+      name: t(name), ink: data.colours[k],
+      value: (at) => { const seen = seenAs(track, at); return seen.status(at) === STATUS_OK ? seen.probabilities[k][seen.place(at)] / 255 : null; },
+      text: (value) => `${Math.round(100 * value)} %`,
+    }));
+  }
+  return (GROUPS[mode] || []).flatMap((name) => track.measures.filter((m) => m.name === name)).map((measure, k) => ({
+    name: t(measure.name), ink: INKS[k],
+    value: (at) => { const v = valueOf(measure, track.place(at)); return v === null ? null : (v - measure.low) / (measure.high - measure.low); },
+    text: (share) => { const v = measure.low + share * (measure.high - measure.low); return measure.unit ? `${v.toFixed(0)}${measure.unit}` : v.toFixed(2); },
+  }));
+}
+
+const PLOT = "#1c1c1c";
+
+function drawLines(context, { track, y, height }, width) {
+  context.fillStyle = PLOT;
+  context.fillRect(LEFT, y, width - LEFT, height);
+  context.strokeStyle = "#3c3c3c";
+  context.lineWidth = 1;
+  for (const share of [0.25, 0.5, 0.75]) {
+    context.beginPath();
+    context.moveTo(LEFT, Math.round(y + share * height) + 0.5); context.lineTo(width, Math.round(y + share * height) + 0.5);
+    context.stroke();
+  }
+  const [first, last] = [frameAt(view[0]), frameAt(view[1])];
+  // A point a frame where there is room, else a point a pixel: the mean of its frames.
+  const step = Math.max(1, (last - first) / (width - LEFT));
+  context.save();
+  context.beginPath(); context.rect(LEFT, y, width - LEFT, height); context.clip();
+  context.lineWidth = 1.5;
+  for (const curve of curvesOf(track)) {
+    context.strokeStyle = curve.ink;
+    context.beginPath();
+    let isDrawing = false;
+    for (let at = first; at <= last; at += step) {
+      const [from, to] = [Math.floor(at), Math.min(last, Math.max(Math.floor(at), Math.ceil(at + step) - 1))];
+      let sum = 0, count = 0;
+      const stride = Math.max(1, (to - from) >> 3);
+      for (let k = from; k <= to; k += stride) { const v = curve.value(k); if (v !== null) { sum += v; count++; } }
+      if (!count) { isDrawing = false; continue; }
+      const [px, py] = [xOf(middleOf(from), width), y + 2 + (1 - clamp(sum / count, 0, 1)) * (height - 4)];
+      if (isDrawing) context.lineTo(px, py); else context.moveTo(px, py);
+      isDrawing = true;
+    }
+    context.stroke();
+  }
+  context.restore();
+}
+
+/** A strip a class, darker for less: the largest probability of the frames at each pixel. */
+function drawStrips(context, { track, y, height }, width) {
+  context.fillStyle = PLOT;
+  context.fillRect(LEFT, y, width - LEFT, height);
+  const high = height / CLASSES.length;
+  const curves = curvesOf(track);
+  for (let x = LEFT; x < width; x++) {
+    const [from, to] = [frameAt(timeOf(x, width)), frameAt(timeOf(x + 1, width))];
+    const stride = Math.max(1, ((to - from) / 12) | 0);
+    curves.forEach((curve, k) => {
+      let largest = 0;
+      for (let at = from; at <= to; at += stride) largest = Math.max(largest, curve.value(at) || 0);
+      context.globalAlpha = largest;
+      context.fillStyle = curve.ink;
+      context.fillRect(x, y + k * high, 1, high - 1);
+    });
+  }
+  context.globalAlpha = 1;
+}
+
+/** Names of the curves with their values at a frame. */
+function drawLegend(context, { track, y, height }, at) {
+  const curves = curvesOf(track).map((curve) => ({ ...curve, now: curve.value(at) }));
+  const line = clamp(height / curves.length, 10, 16);
+  const room = Math.floor(height / line);
+  const shown = curves.length <= room ? curves : [...curves].sort((a, b) => (b.now ?? -1) - (a.now ?? -1)).slice(0, room);
+  context.font = `${line < 12 ? 10 : 11}px system-ui, sans-serif`;
+  context.textBaseline = "middle";
+  const ink = getComputedStyle(document.body).color;
+  shown.forEach((curve, k) => {
+    const cy = y + (k + 0.5) * (curveMode() === "strips" ? height / curves.length : line);
+    context.fillStyle = curve.ink;
+    context.fillRect(8, cy - 3, 7, 7);
+    context.fillStyle = ink;
+    context.textAlign = "left";
+    context.fillText(curve.name.slice(0, 13), 19, cy);
+    context.textAlign = "right";
+    context.fillText(curve.now === null ? "\u2013" : curve.text(curve.now), LEFT - 5, cy);
+    context.textAlign = "left";
+  });
+}
+
+function drawTier(context, { tier, y, height }, width, ink) {
+  context.font = "12px system-ui, sans-serif";
+  context.fillText(tier.name.slice(0, 16), 8, y + height / 2);
+  for (const [start, end, value, label] of tier.annotations) {
+    const [from, to] = [xOf(start / 1000, width), xOf(end / 1000, width)].map((x) => clamp(x, LEFT, width));
+    if (to <= from) continue;
+    const colour = label === null ? "#bbbbbb" : colourOf(label);
+    context.fillStyle = colour;
+    context.fillRect(from, y + 2, Math.max(1, to - from - 1), height - 4);
+    context.save();
+    context.beginPath(); context.rect(from, y, to - from, height); context.clip();
+    context.fillStyle = isDark(colour) ? "#fff" : "#000";
+    context.fillText(value, from + 4, y + height / 2);
+    context.restore();
+  }
+}

@@ -1,0 +1,390 @@
+// Segments, and every way to change them. A change is an operation: the segments it finds and the segments it leaves. So an
+// operation can be undone, kept, sent to another machine, and compared with what is there before it is applied.
+
+/**
+ * A segment: { segment (its id), track, first_frame, last_frame, label (null: not a face), review (null: not reviewed),
+ * comment, unsure }. Never changed in place.
+ */
+class Lanes {
+  constructor() { this.byId = new Map(); this.byTrack = new Map(); }
+
+  of(track) {
+    if (!this.byTrack.has(track)) this.byTrack.set(track, []);
+    return this.byTrack.get(track);
+  }
+
+  /** Place of the first segment of a lane that ends at or after a frame. */
+  placeFrom(lane, frame) {
+    let low = 0, high = lane.length;
+    while (low < high) { const middle = (low + high) >> 1; if (lane[middle].last_frame < frame) low = middle + 1; else high = middle; }
+    return low;
+  }
+
+  /** The segment at a frame, or null. */
+  at(track, frame) {
+    const lane = this.of(track);
+    const found = lane[this.placeFrom(lane, frame)];
+    return found && found.first_frame <= frame ? found : null;
+  }
+
+  /** Segments that touch the frames from first to last. */
+  within(track, first, last) {
+    const lane = this.of(track);
+    const found = [];
+    for (let k = this.placeFrom(lane, first); k < lane.length && lane[k].first_frame <= last; k++) found.push(lane[k]);
+    return found;
+  }
+
+  add(segment) {
+    const lane = this.of(segment.track);
+    lane.splice(this.placeFrom(lane, segment.first_frame), 0, segment);
+    this.byId.set(segment.segment, segment);
+  }
+
+  remove(id) {
+    const segment = this.byId.get(id);
+    const lane = this.of(segment.track);
+    lane.splice(lane.indexOf(segment), 1);
+    this.byId.delete(id);
+  }
+
+  get size() { return this.byId.size; }
+  all() { return [...this.byId.values()]; }
+}
+
+/** The labels under review, and those that somebody makes without seeing them. */
+const layers = { review: new Lanes(), blind: new Lanes() };
+let layer = "review";
+const lanes = () => layers[layer];
+
+/** Mean probabilities of the program's segments; a segment that somebody decided has none. */
+const machineConfidence = new Map();
+
+function fillLanes() {
+  for (const raw of data.tracks) {
+    for (const { confidence, ...given } of raw.segments) {
+      layers.review.add({ track: raw.id, review: null, comment: "", unsure: false, ...given });
+      if (confidence !== null && confidence !== undefined) machineConfidence.set(given.segment, { ...given, confidence });
+    }
+  }
+}
+
+/** How sure the program is of a segment, 0 to 1; null where a person decided. */
+function confidenceOf(segment) {
+  if (segment.review) return null;
+  const known = machineConfidence.get(segment.segment);
+  const same = known && ["first_frame", "last_frame", "label"].every((field) => known[field] === segment[field]);
+  if (same) return known.confidence;
+  const track = trackOf(segment.track);
+  const column = track.probabilities[CLASSES.indexOf(segment.label)];
+  let sum = 0, read = 0;
+  for (let frame = segment.first_frame; frame <= segment.last_frame; frame++) {
+    if (track.status(frame) === STATUS_OK) { sum += column[track.place(frame)]; read++; }
+  }
+  return read ? sum / read / 255 : null;
+}
+
+// --- operations -------------------------------------------------------------------------------------------------------
+
+/** Of each layer: what was done and stands, in order; what can be undone; what can be done again. */
+const works = {};
+for (const name of Object.keys(layers)) works[name] = { log: [], undoable: [], redoable: [] };
+const work = () => works[layer];
+/** Ids of operations that somebody has a file with. */
+let exported = new Set();
+/** Counts changes; whatever is drawn from segments is drawn anew when it has changed. */
+let version = 0;
+
+const newId = () => Array.from(crypto.getRandomValues(new Uint8Array(9)), (b) => (b % 36).toString(36)).join("");
+
+const FIELDS = ["segment", "track", "first_frame", "last_frame", "label", "review", "comment", "unsure"];
+const same = (a, b) => FIELDS.every((field) => a[field] === b[field]);
+
+/** Whether an operation finds what it wants to change. */
+function fits(operation, among = layers[operation.layer]) {
+  const isThere = (wanted) => { const found = among.byId.get(wanted.segment); return found && same(found, whole(wanted)); };
+  const leaves = new Set(operation.before.map((s) => s.segment));
+  const isFree = (wanted) => among.within(wanted.track, wanted.first_frame, wanted.last_frame).every((s) => leaves.has(s.segment));
+  return operation.before.every(isThere) && operation.after.every(isFree)
+    && operation.after.every((s) => trackOf(s.track) && 0 <= s.first_frame && s.first_frame <= s.last_frame && s.last_frame <= lastFrame)
+    && operation.signers.every(({ track, old }) => { const found = trackOf(track); return found && found.name === old.name && found.into === old.into; });
+}
+
+/** A segment as it stands in an operation, where what is usual is left out; and back. */
+const brief = ({ segment, track, first_frame, last_frame, label, review, comment, unsure }) => ({
+  segment, track, first_frame, last_frame, label,
+  ...(review && { review }), ...(comment && { comment }), ...(unsure && { unsure }),
+});
+const whole = (segment) => ({ review: null, comment: "", unsure: false, ...segment });
+
+function put({ layer, before, after, signers }) {
+  for (const { segment } of before) layers[layer].remove(segment);
+  for (const segment of after) layers[layer].add(whole(segment));
+  for (const { track, now } of signers) Object.assign(trackOf(track), now);
+}
+
+const turned = (operation) => ({
+  ...operation, before: operation.after, after: operation.before,
+  signers: operation.signers.map(({ track, old, now }) => ({ track, old: now, now: old })),
+});
+
+function stamped({ kind, layer, before, after, signers }) {
+  return {
+    schema: "annotate/correction/2", id: newId(), kind, layer, labels: data.fingerprint, media: data.media.name,
+    media_sha256: data.media.sha256 || null, model_sha256: data.model.sha256,
+    reviewer: $("reviewer").value.trim(), time: new Date().toISOString(), before, after, signers,
+  };
+}
+
+/** Does an operation and keeps it. */
+function commit(kind, before, after, signers = []) {
+  const operation = stamped({ kind, layer, before: before.map(brief), after: after.map(brief), signers });
+  put(operation);
+  work().log.push(operation);
+  work().undoable.push(operation);
+  work().redoable = [];
+  changed();
+}
+
+/** Whether the log ends with an operation that nobody has a file with, so that it can just be taken off. */
+function endsWith(operation) {
+  const last = work().log.at(-1);
+  return Boolean(last) && last.id === operation.id && !exported.has(last.id);
+}
+
+/** Takes the last operation back. Where it was saved, its reverse is an operation of its own: the file stays true. */
+function undo() {
+  const operation = work().undoable.pop();
+  if (!operation) return say(t("nothingtoundo"));
+  put(turned(operation));
+  let reverse = null;
+  if (endsWith(operation)) work().log.pop();
+  else work().log.push(reverse = stamped({ ...turned(operation), kind: "undo" }));
+  work().redoable.push({ operation, reverse });
+  show(operation.before[0] || operation.after[0]);
+  changed();
+  say(t("undone", { what: t(`did_${operation.kind}`) }));
+}
+
+function redo() {
+  const entry = work().redoable.pop();
+  if (!entry) return say(t("nothingtoredo"));
+  let { operation } = entry;
+  put(operation);
+  if (!entry.reverse) work().log.push(operation);
+  else if (endsWith(entry.reverse)) work().log.pop();
+  else work().log.push(operation = stamped(operation));
+  work().undoable.push(operation);
+  show(operation.after[0] || operation.before[0]);
+  changed();
+  say(t("redone", { what: t(`did_${operation.kind}`) }));
+}
+
+function show(segment) {
+  if (!segment) return;
+  const track = trackOf(segment.track);
+  if (track && track.into === null) signer = track;
+  if (frame < segment.first_frame || frame > segment.last_frame) seek(segment.first_frame);
+}
+
+// --- edits ------------------------------------------------------------------------------------------------------------
+
+const current = () => (signer ? lanes().at(signer.id, frame) : null);
+
+/** Frames marked for a new segment, { track, first, last }, or null. */
+let marked = null;
+
+/** Why there is no segment at the play head. */
+function whyNone() {
+  if (!signer) return t("nobody");
+  const status = signer.status(frame);
+  const seen = status === null ? t("nosigner") : status === STATUS_OK ? t("nolabel") : t(data.statuses[status]);
+  return t("gap", { signer: signerName(signer), why: seen });
+}
+
+/** The segment at the play head; says why where there is none. */
+function needed() {
+  const segment = current();
+  if (!segment) say(whyNone());
+  return segment;
+}
+
+/** Gives the segment here another label, or fills the marked frames with it. */
+function label(name) {
+  if (marked) return draw(name);
+  const segment = needed();
+  if (!segment) return;
+  if (segment.label === name && segment.review) return say(t("alreadyso", { label: labelName(name) }));
+  const review = name === null ? "rejected" : segment.label === name ? "accepted" : "changed";
+  commit("label", [segment], [{ ...segment, label: name, review }]);
+  say(`${labelName(segment.label)} \u2192 ${labelName(name)}: ${t(review)}`);
+  advance();
+}
+
+function accept() {
+  const segment = needed();
+  if (segment) label(segment.label);
+}
+
+/** What is left of segments when the frames from first to last are taken out. */
+function carved(segments, first, last) {
+  const left = [];
+  for (const segment of segments) {
+    const before = segment.first_frame < first;
+    if (before) left.push({ ...segment, last_frame: first - 1 });
+    if (segment.last_frame > last) left.push({ ...segment, segment: before ? newId() : segment.segment, first_frame: last + 1 });
+  }
+  return left;
+}
+
+/** A segment over the marked frames; what lay there makes room. */
+function draw(name) {
+  const { track, first, last } = marked;
+  const there = lanes().within(track, first, last);
+  const drawn = {
+    segment: newId(), track, first_frame: first, last_frame: last, label: name, review: name === null ? "rejected" : "drawn",
+    comment: "", unsure: false,
+  };
+  marked = null;
+  commit("draw", there, [...carved(there, first, last), drawn]);
+  say(t("drewit", { label: labelName(name), first, last }));
+}
+
+/** Takes out the segment here, or what lies in the marked frames. */
+function erase() {
+  if (marked) {
+    const { track, first, last } = marked;
+    const there = lanes().within(track, first, last);
+    marked = null;
+    if (!there.length) { repaint(); return say(t("nothinghere")); }
+    return commit("delete", there, carved(there, first, last));
+  }
+  const segment = needed();
+  if (!segment) return;
+  commit("delete", [segment], []);
+  say(t("deleted", { label: labelName(segment.label) }));
+}
+
+/**
+ * Moves an edge of a segment to a frame. The neighbour that touches it goes along; another one makes room, but keeps a frame.
+ * Gives what would change as [before, after], or null where nothing would.
+ */
+function movedEdge(segment, side, to, alone = false) {
+  const lane = lanes().of(segment.track);
+  const place = lane.indexOf(segment);
+  const isStart = side === "first_frame";
+  const neighbour = lane[isStart ? place - 1 : place + 1];
+  to = isStart ? clamp(to, 0, segment.last_frame) : clamp(to, segment.first_frame, lastFrame);
+  const before = [segment], after = [];
+  if (neighbour) {
+    to = isStart ? Math.max(to, neighbour.first_frame + 1) : Math.min(to, neighbour.last_frame - 1);
+    const touches = isStart ? neighbour.last_frame === segment.first_frame - 1 : neighbour.first_frame === segment.last_frame + 1;
+    const makesRoom = isStart ? neighbour.last_frame >= to : neighbour.first_frame <= to;
+    if ((touches && !alone) || makesRoom) {
+      before.push(neighbour);
+      after.push(isStart ? { ...neighbour, last_frame: to - 1 } : { ...neighbour, first_frame: to + 1 });
+    }
+  }
+  if (to === segment[side] || (isStart ? to > segment.last_frame : to < segment.first_frame)) return null;
+  after.unshift({ ...segment, [side]: to, review: segment.review || "moved" });
+  return [before, after];
+}
+
+function moveEdge(segment, side, to, alone) {
+  const change = movedEdge(segment, side, to, alone);
+  if (!change) return say(t("notmoved"));
+  commit("move", ...change);
+  say(t(side === "first_frame" ? "startmoved" : "endmoved", { label: labelName(segment.label), from: segment[side], to: change[1][0][side] }));
+}
+
+/** The segment here, or the next one, starts at this frame. */
+function startHere(alone) {
+  const lane = signer ? lanes().of(signer.id) : [];
+  const segment = current() || lane[lanes().placeFrom(lane, frame)];
+  if (segment) moveEdge(segment, "first_frame", frame, alone); else say(t("nonext"));
+}
+
+/** The segment here, or the last one, ends with this frame. */
+function endHere(alone) {
+  const lane = signer ? lanes().of(signer.id) : [];
+  const segment = current() || lane[lanes().placeFrom(lane, frame) - 1];
+  if (segment) moveEdge(segment, "last_frame", frame, alone); else say(t("nobefore"));
+}
+
+function split() {
+  const segment = needed();
+  if (!segment) return;
+  if (segment.first_frame === frame) return say(t("nosplit"));
+  commit("split", [segment], [{ ...segment, last_frame: frame - 1 }, { ...segment, segment: newId(), first_frame: frame }]);
+  say(t("splitat", { frame }));
+}
+
+/** Makes one segment of this and its neighbour of the same label. */
+function merge(direction) {
+  const segment = needed();
+  if (!segment) return;
+  const lane = lanes().of(segment.track);
+  const neighbour = lane[lane.indexOf(segment) + direction];
+  if (!neighbour) return say(t("noneighbour"));
+  if (neighbour.label !== segment.label) return say(t("othermerge", { label: labelName(neighbour.label) }));
+  const [one, other] = direction > 0 ? [segment, neighbour] : [neighbour, segment];
+  const merged = {
+    ...one, last_frame: other.last_frame, review: one.review || other.review, unsure: one.unsure || other.unsure,
+    comment: [one.comment, other.comment].filter(Boolean).join(" "),
+  };
+  commit("merge", [one, other], [merged]);
+  say(t("merged", { first: merged.first_frame, last: merged.last_frame }));
+}
+
+function remark(text) {
+  const segment = current();
+  if (!segment || segment.comment === text) return;
+  commit("comment", [segment], [{ ...segment, comment: text }]);
+  say(t("commented"));
+}
+
+function flag() {
+  const segment = needed();
+  if (!segment) return;
+  commit("unsure", [segment], [{ ...segment, unsure: !segment.unsure }]);
+  say(t(segment.unsure ? "nowsure" : "nowunsure"));
+}
+
+/** Sets one end of the marked frames to this frame. */
+function mark(side) {
+  if (!signer) return say(t("nobody"));
+  const old = marked && marked.track === signer.id ? marked : { track: signer.id, first: frame, last: frame };
+  const next = { ...old, [side]: frame };
+  if (next.first > next.last) next[side === "first" ? "last" : "first"] = frame;
+  marked = next;
+  repaint();
+  say(t("markedframes", { first: marked.first, last: marked.last }));
+}
+
+// --- signers ----------------------------------------------------------------------------------------------------------
+
+const signerState = ({ name, into }) => ({ name, into });
+
+function rename(track, name) {
+  // A name is a name in every format: a tier's, a column's, a cue's.
+  name = name.trim().replace(/[^\p{L}\p{N} ._()-]/gu, "_").slice(0, 60) || null;
+  if (name === track.name) return;
+  commit("rename", [], [], [{ track: track.id, old: signerState(track), now: { ...signerState(track), name } }]);
+}
+
+/** Makes one signer of two. Where both have a segment, the joined one's makes room. */
+function join(from, into) {
+  const moved = [...lanes().of(from.id)];
+  const after = [];
+  for (const segment of moved) {
+    let rest = [{ ...segment, track: into.id }];
+    for (const there of lanes().within(into.id, segment.first_frame, segment.last_frame)) {
+      rest = rest.flatMap((s) => (s.last_frame < there.first_frame || s.first_frame > there.last_frame ? [s]
+        : carved([s], there.first_frame, there.last_frame)));
+    }
+    after.push(...rest);
+  }
+  commit("join", moved, after, [{ track: from.id, old: signerState(from), now: { ...signerState(from), into: into.id } }]);
+  signer = into;
+  repaint();
+}

@@ -1,0 +1,221 @@
+//! A copy of a video that every browser plays, with the same frames at the same times.
+
+use std::path::{Path, PathBuf};
+
+use ffmpeg_next::format::Pixel;
+use ffmpeg_next::frame::Video;
+use ffmpeg_next::software::scaling;
+use ffmpeg_next::{self as ffmpeg, Packet, Rational, codec, encoder, format};
+
+use crate::files::{OutputOptions, WriteError};
+use crate::picture::Planes;
+use crate::pipeline::decode::{DecodeError, DecodeOptions, Decoder, Source};
+use crate::pipeline::frame::Frame;
+use crate::timeline::Timeline;
+
+/// Longest side of the copy, pixels: enough to see a face by, a fraction of the size.
+const LONGEST: u32 = 1280;
+/// Frames from one key frame to the next: stepping back stays quick.
+const KEY_FRAMES: u32 = 12;
+/// What pixels of the copy are counted in: fine enough that no frame's time moves by more than 6 microseconds.
+const TIME_BASE: Rational = Rational(1, 90_000);
+
+/// Why a copy could not be made.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "names and messages say what the variants are")]
+pub enum ProxyError {
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    #[error(
+        "{video}: it has {found} frames and the annotation {expected}; is it another video than the one annotated?"
+    )]
+    OtherVideo { video: PathBuf, found: usize, expected: usize },
+    #[error("FFmpeg has no encoder for H.264 or VP9 on this machine")]
+    NoEncoder,
+    #[error("{path}: cannot be encoded: {reason}")]
+    Encode { path: PathBuf, reason: String },
+}
+
+/// Writes the frames of `video` to `path` (MP4), the first at time 0 and each later one as far after it as in `timeline`.
+/// Without sound.
+///
+/// # Errors
+/// If the video cannot be decoded, is another one than the timeline's, or the copy cannot be written.
+pub fn proxy(
+    video: &Path,
+    timeline: &Timeline,
+    options: DecodeOptions,
+    path: &Path,
+    existing: OutputOptions,
+) -> Result<(), ProxyError> {
+    let output = existing.create(path)?;
+    let place = output.place().unwrap_or(path).to_string_lossy().into_owned();
+    let failed = |error: ffmpeg::Error| ProxyError::Encode { path: path.into(), reason: error.to_string() };
+    let mut decoder = Decoder::open(&Source::File(video.into()), options)?;
+    let ticks = ticks(timeline);
+    let mut copy: Option<Copy> = None;
+    let mut found = 0;
+    while let Some(frame) = decoder.next_frame()? {
+        let Some(pts) = ticks.get(frame.index) else { break };
+        let copy = match &mut copy {
+            Some(copy) => copy,
+            None => copy.insert(Copy::begin(&place, &frame, timeline)?),
+        };
+        copy.push(&frame, *pts).map_err(failed)?;
+        found = frame.index + 1;
+    }
+    if found != timeline.media.frames {
+        return Err(ProxyError::OtherVideo { video: video.into(), found, expected: timeline.media.frames });
+    }
+    if let Some(copy) = copy {
+        copy.end(&ticks).map_err(failed)?;
+    }
+    Ok(output.commit()?)
+}
+
+/// The start of each frame, and the end of the last, counted from the first.
+fn ticks(timeline: &Timeline) -> Vec<i64> {
+    let times = &timeline.frames.time_s;
+    let first_s = times.first().copied().unwrap_or(0.0);
+    let starts = times.iter().copied().chain([timeline.end_s()]);
+    let ticks = starts.map(|time_s| ((time_s - first_s) * f64::from(TIME_BASE.1)).round() as i64);
+    // Frames nearer than a tick stay apart.
+    let mut last = -1;
+    ticks
+        .map(|tick| {
+            last = tick.max(last + 1);
+            last
+        })
+        .collect()
+}
+
+struct Copy {
+    output: format::context::Output,
+    encoder: encoder::video::Encoder,
+    scaler: Option<(Shape, scaling::Context)>,
+    size: (u32, u32),
+    packets: Vec<Packet>,
+}
+
+/// What the scaler takes; a change needs another one.
+#[derive(Clone, Copy, PartialEq)]
+struct Shape {
+    format: Pixel,
+    width: u32,
+    height: u32,
+}
+
+impl Shape {
+    fn of(picture: &dyn Planes) -> Self {
+        let luma = picture.luma();
+        let format = match picture.chroma() {
+            None => Pixel::GRAY8,
+            Some([blue, _]) if blue.width == luma.width => Pixel::YUV444P,
+            Some([blue, _]) if blue.height == luma.height => Pixel::YUV422P,
+            Some(_) => Pixel::YUV420P,
+        };
+        Self { format, width: luma.width as u32, height: luma.height as u32 }
+    }
+}
+
+impl Copy {
+    fn begin(place: &str, first: &Frame, timeline: &Timeline) -> Result<Self, ProxyError> {
+        let failed = |error: ffmpeg::Error| ProxyError::Encode { path: place.into(), reason: error.to_string() };
+        let shape = Shape::of(first.picture.as_ref());
+        let share = (f64::from(LONGEST) / f64::from(shape.width.max(shape.height))).min(1.0);
+        let even = |side: u32| (((f64::from(side) * share / 2.0).round() as u32) * 2).max(2);
+        let size = (even(shape.width), even(shape.height));
+        let codecs = [codec::Id::H264, codec::Id::VP9];
+        let codec = codecs.into_iter().find_map(encoder::find).ok_or(ProxyError::NoEncoder)?;
+        let mut output = format::output_as(place, "mp4").map_err(failed)?;
+        let mut video = codec::context::Context::new_with_codec(codec).encoder().video().map_err(failed)?;
+        video.set_width(size.0);
+        video.set_height(size.1);
+        video.set_format(Pixel::YUV420P);
+        video.set_time_base(TIME_BASE);
+        video.set_gop(KEY_FRAMES);
+        // Without them the first frame is at time 0 in every player.
+        video.set_max_b_frames(0);
+        let [numerator, denominator] = timeline.media.frame_rate;
+        video.set_frame_rate((numerator > 0).then_some(Rational(numerator, denominator)));
+        if output.format().flags().contains(format::Flags::GLOBAL_HEADER) {
+            video.set_flags(codec::Flags::GLOBAL_HEADER);
+        }
+        let mut options = ffmpeg::Dictionary::new();
+        options.set("preset", "veryfast");
+        options.set("crf", "24");
+        options.set("deadline", "realtime");
+        let encoder = video.open_with(options).map_err(failed)?;
+        let mut stream = output.add_stream(codec).map_err(failed)?;
+        stream.set_parameters(&encoder);
+        stream.set_time_base(TIME_BASE);
+        output.write_header().map_err(failed)?;
+        Ok(Self { output, encoder, scaler: None, size, packets: Vec::new() })
+    }
+
+    fn push(&mut self, frame: &Frame, pts: i64) -> Result<(), ffmpeg::Error> {
+        let picture = copied(frame.picture.as_ref());
+        let shape = Shape::of(frame.picture.as_ref());
+        if self.scaler.as_ref().is_none_or(|(known, _)| *known != shape) {
+            let Shape { format, width, height } = shape;
+            let flags = scaling::Flags::BILINEAR;
+            let scaler = scaling::Context::get(format, width, height, Pixel::YUV420P, self.size.0, self.size.1, flags)?;
+            self.scaler = Some((shape, scaler));
+        }
+        let mut scaled = Video::empty();
+        if let Some((_, scaler)) = &mut self.scaler {
+            scaler.run(&picture, &mut scaled)?;
+        }
+        scaled.set_pts(Some(pts));
+        self.encoder.send_frame(&scaled)?;
+        self.receive()
+    }
+
+    /// Packets are kept back by one, as the length of each is known with the next.
+    fn receive(&mut self) -> Result<(), ffmpeg::Error> {
+        let mut packet = Packet::empty();
+        while self.encoder.receive_packet(&mut packet).is_ok() {
+            self.packets.push(packet.clone());
+        }
+        while self.packets.len() > 1 {
+            let packet = self.packets.remove(0);
+            let until = self.packets[0].pts().unwrap_or(0);
+            self.write(packet, until)?;
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, mut packet: Packet, until: i64) -> Result<(), ffmpeg::Error> {
+        let to = self.output.stream(0).ok_or(ffmpeg::Error::StreamNotFound)?.time_base();
+        packet.set_stream(0);
+        packet.set_duration((until - packet.pts().unwrap_or(0)).max(1));
+        packet.rescale_ts(TIME_BASE, to);
+        packet.write_interleaved(&mut self.output)
+    }
+
+    fn end(mut self, ticks: &[i64]) -> Result<(), ffmpeg::Error> {
+        self.encoder.send_eof()?;
+        self.receive()?;
+        let until = ticks.last().copied().unwrap_or(0);
+        for packet in std::mem::take(&mut self.packets) {
+            self.write(packet, until)?;
+        }
+        self.output.write_trailer()
+    }
+}
+
+/// A picture of FFmpeg's.
+fn copied(picture: &dyn Planes) -> Video {
+    let shape = Shape::of(picture);
+    let mut video = Video::new(shape.format, shape.width, shape.height);
+    let planes = [picture.luma()].into_iter().chain(picture.chroma().into_iter().flatten());
+    for (index, plane) in planes.enumerate() {
+        let stride = video.stride(index);
+        for (y, row) in video.data_mut(index).chunks_mut(stride).take(plane.height).enumerate() {
+            row[..plane.width].copy_from_slice(plane.row(y));
+        }
+    }
+    video
+}

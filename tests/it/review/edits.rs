@@ -1,0 +1,399 @@
+//! Every edit by key and by mouse.
+
+use headless_chrome::protocol::cdp::Input::DispatchMouseEventTypeOption::{MouseMoved, MouseWheel};
+
+use super::browser::Opened;
+use super::{reviewed, two_signers};
+
+/// The page of the bundled clip's first seconds: segments 0-42, 43-98, 99-140, 141-199, or a frame beside.
+fn opened(folder: &std::path::Path, test: &str) -> Option<Opened> {
+    let (_, page) = reviewed(folder, "clip.mp4");
+    let page = Opened::new(&page, test)?;
+    page.until("video.readyState >= 2");
+    Some(page)
+}
+
+/// First frame, last frame and label of a segment of signer A.
+fn segment(page: &Opened, place: usize) -> (usize, usize, String) {
+    let number = |field: &str| page.number(&format!("lanes().of(1)[{place}].{field}")) as usize;
+    (number("first_frame"), number("last_frame"), page.text(&format!("String(lanes().of(1)[{place}].label)")))
+}
+
+#[test]
+fn the_page_seeks_to_the_exact_frame() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(page) = opened(folder.path(), "the_page_seeks_to_the_exact_frame") else { return };
+    for frame in [0, 1, 17, 43, 99, 150, 199] {
+        page.value(&format!("seek({frame})"));
+        page.until(&format!("document.documentElement.dataset.shownFrame === '{frame}' && !video.seeking"));
+        assert_eq!(page.value("document.documentElement.dataset.frame"), frame.to_string());
+    }
+    let last = page.number("lastFrame") as usize;
+    for (key, frame) in
+        [("ArrowLeft", 198), ("PageUp", 173), ("PageDown", 198), ("Home", 0), ("ArrowRight", 1), ("End", last)]
+    {
+        page.press(key);
+        page.until(&format!("document.documentElement.dataset.frame === '{frame}'"));
+    }
+    // Times as people type them.
+    for (typed, frame) in [("2.5", 62), ("0:01.04", 26), ("f120", 120)] {
+        page.press("g");
+        page.type_text(typed);
+        page.press("Enter");
+        page.until(&format!("document.documentElement.dataset.frame === '{frame}'"));
+    }
+}
+
+#[test]
+fn labels_are_given_by_key_and_mouse_and_undone_without_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(page) = opened(folder.path(), "labels_are_given_by_key_and_mouse_and_undone_without_end") else { return };
+    let before = page.state();
+    let (first, last, label) = segment(&page, 1);
+    page.value(&format!("seek({first})"));
+    page.press("4");
+    assert_eq!(page.lane(1)[1], format!("{first}-{last} fear changed"));
+    page.press("x");
+    assert_eq!(page.lane(1)[1], format!("{first}-{last} null rejected"));
+    // The button of a label.
+    page.value("labelRows[6].node.id = 'anger'");
+    page.click("anger");
+    assert_eq!(page.lane(1)[1], format!("{first}-{last} anger changed"));
+    page.value("seek(0)");
+    page.press("a");
+    page.press("u");
+    page.press("c");
+    page.type_text("<b>looks away & \"down\"</b>");
+    page.press("Enter");
+    assert!(page.lane(1)[0].ends_with("accepted"));
+    assert!(page.is("lanes().of(1)[0].unsure && lanes().of(1)[0].comment === '<b>looks away & \"down\"</b>'"));
+    assert_eq!(page.value("document.querySelectorAll('b').length"), 0, "a comment is text");
+    let after = page.state();
+    for _ in 0..6 {
+        page.press("Ctrl+z");
+    }
+    assert_eq!(page.state(), before);
+    assert!(page.lane(1)[1].contains(&label));
+    assert_eq!(
+        page.value("work().log.length"),
+        0,
+        "nothing is left of what was undone before anybody had a file of it"
+    );
+    for key in ["Ctrl+Shift+Z", "Ctrl+y", "Ctrl+Shift+Z", "Ctrl+y", "Ctrl+y", "Ctrl+y"] {
+        page.press(key);
+    }
+    assert_eq!(page.state(), after);
+    // The buttons do the same.
+    page.click("undo");
+    assert_ne!(page.state(), after);
+    page.click("redo");
+    assert_eq!(page.state(), after);
+}
+
+#[test]
+fn times_are_edited_by_key_snap_to_frames_and_never_overlap() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(page) = opened(folder.path(), "times_are_edited_by_key_snap_to_frames_and_never_overlap") else { return };
+    let before = page.state();
+    let (_, _, label) = segment(&page, 0);
+    let (_, next_last, next) = segment(&page, 1);
+    let message = || page.text("document.getElementById('message').textContent");
+    // The neighbour that touches goes along.
+    page.value("seek(30)");
+    page.press("]");
+    assert_eq!(page.lane(1)[..2], [format!("0-30 {label} moved"), format!("31-{next_last} {next}")]);
+    page.value("seek(35)");
+    page.press("[");
+    assert_eq!(page.lane(1)[..2], [format!("0-34 {label} moved"), format!("35-{next_last} {next} moved")]);
+    // With braces it stays, and a gap is left; there a message says why nothing happens.
+    page.value("seek(50)");
+    page.press("Shift+{");
+    assert_eq!(page.lane(1)[1], format!("50-{next_last} {next} moved"));
+    page.value("seek(45)");
+    page.press("3");
+    assert!(message().contains("has no segment here: no label"), "{}", message());
+    // In the gap the next segment starts here, the last one ends here.
+    page.press("[");
+    assert!(page.lane(1)[1].starts_with("45-"));
+    page.value("seek(40)");
+    page.press("]");
+    assert!(page.lane(1)[0].starts_with("0-40"));
+    // Split, merge, and what cannot be done says why.
+    page.value("seek(20)");
+    page.press("s");
+    assert_eq!(page.lane(1)[..2], [format!("0-19 {label} moved"), format!("20-40 {label} moved")]);
+    page.press("s");
+    assert!(message().contains("starts here"), "{}", message());
+    page.press("Shift+M");
+    assert_eq!(page.lane(1)[0], format!("0-40 {label} moved"));
+    page.press("m");
+    assert!(message().contains("only segments of one label merge"), "{}", message());
+    // A frown inside a long segment.
+    page.value("seek(10)");
+    page.press("i");
+    page.value("seek(15)");
+    page.press("o");
+    page.press("6");
+    assert_eq!(
+        page.lane(1)[..3],
+        [format!("0-9 {label} moved"), "10-15 anger drawn".into(), format!("16-40 {label} moved")]
+    );
+    page.value("seek(12)");
+    page.press("Delete");
+    assert_eq!(page.lane(1)[1], format!("16-40 {label} moved"));
+    // An edge stops before its neighbour's last frame.
+    page.value(&format!("seek({next_last})"));
+    page.press("]");
+    page.value("moveEdge(lanes().of(1)[0], 'last_frame', 199)");
+    let overlaps = "lanes().of(1).some((s, k, all) => k > 0 && all[k - 1].last_frame >= s.first_frame)";
+    assert!(!page.is(overlaps), "{:?}", page.lane(1));
+    assert!(page.is("lanes().of(1).every((s) => s.first_frame <= s.last_frame)"));
+    while page.number("work().undoable.length") > 0.0 {
+        page.press("Ctrl+z");
+    }
+    assert_eq!(page.state(), before);
+}
+
+#[test]
+fn times_are_edited_by_mouse_on_two_real_signers_and_their_lanes_and_faces_choose_them() {
+    let test = "times_are_edited_by_mouse_on_two_real_signers_and_their_lanes_and_faces_choose_them";
+    let folder = tempfile::tempdir().unwrap();
+    let Some((_, html)) = two_signers(folder.path(), test) else { return };
+    let Some(page) = Opened::new(&html, test) else { return };
+    page.until("video.readyState >= 2");
+    assert_eq!(page.value("signers().length"), 2);
+    // All of it is above the fold.
+    assert!(page.number("timeline.getBoundingClientRect().bottom") <= page.number("innerHeight"));
+    // A click on the second lane chooses its signer, a click on the first one's face that one.
+    let lanes: Vec<Vec<String>> = vec![page.lane(1), page.lane(2)];
+    page.click_at(page.on_lane("middleOf(lanes().of(2)[0].first_frame + 1)", 1));
+    assert_eq!(page.value("signer.id"), 2);
+    assert!(page.number("frame") > 0.0);
+    let face = |track: usize, at: &str, size: &str| {
+        page.number(&format!(
+            "(() => {{ const {{ scale, left, top }} = picturePlace(); const b = trackOf({track}).box(frame); \
+             const r = document.getElementById('screen').getBoundingClientRect(); \
+             return r.{at} + {at} + ({size}) * scale; }})()"
+        ))
+    };
+    page.click_at([face(1, "left", "b[0] + b[2] / 2"), face(1, "top", "b[1] + b[3] / 2")]);
+    assert_eq!(page.value("signer.id"), 1);
+    // An edge is dragged, to a frame's boundary; the neighbour goes along.
+    page.press("t");
+    assert_eq!(page.value("signer.id"), 2);
+    page.value("seek(20)");
+    page.press("s");
+    page.value("zoomTo(lanes().of(2)[1])");
+    let from = page.on_lane("times[20]", 1);
+    let to = page.on_lane("times[24] + 0.005", 1);
+    page.drag(&[from, [(from[0] + to[0]) / 2.0, from[1]], to]);
+    let ranges = |page: &Opened| page.text("lanes().of(2).map((s) => `${s.first_frame}-${s.last_frame}`).join(' ')");
+    assert_eq!(ranges(&page), "0-23 24-43");
+    assert!(page.lane(2)[1].ends_with(" moved") || page.lane(2)[0].ends_with(" moved"), "{:?}", page.lane(2));
+    // A stretch is marked by dragging, and filled.
+    let [from, to] = [28, 32].map(|frame| page.on_lane(&format!("middleOf({frame})"), 1));
+    page.drag(&[from, [from[0] + 8.0, from[1]], to]);
+    assert_eq!(page.value("[marked.track, marked.first, marked.last].join()"), "2,28,32");
+    page.press("5");
+    assert_eq!(ranges(&page), "0-23 24-27 28-32 33-43");
+    // Buttons of the panel.
+    page.value("seek(30)");
+    page.click("split");
+    page.click("delete");
+    assert_eq!(ranges(&page), "0-23 24-27 28-29 33-43");
+    // In the gap, a stretch is drawn where no label is; a click on the lane alone marks nothing.
+    let [from, to] = [30, 31].map(|frame| page.on_lane(&format!("middleOf({frame})"), 1));
+    page.click_at(from);
+    assert_eq!(page.value("marked"), serde_json::Value::Null);
+    page.drag(&[from, [from[0] + 8.0, from[1]], to]);
+    page.press("1");
+    assert_eq!(ranges(&page), "0-23 24-27 28-29 30-31 33-43");
+    for _ in 0..6 {
+        page.click("undo");
+    }
+    assert_eq!(vec![page.lane(1), page.lane(2)], lanes);
+    // The wheel zooms about the cursor.
+    page.press("f");
+    let place = page.on_lane("1", 0);
+    let span = page.number("view[1] - view[0]");
+    page.mouse(MouseMoved, place, 0.0);
+    page.mouse(MouseWheel, place, -120.0);
+    assert!(page.number("view[1] - view[0]") < span);
+    assert!(page.is("view[0] < 1 && 1 < view[1]"));
+    // Two lanes that are one person.
+    page.value("rename(trackOf(1), 'P07'); join(trackOf(2), trackOf(1))");
+    assert_eq!(page.value("signers().map(signerName).join()"), "P07");
+    assert!(!page.is("lanes().of(1).some((s, k, all) => k > 0 && all[k - 1].last_frame >= s.first_frame)"));
+    page.press("Ctrl+z");
+    assert_eq!(page.lane(2), lanes[1]);
+}
+
+#[test]
+fn keys_go_to_the_page_and_can_be_changed() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(page) = opened(folder.path(), "keys_go_to_the_page_and_can_be_changed") else { return };
+    page.value("seek(10)");
+    page.click("accept");
+    let log = page.value("work().log.length");
+    // Space plays, and presses nothing.
+    page.press(" ");
+    page.until("!video.paused");
+    page.press(" ");
+    page.until("video.paused");
+    assert_eq!(page.value("work().log.length"), log);
+    // Even where a button was reached by the keyboard.
+    page.value("document.getElementById('delete').focus()");
+    page.press(" ");
+    page.until("!video.paused");
+    page.press("k");
+    page.until("video.paused");
+    assert_eq!(page.value("work().log.length"), log);
+    // Shuttle: faster with each press, and backwards.
+    page.value("seek(150)");
+    page.press("l");
+    page.press("l");
+    assert_eq!(page.value("video.playbackRate"), 1.5);
+    page.press("j");
+    page.until("frame < 140");
+    page.press("k");
+    assert!(page.is("video.paused && rewind === 0 && video.playbackRate === 1"));
+    // Across an edge: from half a second before to half a second after.
+    page.value("seek(60)");
+    page.press("p");
+    page.until("!video.paused");
+    page.until("video.paused");
+    let edge = page.number("times[lanes().of(1)[1].first_frame]");
+    let stopped = page.number("times[frame]");
+    assert!((edge + 0.4..edge + 0.9).contains(&stopped), "{edge}, {stopped}");
+    // A loop stays in its segment.
+    page.value("seek(lanes().of(1)[1].last_frame - 3)");
+    page.press("q");
+    page.press(" ");
+    page.until("frame < lanes().of(1)[1].last_frame - 10");
+    assert!(page.is("frame >= lanes().of(1)[1].first_frame - 1"));
+    page.press(" ");
+    page.press("q");
+    // Another key for fear; whoever had it takes the old one.
+    page.press("Shift+?");
+    page.until("document.getElementById('help').open");
+    page.value("[...document.querySelectorAll('#keylist dd')].find((d) => d.textContent === 'fear').previousSibling.firstChild.click()");
+    page.press("n");
+    assert_eq!(page.text("keysOf('fear')[0] + keysOf('nextunsure')[0]"), "N4");
+    page.press("Escape");
+    page.until("!document.getElementById('help').open");
+    page.value("seek(60)");
+    page.press("n");
+    assert!(page.lane(1)[1].ends_with("fear changed"), "{:?}", page.lane(1));
+    page.reload();
+    assert_eq!(page.text("keysOf('fear')[0]"), "N", "it is kept");
+}
+
+#[test]
+fn the_list_is_filtered_sorted_and_walked() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(page) = opened(folder.path(), "the_list_is_filtered_sorted_and_walked") else { return };
+    let all = page.number("listed.length") as usize;
+    let choose = |id: &str, value: &str| {
+        page.value(&format!("(() => {{ const n = document.getElementById('{id}'); n.value = '{value}'; n.dispatchEvent(new Event('change', {{ bubbles: true }})); }})()"));
+    };
+    page.press("a");
+    choose("byreview", "open");
+    assert_eq!(page.number("listed.length") as usize, all - 1);
+    choose("byreview", "done");
+    assert_eq!(page.number("listed.length"), 1.0);
+    choose("byreview", "all");
+    choose("order", "uncertain");
+    assert!(page.is("listed.every((s, k) => k === 0 || uncertainty(listed[k - 1]) >= uncertainty(s))"));
+    page.press("ArrowDown");
+    assert!(page.is("current() === listed[listed.indexOf(current())]"));
+    choose("order", "longest");
+    assert!(page.is("listed.every((s, k) => k === 0 || lengthOf(listed[k - 1]) >= lengthOf(s))"));
+    choose("bylabel", "happiness");
+    assert!(page.is("listed.length > 0 && listed.every((s) => s.label === 'happiness')"));
+    choose("bylabel", "");
+    page.press("/");
+    page.type_text("surpr");
+    assert!(page.is("listed.length > 0 && listed.every((s) => s.label === 'surprise')"));
+    page.press("Escape");
+    page.press("ArrowDown");
+    assert_eq!(page.value("current().label"), "surprise");
+    // A click on a row goes there.
+    page.value("document.getElementById('bytext').value = ''; refreshList(); paintList(); document.querySelector('#rows .row').id = 'row'");
+    page.click("row");
+    assert!(page.is("current() === listed[0]"));
+    // On after a decision.
+    choose("order", "time");
+    page.click("advance");
+    page.value("seek(lanes().of(1)[1].first_frame)");
+    page.press("a");
+    assert!(page.is("current() === lanes().of(1)[2]"), "{:?}", page.lane(1));
+}
+
+#[test]
+fn a_blind_annotation_shows_no_label_and_is_compared_at_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(page) = opened(folder.path(), "a_blind_annotation_shows_no_label_and_is_compared_at_the_end") else {
+        return;
+    };
+    page.click("blindbutton");
+    page.until("document.getElementById('blind').open");
+    page.click("startblind");
+    page.until("layer === 'blind'");
+    assert_eq!(page.value("lanes().size"), 0);
+    assert_eq!(page.text("[...document.querySelectorAll('.label .number')].map((n) => n.textContent).join('')"), "");
+    assert_eq!(page.value("document.querySelectorAll('#rows .row').length"), 0);
+    assert_eq!(page.value("curveMode()"), "nocurves");
+    // The first segment as it is, the second one otherwise.
+    let (first, second) = (page.text("data.tracks[0].segments[0].label"), "anger");
+    for (place, name) in [(0, first.as_str()), (1, second)] {
+        for (side, key) in [("first_frame", "i"), ("last_frame", "o")] {
+            page.value(&format!("seek(data.tracks[0].segments[{place}].{side})"));
+            page.press(key);
+        }
+        page.press(&page.text(&format!("keysOf('{name}')[0]")));
+    }
+    page.click("blindbutton");
+    page.until("document.getElementById('compare').open");
+    let frames = "data.tracks[0].segments.slice(0, 2).map((s) => s.last_frame - s.first_frame + 1)";
+    let counts: Vec<f64> = page.json(frames).as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect();
+    // By hand: agreement a, chance from the margins (first x first; the second's rows and columns do not meet).
+    let total = counts[0] + counts[1];
+    let (agree, chance) = (counts[0] / total, (counts[0] / total) * (counts[0] / total));
+    let expected = (agree - chance) / (1.0 - chance);
+    let found = page.number("kappa(confusion().slice(0, -1).map((row) => row.slice(0, -1)))");
+    assert!((found - expected).abs() < 1e-9, "{found} is not {expected}");
+    assert!(page.text("document.getElementById('agreement').textContent").contains(&format!("{expected:.2}")));
+    page.click("endblind");
+    page.until("layer === 'review'");
+    assert!(page.is("data.human.some((tier) => tier.annotations.length === 2)"), "the person's labels are a tier now");
+    // A sample is part of it, and the same every time.
+    assert!(page.is(
+        "(() => { blindShare = 0.5; stretches = null; const a = JSON.stringify(blindStretches()); stretches = null; \
+         return a === JSON.stringify(blindStretches()) && blindStretches().length === 1; })()"
+    ));
+}
+
+#[test]
+fn axe_finds_nothing_in_either_language() {
+    let test = "axe_finds_nothing_in_either_language";
+    let Ok(axe) = std::fs::read_to_string("target/axe/node_modules/axe-core/axe.min.js") else {
+        println!("skipped: {test} (no axe-core: make axe)");
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let Some(page) = opened(folder.path(), test) else { return };
+    page.value(&format!("{axe}; true"));
+    let violations = "axe.run().then((r) => r.violations.map((v) => `${v.id}: ${v.nodes[0].html}`).join('\\n'))";
+    for place in [
+        "",
+        "openHelp()",
+        "document.getElementById('help').close(); openSigners()",
+        "document.getElementById('signers').close(); openBlind()",
+    ] {
+        page.value(place);
+        for _ in 0..2 {
+            assert_eq!(page.text(violations), "", "{place}");
+            page.value("document.getElementById('language').click()");
+        }
+    }
+}
