@@ -99,6 +99,7 @@ impl Subject {
             deviation: vec![0.25; 3],
             colour_normalisation: Default::default(),
             region: Default::default(),
+            symmetric: false,
         };
         Ok(Self { architecture, input, tensors: parameters.tensors()? })
     }
