@@ -24,6 +24,7 @@ pub(crate) fn two_signers() -> Timeline {
         source: Some(BoxSource::Tracked),
         ..empty_record()
     };
+    let happy = FrameRecord { measures: Some(measured(0.0712)), ..happy };
     let first = vec![happy.clone(), happy, covered.clone(), lost(Status::NoFace), angry.clone(), angry];
     let neutral = FrameRecord {
         source: Some(BoxSource::Tracked),
@@ -41,6 +42,15 @@ pub(crate) fn two_signers() -> Timeline {
                 segment(0, 1, 0.2, 0.28, Expression::Happiness, 0.875),
                 segment(4, 5, 0.36, 0.44, Expression::Anger, 0.75),
             ],
+            events: vec![FaceEvent {
+                kind: EventKind::BrowsRaised,
+                first_frame: 0,
+                last_frame: 1,
+                start_s: 0.2,
+                end_s: 0.28,
+                peak: 0.0712,
+            }],
+            neutral: Some(Neutral { source: NeutralSource::Still, frames: 2, values: measured(0.25) }),
         },
         Track {
             id: 2,
@@ -48,6 +58,8 @@ pub(crate) fn two_signers() -> Timeline {
             last_frame: 2,
             frames: numbered(vec![neutral, covered], 1),
             segments: vec![segment(1, 1, 0.24, 0.28, Expression::Neutral, 0.5)],
+            events: vec![],
+            neutral: None,
         },
     ];
     Timeline {
@@ -122,7 +134,15 @@ pub(crate) fn any_timeline() -> impl Strategy<Value = Timeline> {
             let smoothed: Vec<_> = records.iter().map(as_smoothed).collect();
             let end_s = seconds(pts[count]);
             let segments = segments(&smoothed, &timeline.frames, end_s, &SegmentSettings::default());
-            Track { id, first_frame, last_frame: first_frame + records.len() - 1, frames: records, segments }
+            Track {
+                id,
+                first_frame,
+                last_frame: first_frame + records.len() - 1,
+                frames: records,
+                segments,
+                events: vec![],
+                neutral: None,
+            }
         });
         timeline.tracks = tracks.collect();
         for record in timeline.tracks.iter().flat_map(|track| &track.frames) {
@@ -154,10 +174,20 @@ fn empty_record() -> FrameRecord {
         face_score: None,
         covered: None,
         source: None,
+        measures: None,
         probabilities: None,
         label: None,
         confidence: None,
     }
+}
+
+/// Every measure the same, but for those that only one side shows.
+fn measured(value: f64) -> FaceMeasures {
+    let mut measures = FaceMeasures::default();
+    for measure in Measure::ALL {
+        measures.set(measure, Some(value).filter(|_| measure != Measure::BrowHeightLeft));
+    }
+    measures
 }
 
 /// A classified face: `top` for the class, the rest shared by the others.
@@ -168,7 +198,7 @@ fn classified(face: [f32; 4], expression: Expression, top: f32) -> FrameRecord {
         status: Status::Ok,
         face: Some(face.into()),
         face_score: Some(0.975),
-        covered: Some(0.125),
+        covered: Some(Covered { face: 0.125, regions: None }),
         source: Some(BoxSource::Detected),
         // As they come back from a file.
         probabilities: Some(probabilities.map(|probability| probability_in_file(probability) as f32)),

@@ -3,7 +3,7 @@
 
 const data = JSON.parse(document.getElementById("data").textContent);
 const CLASSES = data.classes;
-const STATUS = { ok: 0, no_face: 1, low_quality: 2, occluded: 3, out_of_frame: 4 };
+const STATUS = { ok: 0, no_face: 1, low_quality: 2, occluded: 3, out_of_frame: 4, turned_away: 5 };
 const $ = (id) => document.getElementById(id);
 const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
 

@@ -77,7 +77,7 @@ pub(super) fn table(timeline: &Timeline, preset: &Preset, dialect: Dialect, out:
         for track in &timeline.tracks {
             let place = frame.checked_sub(track.first_frame);
             let record: Option<&FrameRecord> = place.and_then(|place| track.frames.get(place));
-            let probabilities = record.and_then(|record| record.probabilities);
+            let probabilities = record.and_then(FrameRecord::read_probabilities);
             for class in 0..Expression::COUNT {
                 cell(probabilities.map(|p| probability_in_file(p[class])), out)?;
             }

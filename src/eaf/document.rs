@@ -7,11 +7,12 @@ use std::time::SystemTime;
 use chrono::{DateTime, SecondsFormat, Utc};
 use sha2::{Digest, Sha256};
 
+use super::face;
 use super::preset::{Language, Preset};
 use super::tiers::{self, Stretch};
 use super::vocabulary;
 use super::xml::{Element, Node};
-use crate::timeline::{Expression, Status, Timeline, Track};
+use crate::timeline::{EventKind, Expression, FacePart, Status, Timeline, Track};
 
 const LANGUAGES: [(&str, &str, &str); 3] = [
     ("und", "http://cdb.iso.org/lg/CDB-00130975-001", "undetermined (und)"),
@@ -197,6 +198,13 @@ pub(super) fn add(
             .with("LINGUISTIC_TYPE_ID", "annotate-confidence")
             .with("TIME_ALIGNABLE", "false"),
     );
+    let face_types: Vec<(FacePart, String)> = face::parts(timeline)
+        .map(|part| {
+            let vocabulary = add_unique(root, "CONTROLLED_VOCABULARY", "CV_ID", face_vocabulary(part));
+            let name = format!("annotate-{}", part.tier());
+            (part, add_unique(root, types, key, aligned(&name, &vocabulary)))
+        })
+        .collect();
     let mut names = Vec::new();
     for track in &timeline.tracks {
         let signer = preset.signer(track.id);
@@ -228,6 +236,15 @@ pub(super) fn add(
         root.push(expression_tier);
         root.push(confidence_tier);
         root.push(status_tier(track, timeline, preset, tier(status_name, &status_type), &mut ids));
+        for (part, kind) in &face_types {
+            let pattern = preset.of(*part);
+            if pattern.is_empty() {
+                continue;
+            }
+            let name = unique(&pattern.replace("{signer}", &signer), &ids.tiers);
+            ids.tiers.insert(name.clone());
+            root.push(face_tier(*part, track, timeline, preset, tier(&name, kind), &mut ids));
+        }
         names.push(tiers);
     }
     ids.insert_slots(root);
@@ -248,6 +265,40 @@ fn status_tier(track: &Track, timeline: &Timeline, preset: &Preset, mut tier: El
         tier.push(ids.aligned(&id, &stretch, entry.word, &status_entry(stretch.what)));
     }
     tier
+}
+
+fn face_tier(
+    part: FacePart,
+    track: &Track,
+    timeline: &Timeline,
+    preset: &Preset,
+    mut tier: Element,
+    ids: &mut Ids,
+) -> Element {
+    for stretch in face::stretches(track, timeline, part) {
+        let id = ids.annotation();
+        let value = face::value(&stretch.what, preset);
+        // Several words at once are no entry of the vocabulary.
+        let entry = match stretch.what[..] {
+            [kind] => event_entry(kind),
+            _ => String::new(),
+        };
+        tier.push(ids.aligned(&id, &stretch, &value, &entry));
+    }
+    tier
+}
+
+fn event_entry(kind: EventKind) -> String {
+    format!("cve-{}", kind.name())
+}
+
+fn face_vocabulary(part: FacePart) -> Element {
+    let entries = part.kinds().map(|kind| {
+        let entry = |language| Some(face::event(kind, language));
+        (event_entry(kind), entry(Language::Eng), entry(Language::Deu))
+    });
+    let [english, german] = face::about(part);
+    vocabulary_element(&format!("annotate-{}", part.tier()), english, german, entries)
 }
 
 fn code(language: Language) -> &'static str {
@@ -279,7 +330,7 @@ fn expression_vocabulary() -> Element {
 }
 
 fn status_vocabulary() -> Element {
-    let unread = [Status::NoFace, Status::LowQuality, Status::Occluded, Status::OutOfFrame];
+    let unread = [Status::NoFace, Status::LowQuality, Status::Occluded, Status::OutOfFrame, Status::TurnedAway];
     let entries = unread.map(|status| {
         let entry = |language| vocabulary::status(status, language);
         (status_entry(status), entry(Language::Eng), entry(Language::Deu))
@@ -436,15 +487,15 @@ impl Ids {
         id
     }
 
-    /// A time-aligned annotation with slots of its own.
+    /// A time-aligned annotation with slots of its own; `entry` is that of the vocabulary, or empty.
     fn aligned<T>(&mut self, id: &str, stretch: &Stretch<T>, value: &str, entry: &str) -> Element {
         let (start, end) = (self.slot(stretch.start_ms), self.slot(stretch.end_ms));
         let annotation = Element::new("ALIGNABLE_ANNOTATION")
             .with("ANNOTATION_ID", id)
-            .with("CVE_REF", entry)
             .with("TIME_SLOT_REF1", start)
             .with("TIME_SLOT_REF2", end)
             .child(Element::new("ANNOTATION_VALUE").text(value));
+        let annotation = if entry.is_empty() { annotation } else { annotation.with("CVE_REF", entry) };
         Element::new("ANNOTATION").child(annotation)
     }
 

@@ -6,6 +6,7 @@ mod bundle;
 mod change;
 mod curves;
 mod document;
+mod face;
 pub mod preset;
 mod read;
 pub mod recognizer;

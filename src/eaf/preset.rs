@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::timeline::FacePart;
 use crate::{files, timeline};
 
 /// Names of tiers and what goes with them; a preset file sets what it wants to be different from `plain`.
@@ -16,6 +17,16 @@ pub struct Preset {
     pub confidence: String,
     /// Tier of stretches without a readable face.
     pub status: String,
+    /// Tier of what the brows do; none where it is empty, here as in the next ones.
+    pub brows: String,
+    /// Tier of what the eyes do.
+    pub eyes: String,
+    /// Tier of what the mouth does.
+    pub mouth: String,
+    /// Tier of how the head is turned and moves.
+    pub head: String,
+    /// Tier of hands on the face.
+    pub hands: String,
     /// What signers are called.
     pub signers: Signers,
     /// The language of the values.
@@ -78,6 +89,11 @@ impl Default for Preset {
             expression: named("expression"),
             confidence: named("expression-confidence"),
             status: named("status"),
+            brows: named("brows"),
+            eyes: named("eyes"),
+            mouth: named("mouth"),
+            head: named("head"),
+            hands: named("hands-on-face"),
             signers: Signers::Letters,
             language: Language::Eng,
             gap_frames: 0,
@@ -102,10 +118,23 @@ impl Preset {
             .map_err(|e| PresetError::Parse { name: name.into(), reason: files::toml_fault(&text, &e) })?;
         let tiers =
             [("expression", &preset.expression), ("confidence", &preset.confidence), ("status", &preset.status)];
-        if let Some((key, value)) = tiers.into_iter().find(|(_, value)| !value.contains("{signer}")) {
+        let face = FacePart::ALL.map(|part| (part.tier(), preset.of(part)));
+        let face = face.into_iter().filter(|(_, value)| !value.is_empty());
+        if let Some((key, value)) = tiers.into_iter().chain(face).find(|(_, value)| !value.contains("{signer}")) {
             return Err(PresetError::NoSigner { name: name.into(), key, value: value.clone() });
         }
         Ok(preset)
+    }
+
+    /// The tier of a part of the face.
+    pub fn of(&self, part: FacePart) -> &String {
+        match part {
+            FacePart::Brows => &self.brows,
+            FacePart::Eyes => &self.eyes,
+            FacePart::Mouth => &self.mouth,
+            FacePart::Head => &self.head,
+            FacePart::Hands => &self.hands,
+        }
     }
 
     /// What the signer of a track is called.

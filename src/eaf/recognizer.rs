@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::curves::{self, Dialect};
+use super::face;
 use super::preset::Preset;
 use super::tiers;
 use super::vocabulary;
@@ -142,6 +143,13 @@ pub fn write_tiers(timeline: &Timeline, preset: &Preset, out: &mut dyn Write) ->
         root.push(expression);
         root.push(confidence);
         root.push(status);
+        for part in face::parts(timeline).filter(|part| !preset.of(*part).is_empty()) {
+            let mut own = tier(preset.of(part));
+            for stretch in face::stretches(track, timeline, part) {
+                own.push(span(stretch.start_ms, stretch.end_ms, face::value(&stretch.what, preset)));
+            }
+            root.push(own);
+        }
     }
     xml::serialise(&root, out)
 }

@@ -67,7 +67,7 @@ pub(super) fn unread(track: &Track, timeline: &Timeline) -> Vec<Stretch<Status>>
 }
 
 /// Spans in seconds as stretches in milliseconds that are not empty and do not overlap.
-fn apart<T>(spans: impl Iterator<Item = (f64, f64, T)>) -> Vec<Stretch<T>> {
+pub(super) fn apart<T>(spans: impl Iterator<Item = (f64, f64, T)>) -> Vec<Stretch<T>> {
     let mut free_from_ms = 0;
     spans
         .filter(|(_, end_s, _)| *end_s > 0.0)

@@ -9,7 +9,7 @@ pub(super) struct Entry {
     pub meaning: &'static str,
 }
 
-const fn entry(word: &'static str, meaning: &'static str) -> Entry {
+pub(super) const fn entry(word: &'static str, meaning: &'static str) -> Entry {
     Entry { word, meaning }
 }
 
@@ -41,10 +41,16 @@ pub(super) fn status(status: Status, language: Language) -> Option<Entry> {
         (Language::Eng, Status::LowQuality) => entry("low quality", "too small, blurred or damaged to read"),
         (Language::Eng, Status::Occluded) => entry("occluded", "something covers the face"),
         (Language::Eng, Status::OutOfFrame) => entry("out of frame", "the face has left the picture"),
+        (Language::Eng, Status::TurnedAway) => {
+            entry("turned away", "the head is turned so far that half of the face is not seen")
+        }
         (Language::Deu, Status::NoFace) => entry("kein Gesicht", "kein Gesicht wurde gefunden"),
         (Language::Deu, Status::LowQuality) => entry("unleserlich", "zu klein, unscharf oder gestört"),
         (Language::Deu, Status::Occluded) => entry("verdeckt", "etwas verdeckt das Gesicht"),
         (Language::Deu, Status::OutOfFrame) => entry("außerhalb", "das Gesicht ist nicht mehr im Bild"),
+        (Language::Deu, Status::TurnedAway) => {
+            entry("abgewandt", "der Kopf ist so weit gedreht, dass das halbe Gesicht nicht zu sehen ist")
+        }
     })
 }
 

@@ -18,7 +18,7 @@ const SCRIPT: &str = include_str!("../../assets/review/page.js");
 const STRINGS: &str = include_str!("../../assets/review/strings.json");
 
 /// All statuses; a record's is stored as its place here.
-const STATUSES: [Status; 5] = [Status::Ok, Status::NoFace, Status::LowQuality, Status::Occluded, Status::OutOfFrame];
+const STATUSES: [Status; 6] = Status::ALL;
 
 /// A person's tier, shown below ours.
 #[derive(Debug, Clone)]

@@ -5,7 +5,8 @@ use std::io::{self, Write};
 use super::Writer;
 use super::rows::{FrameRow, rows};
 use crate::timeline::{
-    BoxSource, Expression, FrameRecord, Status, Timeline, box_in_file, probability_in_file, score_in_file, time_in_file,
+    BoxSource, Expression, FrameRecord, Measure, Regions, Status, Timeline, box_in_file, probability_in_file,
+    score_in_file, time_in_file,
 };
 
 pub(super) struct Table {
@@ -18,25 +19,35 @@ pub(super) const TSV: Table = Table { delimiter: b'\t' };
 const BEFORE_CLASSES: [&str; 12] =
     ["frame", "pts", "time_s", "track", "status", "x", "y", "w", "h", "face_score", "covered", "source"];
 const AFTER_CLASSES: [&str; 2] = ["label", "confidence"];
+const REGIONS: [&str; 5] = ["covered_eyes", "covered_nose", "covered_mouth", "covered_left", "covered_right"];
 
 impl Writer for Table {
     fn write(&self, timeline: &Timeline, out: &mut dyn Write) -> io::Result<()> {
         let mut table = csv::WriterBuilder::new().delimiter(self.delimiter).from_writer(out);
         let classes = Expression::ALL.map(Expression::name);
-        table.write_record(BEFORE_CLASSES.iter().chain(&classes).chain(&AFTER_CLASSES))?;
+        let measures = Measure::ALL.map(Measure::name);
+        let header = BEFORE_CLASSES.iter().chain(&classes).chain(&AFTER_CLASSES).chain(&measures).chain(&REGIONS);
+        table.write_record(header.chain(&["events"]))?;
         for row in rows(timeline) {
             if row.faces.is_empty() {
-                table.write_record(cells(&row, None, row.status, None))?;
+                table.write_record(cells(&row, None, row.status, None, String::new()))?;
             }
             for (track, record) in &row.faces {
-                table.write_record(cells(&row, Some(*track), record.status, Some(record)))?;
+                let events = timeline.events_at(*track, row.frame);
+                table.write_record(cells(&row, Some(*track), record.status, Some(record), events))?;
             }
         }
         table.flush()
     }
 }
 
-fn cells(row: &FrameRow, track: Option<u32>, status: Status, record: Option<&FrameRecord>) -> Vec<String> {
+fn cells(
+    row: &FrameRow,
+    track: Option<u32>,
+    status: Status,
+    record: Option<&FrameRecord>,
+    events: String,
+) -> Vec<String> {
     let face = record.and_then(|record| record.face).map(box_in_file);
     let probabilities = record.and_then(|record| record.probabilities);
     let mut cells = vec![
@@ -48,11 +59,16 @@ fn cells(row: &FrameRow, track: Option<u32>, status: Status, record: Option<&Fra
     ];
     cells.extend((0..4).map(|side| cell(face.map(|face| face[side]))));
     cells.push(cell(record.and_then(|record| record.face_score).map(score_in_file)));
-    cells.push(cell(record.and_then(|record| record.covered).map(score_in_file)));
+    cells.push(cell(record.and_then(|record| record.covered).map(|covered| score_in_file(covered.face))));
     cells.push(cell(record.and_then(|record| record.source).map(BoxSource::name)));
     cells.extend((0..Expression::COUNT).map(|class| cell(probabilities.map(|p| probability_in_file(p[class])))));
     cells.push(cell(record.and_then(|record| record.label).map(Expression::name)));
     cells.push(cell(record.and_then(|record| record.confidence).map(probability_in_file)));
+    let measures = record.and_then(|record| record.measures);
+    cells.extend(Measure::ALL.map(|measure| cell(measures.and_then(|measures| measures.get(measure)))));
+    let regions = record.and_then(|record| record.covered?.regions).map(Regions::shares);
+    cells.extend((0..REGIONS.len()).map(|place| cell(regions.map(|shares| score_in_file(shares[place])))));
+    cells.push(events);
     cells
 }
 

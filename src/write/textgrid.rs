@@ -1,10 +1,10 @@
-//! Praat's TextGrid in its long text form (Boersma & Weenink, Praat manual, "TextGrid file formats"): one interval tier
-//! a signer, without gaps, as Praat demands; where nothing is known the interval is empty.
+//! Praat's TextGrid in its long text form (Boersma & Weenink, Praat manual, "TextGrid file formats"): interval tiers of
+//! each signer, one of the expressions and one a kind of event, without gaps, as Praat demands; where nothing is known the interval is empty.
 
 use std::io::{self, Write};
 
 use super::Writer;
-use crate::timeline::{Timeline, Track, time_in_file};
+use crate::timeline::{EventKind, Timeline, Track, time_in_file};
 
 pub(super) struct TextGrid;
 
@@ -24,11 +24,11 @@ impl Writer for TextGrid {
         if timeline.tracks.is_empty() || xmax <= xmin {
             return out.write_all(b"tiers? <absent>\n");
         }
-        write!(out, "tiers? <exists>\nsize = {}\nitem []:\n", timeline.tracks.len())?;
-        for (place, track) in timeline.tracks.iter().enumerate() {
-            let intervals = intervals(track, span);
+        let tiers: Vec<(String, Vec<Interval>)> = timeline.tracks.iter().flat_map(|track| tiers(track, span)).collect();
+        write!(out, "tiers? <exists>\nsize = {}\nitem []:\n", tiers.len())?;
+        for (place, (name, intervals)) in tiers.iter().enumerate() {
             write!(out, "    item [{}]:\n        class = \"IntervalTier\"\n", place + 1)?;
-            writeln!(out, "        name = \"expression@{}\"", track.signer())?;
+            writeln!(out, "        name = \"{name}\"")?;
             write!(
                 out,
                 "        xmin = {xmin}\n        xmax = {xmax}\n        intervals: size = {}\n",
@@ -44,17 +44,33 @@ impl Writer for TextGrid {
     }
 }
 
-/// The track's segments and, between them, empty intervals, from one end of the video to the other.
-fn intervals(track: &Track, [start_s, end_s]: [f64; 2]) -> Vec<Interval> {
+/// A track's tiers by their names: the expressions, and a tier for each kind of event that there is, as events of different
+/// kinds overlap.
+fn tiers(track: &Track, span: [f64; 2]) -> Vec<(String, Vec<Interval>)> {
+    let signer = track.signer();
+    let segments = track.segments.iter().map(|segment| (segment.start_s, segment.end_s, segment.label.name()));
+    let mut tiers = vec![(format!("expression@{signer}"), intervals(segments, span))];
+    for kind in EventKind::ALL {
+        let of_kind = || track.events.iter().filter(move |event| event.kind == kind);
+        if of_kind().next().is_some() {
+            let events = of_kind().map(|event| (event.start_s, event.end_s, kind.name()));
+            tiers.push((format!("{}@{signer}", kind.name()), intervals(events, span)));
+        }
+    }
+    tiers
+}
+
+/// The stretches and, between them, empty intervals, from one end of the video to the other.
+fn intervals(stretches: impl Iterator<Item = (f64, f64, &'static str)>, [start_s, end_s]: [f64; 2]) -> Vec<Interval> {
     let mut intervals: Vec<Interval> = Vec::new();
     let mut reached_s = start_s;
-    for segment in &track.segments {
-        let [from_s, to_s] = [segment.start_s, segment.end_s].map(|s| time_in_file(s).clamp(reached_s, end_s));
+    for (from_s, to_s, text) in stretches {
+        let [from_s, to_s] = [from_s, to_s].map(|s| time_in_file(s).clamp(reached_s, end_s));
         if from_s > reached_s {
             intervals.push(Interval { start_s: reached_s, end_s: from_s, text: "" });
         }
         if to_s > from_s {
-            intervals.push(Interval { start_s: from_s, end_s: to_s, text: segment.label.name() });
+            intervals.push(Interval { start_s: from_s, end_s: to_s, text });
         }
         reached_s = to_s;
     }
@@ -78,7 +94,7 @@ mod tests {
             let start_s = timeline.frames.time_s.first().copied().unwrap_or(0.0).min(0.0);
             let span = [start_s, timeline.end_s()].map(time_in_file);
             for track in &timeline.tracks {
-                let intervals = intervals(track, span);
+                let intervals = &tiers(track, span)[0].1;
                 prop_assert_eq!(intervals.first().map(|i| i.start_s), Some(span[0]));
                 prop_assert_eq!(intervals.last().map(|i| i.end_s), Some(span[1]));
                 prop_assert!(intervals.windows(2).all(|pair| pair[0].end_s == pair[1].start_s));

@@ -192,7 +192,7 @@ fn what_cannot_be_reviewed_or_applied_is_refused_and_nothing_changes() {
     let before = std::fs::read(&labels).unwrap();
     let path = |name: &str| folder.path().join(name);
     std::fs::write(path("cut.json"), &before[..before.len() / 2]).unwrap();
-    let other = String::from_utf8(before.clone()).unwrap().replace("timeline/1", "timeline/2");
+    let other = String::from_utf8(before.clone()).unwrap().replace("timeline/2", "timeline/3");
     std::fs::write(path("other.json"), other).unwrap();
     let refused = |arguments: &[&OsStr], code: i32, part: &str| {
         let output = run(arguments);
