@@ -21,6 +21,7 @@ use annotate::pipeline::detect::Seeta;
 use annotate::pipeline::frame::{Frame, Sighting};
 use annotate::pipeline::track::refiner::FaceRefiner;
 use annotate::pipeline::track::{FaceTracker, TrackSettings};
+use annotate::time::Timestamp;
 use annotate::timeline::{BoundingBox, Status};
 
 /// Overlap from which two boxes agree.
@@ -151,7 +152,13 @@ fn look(path: &Path) -> Boxes {
     let mut boxes = Boxes { count: 1, ..Boxes::default() };
     let mut tracked = Vec::new();
     for index in 0..SHOWN {
-        let frame = Frame { index, pts: index as i64, time_s: index as f64 / 25.0, picture: picture.clone() };
+        let frame = Frame {
+            index,
+            pts: index as i64,
+            time: Timestamp::new(index as i64, [1, 25]),
+            time_s: index as f64 / 25.0,
+            picture: picture.clone(),
+        };
         tracked.extend(tracker.push(frame));
     }
     tracked.extend(tracker.finish());

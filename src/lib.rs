@@ -122,6 +122,7 @@ pub mod review;
 #[cfg(test)]
 mod sample;
 pub mod statistics;
+pub mod time;
 pub mod timeline;
 #[cfg(feature = "train")]
 pub mod train;

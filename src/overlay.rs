@@ -321,7 +321,7 @@ struct Sound {
 
 impl Sound {
     fn open(source: &Source, options: &DecodeOptions) -> Result<Self, DecodeError> {
-        let input = decode::open(source, &options.interrupt, &options.patience)?.input;
+        let input = decode::open(source, options)?.input;
         let (start_s, end_s) = (options.start_s.unwrap_or(f64::NEG_INFINITY), options.end_s);
         Ok(Self { input: Some(input), places: Vec::new(), next: None, start_s, end_s })
     }
@@ -332,7 +332,7 @@ impl Sound {
             let parameters = stream.parameters();
             let is_taken = parameters.medium() == media::Type::Audio && takes(output, parameters.id());
             if parameters.medium() == media::Type::Audio && !is_taken {
-                tracing::warn!("sound in {:?} cannot be kept in this container; .mkv takes it", parameters.id());
+                tracing::warn!("sound in {} cannot be kept in this container; .mkv takes it", parameters.id().name());
             }
             let mut place = None;
             if is_taken {
@@ -388,8 +388,14 @@ impl Sound {
 
 /// Whether the container has a place for the codec.
 fn takes(output: &format::context::Output, codec: codec::Id) -> bool {
-    // SAFETY: the output format outlives the call, which only reads its table of codecs.
-    unsafe { ffi::avformat_query_codec((*output.as_ptr()).oformat, codec.into(), ffi::FF_COMPLIANCE_NORMAL) == 1 }
+    // SAFETY: the output format outlives the calls, which only read its tables of codecs.
+    unsafe {
+        let format = (*output.as_ptr()).oformat;
+        // Matroska takes whatever has a tag in its tables, beyond the codecs that it names itself (WMA, for one).
+        let is_tagged = ffi::av_codec_get_tag((*format).codec_tag, codec.into()) != 0;
+        let compliance = if is_tagged { ffi::FF_COMPLIANCE_UNOFFICIAL } else { ffi::FF_COMPLIANCE_NORMAL };
+        ffi::avformat_query_codec(format, codec.into(), compliance) == 1
+    }
 }
 
 #[cfg(test)]

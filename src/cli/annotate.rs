@@ -25,7 +25,7 @@ use crate::files::{self, WriteError};
 use crate::model::Model;
 use crate::overlay::overlay;
 use crate::pipeline::calibrate::Calibration;
-use crate::pipeline::decode::{DecodeError, Source};
+use crate::pipeline::decode::{DecodeError, Source, without_secrets};
 use crate::pipeline::detect::Detectors;
 use crate::pipeline::{AnnotateError, Event, Execution, annotate, decode_options};
 use crate::timeline::{Expression, Timeline};
@@ -89,7 +89,7 @@ impl Arguments {
         match input.to_str() {
             Some(text) if text.contains("://") && !input.exists() => match self.allow_url {
                 true => Ok(Source::Url(text.into())),
-                false => Err(Failure::Input(format!("{text}: network addresses need --allow-url"))),
+                false => Err(Failure::Input(format!("{}: network addresses need --allow-url", without_secrets(text)))),
             },
             _ => Ok(Source::File(input.into())),
         }

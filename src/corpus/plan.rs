@@ -17,8 +17,9 @@ use super::path::{is_below, printable};
 use super::{CorpusError, Outcome, workers};
 use crate::files::{file_sha256, visible};
 use crate::pipeline::decode::{DecodeError, Decoder, Entry, Packets, Source};
-use crate::pipeline::span::{self, LEAD_S, SPAN_S};
+use crate::pipeline::span;
 use crate::pipeline::{Excerpt, Execution, Settings, decode_options};
+use crate::time::{LEAD_S, SPAN_S};
 use crate::timeline::{ModelIdentity, Tool};
 use crate::train::crossval::CrossValidation;
 use crate::train::fold::Grouping;
@@ -401,8 +402,9 @@ fn video(item: &Item, terms: &Terms, spans: i64, interrupt: &Arc<AtomicBool>) ->
     let source = Source::File(item.path.clone());
     let execution = Execution { threads: 1, batch_size: 1, interrupt: Arc::clone(interrupt), patience: Arc::default() };
     // Decodes the first frame, so that whatever is refused is refused now.
-    let opened = Decoder::open(&source, decode_options(&terms.settings, &execution));
-    let packets = opened.and_then(|_| Packets::read(&source, interrupt));
+    let options = decode_options(&terms.settings, &execution);
+    let opened = Decoder::open(&source, options.clone());
+    let packets = opened.and_then(|_| Packets::read(&source, &options));
     let packets = match packets {
         Ok(packets) => packets,
         Err(error @ DecodeError::Interrupted { .. }) => return Err(crate::pipeline::AnnotateError::from(error).into()),

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::track::Descriptor;
 use crate::picture::Planes;
+use crate::time::Timestamp;
 use crate::timeline::{BoundingBox, BoxSource, Status};
 
 /// One decoded frame. Cloning shares the planes.
@@ -15,7 +16,10 @@ pub struct Frame {
     pub index: usize,
     /// Presentation time stamp in units of the stream's time base, as the container states it.
     pub pts: i64,
-    /// Start of the frame in seconds; strictly rising over a video.
+    /// Start of the frame, exactly; strictly rising over a video. It leaves `pts` only where the container's own stamp cannot
+    /// be right (see [`DamageKind`](crate::timeline::DamageKind)).
+    pub time: Timestamp,
+    /// The same in seconds.
     pub time_s: f64,
     /// The picture.
     pub picture: Arc<dyn Planes>,

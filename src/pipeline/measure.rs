@@ -44,7 +44,7 @@ pub fn measure(
         clock = now;
     };
     let mut decoder = Decoder::open(source, decode_options(settings, execution))?;
-    let mut tracker = Some(tracker(decoder.media().time_base, &Excerpt::whole(), detectors, settings));
+    let mut tracker = Some(tracker(&Excerpt::whole(), detectors, settings));
     let mut assembler = Assembler::new(settings);
     let (mut frames, mut faces) = (0, 0);
     loop {

@@ -252,7 +252,6 @@ pub(crate) fn look(
     settings.check()?;
     let decoder = Decoder::open_at(source, excerpt.entry.as_ref(), decode_options(settings, execution))?;
     take(Look::Opened { media: decoder.media(), frames: decoder.expected_frames() })?;
-    let time_base = decoder.media().time_base;
     let pool = ThreadPoolBuilder::new().num_threads(execution.threads).build();
     let pool = pool.map_err(|e| AnnotateError::Thread { stage: "classify", source: std::io::Error::other(e) })?;
 
@@ -266,9 +265,7 @@ pub(crate) fn look(
     std::thread::scope(|scope| {
         let (decoded, stop, pool) = (&mut decoded, &*stop, &pool);
         stages.spawn(scope, "decode", move || decode(decoder, excerpt, stop, to_track, decoded));
-        stages.spawn(scope, "track", move || {
-            track(tracker(time_base, excerpt, detectors, settings), decoded_frames, to_crop)
-        });
+        stages.spawn(scope, "track", move || track(tracker(excerpt, detectors, settings), decoded_frames, to_crop));
         stages.spawn(scope, "crop", move || crop(model, tracked_frames, to_classify));
         stages.spawn(scope, "classify", move || {
             classify(model, pool, execution.batch_size, cropped_frames, to_take)
@@ -305,12 +302,12 @@ fn decode(
             Ok(None) | Err(DecodeError::Interrupted { .. }) => break,
             Err(error) => return Err(error.into()),
         };
-        let place = decoder.place(&frame);
+        let cell = frame.time.cell();
         // More frames than wanted have been decoded, so that whatever befell those is known.
-        if place.tail_of >= excerpt.spans.end {
+        if cell.tail_of >= excerpt.spans.end {
             break;
         }
-        if excerpt.spans.contains(&place.span) {
+        if excerpt.spans.contains(&cell.span) {
             first.get_or_insert(frame.index);
             count += 1;
         }
@@ -340,14 +337,9 @@ fn track(mut tracker: SpanTracker, from: Receiver<Frame>, to: Sender<Tracked>) -
     Ok(())
 }
 
-fn tracker<'a>(
-    time_base: [i32; 2],
-    excerpt: &Excerpt,
-    detectors: &'a Detectors,
-    settings: &'a Settings,
-) -> SpanTracker<'a> {
+fn tracker<'a>(excerpt: &Excerpt, detectors: &'a Detectors, settings: &'a Settings) -> SpanTracker<'a> {
     let detector = || detectors.make().map_err(AnnotateError::Detector);
-    SpanTracker::new(time_base, excerpt.spans.clone(), &settings.track, Box::new(detector))
+    SpanTracker::new(excerpt.spans.clone(), &settings.track, Box::new(detector))
 }
 
 fn crop(model: &Model, from: Receiver<Tracked>, to: Sender<Cropped>) -> Result<(), AnnotateError> {

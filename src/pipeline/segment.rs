@@ -244,6 +244,26 @@ mod tests {
     }
 
     #[test]
+    fn a_segment_ends_where_pictures_end() {
+        let frames: Vec<_> = (0..20).map(|frame| smoothed(frame, Some(between(1, 0.9, 0)))).collect();
+        let spans = |time_s: &dyn Fn(usize) -> f64| {
+            let found = segments(&frames, &times((0..20).map(time_s).collect()), 100.0, &SegmentSettings::default());
+            found.iter().map(|segment| (segment.first_frame, segment.last_frame, segment.end_s)).collect::<Vec<_>>()
+        };
+        // Three seconds without frames after the tenth, and once more after the twelfth.
+        let hole = |frame: usize| frame as f64 * 0.04 + 3.0 * f64::from(u8::from(frame > 9) + u8::from(frame > 11));
+        let found = spans(&hole);
+        assert_eq!(
+            found.iter().map(|(first, last, _)| (*first, *last)).collect::<Vec<_>>(),
+            [(0, 9), (10, 11), (12, 19)]
+        );
+        assert!((found[0].2 - 0.4).abs() < 1e-9 && (found[1].2 - (3.0 + 0.48)).abs() < 1e-9, "{found:?}");
+        // A slow camera's frames are long, and half a second of a lost connection is bridged as before.
+        assert_eq!(spans(&|frame| frame as f64 * 3.0).len(), 1);
+        assert_eq!(spans(&|frame| frame as f64 * 0.04 + if frame > 9 { 0.5 } else { 0.0 }).len(), 1);
+    }
+
+    #[test]
     fn a_short_run_goes_to_the_neighbour_with_the_larger_support() {
         assert_eq!(drawn("1111122333"), [(1, 0, 6), (3, 7, 9)]);
         assert_eq!(drawn("1112233333"), [(1, 0, 2), (3, 3, 9)]);

@@ -8,8 +8,9 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::frame::Sighting;
-use super::span::{LEAD_S, Lead};
+use super::span::Lead;
 use super::track::{Descriptor, Missing, REMEMBERED, SAME_FACE};
+use crate::time::LEAD_S;
 use crate::timeline::{BoundingBox, Probabilities, Status};
 
 /// A face and the network's result for it.

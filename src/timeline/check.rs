@@ -67,6 +67,9 @@ impl Timeline {
         let [numerator, denominator] = self.media.time_base.map(f64::from);
         let time_base = numerator / denominator;
         let is_one_clock = !self.summary.damage.iter().any(|damage| damage.kind == DamageKind::TimeReset);
+        let repaired = self.summary.damage.iter().filter(|damage| damage.kind == DamageKind::TimeRepaired);
+        let repaired: Vec<_> = repaired.map(|damage| damage.frame..damage.frame.saturating_add(damage.count)).collect();
+        let mut repaired = repaired.into_iter().peekable();
         for (frame, (pts, seconds)) in pts.iter().zip(time_s).enumerate() {
             let problem = |problem| Err(Inconsistency::Frame { frame, problem });
             if !seconds.is_finite() {
@@ -78,7 +81,9 @@ impl Timeline {
             let expected_s = *pts as f64 * time_base;
             let tolerance_s = (0.5 * time_base).max(SAME_TIME_S * f64::max(1.0, seconds.abs() * 1e-6));
             let is_stamped = (expected_s - seconds).abs() <= tolerance_s;
-            if is_one_clock && !is_stamped {
+            while repaired.next_if(|frames| frames.end <= frame).is_some() {}
+            let is_repaired = repaired.peek().is_some_and(|frames| frames.contains(&frame));
+            if is_one_clock && !is_stamped && !is_repaired {
                 return problem("its time is not pts times time base");
             }
         }
@@ -224,7 +229,9 @@ fn check_segments(
             return problem("labelled frames ahead of it are in no segment");
         }
         let is_same = |a: f64, b: f64| (a - b).abs() <= SAME_TIME_S;
-        if !is_same(segment.start_s, times.time_s[first]) || !is_same(segment.end_s, times.end_s(last, video_end_s)) {
+        // Earlier programs let a segment go on through a hole.
+        let ends = [times.end_s(last, video_end_s), times.next_s(last, video_end_s)];
+        if !is_same(segment.start_s, times.time_s[first]) || !ends.iter().any(|end_s| is_same(segment.end_s, *end_s)) {
             return problem("its times are not those of its frames");
         }
         match segment.confidence {

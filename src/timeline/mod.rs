@@ -231,8 +231,13 @@ pub enum DamageKind {
     Truncated,
     /// The container's time ran backwards here; `time_s` keeps rising, and `pts` is the container's.
     TimeReset,
-    /// FFmpeg reported an error at this place; what it cost is not known.
+    /// FFmpeg reported something at this place that cost no picture.
     Reported,
+    /// The container's time stamp of the frame fits none of its neighbours'; its `time_s` lies between theirs.
+    TimeRepaired,
+    /// The pictures have another size from here on; they are fitted into the size of the first one, in whose pixels all
+    /// boxes are.
+    SizeChanged,
 }
 
 /// Times of the frames, by index of the decoded frame.
@@ -247,10 +252,33 @@ pub struct FrameTimes {
     pub status: Vec<Status>,
 }
 
+/// A distance between frames up to this is never a hole, seconds.
+const SHORTEST_HOLE_S: f64 = 1.0;
+/// A hole is so many times as long as the shorter of the distances beside it; slow cameras have no holes.
+const HOLE_BEYOND: f64 = 4.0;
+
 impl FrameTimes {
-    /// Where frame `frame` ends, in seconds: at the start of the next one, or with the video at `video_end_s`.
+    /// Where frame `frame` ends, in seconds: at the start of the next one, or with the video at `video_end_s`. Ahead of a hole of
+    /// seconds without frames, it ends as soon as its neighbours do.
     pub fn end_s(&self, frame: usize, video_end_s: f64) -> f64 {
+        self.before_a_hole_s(frame).unwrap_or_else(|| self.next_s(frame, video_end_s))
+    }
+
+    /// Start of the frame after `frame`, or the video's end.
+    pub(crate) fn next_s(&self, frame: usize, video_end_s: f64) -> f64 {
         self.time_s.get(frame + 1).copied().unwrap_or(video_end_s)
+    }
+
+    /// Where `frame` ends if a hole follows it.
+    fn before_a_hole_s(&self, frame: usize) -> Option<f64> {
+        let distance_s = |frame: usize| Some(self.time_s.get(frame + 1)? - self.time_s.get(frame)?);
+        let (start_s, own_s) = (self.time_s.get(frame)?, distance_s(frame)?);
+        if own_s <= SHORTEST_HOLE_S {
+            return None;
+        }
+        let beside = [frame.checked_sub(1), Some(frame + 1)];
+        let beside_s = beside.into_iter().flatten().filter_map(distance_s).reduce(f64::min)?;
+        (own_s > HOLE_BEYOND * beside_s).then_some(start_s + beside_s)
     }
 }
 
@@ -644,6 +672,18 @@ mod tests {
         let message = "time ran backwards".to_string();
         timeline.summary.damage.push(Damage { frame: 4, kind: DamageKind::TimeReset, count: 1, message });
         timeline.check().unwrap();
+    }
+
+    #[test]
+    fn only_a_repaired_frame_may_leave_its_pts() {
+        let mut timeline = sample::two_signers();
+        timeline.frames.pts[4] = timeline.frames.pts[3];
+        assert!(timeline.check().is_err());
+        let message = "fits none of its neighbours'".to_string();
+        timeline.summary.damage.push(Damage { frame: 4, kind: DamageKind::TimeRepaired, count: 1, message });
+        timeline.check().unwrap();
+        timeline.frames.pts[5] = timeline.frames.pts[3];
+        assert!(timeline.check().is_err());
     }
 
     proptest! {

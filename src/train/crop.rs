@@ -24,6 +24,7 @@ use crate::pipeline::decode::{DecodeError, DecodeOptions, Decoder, Source};
 use crate::pipeline::detect::Detectors;
 use crate::pipeline::frame::{Frame, Sighting};
 use crate::pipeline::track::{FaceTracker, TrackSettings};
+use crate::time::Timestamp;
 
 /// How faces are cut out.
 #[derive(Debug, Clone)]
@@ -191,7 +192,16 @@ fn crop_still(row: &Row, number: usize, settings: &CropSettings) -> Result<Optio
     let mut last = None;
     for index in 0..SHOWN {
         let time_s = index as f64 * APART_S;
-        last = tracker.push(Frame { index, pts: index as i64, time_s, picture: Arc::clone(&picture) }).pop().or(last);
+        last = tracker
+            .push(Frame {
+                index,
+                pts: index as i64,
+                time: Timestamp::nearest_nanosecond(time_s),
+                time_s,
+                picture: Arc::clone(&picture),
+            })
+            .pop()
+            .or(last);
     }
     last = tracker.finish().pop().or(last);
     Ok(last.and_then(|(frame, sightings)| largest(&frame, sightings, settings)))

@@ -215,23 +215,196 @@ fn a_change_of_size_in_mid_stream_loses_no_frame() {
         bytes.extend(std::fs::read(&part).unwrap());
     }
     std::fs::write(&joined, bytes).unwrap();
-    let (frames, _) = decode(&joined);
+    let (frames, decoded) = decode(&joined);
     assert_eq!(frames.len(), probed_pts(&joined).len());
     assert_eq!(frames.first().unwrap().size, (64, 48));
-    assert_eq!(frames.last().unwrap().size, (96, 64));
+    // One system of coordinates: all are fitted into the first size.
+    assert!(frames.iter().all(|frame| frame.size == (64, 48)));
+    assert_eq!(decoded.damage.iter().filter(|d| d.kind == DamageKind::SizeChanged).count(), 1, "{:?}", decoded.damage);
+    assert_eq!(decoded.incomplete_because, Vec::<String>::new());
+}
+
+/// Containers and structures of groups of pictures, from one key frame a second to one in all.
+const STRUCTURES: [(&str, &str); 16] = [
+    ("closed.mp4", "-c:v libx264 -g 25 -bf 2"),
+    ("open.mp4", "-c:v libx264 -g 20 -bf 3 -x264-params open-gop=1"),
+    ("open.mkv", "-c:v libx264 -g 20 -bf 3 -x264-params open-gop=1"),
+    ("open.ts", "-c:v libx264 -g 20 -bf 3 -x264-params open-gop=1"),
+    ("refresh.mp4", "-c:v libx264 -g 30 -x264-params intra-refresh=1"),
+    ("refresh.ts", "-c:v libx264 -g 30 -x264-params intra-refresh=1"),
+    ("long.mkv", "-c:v libx264 -g 1000 -keyint_min 1000 -sc_threshold 0"),
+    ("long.ts", "-c:v libx264 -g 1000 -keyint_min 1000 -sc_threshold 0 -bf 2"),
+    ("short.m2ts", "-c:v libx264 -g 12 -bf 2 -f mpegts -mpegts_m2ts_mode 1"),
+    ("late.ts", "-c:v mpeg2video -g 12 -bf 2 -output_ts_offset 39600"),
+    ("open.mpg", "-c:v mpeg2video -g 12 -bf 2"),
+    ("b-frames.avi", "-c:v mpeg4 -bf 2 -g 15"),
+    ("hidden.webm", "-c:v libvpx -deadline realtime -auto-alt-ref 1 -lag-in-frames 10 -g 30"),
+    ("plain.flv", "-c:v flv -g 25"),
+    ("plain.nut", "-c:v mpeg4 -bf 2 -g 25"),
+    ("fragments.mp4", "-c:v libx264 -g 25 -bf 2 -movflags frag_keyframe+empty_moov"),
+];
+
+#[test]
+fn a_range_has_exactly_the_frames_of_the_whole_in_every_container_and_structure() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, arguments) in STRUCTURES {
+        let path = folder.path().join(name);
+        ffmpeg(&format!("-f lavfi -i testsrc2=size=64x48:rate=25:duration=9 -preset ultrafast {arguments}"), &path);
+        let (whole, _) = decode(&path);
+        let first_s = whole[0].time_s;
+        // Between frames, on a frame, at the very end.
+        for (start, end) in [(0.0, 0.3), (1.301, 1.9), (4.4, 5.0), (6.02, 6.5), (8.1, 99.0)] {
+            let (start_s, end_s) = (first_s + start, first_s + end);
+            let range = DecodeOptions { start_s: Some(start_s), end_s: Some(end_s), ..DecodeOptions::default() };
+            let (part, decoded) = decode_with(&path, range).unwrap_or_else(|error| panic!("{start}: {error}"));
+            let expected: Vec<&Seen> = whole.iter().filter(|f| f.time_s >= start_s && f.time_s < end_s).collect();
+            let pts = |frames: &[&Seen]| frames.iter().map(|frame| frame.pts).collect::<Vec<_>>();
+            assert_eq!(pts(&part.iter().collect::<Vec<_>>()), pts(&expected), "{name} from {start} s");
+            for (part, expected) in part.iter().zip(expected) {
+                assert_eq!(part.quarters, expected.quarters, "{name} from {start} s: the picture at {} s", part.time_s);
+            }
+            assert_eq!(decoded.incomplete_because, Vec::<String>::new(), "{name} from {start} s");
+        }
+    }
 }
 
 #[test]
-fn a_range_gives_exactly_the_frames_inside_it() {
+fn a_range_is_decided_on_exact_times() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("whole.mp4");
-    ffmpeg("-f lavfi -i testsrc2=size=64x48:rate=25:duration=4 -c:v libx264 -g 30", &path);
-    let (whole, _) = decode(&path);
-    let range = DecodeOptions { start_s: Some(1.5), end_s: Some(2.2), ..DecodeOptions::default() };
-    let (part, decoded) = decode_with(&path, range).unwrap();
-    let expected: Vec<i64> = whole.iter().filter(|f| f.time_s >= 1.5 && f.time_s < 2.2).map(|f| f.pts).collect();
-    assert_eq!(part.iter().map(|f| f.pts).collect::<Vec<_>>(), expected);
-    assert!(decoded.incomplete_because.is_empty());
+    let path = folder.path().join("thirty.mp4");
+    ffmpeg("-f lavfi -i testsrc2=size=64x48:rate=30:duration=1 -c:v libx264", &path);
+    for tenth in 1..9 {
+        // What a person types; three frames are a tenth, though neither has an exact double.
+        let start: f64 = format!("0.{tenth}").parse().unwrap();
+        let range = DecodeOptions { start_s: Some(start), ..DecodeOptions::default() };
+        assert_eq!(decode_with(&path, range).unwrap().0.len(), 30 - 3 * tenth);
+        let range = DecodeOptions { end_s: Some(start), ..DecodeOptions::default() };
+        assert_eq!(decode_with(&path, range).unwrap().0.len(), 3 * tenth);
+    }
+}
+
+#[test]
+fn bad_time_stamps_move_no_other_frame_and_cost_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let sound = folder.path().join("sound.mkv");
+    ffmpeg("-f lavfi -i testsrc2=size=64x48:rate=25:duration=2 -c:v libx264 -bf 0", &sound);
+    let expected: Vec<i64> = (0..50).map(|frame| frame * 40).collect();
+    for (name, stamps, bad) in [
+        ("repeated.mkv", "if(eq(N\\,30)\\,PTS-1/25/TB\\,PTS)", 1),
+        ("backward.mkv", "if(eq(N\\,30)\\,PTS-10/25/TB\\,PTS)", 1),
+        ("ahead.mkv", "if(eq(N\\,30)\\,PTS+60/TB\\,PTS)", 1),
+        ("often.mkv", "if(eq(mod(N\\,5)\\,3)\\,PTS-1/25/TB\\,PTS)", 10),
+    ] {
+        let path = folder.path().join(name);
+        ffmpeg(&format!("-i {} -c copy -bsf:v setts=pts={stamps}:dts=(N-20)/25/TB", sound.display()), &path);
+        let (frames, decoded) = decode(&path);
+        let time_ms = |frame: &Seen| ((frame.time_s - frames[0].time_s) * 1000.0).round() as i64;
+        let times: Vec<i64> = frames.iter().map(time_ms).collect();
+        assert_eq!(times, expected, "{name}");
+        let repaired = decoded.damage.iter().filter(|d| d.kind == DamageKind::TimeRepaired).map(|d| d.count);
+        assert_eq!(repaired.sum::<usize>(), bad, "{name}: {:?}", decoded.damage);
+        assert_eq!(decoded.incomplete_because, Vec::<String>::new(), "{name}");
+    }
+}
+
+#[test]
+fn the_containers_start_is_what_players_show_as_zero() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = "-f lavfi -i testsrc2=size=64x48:rate=25:duration=1";
+    let sound = "-f lavfi -i sine=duration=1";
+    for (name, arguments) in [
+        ("plain.mp4", format!("{source} -c:v libx264")),
+        ("plain.ts", format!("{source} -c:v mpeg2video")),
+        ("hours.ts", format!("{source} -c:v mpeg2video -output_ts_offset 39600")),
+        // The sound starts first.
+        ("sound.mkv", format!("-itsoffset 2 {source} -itsoffset 1.5 {sound} -c:v libx264 -c:a pcm_s16le")),
+    ] {
+        let path = folder.path().join(name);
+        ffmpeg(&arguments, &path);
+        let stated: f64 = ffprobe(&path, "format=start_time")[0].parse().unwrap();
+        let media = decode(&path).1.media;
+        assert!((media.start_s - stated).abs() < 2e-6, "{name}: {} is not {stated}", media.start_s);
+    }
+}
+
+#[test]
+fn of_several_videos_the_one_taken_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("two.mkv");
+    let sizes = "-f lavfi -i testsrc2=size=32x24:rate=5:duration=1 -f lavfi -i testsrc2=size=64x48:rate=5:duration=1";
+    ffmpeg(&format!("{sizes} -map 0 -map 1 -c:v ffv1"), &path);
+    let (frames, decoded) = decode(&path);
+    assert_eq!(decoded.media.video_streams, 2);
+    assert_eq!(frames[0].size, [(32, 24), (64, 48)][decoded.media.stream]);
+}
+
+/// Whole videos about which FFmpeg or the container says something that a damaged one's would.
+#[test]
+fn a_whole_video_is_complete_whatever_is_said_beside_its_pictures() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let source = "-f lavfi -i testsrc2=size=64x48:rate=25:duration=2";
+    let mut made = Vec::new();
+    // Sound that goes on for two seconds.
+    for (container, video, sound) in [
+        ("mkv", "libx264", "libopus"),
+        ("webm", "libvpx -deadline realtime", "libopus"),
+        ("flv", "flv", "aac"),
+        ("wmv", "wmv2", "wmav2"),
+        ("nut", "mpeg4", "pcm_s16le"),
+        ("avi", "mpeg4", "pcm_s16le"),
+        ("mp4", "libx264", "aac"),
+        ("ogv", "libtheora -q:v 7", "libvorbis"),
+    ] {
+        let to = path(&format!("longer.{container}"));
+        ffmpeg(&format!("{source} -f lavfi -i sine=duration=4 -c:v {video} -c:a {sound}"), &to);
+        made.push(to);
+    }
+    // Subtitles that go on.
+    std::fs::write(path("late.srt"), "1\n00:00:03,000 --> 00:00:05,000\nlate\n").unwrap();
+    let late = path("late.srt");
+    ffmpeg(&format!("{source} -i {} -c:v libx264 -c:s srt", late.display()), &path("subtitles.mkv"));
+    made.push(path("subtitles.mkv"));
+    // A chapter track that is not there.
+    std::fs::write(path("chapters"), ";FFMETADATA1\n[CHAPTER]\nTIMEBASE=1/1000\nSTART=0\nEND=900\ntitle=a\n").unwrap();
+    let chapters = path("chapters");
+    ffmpeg(&format!("{source} -i {} -map 0:v -map_metadata 1 -c:v libx264", chapters.display()), &path("chapter.mp4"));
+    let mut bytes = std::fs::read(path("chapter.mp4")).unwrap();
+    let at = bytes.windows(4).position(|kind| kind == b"chap").unwrap();
+    bytes[at + 4..at + 8].copy_from_slice(&77u32.to_be_bytes());
+    std::fs::write(path("chapter.mp4"), bytes).unwrap();
+    made.push(path("chapter.mp4"));
+    // Pictures that are called interlaced in a sequence that is not.
+    let fields = "-vf setfield=tff -flags +ildct+ilme";
+    ffmpeg(&format!("{source} {fields} -c:v mpeg2video -f mpeg2video"), &path("fields.m2v"));
+    let mut bytes = std::fs::read(path("fields.m2v")).unwrap();
+    for at in 0..bytes.len() - 6 {
+        if bytes[at..at + 4] == [0, 0, 1, 0xb5] && bytes[at + 4] >> 4 == 1 {
+            bytes[at + 5] |= 8;
+        }
+    }
+    std::fs::write(path("fields.m2v"), bytes).unwrap();
+    ffmpeg(&format!("-r 25 -i {} -c copy", path("fields.m2v").display()), &path("fields.mkv"));
+    made.push(path("fields.mkv"));
+    // Photographs with a header that says nothing sensible about the camera.
+    ffmpeg(&format!("{source} -c:v mjpeg -f mjpeg"), &path("plain.mjpeg"));
+    let bytes = std::fs::read(path("plain.mjpeg")).unwrap();
+    let mut photographs = Vec::new();
+    for (at, byte) in bytes.iter().enumerate() {
+        photographs.push(*byte);
+        if at > 0 && bytes[at - 1..=at] == [0xff, 0xd8] {
+            photographs.extend([0xff, 0xe1, 0, 16]);
+            photographs.extend(b"Exif\0\0broken!!");
+        }
+    }
+    std::fs::write(path("exif.mjpeg"), photographs).unwrap();
+    ffmpeg(&format!("-r 25 -f mjpeg -i {} -c copy", path("exif.mjpeg").display()), &path("exif.avi"));
+    made.push(path("exif.avi"));
+    for file in made {
+        let (frames, decoded) = decode(&file);
+        assert_eq!(decoded.incomplete_because, Vec::<String>::new(), "{}: {:?}", file.display(), decoded.damage);
+        assert_eq!(frames.len(), probed_pts(&file).len(), "{}", file.display());
+    }
 }
 
 #[test]
@@ -293,6 +466,16 @@ fn what_is_no_video_is_refused_with_its_own_reason() {
         assert!(matches!(error, DecodeError::NotVideo { .. } | DecodeError::Refused { .. }), "{name}: {error}");
         assert!(error.to_string().contains(name), "{error}");
     }
+    // A still picture in boxes; encrypted samples.
+    ffmpeg("-f lavfi -i testsrc2=size=64x48:rate=5:duration=1 -c:v libx264", &path("plain.mp4"));
+    let mut still = std::fs::read(path("plain.mp4")).unwrap();
+    still[8..12].copy_from_slice(b"avif");
+    std::fs::write(path("still.mp4"), still).unwrap();
+    assert!(matches!(error("still.mp4"), DecodeError::Picture { .. }));
+    let key = "-encryption_scheme cenc-aes-ctr -encryption_key 76a6c65c5ea762046bd749a2e632ccbb \
+               -encryption_kid a7e61c373e219033c21091fa607bf3b8";
+    ffmpeg(&format!("-f lavfi -i testsrc2=size=64x48:rate=5:duration=1 -c:v libx264 {key}"), &path("locked.mp4"));
+    assert!(matches!(error("locked.mp4"), DecodeError::Encrypted { .. }));
     let small = DecodeOptions { max_pixels: 1000, ..DecodeOptions::default() };
     assert!(matches!(decode_with(&secret, small), Err(DecodeError::TooLarge { .. })));
 }
@@ -310,4 +493,33 @@ fn odd_names_are_names() {
         std::fs::copy(&plain, &path).unwrap();
         assert_eq!(decode(&path).0.len(), 5, "{}", path.display());
     }
+}
+
+#[test]
+fn what_would_take_memory_beyond_measure_is_refused_before_it_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    // The container says 64x48; the picture inside is larger than any limit.
+    ffmpeg("-f lavfi -i color=gray:size=9000x9000:rate=1:duration=1 -c:v png -pix_fmt gray", &path("large.mkv"));
+    let mut bytes = std::fs::read(path("large.mkv")).unwrap();
+    for (id, small) in [(0xb0, 64), (0xba, 48)] {
+        let at = bytes.windows(4).position(|b| b == [id, 0x82, 0x23, 0x28]).expect("9000 in two bytes");
+        bytes[at + 2..at + 4].copy_from_slice(&[0, small]);
+    }
+    std::fs::write(path("large.mkv"), bytes).unwrap();
+    let options = DecodeOptions { max_pixels: 1 << 20, ..DecodeOptions::default() };
+    match decode_with(&path("large.mkv"), options) {
+        Err(DecodeError::TooLarge { width: 9000, height: 9000, .. }) => {}
+        other => panic!("{:?}", other.map(|(_, decoded)| decoded)),
+    }
+    // A hundred thousand edits over a thousand samples.
+    let boxed = |kind: &[u8], content: &[u8]| [&(content.len() as u32 + 8).to_be_bytes(), kind, content].concat();
+    let numbers = |numbers: &[u32]| numbers.iter().flat_map(|number| number.to_be_bytes()).collect::<Vec<u8>>();
+    let edits = boxed(b"edts", &boxed(b"elst", &numbers(&[0, 100_000])));
+    let samples = boxed(b"stbl", &boxed(b"stsz", &numbers(&[0, 100, 1000])));
+    let track = boxed(b"trak", &[edits, boxed(b"mdia", &boxed(b"minf", &samples))].concat());
+    std::fs::write(path("edits.mp4"), [boxed(b"ftyp", b"isom"), boxed(b"moov", &track)].concat()).unwrap();
+    let error = decode_with(&path("edits.mp4"), DecodeOptions::default()).err().unwrap();
+    assert!(matches!(error, DecodeError::TooManyEdits { edits: 100_000, samples: 1000, .. }), "{error}");
+    assert_eq!(error.exit_code(), 7);
 }

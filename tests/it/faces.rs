@@ -9,6 +9,7 @@ use annotate::pipeline::decode::{DecodeOptions, Decoder, Source};
 use annotate::pipeline::detect::Seeta;
 use annotate::pipeline::frame::{Frame, Sighting};
 use annotate::pipeline::track::{FaceTracker, TrackSettings};
+use annotate::time::Timestamp;
 use annotate::timeline::{BoundingBox, Status};
 
 type Followed = Vec<Vec<Sighting>>;
@@ -117,7 +118,13 @@ fn dogs_are_no_signers() {
         let mut tracker = FaceTracker::new(Box::new(Seeta::new().unwrap()), settings);
         let mut out = Vec::new();
         for index in 0..12 {
-            let frame = Frame { index, pts: index as i64, time_s: index as f64 / 25.0, picture: picture.clone() };
+            let frame = Frame {
+                index,
+                pts: index as i64,
+                time: Timestamp::new(index as i64, [1, 25]),
+                time_s: index as f64 / 25.0,
+                picture: picture.clone(),
+            };
             out.extend(tracker.push(frame));
         }
         out.extend(tracker.finish());

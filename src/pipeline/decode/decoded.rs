@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::clock::is_variable;
-use crate::timeline::{Damage, DamageKind, Media};
+use super::notes::reasons;
+use crate::timeline::{Damage, Media};
 
 /// What is known once everything is decoded.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -52,18 +53,4 @@ impl Decoded {
         joined.incomplete_because = reasons(&joined.damage);
         Some(joined)
     }
-}
-
-/// What damage means for the whole, in words.
-pub(super) fn reasons(damage: &[Damage]) -> Vec<String> {
-    let count = |kind: DamageKind| damage.iter().filter(|d| d.kind == kind).map(|d| d.count).sum::<usize>();
-    let counted = [
-        (DamageKind::Corrupt, "frame(s) were decoded from damaged data"),
-        (DamageKind::Lost, "packet(s) could not be decoded"),
-        (DamageKind::TimeReset, "time(s) the container's clock ran backwards"),
-        (DamageKind::Reported, "error(s) were reported by the decoder"),
-    ];
-    let counted = counted.map(|(kind, text)| (count(kind), text)).into_iter().filter(|(count, _)| *count > 0);
-    let truncated = damage.iter().filter(|d| d.kind == DamageKind::Truncated).map(|d| d.message.clone());
-    counted.map(|(count, text)| format!("{count} {text}")).chain(truncated).collect()
 }

@@ -1,61 +1,75 @@
 //! A video being decoded: packets in, displayed pictures with their times out.
-#![expect(unsafe_code, reason = "A few fields of FFmpeg's contexts are not in the binding")]
+#![expect(unsafe_code, reason = "A field of FFmpeg's frames is not in the binding")]
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::SystemTime;
 
 use ffmpeg_next as ffmpeg;
+use ffmpeg_next::codec::Id;
 use ffmpeg_next::frame::Video;
-use ffmpeg_next::{Packet, ffi};
 
-use super::clock::{Clock, Span, Stamp, is_variable};
-use super::decoded::{Decoded, reasons};
+use super::clock::{Clock, Given, Stamp, is_variable};
+use super::decoded::Decoded;
 use super::entry::Proof;
-use super::error::{is_out_of_memory, too_large};
+use super::error::{is_out_of_memory, over_the_limit, too_large};
+use super::feed::{Fed, Feed};
+use super::notes::{Notes, Reporter, reasons};
 use super::picture::DecodedPicture;
 use super::prepare::Preparer;
-use super::{DecodeError, DecodeOptions, Source, ending, reports, source};
+use super::slices::Units;
+use super::{DecodeError, DecodeOptions, reports};
 use crate::pipeline::frame::Frame;
-use crate::pipeline::span::{self, Place};
 use crate::timeline::{Damage, DamageKind, Media};
 
 /// A video being decoded.
 pub struct Decoder {
     pub(super) name: String,
-    pub(super) opened: source::Opened,
-    pub(super) decoder: ffmpeg::decoder::Video,
-    pub(super) stream: usize,
     pub(super) options: DecodeOptions,
-    pub(super) preparer: Preparer<Stamp>,
-    pub(super) ready: VecDeque<(Video, Stamp)>,
-    pub(super) ended: bool,
-    pub(super) clock: Clock,
     pub(super) media: Media,
-    pub(super) stated_frames: Option<u64>,
-    pub(super) stated_end_s: Option<f64>,
-    /// Frames decoded within the range.
-    pub(super) decoded: usize,
-    pub(super) given: usize,
-    pub(super) span: Span,
-    /// Whether the frame decoded last lies ahead of the first moment wanted.
-    pub(super) is_before_the_range: bool,
-    pub(super) damage: Vec<Damage>,
-    /// The source, and its file as it was in the beginning.
-    pub(super) source: (Source, Option<(u64, SystemTime)>),
-    /// Packets of the video read, and where the last one ends in the file.
-    pub(super) packets: (u64, Option<u64>),
-    /// Why a stream ended before its end.
-    pub(super) lost: Option<String>,
+    pub(super) stated: Stated,
+    pub(super) feed: Feed,
+    pub(super) codec: Codec,
+    pub(super) clock: Clock<Video>,
+    pub(super) preparer: Preparer<Stamp>,
+    pub(super) notes: Notes,
     /// Where decoding did not start at the beginning.
     pub(super) proof: Option<Proof>,
-    /// Whether the decoder has given all that the input holds.
-    pub(super) read_to_the_end: bool,
+    pub(super) progress: Progress,
 }
 
-/// A read error after which another one follows this many times in a row ends the input.
-const READ_ERRORS: usize = 64;
+/// What the container states of the video's length.
+#[derive(Default)]
+pub(super) struct Stated {
+    pub(super) frames: Option<u64>,
+    pub(super) end_s: Option<f64>,
+}
+
+/// The decoder proper and what is known of its packets.
+pub(super) struct Codec {
+    pub(super) decoder: ffmpeg::decoder::Video,
+    pub(super) id: Id,
+    pub(super) units: Units,
+    /// Whether the packet sent last holds a picture.
+    pub(super) expects_a_picture: bool,
+}
+
+/// How far decoding has come.
+#[derive(Default)]
+pub(super) struct Progress {
+    /// Displayed pictures that wait to be given.
+    ready: VecDeque<(Video, Stamp)>,
+    /// Nothing more will be ready.
+    ended: bool,
+    /// Whether the decoder has given all that the input holds.
+    is_at_the_end: bool,
+    /// Frames given.
+    frames: usize,
+    given: Given,
+    /// Size of the decoded pictures.
+    size: Option<(u32, u32)>,
+    /// Shortest and longest distance between frames, in time-base units.
+    distances: Option<(i64, i64)>,
+}
 
 impl Decoder {
     /// What is known of the input so far.
@@ -66,19 +80,14 @@ impl Decoder {
     /// How many frames to expect, where the container says.
     pub fn expected_frames(&self) -> Option<u64> {
         match (self.options.start_s, self.options.end_s) {
-            (None, None) => self.stated_frames,
+            (None, None) => self.stated.frames,
             (start, end) => {
                 let rate = f64::from(self.media.frame_rate[0]) / f64::from(self.media.frame_rate[1].max(1));
-                let end = end.into_iter().chain(self.stated_end_s).fold(f64::INFINITY, f64::min);
+                let end = end.into_iter().chain(self.stated.end_s).fold(f64::INFINITY, f64::min);
                 let span = end - start.unwrap_or(0.0);
                 (rate > 0.0 && span.is_finite()).then(|| (span * rate).max(0.0).round() as u64)
             }
         }
-    }
-
-    /// The frame's place among the video's spans.
-    pub(crate) fn place(&self, frame: &Frame) -> Place {
-        span::place_of(frame, self.media.time_base)
     }
 
     /// The next frame, or `None` at the end.
@@ -88,23 +97,25 @@ impl Decoder {
     /// counted and placed (see [`Decoded::damage`]).
     pub fn next_frame(&mut self) -> Result<Option<Frame>, DecodeError> {
         loop {
-            if let Some((video, stamp)) = self.ready.pop_front() {
+            if let Some((video, stamp)) = self.progress.ready.pop_front() {
                 if self.is_past_the_range(stamp) {
-                    self.ended = true;
-                    self.span.cut_at(stamp.time_s);
-                    self.ready.clear();
+                    self.progress.ended = true;
+                    self.progress.given.cut_at(stamp.time.seconds());
+                    self.progress.ready.clear();
                     return Ok(None);
                 }
                 let Some(picture) = DecodedPicture::new(video) else {
                     let reason = "a plane is missing".into();
                     return Err(DecodeError::Conversion { name: self.name.clone(), reason });
                 };
-                let index = self.given;
-                self.given += 1;
-                self.span.give(stamp.time_s);
-                return Ok(Some(Frame { index, pts: stamp.pts, time_s: stamp.time_s, picture: Arc::new(picture) }));
+                let index = self.progress.frames;
+                let time_s = stamp.time.seconds();
+                self.progress.frames += 1;
+                self.progress.given.give(time_s);
+                let picture = Arc::new(picture);
+                return Ok(Some(Frame { index, pts: stamp.pts, time: stamp.time, time_s, picture }));
             }
-            if self.ended {
+            if self.progress.ended {
                 return Ok(None);
             }
             self.decode_more()?;
@@ -114,113 +125,108 @@ impl Decoder {
     /// Sums up after the last frame.
     pub fn finish(mut self) -> Decoded {
         // A frame that was decoded and not asked for still says where the one ahead of it ends.
-        if let Some((_, stamp)) = self.ready.front() {
-            self.span.cut_at(stamp.time_s);
+        if let Some((_, stamp)) = self.progress.ready.front() {
+            self.progress.given.cut_at(stamp.time.seconds());
         }
-        let last_frame_duration_s = self.span.last_frame_duration_s().unwrap_or(self.clock.last_duration_s);
-        if let Some(reason) = &self.lost {
-            self.end_early(format!("the stream was lost: {reason}"));
+        let Progress { frames, distances, .. } = self.progress;
+        let last_frame_duration_s = self.progress.given.last_frame_duration_s().unwrap_or(self.clock.last_duration_s);
+        let mut ends_early = Vec::new();
+        if let Some(reason) = &self.feed.lost {
+            ends_early.push(format!("the stream was lost: {reason}"));
         }
-        for reason in self.missing_at_the_end(last_frame_duration_s) {
-            self.end_early(reason);
+        ends_early.extend(self.missing_at_the_end(last_frame_duration_s));
+        if self.feed.was_changed() {
+            ends_early.push("the file was changed while it was read".into());
         }
-        if self.source.1.is_some() && source::state(&self.source.0) != self.source.1 {
-            self.end_early("the file was changed while it was read".into());
-        }
-        self.media.frames = self.given;
-        self.media.duration_s = self.span.duration_s(last_frame_duration_s);
-        self.media.variable_frame_rate = is_variable(self.clock.distances);
+        let mut damage = self.notes.into_damage();
+        // Frames beyond those given were decoded to see what follows; what befell them is not the person's concern.
+        damage.retain(|damage| damage.frame < frames || damage.frame == frames && self.progress.is_at_the_end);
+        let truncated = |message| Damage { frame: frames, kind: DamageKind::Truncated, count: 1, message };
+        damage.extend(ends_early.into_iter().map(truncated));
+        self.media.frames = frames;
+        self.media.duration_s = self.progress.given.duration_s(last_frame_duration_s);
+        self.media.variable_frame_rate = is_variable(distances);
         Decoded {
             media: self.media,
             last_frame_duration_s,
-            incomplete_because: reasons(&self.damage),
-            damage: self.damage,
-            distances: self.clock.distances,
-            is_proven: self.proof.is_none_or(Proof::holds),
+            incomplete_because: reasons(&damage),
+            damage,
+            distances,
+            is_proven: self.proof.is_none_or(|proof| proof.holds()),
         }
-    }
-
-    /// Notes that more was to come after the last frame.
-    fn end_early(&mut self, message: String) {
-        self.damage.push(Damage { frame: self.given, kind: DamageKind::Truncated, count: 1, message });
     }
 
     /// What the container promised and its end did not bring.
     fn missing_at_the_end(&self, last_frame_duration_s: f64) -> Vec<String> {
         let mut missing = Vec::new();
-        if !self.read_to_the_end || self.options.end_s.is_some() {
+        if !self.progress.is_at_the_end || self.options.end_s.is_some() {
             return missing;
         }
-        if let (Some(stated), Some(end)) = (self.stated_end_s, self.clock.raw_end_s())
+        if let (Some(stated), Some(end)) = (self.stated.end_s, self.clock.raw_end_s())
             && stated - end > 2.0 * last_frame_duration_s.max(1e-3) + 1e-6
             && !self.media.container.contains("mpegts")
+            && !self.feed.others_reach(stated)
         {
             missing.push(format!("the pictures end at {end:.3} s of {stated:.3} s announced"));
         }
-        let (packets, packets_end) = self.packets;
         let is_whole = self.options.start_s.is_none() && self.proof.is_none();
-        let listed = if is_whole { self.listed_packets() } else { 0 };
         // Two packets may make one picture, and one packet several.
-        if packets < listed && (self.decoded as u64) < listed {
-            missing.push(format!("of {listed} packets in the index {} are not there", listed - packets));
-        }
-        if let (Source::File(path), Some(_)) = &self.source
-            && let Ok(Some(reason)) = ending::cut_off(path, &self.media.container, packets_end)
+        if let Some((absent, listed)) = self.feed.missing_packets().filter(|_| is_whole)
+            && (self.notes.frames() as u64) < listed
         {
-            missing.push(format!("the file is cut off: {reason}"));
+            missing.push(format!("of {listed} packets in the index {absent} are not there"));
         }
+        missing.extend(self.feed.cut_off().map(|reason| format!("the file is cut off: {reason}")));
         missing
-    }
-
-    /// How many packets of the video the container's index lists; zero without one that lists all.
-    fn listed_packets(&self) -> u64 {
-        if !self.media.container.starts_with("mov") && self.media.container != "avi" {
-            return 0;
-        }
-        // SAFETY: reading the index of a stream that lives as long as the input.
-        unsafe {
-            let stream = (&*self.opened.input.as_ptr()).streams.add(self.stream).read();
-            let entry = |index| ffi::avformat_index_get_entry(stream, index).as_ref();
-            // AVI writes an empty entry where a frame is shown for longer.
-            let listed = (0..ffi::avformat_index_get_entries_count(stream)).filter_map(entry).filter(|e| e.size() > 0);
-            listed.count() as u64
-        }
     }
 
     /// Decodes up to the first frame, so that an input in which nothing decodes is refused before anything is written.
     pub(super) fn first_frame(&mut self) -> Result<(), DecodeError> {
-        while self.ready.is_empty() && !self.ended {
+        while self.progress.ready.is_empty() && !self.progress.ended {
             self.decode_more()?;
         }
-        let first = self.ready.front().filter(|(_, stamp)| !self.is_past_the_range(*stamp));
-        let Some((video, _)) = first else {
-            if let Some(reason) = self.lost.take() {
-                return Err(DecodeError::Lost { name: self.name.clone(), reason });
-            }
-            let is_range = self.options.start_s.is_some() || self.options.end_s.is_some();
-            let reason = self.damage.first().map_or("it holds no pictures".into(), |d| d.message.clone());
-            return Err(match is_range && self.damage.is_empty() {
-                true => DecodeError::EmptyRange { name: self.name.clone() },
-                false => DecodeError::NothingDecoded { name: self.name.clone(), reason },
-            });
-        };
+        let first = self.progress.ready.front().filter(|(_, stamp)| !self.is_past_the_range(*stamp));
+        let Some((video, _)) = first else { return Err(self.nothing_decoded()) };
         (self.media.width, self.media.height) = (video.width(), video.height());
         Ok(())
+    }
+
+    /// Why there is no first frame.
+    fn nothing_decoded(&mut self) -> DecodeError {
+        let name = self.name.clone();
+        if let Some(reason) = self.feed.lost.take() {
+            return DecodeError::Lost { name, reason };
+        }
+        if self.feed.is_scrambled() {
+            return DecodeError::Encrypted { name };
+        }
+        let is_range = self.options.start_s.is_some() || self.options.end_s.is_some();
+        match (is_range, self.notes.first_message()) {
+            (true, _) if self.clock.raw_end_s().is_some() => DecodeError::EmptyRange { name },
+            (true, None) => DecodeError::EmptyRange { name },
+            (_, reason) => {
+                let reason = reason.unwrap_or_else(|| "it holds no pictures".into());
+                DecodeError::NothingDecoded { name, reason }
+            }
+        }
     }
 
     /// Takes one frame from the decoder or feeds it one packet.
     fn decode_more(&mut self) -> Result<(), DecodeError> {
         let mut video = Video::empty();
-        match self.decoder.receive_frame(&mut video) {
+        match self.codec.decoder.receive_frame(&mut video) {
             Ok(()) => {
-                self.hear();
+                self.hear(Reporter::Decoder(self.codec.id));
                 self.accept(video)
             }
             Err(ffmpeg::Error::Other { errno }) if errno == ffmpeg::error::EAGAIN => self.feed(),
             Err(ffmpeg::Error::Eof) => {
-                self.ended = true;
-                self.hear();
-                self.read_to_the_end = self.lost.is_none();
+                self.progress.ended = true;
+                self.hear(Reporter::Decoder(self.codec.id));
+                self.progress.is_at_the_end = self.feed.lost.is_none();
+                for (video, stamp) in self.clock.finish() {
+                    self.settle(video, stamp)?;
+                }
                 let last = self.preparer.finish();
                 self.queue(last)
             }
@@ -228,6 +234,7 @@ impl Decoder {
         }
     }
 
+    /// Takes a decoded picture.
     fn accept(&mut self, video: Video) -> Result<(), DecodeError> {
         too_large(&self.name, video.width(), video.height(), self.options.max_pixels)?;
         if self.proof.as_mut().is_some_and(|proof| !proof.shows(video.timestamp())) {
@@ -235,101 +242,124 @@ impl Decoder {
         }
         // SAFETY: reading a field of a frame we own.
         let duration = unsafe { (*video.as_ptr()).pkt_duration };
-        let (stamp, ran_backwards) = self.clock.stamp(video.timestamp(), duration);
-        if self.proof.as_ref().is_some_and(|proof| !proof.wants(stamp.pts)) {
-            // Pictures may be missing here.
-            self.clock.distances = None;
-        }
-        if ran_backwards {
-            self.note(DamageKind::TimeReset, format!("time stamp {} follows a later one", stamp.pts));
-        }
         if video.is_corrupt() || video.has_decode_errors() {
             self.note(DamageKind::Corrupt, "the decoder marked the frame as damaged".into());
         }
         self.media.interlaced |= video.is_interlaced();
-        self.is_before_the_range = self.options.start_s.is_some_and(|start| stamp.time_s < start);
-        self.decoded += usize::from(!self.is_before_the_range);
+        self.notes.decode();
+        let pts = video.timestamp();
+        for (video, stamp) in self.clock.push(video, pts, duration) {
+            self.settle(video, stamp)?;
+        }
+        Ok(())
+    }
+
+    /// Takes a picture whose time is known.
+    fn settle(&mut self, video: Video, stamp: Stamp) -> Result<(), DecodeError> {
+        if stamp.doubt.is_some() {
+            self.fail_the_proof();
+        }
+        let is_wanted = self.proof.as_ref().is_none_or(|proof| proof.wants(stamp.pts));
+        self.progress.distances = match (self.progress.distances, stamp.distance) {
+            // Pictures may be missing here.
+            _ if !is_wanted => None,
+            (Some((shortest, longest)), Some(distance)) => Some((shortest.min(distance), longest.max(distance))),
+            (distances, distance) => distances.or(distance.map(|distance| (distance, distance))),
+        };
+        let size = (video.width(), video.height());
+        if let Some((width, height)) = self.progress.size.replace(size).filter(|before| *before != size) {
+            let message = format!(
+                "the pictures change from {width}x{height} to {}x{}; they are fitted into the first size",
+                size.0, size.1
+            );
+            self.notes.resize(message);
+        }
+        let is_before = self.options.start().is_some_and(|start| stamp.time < start);
+        self.notes.settle(stamp, is_before, self.clock.usual_s());
         let prepared = self.preparer.push(video, stamp);
         self.queue(prepared)
     }
 
     fn is_past_the_range(&self, stamp: Stamp) -> bool {
-        self.options.end_s.is_some_and(|end| stamp.time_s >= end)
+        self.options.end().is_some_and(|end| stamp.time >= end)
     }
 
+    /// Sends the next packet to the decoder.
     fn feed(&mut self) -> Result<(), DecodeError> {
-        let mut errors = 0;
         loop {
-            if self.options.interrupt.load(Ordering::Relaxed) {
-                return Err(DecodeError::Interrupted { name: self.name.clone() });
-            }
-            let mut packet = Packet::empty();
-            match self.options.patience.reading(|| packet.read(&mut self.opened.input)) {
-                Ok(()) if packet.stream() != self.stream => continue,
-                Ok(()) if self.proof.as_mut().is_some_and(|proof| !proof.takes(&packet)) => {
-                    if self.proof.as_ref().is_some_and(Proof::is_void) {
-                        self.ended = true;
-                        return Ok(());
-                    }
+            let fed = self.feed.read(&self.options);
+            match fed {
+                Fed::Interrupted => return Err(DecodeError::Interrupted { name: self.name.clone() }),
+                Fed::Nothing => {}
+                Fed::Error(error) => {
+                    self.codec.expects_a_picture = true;
+                    self.lose(error)?;
+                    self.hear_the_demuxer();
                 }
-                Ok(()) => {
-                    self.hear();
-                    let end = packet.position().try_into().ok().map(|position: u64| position + packet.size() as u64);
-                    self.packets = (self.packets.0 + 1, end);
-                    if packet.is_corrupt() {
-                        self.note(DamageKind::Corrupt, "a packet is cut or damaged".into());
-                    }
-                    match self.decoder.send_packet(&packet) {
-                        Ok(()) => self.hear(),
-                        Err(error) => self.lose(error)?,
+                Fed::End => {
+                    self.hear_the_demuxer();
+                    // After this the decoder only gives what it holds.
+                    if let Err(error) = self.codec.decoder.send_eof() {
+                        self.lose(error)?;
+                        self.progress.ended = true;
                     }
                     return Ok(());
                 }
-                Err(_) if self.options.interrupt.load(Ordering::Relaxed) => {
-                    return Err(DecodeError::Interrupted { name: self.name.clone() });
-                }
-                Err(error) => {
-                    errors += 1;
-                    // Once the wait was broken off, FFmpeg says so at every further read.
-                    let is_silent = self.source.0.is_stream()
-                        && (error == ffmpeg::Error::Exit || self.options.patience.has_run_out());
-                    let is_broken = matches!(self.source.0, Source::Url(_)) && error != ffmpeg::Error::Eof;
-                    if is_silent || is_broken {
-                        let reason = if is_silent { self.options.patience.reason() } else { error.to_string() };
-                        self.lost = Some(reason);
-                        self.options.patience.lose();
-                    } else if error != ffmpeg::Error::Eof {
-                        self.lose(error)?;
-                    }
-                    self.hear();
-                    if self.lost.is_some() || error == ffmpeg::Error::Eof || errors >= READ_ERRORS {
-                        // After this the decoder only gives what it holds.
-                        if let Err(error) = self.decoder.send_eof() {
-                            self.lose(error)?;
-                            self.ended = true;
-                        }
+                Fed::Packet(packet) if self.proof.as_mut().is_some_and(|proof| !proof.takes(&packet)) => {
+                    if self.proof.as_ref().is_some_and(Proof::is_void) {
+                        self.progress.ended = true;
                         return Ok(());
                     }
                 }
+                Fed::Packet(packet) => return self.send(&packet),
             }
         }
     }
 
-    /// Notes that something could not be decoded.
-    fn lose(&mut self, error: ffmpeg::Error) -> Result<(), DecodeError> {
-        if is_out_of_memory(error) {
-            return Err(DecodeError::OutOfMemory { name: self.name.clone() });
+    fn send(&mut self, packet: &ffmpeg::Packet) -> Result<(), DecodeError> {
+        self.hear_the_demuxer();
+        self.feed.count(packet);
+        if packet.is_corrupt() {
+            self.note(DamageKind::Corrupt, "a packet is cut or damaged".into());
         }
-        let message = reports::take().map_or_else(|| error.to_string(), |report| report.message);
-        self.note(DamageKind::Lost, message);
+        self.codec.expects_a_picture = self.codec.units.hold_a_picture(packet.data().unwrap_or_default());
+        match self.codec.decoder.send_packet(packet) {
+            Ok(()) => {
+                self.hear(Reporter::Decoder(self.codec.id));
+                Ok(())
+            }
+            Err(error) => self.lose(error),
+        }
+    }
+
+    /// Notes that something could not be read or decoded.
+    fn lose(&mut self, error: ffmpeg::Error) -> Result<(), DecodeError> {
+        let name = || self.name.clone();
+        if is_out_of_memory(error) {
+            return Err(DecodeError::OutOfMemory { name: name() });
+        }
+        let report = reports::take();
+        if let Some((width, height)) = report.as_ref().and_then(|report| over_the_limit(&report.message)) {
+            return Err(DecodeError::TooLarge { name: name(), width, height, limit: self.options.max_pixels });
+        }
+        let message = report.map_or_else(|| error.to_string(), |report| report.message);
+        match self.codec.expects_a_picture {
+            true => self.note(DamageKind::Lost, message),
+            // It was refused for holding no picture, and holds none.
+            false => self.note(DamageKind::Reported, message),
+        }
         Ok(())
     }
 
+    fn hear_the_demuxer(&mut self) {
+        self.hear(Reporter::Demuxer { is_listed: self.feed.is_listed });
+    }
+
     /// Notes what FFmpeg has logged since the last time.
-    pub(super) fn hear(&mut self) {
+    pub(super) fn hear(&mut self, reporter: Reporter) {
         if let Some(report) = reports::take() {
-            let kind = DamageKind::Reported;
-            self.note_several(kind, report.count, report.message);
+            self.notes.hear(report, reporter);
+            self.fail_the_proof();
         }
     }
 
@@ -339,28 +369,22 @@ impl Decoder {
             true => DecodeError::OutOfMemory { name: self.name.clone() },
             false => DecodeError::Conversion { name: self.name.clone(), reason: error.to_string() },
         })?;
-        let start_s = self.options.start_s.unwrap_or(f64::NEG_INFINITY);
-        self.ready.extend(prepared.into_iter().filter(|(_, stamp)| stamp.time_s >= start_s));
+        let start = self.options.start();
+        let is_wanted = |stamp: &Stamp| start.is_none_or(|start| stamp.time >= start);
+        self.progress.ready.extend(prepared.into_iter().filter(|(_, stamp)| is_wanted(stamp)));
         Ok(())
     }
 
-    /// Places damage at the frame that is decoded next; repeated damage of one kind at one place is counted.
+    /// Notes that something befell the frame that is decoded next.
     fn note(&mut self, kind: DamageKind, message: String) {
-        self.note_several(kind, 1, message);
+        self.fail_the_proof();
+        self.notes.note(kind, message);
     }
 
-    fn note_several(&mut self, kind: DamageKind, count: usize, message: String) {
+    /// Decoding from the middle is only good where nothing is amiss.
+    fn fail_the_proof(&mut self) {
         if let Some(proof) = &mut self.proof {
             proof.fail();
-        }
-        // What comes ahead of the first moment wanted is not the person's concern.
-        if self.is_before_the_range {
-            return;
-        }
-        let frame = self.decoded;
-        match self.damage.last_mut() {
-            Some(last) if last.frame == frame && last.kind == kind => last.count += count,
-            _ => self.damage.push(Damage { frame, kind, count, message }),
         }
     }
 }

@@ -6,13 +6,12 @@
 //! each is a key packet with another key packet behind it before anything is wanted, so that a whole group of pictures
 //! has gone by and no reference reaches back past the entry. Whoever decodes from there compares each packet with what
 //! was read then, and each picture with its packet; whatever differs, and any damage, makes the result void, and the
-//! file is decoded from its beginning instead.
+//! file is decoded from its beginning instead. A person's wish to start in the middle is met in the same way.
 #![expect(unsafe_code, reason = "The binding has no seek to a packet's byte")]
 
 use std::collections::HashSet;
 use std::ops::Range;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
 use ffmpeg_next as ffmpeg;
 use ffmpeg_next::packet::Ref as _;
@@ -20,13 +19,17 @@ use ffmpeg_next::{Packet, ffi};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::open::is_attached_picture;
-use super::{DecodeError, Source, open};
+use super::open::video_stream;
+use super::{DecodeError, DecodeOptions, Source, open};
 use crate::pipeline::Excerpt;
-use crate::pipeline::span::{self, place};
+use crate::pipeline::span;
+use crate::time::{Cell, Timestamp};
 
 /// Pictures are only wanted so long after the entry's second key packet, seconds: filters look at neighbours.
 const MARGIN_S: f64 = 0.5;
+
+/// Videos of more packets are not taken apart: ten hours of 100 frames a second, whose marks take 300 MB.
+const MOST_PACKETS: usize = 3_600_000;
 
 /// A packet at which decoding may start, and what must follow.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,16 +97,18 @@ impl Packets {
     ///
     /// # Errors
     /// If it cannot be opened, or on interruption.
-    pub(crate) fn read(source: &Source, interrupt: &Arc<AtomicBool>) -> Result<Self, DecodeError> {
-        let name = source.name();
-        let mut input = open(source, interrupt, &Arc::default())?.input;
-        let best = input.streams().best(ffmpeg::media::Type::Video);
-        let Some(stream) = best.filter(|s| !is_attached_picture(s)) else {
-            return Err(DecodeError::NoVideo { name });
-        };
+    pub(crate) fn read(source: &Source, options: &DecodeOptions) -> Result<Self, DecodeError> {
+        Self::read_until(source, None, options)
+    }
+
+    /// Reads `source` until no packet can come any more whose picture is shown at `until` or before.
+    fn read_until(source: &Source, until: Option<Timestamp>, options: &DecodeOptions) -> Result<Self, DecodeError> {
+        let (name, interrupt) = (source.name(), &options.interrupt);
+        let mut input = open(source, options)?.input;
+        let stream = video_stream(&input, &name)?;
         let (index, time_base) = (stream.index(), stream.time_base());
         let time_base = [time_base.numerator(), time_base.denominator()];
-        let mut seen = Some(Vec::new());
+        let mut seen = Some(Vec::<Seen>::new());
         let (mut times, mut last_dts) = (HashSet::new(), i64::MIN);
         loop {
             if interrupt.load(Ordering::Relaxed) {
@@ -124,9 +129,16 @@ impl Packets {
                     if (is_first || dts >= last_dts) && !packet.is_corrupt() && times.insert(mark.pts) =>
                 {
                     last_dts = dts;
+                    if seen.len() >= MOST_PACKETS {
+                        return Ok(Self { time_base, seen: None });
+                    }
                     // SAFETY: reading a field of a packet we own.
                     let flags = unsafe { (*packet.as_ptr()).flags };
                     seen.push(Seen { mark, is_shown: flags & ffi::AV_PKT_FLAG_DISCARD == 0 });
+                    let decodes_at = Timestamp::new(dts, time_base);
+                    if dts > i64::MIN && until.is_some_and(|until| decodes_at > until) {
+                        break;
+                    }
                 }
                 _ => return Ok(Self { time_base, seen: None }),
             }
@@ -137,7 +149,7 @@ impl Packets {
     /// The file in excerpts of `length` spans, which cover it without gaps; in one piece where entries cannot be trusted.
     pub(crate) fn excerpts(&self, length: i64) -> Vec<Excerpt> {
         let Some(seen) = &self.seen else { return vec![Excerpt::whole()] };
-        let shown = || seen.iter().filter(|seen| seen.is_shown).map(|seen| place(seen.mark.pts, self.time_base).span);
+        let shown = || seen.iter().filter(|seen| seen.is_shown).map(|seen| self.cell(seen).span);
         let (Some(first), Some(last)) = (shown().min(), shown().max()) else { return vec![Excerpt::whole()] };
         let mut starts = vec![span::ALL.start];
         // Spans without a picture make no excerpt of their own.
@@ -158,10 +170,27 @@ impl Packets {
         if spans.start == span::ALL.start {
             return None;
         }
-        let wanted = |seen: &&Seen| {
-            let place = place(seen.mark.pts, self.time_base);
-            seen.is_shown && place.lead_of >= spans.start && place.tail_of < spans.end
-        };
+        self.entry_to(seen, &|seen| {
+            let cell = self.cell(seen);
+            seen.is_shown && cell.lead_of >= spans.start && cell.tail_of < spans.end
+        })
+    }
+
+    fn cell(&self, seen: &Seen) -> Cell {
+        Timestamp::new(seen.mark.pts, self.time_base).cell()
+    }
+
+    /// The entry for the first picture at `start` or after it. None where that is the beginning, or cannot be known.
+    fn entry_at(&self, start: Timestamp) -> Option<Entry> {
+        let seen = self.seen.as_ref()?;
+        let is_in = |seen: &&Seen| seen.is_shown && Timestamp::new(seen.mark.pts, self.time_base) >= start;
+        let first = seen.iter().filter(is_in).map(|seen| seen.mark.pts).min()?;
+        self.entry_to(seen, &|seen| seen.is_shown && seen.mark.pts == first)
+    }
+
+    /// The entry for the pictures that are `wanted`.
+    fn entry_to(&self, seen: &[Seen], wanted: &dyn Fn(&Seen) -> bool) -> Option<Entry> {
+        let wanted = |seen: &&Seen| wanted(seen);
         let times = || seen.iter().filter(wanted).map(|seen| seen.mark.pts);
         let (wanted_from, wanted_to) = (times().min()?, times().max()?);
         let margin = (MARGIN_S * f64::from(self.time_base[1]) / f64::from(self.time_base[0])).ceil() as i64;
@@ -188,6 +217,17 @@ impl Packets {
 }
 
 impl Entry {
+    /// Where decoding may start for the pictures from `start` on: [`None`] for the beginning, and for streams.
+    ///
+    /// # Errors
+    /// As [`Packets::read`].
+    pub(super) fn at(source: &Source, start: Timestamp, options: &DecodeOptions) -> Result<Option<Self>, DecodeError> {
+        if source.is_stream() || start <= Timestamp::new(1, [1, 1]) {
+            return Ok(None);
+        }
+        Ok(Packets::read_until(source, Some(start), options)?.entry_at(start))
+    }
+
     /// Goes to where the key packet may be found ahead.
     pub(super) fn seek(&self, input: &mut ffmpeg::format::context::Input, stream: usize) {
         // These two find times by guessing bytes, and a byte is what is known.
@@ -267,9 +307,10 @@ impl Proof {
     }
 
     /// Whether everything wanted came, and exactly as it was read before.
-    pub(super) fn holds(self) -> bool {
-        let Entry { packets, pictures, digest, .. } = self.entry;
-        !self.is_void && self.packets >= packets && self.pictures == pictures && hexadecimal(self.digest) == digest
+    pub(super) fn holds(&self) -> bool {
+        let Entry { packets, pictures, digest, .. } = &self.entry;
+        let is_same = || hexadecimal(self.digest.clone()) == *digest;
+        !self.is_void && self.packets >= *packets && self.pictures == *pictures && is_same()
     }
 }
 

@@ -18,6 +18,16 @@ pub enum DecodeError {
     Refused { name: String },
     #[error("{name}: cannot be opened: {reason}")]
     NotOpened { name: String, reason: String },
+    #[error("{name}: a still picture, not a video")]
+    Picture { name: String },
+    #[error("{name}: the video is encrypted")]
+    Encrypted { name: String },
+    #[error(
+        "{name}: its edit list has {edits} entries over {samples} samples, which would take more memory than any video needs"
+    )]
+    TooManyEdits { name: String, edits: u64, samples: u64 },
+    #[error("{name}: the server redirects from https to an address without encryption")]
+    InsecureRedirect { name: String },
     #[error("{name}: has no video stream")]
     NoVideo { name: String },
     #[error("{name}: there is no decoder for {codec}")]
@@ -42,7 +52,7 @@ impl DecodeError {
     /// The exit code that says what kind it is: 2 usage, 3 input refused, 7 a limit was reached, 75 try again.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::TooLarge { .. } | Self::OutOfMemory { .. } => 7,
+            Self::TooLarge { .. } | Self::OutOfMemory { .. } | Self::TooManyEdits { .. } => 7,
             Self::Lost { .. } => 75,
             Self::EmptyRange { .. } => 2,
             _ => 3,
@@ -59,4 +69,11 @@ pub(super) fn too_large(name: &str, width: u32, height: u32, limit: u64) -> Resu
         true => Err(DecodeError::TooLarge { name: name.into(), width, height, limit }),
         false => Ok(()),
     }
+}
+
+/// Width and height of a picture that a decoder refused for its size, from FFmpeg's message about it.
+pub(super) fn over_the_limit(message: &str) -> Option<(u32, u32)> {
+    let size = message.split_once("Picture size ")?.1.split_once(" exceeds specified max pixel count")?.0;
+    let (width, height) = size.split_once('x')?;
+    Some((width.parse().ok()?, height.parse().ok()?))
 }

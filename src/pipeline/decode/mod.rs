@@ -1,21 +1,26 @@
 //! The first stage: from a file or stream to displayed pictures with exact times. Of all rooms, only this one and
 //! `overlay.rs`, which encodes, use FFmpeg.
 
+mod address;
+mod boxes;
 mod clock;
 mod decoded;
 mod decoder;
 mod ending;
 mod entry;
 mod error;
+mod feed;
+mod notes;
 mod open;
 mod options;
 mod patience;
 mod picture;
 mod prepare;
 mod reports;
+mod slices;
 mod source;
 
-pub(super) use clock::seconds;
+pub use address::without_secrets;
 pub use decoded::Decoded;
 pub use decoder::Decoder;
 pub(crate) use entry::{Entry, Packets};

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Patience;
 use crate::choice::Choice;
+use crate::time::Timestamp;
 
 /// When interlaced pictures are turned into progressive ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,5 +60,17 @@ impl Default for DecodeOptions {
             interrupt: Arc::default(),
             patience: Arc::default(),
         }
+    }
+}
+
+impl DecodeOptions {
+    /// First moment wanted.
+    pub(super) fn start(&self) -> Option<Timestamp> {
+        self.start_s.map(Timestamp::nearest_nanosecond)
+    }
+
+    /// First moment no longer wanted.
+    pub(super) fn end(&self) -> Option<Timestamp> {
+        self.end_s.map(Timestamp::nearest_nanosecond)
     }
 }

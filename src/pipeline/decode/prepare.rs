@@ -1,4 +1,4 @@
-//! From the decoded to the displayed picture: deinterlaced, square pixels, upright, 8-bit planar. One libavfilter graph
+//! From the decoded to the displayed picture: deinterlaced, square pixels, upright, of one size, 8-bit planar. One libavfilter graph
 //! does all of it, and is there only where something needs doing.
 #![expect(unsafe_code, reason = "Pixel format flags are not in the binding")]
 
@@ -51,11 +51,21 @@ pub(super) struct Preparer<T> {
     beside: VecDeque<T>,
     /// Frames taken so far, the graph's clock; the real time stamps travel beside the pictures.
     taken: i64,
+    /// Size of the first displayed picture. All others are fitted into it, so that a video has one system of coordinates
+    /// even where its pictures change their size.
+    fit: Option<(u32, u32)>,
 }
 
 impl<T> Preparer<T> {
     pub(super) fn new(display: Display) -> Self {
-        Self { display, graph: None, deinterlacing: display.deinterlace_all, beside: VecDeque::new(), taken: 0 }
+        Self {
+            display,
+            graph: None,
+            deinterlacing: display.deinterlace_all,
+            beside: VecDeque::new(),
+            taken: 0,
+            fit: None,
+        }
     }
 
     /// Takes a decoded frame and gives the displayed frames that are ready.
@@ -65,10 +75,11 @@ impl<T> Preparer<T> {
             self.deinterlacing = true;
         }
         let shape = self.shape(&frame);
+        let fit = *self.fit.get_or_insert_with(|| displayed_size(&shape, &self.display));
         if self.graph.as_ref().is_some_and(|graph| graph.shape != shape) {
             ready = self.finish()?;
         }
-        if self.graph.is_none() && !self.needs_graph(&shape) {
+        if self.graph.is_none() && !self.needs_graph(&shape, fit) {
             ready.push((frame, beside));
             return Ok(ready);
         }
@@ -77,7 +88,7 @@ impl<T> Preparer<T> {
         self.taken += 1;
         frame.set_pts(Some(self.taken));
         if self.graph.is_none() {
-            self.graph = Some(self.build(shape, &frame)?);
+            self.graph = Some(self.build(shape, &frame, fit)?);
         }
         if let Some(graph) = &mut self.graph {
             input(&mut graph.graph)?.source().add(&frame)?;
@@ -126,14 +137,15 @@ impl<T> Preparer<T> {
         Shape { format: frame.format(), width: frame.width(), height: frame.height(), sample_aspect, deinterlace }
     }
 
-    fn needs_graph(&self, shape: &Shape) -> bool {
+    fn needs_graph(&self, shape: &Shape, fit: (u32, u32)) -> bool {
         !is_plain(shape.format)
+            || displayed_size(shape, &self.display) != fit
             || shape.deinterlace
             || square_size(shape, self.display.max_pixels).is_some()
             || !self.display.turn.is_empty()
     }
 
-    fn build(&self, shape: Shape, frame: &Video) -> Result<Graph, ffmpeg::Error> {
+    fn build(&self, shape: Shape, frame: &Video, (width, height): (u32, u32)) -> Result<Graph, ffmpeg::Error> {
         let mut steps: Vec<String> = Vec::new();
         if shape.deinterlace {
             let which = if self.display.deinterlace_all { "all" } else { "interlaced" };
@@ -152,6 +164,13 @@ impl<T> Preparer<T> {
         }
         if !self.display.turn.is_empty() {
             steps.push(self.display.turn.into());
+        }
+        if displayed_size(&shape, &self.display) != (width, height) {
+            // As players do: as large as it fits, in the middle.
+            steps.push(format!(
+                "scale={width}:{height}:force_original_aspect_ratio=decrease:flags=bicubic,\
+                 pad={width}:{height}:(ow-iw)/2:(oh-ih)/2"
+            ));
         }
         steps.push(format!("format={target}"));
         let mut graph = filter::Graph::new();
@@ -193,6 +212,12 @@ fn square_size(shape: &Shape, max_pixels: u64) -> Option<(u32, u32)> {
     };
     ((width, height) != (shape.width, shape.height) && u64::from(width) * u64::from(height) <= max_pixels)
         .then_some((width, height))
+}
+
+/// The size of the displayed picture, before it is fitted into that of the first one.
+fn displayed_size(shape: &Shape, display: &Display) -> (u32, u32) {
+    let (width, height) = square_size(shape, display.max_pixels).unwrap_or((shape.width, shape.height));
+    if display.turn.starts_with("transpose") { (height, width) } else { (width, height) }
 }
 
 fn flags(format: Pixel) -> (u64, u8, [u8; 2]) {

@@ -9,6 +9,8 @@ use std::sync::Once;
 use ffmpeg_next as ffmpeg;
 use ffmpeg_next::ffi;
 
+use super::without_secrets;
+
 /// Errors logged since they were last taken.
 #[derive(Debug)]
 pub(super) struct Report {
@@ -70,6 +72,7 @@ unsafe extern "C" fn hear(context: *mut c_void, level: c_int, format: *const c_c
     };
     // The text of a file may be in it.
     let message: String = message.trim().chars().map(|c| if c.is_control() { '?' } else { c }).collect();
+    let message = without_secrets(&message);
     // A thread that ends while it logs has nobody to tell.
     let _ = HEARD.try_with(|heard| {
         let mut heard = heard.borrow_mut();

@@ -4,7 +4,7 @@
     reason = "FFmpeg's demuxer is opened with options *and* an interrupt callback, which the binding cannot do"
 )]
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::IsTerminal as _;
 use std::os::fd::AsRawFd as _;
@@ -21,7 +21,7 @@ use ffmpeg_next::format::context::Input;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::OFlags;
 
-use super::{DecodeError, Patience};
+use super::{DecodeError, DecodeOptions, Patience, boxes, without_secrets};
 
 /// Where the video comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,12 +35,12 @@ pub enum Source {
 }
 
 impl Source {
-    /// How messages and outputs name it.
+    /// How messages and outputs name it: an address without its [secrets](without_secrets).
     pub fn name(&self) -> String {
         match self {
             Self::File(path) => path.display().to_string(),
             Self::Stdin => "-".into(),
-            Self::Url(url) => url.clone(),
+            Self::Url(url) => without_secrets(url),
         }
     }
 
@@ -72,12 +72,9 @@ pub(crate) struct Opened {
 }
 
 /// Opens the container and finds its streams.
-pub(crate) fn open(
-    source: &Source,
-    interrupt: &Arc<AtomicBool>,
-    patience: &Arc<Patience>,
-) -> Result<Opened, DecodeError> {
+pub(crate) fn open(source: &Source, options: &DecodeOptions) -> Result<Opened, DecodeError> {
     super::reports::listen();
+    let DecodeOptions { interrupt, patience, .. } = options;
     let name = source.name();
     let (url, protocols, pipe) = match source {
         Source::File(path) => match check_file(path, &name)?.file_type().is_fifo() {
@@ -96,27 +93,12 @@ pub(crate) fn open(
         _ => dictionary.set("format_whitelist", FORMATS),
     }
     let is_stream = source.is_stream();
-    let lost = |reason: String| {
-        patience.lose();
-        DecodeError::Lost { name: name.clone(), reason }
-    };
-    let refused = |error: ffmpeg::Error| match error {
-        _ if is_stream && patience.overdue().is_some() => lost(patience.reason()),
-        ffmpeg::Error::InvalidData => DecodeError::NotVideo { name: name.clone() },
-        ffmpeg::Error::Exit => DecodeError::Interrupted { name: name.clone() },
-        // What a format outside the whitelist gives.
-        ffmpeg::Error::Other { errno } if errno == ffmpeg::error::EINVAL => DecodeError::Refused { name: name.clone() },
-        error if super::error::is_out_of_memory(error) => DecodeError::OutOfMemory { name: name.clone() },
-        // A camera that is off, a server that restarts.
-        ffmpeg::Error::Other { .. } | ffmpeg::Error::HttpServerError if matches!(source, Source::Url(_)) => {
-            lost(error.to_string())
-        }
-        error => DecodeError::NotOpened { name: name.clone(), reason: error.to_string() },
-    };
+    let refused = |code| refusal(ffmpeg::Error::from(code), source, is_stream, patience);
     let (flag, limit) = (Arc::clone(interrupt), Arc::clone(patience));
     let callback = ffmpeg::util::interrupt::new(Box::new(move || {
         flag.load(Ordering::Relaxed) || is_stream && limit.overdue().is_some()
     }));
+    limit_allocations(options.max_pixels);
     // SAFETY: the context is allocated here and given to the wrapper, which frees it, together with the guard that keeps
     // the callback's data alive. `avformat_open_input` frees the context itself when it fails. The dictionary is taken
     // back after the call, as FFmpeg may have replaced it.
@@ -130,15 +112,93 @@ pub(crate) fn open(
         let code = ffi::avformat_open_input(&mut context, url.as_ptr(), std::ptr::null_mut(), &mut raw_dictionary);
         drop(ffmpeg::Dictionary::own(raw_dictionary));
         if code < 0 {
-            return Err(refused(ffmpeg::Error::from(code)));
+            return Err(refused(code));
         }
         let input = Input::wrap_with_interrupt(context, callback.guard);
-        let code = ffi::avformat_find_stream_info(context, std::ptr::null_mut());
+        check_redirect(source, &input)?;
+        let code = find_streams(context, options.max_pixels);
         if code < 0 {
-            return Err(refused(ffmpeg::Error::from(code)));
+            return Err(refused(code));
         }
         Ok(Opened { input, _pipe: pipe })
     })
+}
+
+/// Looks at the first packets of each stream. FFmpeg decodes pictures for it, whose size is limited here as it is later.
+///
+/// # Safety
+/// `context` is an open input.
+unsafe fn find_streams(context: *mut ffi::AVFormatContext, max_pixels: u64) -> i32 {
+    // SAFETY: as above; there is one dictionary for each stream that the call looks at, and each is freed after it.
+    unsafe {
+        let count = (*context).nb_streams as usize;
+        let mut options: Vec<*mut ffi::AVDictionary> = vec![std::ptr::null_mut(); count];
+        let limit = CString::new(super::open::coded_pixels(max_pixels).to_string()).unwrap_or_default();
+        for options in &mut options {
+            ffi::av_dict_set(options, c"max_pixels".as_ptr(), limit.as_ptr(), 0);
+        }
+        let pointer = if count == 0 { std::ptr::null_mut() } else { options.as_mut_ptr() };
+        let code = ffi::avformat_find_stream_info(context, pointer);
+        options.iter_mut().for_each(|options| ffi::av_dict_free(options));
+        code
+    }
+}
+
+/// Bytes that one allocation of FFmpeg's may take at least.
+const LEAST_ALLOCATION: u64 = 256 << 20;
+
+/// Bounds what FFmpeg allocates in one piece: tables that a file claims to need, and texts that unfold without end. The largest
+/// piece that an honest video needs is a picture of 64 bits a pixel.
+fn limit_allocations(max_pixels: u64) {
+    let bytes = super::open::coded_pixels(max_pixels).unsigned_abs().saturating_mul(8).max(LEAST_ALLOCATION);
+    // SAFETY: sets an atomic number, which holds for the whole process: all videos of a run have the same limit.
+    unsafe { ffi::av_max_alloc(usize::try_from(bytes).unwrap_or(usize::MAX).min(i32::MAX as usize)) };
+}
+
+/// Refuses what came without encryption although it was asked for with it.
+fn check_redirect(source: &Source, input: &Input) -> Result<(), DecodeError> {
+    let Source::Url(url) = source else { return Ok(()) };
+    if !url.to_ascii_lowercase().starts_with("https:") {
+        return Ok(());
+    }
+    let mut location: *mut u8 = std::ptr::null_mut();
+    // SAFETY: the protocol's context is a child of the input's, which lives as long as `input`; the text, where there is
+    // one, ends with a zero and is ours to free.
+    let is_plain = unsafe {
+        let bytes = (*input.as_ptr()).pb;
+        let code = match bytes.is_null() {
+            true => -1,
+            false => ffi::av_opt_get(bytes.cast(), c"location".as_ptr(), ffi::AV_OPT_SEARCH_CHILDREN, &mut location),
+        };
+        let is_plain = code >= 0
+            && !location.is_null()
+            && CStr::from_ptr(location.cast()).to_bytes().to_ascii_lowercase().starts_with(b"http:");
+        ffi::av_free(location.cast());
+        is_plain
+    };
+    if is_plain { Err(DecodeError::InsecureRedirect { name: source.name() }) } else { Ok(()) }
+}
+
+/// Why FFmpeg could not open `source`.
+fn refusal(error: ffmpeg::Error, source: &Source, is_stream: bool, patience: &Patience) -> DecodeError {
+    let name = source.name();
+    let lost = |reason: String| {
+        patience.lose();
+        DecodeError::Lost { name: source.name(), reason }
+    };
+    match error {
+        _ if is_stream && patience.overdue().is_some() => lost(patience.reason()),
+        ffmpeg::Error::InvalidData => DecodeError::NotVideo { name },
+        ffmpeg::Error::Exit => DecodeError::Interrupted { name },
+        // What a format outside the whitelist gives.
+        ffmpeg::Error::Other { errno } if errno == ffmpeg::error::EINVAL => DecodeError::Refused { name },
+        error if super::error::is_out_of_memory(error) => DecodeError::OutOfMemory { name },
+        // A camera that is off, a server that restarts.
+        ffmpeg::Error::Other { .. } | ffmpeg::Error::HttpServerError if matches!(source, Source::Url(_)) => {
+            lost(error.to_string())
+        }
+        error => DecodeError::NotOpened { name, reason: error.to_string() },
+    }
 }
 
 /// What FFmpeg is to open, and by which protocols.
@@ -204,6 +264,10 @@ pub(super) fn state(source: &Source) -> Option<(u64, SystemTime)> {
     Some((metadata.len(), metadata.modified().ok()?))
 }
 
+/// With more edits than the first number, their samples may be so many. FFmpeg makes an entry of 24 bytes for each sample of
+/// each edit; what people cut has a few dozen edits, each of its own samples.
+const EDITS: [(u64, u64); 2] = [(16, 50_000_000), (1000, 2_000_000)];
+
 fn check_file(path: &Path, name: &str) -> Result<Metadata, DecodeError> {
     let name = || name.to_owned();
     let metadata = std::fs::metadata(path).map_err(|e| match e.kind() {
@@ -221,7 +285,13 @@ fn check_file(path: &Path, name: &str) -> Result<Metadata, DecodeError> {
         if metadata.len() == 0 {
             return Err(DecodeError::Empty { name: name() });
         }
-        File::open(path).map_err(|e| DecodeError::NotOpened { name: name(), reason: e.to_string() })?;
+        let failed = |e: std::io::Error| DecodeError::NotOpened { name: name(), reason: e.to_string() };
+        let file = File::open(path).map_err(failed)?;
+        let edits = boxes::edits(&file).map_err(failed)?;
+        if EDITS.iter().any(|(count, entries)| edits.edits > *count && edits.entries() > *entries) {
+            let boxes::Edits { edits, samples } = edits;
+            return Err(DecodeError::TooManyEdits { name: name(), edits, samples });
+        }
     }
     Ok(metadata)
 }

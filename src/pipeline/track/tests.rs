@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::picture::{GreyPicture, Plane};
+use crate::time::Timestamp;
 use crate::timeline::Status;
 
 const WIDTH: usize = 240;
@@ -46,7 +47,13 @@ fn frame(index: usize, people: &[Person], background: u8) -> Frame {
     }
     samples[0] = index as u8;
     let picture = Arc::new(GreyPicture { samples, width: WIDTH, height: HEIGHT });
-    Frame { index, pts: index as i64, time_s: index as f64 / RATE, picture }
+    Frame {
+        index,
+        pts: index as i64,
+        time: Timestamp::new(index as i64, [1, RATE as i32]),
+        time_s: index as f64 / RATE,
+        picture,
+    }
 }
 
 fn face(x: f32, score: f32) -> Detection {

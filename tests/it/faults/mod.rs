@@ -34,8 +34,6 @@ pub enum End {
     Partial(std::ops::RangeInclusive<usize>),
     /// Whole or marked, as the damage may not be seen; never anything else.
     Honest(std::ops::RangeInclusive<usize>),
-    /// Marked, or refused because not one frame is sound: which of the two, chance decides.
-    NeverWhole,
     /// Refused with this exit code and a reason that holds this text; nothing is written.
     Refused(i32, &'static str),
 }
@@ -189,11 +187,6 @@ fn run(case: &Case) -> Result<(), String> {
             true => Err("it counts as complete".into()),
         },
         End::Honest(frames) => frames_within(frames).map(drop),
-        End::NeverWhole => match code {
-            Some(3) if message.contains("not one frame") && written.is_empty() => Ok(()),
-            _ if frames_within(&(0..=usize::MAX))?.complete => Err("it counts as complete".into()),
-            _ => Ok(()),
-        },
         End::Refused(expected, reason) => {
             if code != Some(*expected) || !message.contains(reason) {
                 return Err(format!("not {expected} with '{reason}' but {}", told()));
