@@ -10,6 +10,7 @@ use annotate::infer::Precision;
 use annotate::model::{Input, Model, ModelError, registry};
 use annotate::nn::Architecture;
 use annotate::nn::efficientnet::EfficientNetConfig;
+use annotate::nn::face_mesh::{COLOURS, FaceMesh, SIDE};
 use annotate::nn::mobilenet::MobileNetConfig;
 use annotate::picture::Colours;
 use candle_core::Device;
@@ -120,4 +121,12 @@ fn peak(bencher: Bencher) {
     }
     let (_, lanes) = Arch::new().dispatch(MultiplyAdds);
     bencher.counter(ItemsCount::new(2 * REPEATS * SUMS * lanes)).bench(|| Arch::new().dispatch(MultiplyAdds));
+}
+
+/// The face mesh on one picture, in this thread.
+#[divan::bench(max_time = 2)]
+fn face_mesh(bencher: Bencher) {
+    let network = FaceMesh::built_in().expect("the built-in network reads");
+    let picture: Vec<f32> = (0..SIDE * SIDE * COLOURS).map(|place| (place * 31 % 256) as f32 / 255.0).collect();
+    bencher.counter(ItemsCount::new(1usize)).bench_local(|| network.run(divan::black_box(&picture)));
 }

@@ -24,6 +24,7 @@ pub(crate) fn two_signers() -> Timeline {
         source: Some(BoxSource::Tracked),
         ..empty_record()
     };
+    let happy = FrameRecord { measures: Some(measured(0.0712)), ..happy };
     let first = vec![happy.clone(), happy, covered.clone(), lost(Status::NoFace), angry.clone(), angry];
     let neutral = FrameRecord {
         source: Some(BoxSource::Tracked),
@@ -42,6 +43,15 @@ pub(crate) fn two_signers() -> Timeline {
                 segment(0, 1, 0.2, 0.28, Expression::Happiness, 0.875),
                 segment(4, 5, 0.36, 0.44, Expression::Anger, 0.75),
             ],
+            events: vec![FaceEvent {
+                kind: EventKind::BrowsRaised,
+                first_frame: 0,
+                last_frame: 1,
+                start_s: 0.2,
+                end_s: 0.28,
+                peak: 0.0712,
+            }],
+            neutral: Some(Neutral { source: NeutralSource::Still, frames: 2, values: measured(0.25) }),
         },
         Track {
             id: 2,
@@ -50,6 +60,8 @@ pub(crate) fn two_signers() -> Timeline {
             last_frame: 2,
             frames: numbered(vec![neutral, covered], 1),
             segments: vec![segment(1, 1, 0.24, 0.28, Expression::Neutral, 0.5)],
+            events: vec![],
+            neutral: None,
         },
     ];
     Timeline {
@@ -132,7 +144,7 @@ pub(crate) fn any_timeline() -> impl Strategy<Value = Timeline> {
             let segments = segments(&smoothed, &timeline.frames, end_s, &SegmentSettings::default());
             let segments = segments.into_iter().map(|segment| segment.with_raw_probability(&records)).collect();
             let last_frame = first_frame + records.len() - 1;
-            Track { id, name: None, first_frame, last_frame, frames: records, segments }
+            Track { id, name: None, first_frame, last_frame, frames: records, segments, events: vec![], neutral: None }
         });
         timeline.tracks = tracks.collect();
         for frame in 0..count {
@@ -159,6 +171,15 @@ fn empty_record() -> FrameRecord {
     FrameRecord::unseen(0)
 }
 
+/// Every measure the same, but for those that only one side shows.
+fn measured(value: f64) -> FaceMeasures {
+    let mut measures = FaceMeasures::default();
+    for measure in Measure::ALL {
+        measures.set(measure, Some(value).filter(|_| measure != Measure::BrowHeightLeft));
+    }
+    measures
+}
+
 /// A classified face: `top` for the class, the rest shared by the others.
 fn classified(face: [f32; 4], expression: Expression, top: f32) -> FrameRecord {
     let mut probabilities = [(1.0 - top) / 6.0; Expression::COUNT];
@@ -167,7 +188,7 @@ fn classified(face: [f32; 4], expression: Expression, top: f32) -> FrameRecord {
         status: Status::Ok,
         face: Some(face.into()),
         face_score: Some(0.975),
-        covered: Some(0.125),
+        covered: Some(Covered { face: 0.125, regions: None }),
         source: Some(BoxSource::Detected),
         // As they come back from a file.
         probabilities: Some(probabilities.map(|probability| probability_in_file(probability) as f32)),

@@ -12,7 +12,7 @@ use crate::choice::Choice as _;
 use crate::files::OutputOptions;
 use crate::model::catalogue::{self, Published};
 use crate::model::class_order::ClassOrder;
-use crate::model::import::{self, CONTEMPT_FILE, Contempt, Description, ImportError, KnownNetwork};
+use crate::model::import::{self, CONTEMPT_FILE, Contempt, Description, FACE_MESH, ImportError, KnownNetwork};
 use crate::model::pull::{self, PullError, Wanted};
 use crate::model::registry::{self, EMBEDDED};
 use crate::model::{CARD_FILE, CONFIG_FILE, ModelConfig, ModelError, WEIGHTS_FILE};
@@ -50,10 +50,10 @@ enum ModelsCommand {
 
 #[derive(Debug, Args)]
 struct ImportArguments {
-    /// Safetensors, ONNX, a PyTorch state dict, or Keras's .h5; told apart by what is in it
+    /// Safetensors, ONNX, a PyTorch state dict, or Keras's .h5, told apart by what is in it; TensorFlow Lite for face_mesh
     source: PathBuf,
-    /// The network: mobilenet_v1, tf_efficientnet_b0, tf_efficientnet_b2, or a JSON file with an `architecture` and an
-    /// `input` as in config.json
+    /// The network: mobilenet_v1, tf_efficientnet_b0, tf_efficientnet_b2, face_mesh (MediaPipe's, with attention), or a JSON
+    /// file with an `architecture` and an `input` as in config.json
     #[arg(long, value_name = "NAME|FILE.json")]
     arch: String,
     /// The model directory to make
@@ -203,6 +203,9 @@ fn import(arguments: &ImportArguments) -> Result<(), Failure> {
     if output.join(CONFIG_FILE).exists() {
         return Err(Failure::Output(format!("{}: a model is there already; name another directory", output.display())));
     }
+    if arguments.arch == FACE_MESH {
+        return import_face_mesh(arguments);
+    }
     let Shape { architecture, input } = shape(&arguments.arch)?;
     let own_name = || output.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let description = Description {
@@ -216,11 +219,7 @@ fn import(arguments: &ImportArguments) -> Result<(), Failure> {
         origin: arguments.origin.clone(),
         contempt: arguments.contempt,
     };
-    let imported = import::import(source, &description).map_err(|error| match error {
-        ImportError::Unreadable { .. } => Failure::Input(error.to_string()),
-        ImportError::Device(_) | ImportError::Unforeseen(_) => Failure::Unforeseen(error.into()),
-        _ => Failure::Configuration(error.to_string()),
-    })?;
+    let imported = import::import(source, &description).map_err(import_failure)?;
     let failed = |e: &dyn std::fmt::Display| Failure::Output(e.to_string());
     std::fs::create_dir_all(output).map_err(|e| failed(&format!("{}: {e}", output.display())))?;
     let config = serde_json::to_vec_pretty(&imported.config).map_err(|e| Failure::Unforeseen(e.into()))?;
@@ -238,6 +237,28 @@ fn import(arguments: &ImportArguments) -> Result<(), Failure> {
         talk!("no --licence was given; the card says so");
     }
     Ok(())
+}
+
+/// The face mesh classifies nothing: it has no classes, no crop and no card of measurements.
+fn import_face_mesh(arguments: &ImportArguments) -> Result<(), Failure> {
+    let ImportArguments { source, output, sha256, licence, origin, .. } = arguments;
+    let files = import::import_face_mesh(source, sha256.as_deref(), licence.as_deref(), origin.as_deref());
+    let files = files.map_err(import_failure)?;
+    let failed = |e: &dyn std::fmt::Display| Failure::Output(e.to_string());
+    std::fs::create_dir_all(output).map_err(|e| failed(&format!("{}: {e}", output.display())))?;
+    for (name, content) in &files {
+        OutputOptions::state().put(&output.join(name), |out| out.write_all(content)).map_err(|e| failed(&e))?;
+    }
+    talk!("{}: face mesh, {} bytes of weights", output.display(), files[0].1.len());
+    Ok(())
+}
+
+fn import_failure(error: ImportError) -> Failure {
+    match error {
+        ImportError::Unreadable { .. } => Failure::Input(error.to_string()),
+        ImportError::Device(_) | ImportError::Unforeseen(_) => Failure::Unforeseen(error.into()),
+        _ => Failure::Configuration(error.to_string()),
+    }
 }
 
 /// The last part of an address.

@@ -243,7 +243,7 @@ impl Outputs {
             Err(error) => Err(error),
         };
         for (path, live) in self.live {
-            put(live.end(timeline.complete, &timeline.media, &timeline.summary).map(|()| vec![path]))?;
+            put(live.end(timeline).map(|()| vec![path]))?;
         }
         for (path, writer, output) in self.whole {
             put(write(timeline, writer, output).map(|()| vec![path]))?;

@@ -23,7 +23,7 @@ impl RangeArguments {
 }
 
 /// Seconds, MM:SS or HH:MM:SS, each with a fraction.
-fn moment(text: &str) -> Result<f64, String> {
+pub(super) fn moment(text: &str) -> Result<f64, String> {
     let fault = || format!("'{text}' is neither seconds nor [HH:]MM:SS[.fff]");
     let parts: Vec<&str> = text.split(':').collect();
     if parts.len() > 3 {

@@ -1,5 +1,6 @@
 //! Options that several commands have in common.
 
+use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
@@ -11,6 +12,7 @@ use super::Failure;
 use super::choice::choice;
 use super::device::DeviceChoice;
 use super::progress::ProgressChoice;
+use super::range::moment;
 use super::settings::{Home, Options};
 use crate::eaf::BundleOptions;
 use crate::eaf::preset::Preset;
@@ -19,7 +21,9 @@ use crate::infer::Precision;
 use crate::model::{Model, registry};
 use crate::pipeline::decode::Deinterlace;
 use crate::pipeline::detect::{DetectorName, Detectors};
+use crate::pipeline::neutral::NeutralChoice;
 use crate::pipeline::track::Latency;
+use crate::timeline::{MeasureGroup, Timeline, Track};
 
 /// What changes the result.
 #[derive(Debug, Args)]
@@ -45,6 +49,13 @@ pub(super) struct AnnotationArguments {
     /// live pictures
     #[arg(long, value_parser = choice::<Latency>())]
     latency: Option<Latency>,
+    /// What is measured on faces: all, none, or some of head, brows, eyes, mouth, hands
+    #[arg(long, value_name = "all|none|LIST", value_parser = measures)]
+    measures: Option<MeasureGroups>,
+    /// What measures are relative to: auto (the frames in which a face moves least), a stretch FROM-TO of the video's own time
+    /// in which it does nothing, or the labels.json of another video, whose signers A, B, ... are this video's too
+    #[arg(long, value_name = "auto|FROM-TO|FILE", value_parser = neutral)]
+    neutral: Option<NeutralChoice>,
     /// Largest picture accepted, pixels; 33177600 (8K) if not given
     #[arg(long, value_name = "PIXELS")]
     max_pixels: Option<u64>,
@@ -149,6 +160,8 @@ impl AnnotationArguments {
         set(annotation, "precision", json!(self.precision));
         set(annotation, "deinterlace", json!(self.deinterlace));
         set(annotation, "max_pixels", json!(self.max_pixels));
+        set(annotation, "measures", json!(self.measures.as_ref().map(|groups| &groups.0)));
+        set(annotation, "neutral", json!(self.neutral));
         set(&mut track, "min_face", json!(self.min_face));
         set(&mut track, "max_faces", json!(self.max_faces));
         set(&mut track, "latency", json!(self.latency));
@@ -191,6 +204,44 @@ impl TierArguments {
         let mut preset = Preset::load(&self.tiers)?;
         preset.gap_frames = self.gap_frames.unwrap_or(preset.gap_frames);
         Ok(BundleOptions { preset, ..BundleOptions::default() })
+    }
+}
+
+/// What `--measures` asks for.
+#[derive(Debug, Clone)]
+struct MeasureGroups(Vec<MeasureGroup>);
+
+fn measures(text: &str) -> Result<MeasureGroups, String> {
+    let group = |name: &str| {
+        let known = || MeasureGroup::ALL.map(MeasureGroup::name).join(", ");
+        MeasureGroup::from_name(name).ok_or_else(|| format!("'{name}' is none of {}", known()))
+    };
+    let groups = match text {
+        "all" => MeasureGroup::ALL.into(),
+        "none" => Vec::new(),
+        list => list.split(',').map(str::trim).map(group).collect::<Result<_, _>>()?,
+    };
+    Ok(MeasureGroups(groups))
+}
+
+fn neutral(text: &str) -> Result<NeutralChoice, String> {
+    if text == "auto" {
+        return Ok(NeutralChoice::Still);
+    }
+    if let Some((start, end)) = text.split_once('-')
+        && let (Ok(start_s), Ok(end_s)) = (moment(start), moment(end))
+    {
+        return match start_s < end_s {
+            true => Ok(NeutralChoice::Stretch { start_s, end_s }),
+            false => Err(format!("'{text}' ends before it begins")),
+        };
+    }
+    let timeline = Timeline::read(Path::new(text)).map_err(|e| e.to_string())?;
+    let signer = |track: &Track| Some((track.signer(), track.neutral.as_ref()?.values));
+    let signers: BTreeMap<_, _> = timeline.tracks.iter().filter_map(signer).collect();
+    match signers.is_empty() {
+        true => Err(format!("{text}: nobody's face was measured in it")),
+        false => Ok(NeutralChoice::Other { path: timeline.media.path, signers }),
     }
 }
 

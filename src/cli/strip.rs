@@ -41,7 +41,7 @@ enum Moment {
 impl Moment {
     /// Every moment there can be, in the legend's order.
     fn all() -> impl Iterator<Item = Self> {
-        let unread = [Status::Occluded, Status::LowQuality, Status::OutOfFrame, Status::NoFace];
+        let unread = [Status::TurnedAway, Status::Occluded, Status::LowQuality, Status::OutOfFrame, Status::NoFace];
         Expression::ALL.into_iter().map(Self::Class).chain(unread.into_iter().map(Self::Unread))
     }
 
@@ -176,6 +176,7 @@ fn letter(moment: Moment) -> char {
         Moment::Class(Expression::Disgust) => 'D',
         Moment::Class(Expression::Anger) => 'A',
         Moment::Unread(Status::Occluded) => '/',
+        Moment::Unread(Status::TurnedAway) => '\\',
         Moment::Unread(Status::LowQuality) => '?',
         Moment::Unread(Status::OutOfFrame) => '>',
         Moment::Unread(_) => '·',
@@ -188,6 +189,7 @@ fn colour(moment: Moment) -> Ansi256Color {
     Ansi256Color(match moment {
         Moment::Class(class) => colour_of(class).ansi256(),
         Moment::Unread(Status::Occluded) => 250,
+        Moment::Unread(Status::TurnedAway) => 248,
         Moment::Unread(Status::LowQuality) => 246,
         Moment::Unread(Status::OutOfFrame) => 237,
         Moment::Unread(_) => NO_FACE.ansi256(),

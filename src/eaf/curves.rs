@@ -53,7 +53,7 @@ type Shown = (&'static str, Kind, Colour, fn(&FrameRecord) -> Option<f64>);
 /// The curves of every signer: name, kind, colour, value in a frame.
 fn of_signer() -> Vec<Shown> {
     fn probability<const CLASS: usize>(record: &FrameRecord) -> Option<f64> {
-        record.probabilities.map(|p| probability_in_file(p[CLASS]))
+        record.read_probabilities().map(|p| probability_in_file(p[CLASS]))
     }
     const PROBABILITIES: [fn(&FrameRecord) -> Option<f64>; Expression::COUNT] = [
         probability::<0>,

@@ -50,7 +50,7 @@ pub(super) static STATUSES: Vocabulary = Vocabulary {
             let (english, german) = (status(unread, Language::Eng)?, status(unread, Language::Deu)?);
             Some(Word { id: entry_id(unread.name()), english, german, colour: NO_FACE })
         };
-        let unread = [Status::NoFace, Status::LowQuality, Status::Occluded, Status::OutOfFrame];
+        let unread = [Status::NoFace, Status::LowQuality, Status::Occluded, Status::OutOfFrame, Status::TurnedAway];
         unread.into_iter().filter_map(word).collect()
     },
 };
@@ -124,10 +124,16 @@ pub(super) fn status(status: Status, language: Language) -> Option<Entry> {
         (Language::Eng, Status::LowQuality) => entry("low quality", "too small, blurred or damaged to read"),
         (Language::Eng, Status::Occluded) => entry("occluded", "something covers the face"),
         (Language::Eng, Status::OutOfFrame) => entry("out of frame", "the face has left the picture"),
+        (Language::Eng, Status::TurnedAway) => {
+            entry("turned away", "half of the face is not seen, so far is the head turned")
+        }
         (Language::Deu, Status::NoFace) => entry("kein Gesicht", "kein Gesicht wurde gefunden"),
         (Language::Deu, Status::LowQuality) => entry("unleserlich", "zu klein, unscharf oder gestört"),
         (Language::Deu, Status::Occluded) => entry("verdeckt", "etwas verdeckt das Gesicht"),
         (Language::Deu, Status::OutOfFrame) => entry("außerhalb", "das Gesicht ist nicht mehr im Bild"),
+        (Language::Deu, Status::TurnedAway) => {
+            entry("abgewandt", "das halbe Gesicht ist nicht zu sehen, so weit ist der Kopf gedreht")
+        }
     })
 }
 

@@ -21,6 +21,29 @@ pub enum Layer {
     Mean,
     /// A fully connected layer. If the input has more than one pixel, it is applied to each.
     Linear(Linear),
+    /// A fully connected layer of all pixels, `[height * width * channels, out]`: a convolution as large as the map, without
+    /// padding. The map's channels are a multiple of 16.
+    Whole(Linear),
+    /// `z` where it is above 0, else `slope * z`, one slope a channel of whatever sign and size (He et al. 2015).
+    Prelu(Vec<f32>),
+    /// A residual block of MediaPipe's face networks.
+    BlazeBlock(BlazeBlock),
+    /// What flows here is given out beside the result; once in a network, and outside of residual layers.
+    Tap,
+}
+
+/// A depthwise 3x3 convolution and a 1x1 convolution with SAME padding, plus what went in, and a PReLU (Bazarevsky et al. 2019,
+/// "BlazeFace"). With stride 2, the maxima of 2x2 pixels are added, and nothing to the channels that are new.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BlazeBlock {
+    /// Filters `[3, 3, in]` and bias `[in]`.
+    pub depthwise: [Vec<f32>; 2],
+    /// Weights `[in, out]` and bias `[out]`.
+    pub pointwise: [Vec<f32>; 2],
+    /// `[out]`.
+    pub slopes: Vec<f32>,
+    /// 1, or 2 to halve the picture.
+    pub stride: usize,
 }
 
 /// A convolution with SAME padding, bias and activation.

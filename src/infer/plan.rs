@@ -9,9 +9,10 @@ use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 
-use super::layer::{Convolution, Layer, Linear, Reach};
+use super::layer::{BlazeBlock, Convolution, Layer, Linear, Reach};
 use super::precision::Precision;
 use crate::kernels::infer::bf16::Bf16;
+use crate::kernels::infer::blaze::{Blaze, Prelu, RunBlaze, Slopes};
 use crate::kernels::infer::blocks::{BLOCK, Buffer, Planes, PlanesMut, blocks, pack, unpack};
 use crate::kernels::infer::elementwise;
 use crate::kernels::infer::filter::{Filter, LARGEST_KERNEL};
@@ -29,6 +30,8 @@ pub struct Plan {
     steps: Vec<Step>,
     /// Where the result lies.
     result: usize,
+    /// Where what is given out beside it lies, and its shape.
+    tap: Option<(usize, Shape)>,
     sizes: Sizes,
     multiplications: usize,
     instructions: Instructions,
@@ -82,6 +85,10 @@ pub enum PlanError {
     Shortcut { layer: usize },
     #[error("an input of {0:?} is empty")]
     Empty(Shape),
+    #[error("layer {layer}: a block whose numbers do not fit each other or what flows there")]
+    Block { layer: usize },
+    #[error("layer {layer}: only one map can be given out, and none inside a residual layer")]
+    Tap { layer: usize },
 }
 
 /// What is done, one after the other. Places are indices of [`Workspace::maps`].
@@ -105,6 +112,10 @@ enum Step {
     Add { from: usize, shape: Shape, to: usize },
     /// The mean over the pixels.
     Mean { from: usize, shape: Shape, to: usize },
+    /// A PReLU, in place.
+    Prelu { place: usize, shape: Shape, slopes: Slopes },
+    /// A residual block.
+    Blaze { from: usize, blaze: Blaze, to: usize },
 }
 
 /// The first of two convolutions.
@@ -226,6 +237,7 @@ impl Plan {
             output: value.shape,
             steps: compiler.steps,
             result: value.place.unwrap_or_default(),
+            tap: compiler.tap,
             sizes: compiler.sizes,
             multiplications: compiler.multiplications,
             instructions,
@@ -276,6 +288,11 @@ impl Plan {
         self.output
     }
 
+    /// The shape of what is given out beside the result, where the network has a tap.
+    pub fn tap(&self) -> Option<Shape> {
+        self.tap.map(|(_, shape)| shape)
+    }
+
     /// Multiplications and additions for an image, each counted as an operation.
     pub fn operations(&self) -> usize {
         2 * self.multiplications
@@ -295,19 +312,29 @@ impl Plan {
         let images = pictures.len() / self.input.len();
         assert_eq!(pictures.len(), images * self.input.len(), "pictures are whole");
         assert_eq!(results.len(), images * self.output.len(), "there is a result for every picture");
-        let threads = rayon::current_thread_index().map_or(1, |_| rayon::current_num_threads() / images.max(1)).max(1);
+        let threads = threads_for(images);
         if images <= 1 || rayon::current_num_threads() == 1 {
             let both = (pictures.chunks_exact(self.input.len()), results.chunks_exact_mut(self.output.len()));
-            both.0.zip(both.1).for_each(|(picture, result)| self.one(picture, result, threads));
+            both.0.zip(both.1).for_each(|(picture, result)| self.one(picture, result, None, threads));
             return;
         }
         pictures
             .par_chunks_exact(self.input.len())
             .zip(results.par_chunks_exact_mut(self.output.len()))
-            .for_each(|(picture, result)| self.one(picture, result, threads));
+            .for_each(|(picture, result)| self.one(picture, result, None, threads));
     }
 
-    fn one(&self, picture: &[f32], result: &mut [f32], threads: usize) {
+    /// As [`run`](Self::run) for one picture, with what flows at the network's tap, `[height, width, channels]`.
+    ///
+    /// # Panics
+    /// If the lengths are not those of one image, or the network has no tap.
+    pub fn run_with_tap(&self, picture: &[f32], result: &mut [f32], tap: &mut [f32]) {
+        assert_eq!((picture.len(), result.len()), (self.input.len(), self.output.len()), "it is one picture");
+        assert_eq!(Some(tap.len()), self.tap().map(|shape| shape.len()), "there is a tap");
+        self.one(picture, result, Some(tap), threads_for(1));
+    }
+
+    fn one(&self, picture: &[f32], result: &mut [f32], tap: Option<&mut [f32]>, threads: usize) {
         let spare = || self.spare.lock().unwrap_or_else(PoisonError::into_inner);
         let taken = spare().pop();
         let mut workspace = taken.unwrap_or_else(|| Workspace::new(&self.sizes));
@@ -316,8 +343,16 @@ impl Plan {
             step.run(picture, &mut workspace, threads, self.instructions);
         }
         unpack(&workspace.maps[self.result], self.output.channels, result);
+        if let (Some((place, shape)), Some(tap)) = (self.tap, tap) {
+            unpack(&workspace.maps[place], shape.channels, tap);
+        }
         spare().push(workspace);
     }
+}
+
+/// Threads that share an image of so many.
+fn threads_for(images: usize) -> usize {
+    rayon::current_thread_index().map_or(1, |_| rayon::current_num_threads() / images.max(1)).max(1)
 }
 
 impl Step {
@@ -415,6 +450,17 @@ impl Step {
                 }
                 maps[*to] = out;
             }
+            Self::Prelu { place, shape, slopes } => {
+                let values = PlanesMut { values: &mut maps[*place], plane: shape.pixels() * BLOCK };
+                let blocks = blocks(shape.channels);
+                Prelu { slopes, first_block: 0, blocks, count: shape.pixels(), values }.run(instructions);
+            }
+            Self::Blaze { from, blaze, to } => {
+                let mut out = std::mem::take(&mut maps[*to]);
+                let scratch = &mut rooms[0].between;
+                RunBlaze { blaze, x: &maps[*from], scratch, out: &mut out }.run(instructions);
+                maps[*to] = out;
+            }
         }
     }
 }
@@ -435,6 +481,10 @@ struct Compiler {
     multiplications: usize,
     /// Places whose content is still wanted.
     kept: Vec<usize>,
+    /// Where a map lies that is given out, and its shape.
+    tap: Option<(usize, Shape)>,
+    /// How many residual layers the one being compiled is in.
+    depth: usize,
     /// The layer that is being compiled, in the order of the description, and where it stands in a message.
     layer: usize,
 }
@@ -480,6 +530,37 @@ impl Compiler {
                 Layer::Residual(body) => {
                     let value = self.settled(value, is_gated);
                     self.residual(body, value)?
+                }
+                Layer::Whole(linear) => {
+                    let value = self.settled(value, is_gated);
+                    self.whole(linear, value)?
+                }
+                Layer::Prelu(slopes) => {
+                    let value = self.settled(value, is_gated);
+                    if slopes.len() != value.shape.channels {
+                        return Err(self.weights_error(slopes, value.shape.channels, slopes.len()));
+                    }
+                    // In place, unless somebody else still wants what stands there.
+                    let place = value.place.unwrap_or_default();
+                    if self.kept.contains(&place) {
+                        return Err(PlanError::Block { layer: self.layer });
+                    }
+                    self.steps.push(Step::Prelu { place, shape: value.shape, slopes: Slopes::new(slopes) });
+                    value
+                }
+                Layer::BlazeBlock(block) => {
+                    let value = self.settled(value, is_gated);
+                    self.blaze(block, value)?
+                }
+                Layer::Tap => {
+                    let value = self.settled(value, is_gated);
+                    if self.tap.is_some() || self.depth > 0 {
+                        return Err(PlanError::Tap { layer: self.layer });
+                    }
+                    let place = value.place.unwrap_or_default();
+                    self.tap = Some((place, value.shape));
+                    self.kept.push(place);
+                    value
                 }
                 Layer::Mean => {
                     let value = self.settled(value, is_gated);
@@ -636,8 +717,10 @@ impl Compiler {
         let layer = self.layer;
         let kept = value.place.unwrap_or_default();
         self.kept.push(kept);
+        self.depth += 1;
         let begin = self.steps.len();
         let result = self.layers(body, value)?;
+        self.depth -= 1;
         self.kept.pop();
         if body.is_empty() || result.shape != value.shape {
             return Err(PlanError::Shortcut { layer });
@@ -648,6 +731,42 @@ impl Compiler {
             _ => self.steps.push(Step::Add { from: kept, shape: value.shape, to }),
         }
         Ok(result)
+    }
+
+    /// A product of all pixels. A map of whole blocks lies as one pixel with as many channels would, in another order.
+    fn whole(&mut self, linear: &Linear, value: Value) -> Result<Value, PlanError> {
+        let Linear { weights, bias, activation } = linear;
+        let shape = value.shape;
+        if !shape.channels.is_multiple_of(BLOCK) {
+            return Err(PlanError::Block { layer: self.layer });
+        }
+        self.fits(weights, bias, shape.len(), bias.len())?;
+        let row = |place: usize| {
+            let (block, rest) = (place / (shape.pixels() * BLOCK), place % (shape.pixels() * BLOCK));
+            let input = rest / BLOCK * shape.channels + block * BLOCK + rest % BLOCK;
+            &weights[input * bias.len()..][..bias.len()]
+        };
+        let turned: Vec<f32> = (0..shape.len()).flat_map(row).copied().collect();
+        let value = Value { shape: Shape { height: 1, width: 1, channels: shape.len() }, ..value };
+        self.product(&turned, bias, *activation, value, false)
+    }
+
+    fn blaze(&mut self, block: &BlazeBlock, value: Value) -> Result<Value, PlanError> {
+        let BlazeBlock { depthwise, pointwise, slopes, stride } = block;
+        let Shape { height, width, channels } = value.shape;
+        let misfit = PlanError::Block { layer: self.layer };
+        if depthwise[1].len() != channels {
+            return Err(misfit);
+        }
+        let [depthwise, pointwise] = [depthwise, pointwise].map(|both| both.each_ref().map(Vec::as_slice));
+        let blaze = Blaze::new(depthwise, pointwise, slopes, [height, width], *stride).map_err(|_| misfit)?;
+        let [height, width] = blaze.out_size();
+        let shape = Shape { height, width, channels: blaze.to() };
+        self.multiplications += blaze.multiplications();
+        self.sizes.between = self.sizes.between.max(blaze.scratch());
+        let to = self.place(shape, value.place);
+        self.steps.push(Step::Blaze { from: value.place.unwrap_or_default(), blaze, to });
+        Ok(Value { place: Some(to), shape })
     }
 
     fn packed(

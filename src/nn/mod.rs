@@ -4,6 +4,7 @@
 //! `[kernel, kernel, channels]`, 1x1 convolutions and fully connected layers `[in, out]`.
 
 pub mod efficientnet;
+pub mod face_mesh;
 pub mod layers;
 pub mod mobilenet;
 pub mod ops;

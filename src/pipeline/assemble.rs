@@ -6,12 +6,14 @@ use std::collections::{BTreeMap, VecDeque};
 use super::Settings;
 use super::classify::Classified;
 use super::decode::Decoded;
+use super::events::face_events;
 use super::frame::Sighting;
+use super::neutral::neutral;
 use super::segment::segments;
 use super::smooth::{Observation, Smoothed, Smoother};
 use super::stitch::Stitcher;
 use crate::timeline::{
-    FrameRecord, FrameTimes, ModelIdentity, Probabilities, SCHEMA, Status, Summary, Timeline, Tool, Track,
+    Covered, FrameRecord, FrameTimes, ModelIdentity, Probabilities, SCHEMA, Status, Summary, Timeline, Tool, Track,
 };
 
 /// One frame as it is written while the program runs: its time, and the faces in it by track.
@@ -64,7 +66,10 @@ impl<'a> Assembler<'a> {
             faces.into_iter().map(|(sighting, p)| (sighting.track, record(frame, sighting, p))).collect();
         let observations: Vec<_> = faces
             .iter()
-            .map(|(track, r)| (*track, Observation { frame, time_s, probabilities: r.probabilities }))
+            .map(|(track, r)| {
+                let probabilities = r.read_probabilities();
+                (*track, Observation { frame, time_s, probabilities })
+            })
             .collect();
         let status = Status::best(faces.iter().map(|(_, r)| r.status));
         self.waiting.push_back((Row { frame, pts, time_s, status, faces }, unsettled));
@@ -112,7 +117,7 @@ impl<'a> Assembler<'a> {
     fn release(&mut self) -> Vec<Row> {
         let mut rows = Vec::new();
         while self.waiting.front().is_some_and(|(_, unsettled)| *unsettled == 0) {
-            let Some((row, _)) = self.waiting.pop_front() else { break };
+            let Some((mut row, _)) = self.waiting.pop_front() else { break };
             self.settled += 1;
             self.times.pts.push(row.pts);
             self.times.time_s.push(row.time_s);
@@ -120,6 +125,7 @@ impl<'a> Assembler<'a> {
             for (track, record) in &row.faces {
                 self.tracks.entry(*track).or_default().0.push(record.clone());
             }
+            row.faces.iter_mut().for_each(|(_, record)| keep_wanted(record, self.settings));
             rows.push(row);
         }
         rows
@@ -132,11 +138,24 @@ impl<'a> Assembler<'a> {
         let tracks: Vec<Track> = self
             .tracks
             .into_iter()
-            .filter_map(|(id, (frames, smoothed))| {
+            .filter_map(|(id, (mut frames, smoothed))| {
                 let (first_frame, last_frame) = (frames.first()?.frame, frames.last()?.frame);
                 let segments = segments(&smoothed, &times, video_end_s, &self.settings.segment);
                 let segments = segments.into_iter().map(|segment| segment.with_raw_probability(&frames)).collect();
-                Some(Track { id, name: None, first_frame, last_frame, frames, segments })
+                let neutral = neutral(&frames, &times, id, &self.settings.neutral);
+                let events = match &neutral {
+                    Some(neutral) => {
+                        let relative = |record: &mut FrameRecord| {
+                            record.measures = record.measures.map(|measures| measures.relative_to(&neutral.values));
+                        };
+                        frames.iter_mut().for_each(relative);
+                        let events = face_events(&frames, &times, video_end_s, neutral, &self.settings.events);
+                        events.into_iter().filter(|event| self.settings.wants(event.kind.part().group())).collect()
+                    }
+                    None => Vec::new(),
+                };
+                frames.iter_mut().for_each(|record| keep_wanted(record, self.settings));
+                Some(Track { id, name: None, first_frame, last_frame, frames, segments, events, neutral })
             })
             .collect();
         let mut incomplete_because = decoded.incomplete_because;
@@ -165,14 +184,21 @@ impl<'a> Assembler<'a> {
     }
 }
 
+/// Leaves out the measures that nobody asked for.
+fn keep_wanted(record: &mut FrameRecord, settings: &Settings) {
+    let measures = record.measures.map(|measures| measures.only(|measure| settings.wants(measure.group())));
+    record.measures = measures.filter(|measures| !measures.is_empty());
+}
+
 fn record(frame: usize, sighting: Sighting, probabilities: Option<Probabilities>) -> FrameRecord {
     FrameRecord {
         frame,
         status: sighting.status,
         face: sighting.face,
         face_score: sighting.face_score,
-        covered: sighting.covered,
+        covered: sighting.covered.map(|face| Covered { face, regions: sighting.regions }),
         source: sighting.source,
+        measures: sighting.measures,
         probabilities,
         label: None,
         confidence: None,

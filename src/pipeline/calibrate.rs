@@ -104,7 +104,7 @@ fn smooth(track: &Track, time_s: &[f64], correction: &[f64; Expression::COUNT], 
     let mut smoother = Smoother::new(&settings.smooth);
     let mut smoothed: Vec<Smoothed> = Vec::with_capacity(track.frames.len());
     for record in &track.frames {
-        let probabilities = record.probabilities.map(|p| corrected(&p, correction));
+        let probabilities = record.read_probabilities().map(|p| corrected(&p, correction));
         let observation = Observation { frame: record.frame, time_s: time_s[record.frame], probabilities };
         smoothed.extend(smoother.push(observation));
     }
@@ -133,7 +133,8 @@ fn correction(track: &Track, timeline: &Timeline) -> (f64, [f64; Expression::COU
     let mut odds: [Vec<f64>; Expression::COUNT] = Default::default();
     for pair in track.frames.windows(2) {
         let elapsed_s = times.time_s[pair[1].frame] - times.time_s[pair[0].frame];
-        let Some(probabilities) = pair[1].probabilities.filter(|_| is_at_rest(&pair[0], &pair[1], elapsed_s)) else {
+        let Some(probabilities) = pair[1].read_probabilities().filter(|_| is_at_rest(&pair[0], &pair[1], elapsed_s))
+        else {
             continue;
         };
         rest_s += times.end_s(pair[1].frame, video_end_s) - times.time_s[pair[1].frame];
@@ -157,7 +158,7 @@ fn correction(track: &Track, timeline: &Timeline) -> (f64, [f64; Expression::COU
 }
 
 fn is_at_rest(before: &FrameRecord, now: &FrameRecord, elapsed_s: f64) -> bool {
-    let sure = now.probabilities.is_some_and(|p| p.iter().any(|p| *p >= SURE));
+    let sure = now.read_probabilities().is_some_and(|p| p.iter().any(|p| *p >= SURE));
     let (Some(a), Some(b)) = (before.face, now.face) else { return false };
     let ((ax, ay), (bx, by)) = (a.centre(), b.centre());
     let moved = f64::from((bx - ax).hypot(by - ay) / b.w.max(1.0));

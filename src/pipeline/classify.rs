@@ -136,6 +136,8 @@ mod tests {
             source: None,
             roll_degrees: 0.0,
             appearance: None,
+            measures: None,
+            regions: None,
         };
         let faces = inputs.iter().map(|input| (sighting(), input.map(|value| vec![value]))).collect();
         Cropped { pts, time_s: pts as f64, begins: None, faces }

@@ -13,6 +13,7 @@ pub fn face(
     side: usize,
     colours: Colours,
 ) -> Option<Vec<f32>> {
-    let face = sighting.face.filter(|_| sighting.status == Status::Ok)?;
+    let is_seen = matches!(sighting.status, Status::Ok | Status::Occluded | Status::TurnedAway);
+    let face = sighting.face.filter(|_| is_seen)?;
     Some(crop(picture, &face_square(&face, sighting.roll_degrees, rule), side, colours))
 }

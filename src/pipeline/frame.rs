@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::track::Descriptor;
 use crate::picture::Planes;
 use crate::time::Timestamp;
-use crate::timeline::{BoundingBox, BoxSource, Status};
+use crate::timeline::{BoundingBox, BoxSource, FaceMeasures, Regions, Status};
 
 /// One decoded frame. Cloning shares the planes.
 #[derive(Clone)]
@@ -44,4 +44,8 @@ pub struct Sighting {
     pub roll_degrees: f32,
     /// The signer's appearance, used to recognise them elsewhere in the video; `None` if the face was not seen.
     pub appearance: Option<Descriptor>,
+    /// What the face does, nothing of it relative to the signer; `None` where that was not measured.
+    pub measures: Option<FaceMeasures>,
+    /// Which share of the face's regions is covered; `None` where that was not judged.
+    pub regions: Option<Regions>,
 }

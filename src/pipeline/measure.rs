@@ -6,8 +6,9 @@ use super::assemble::Assembler;
 use super::classify::{Classified, Cropped};
 use super::decode::{Decoder, Source};
 use super::detect::Detectors;
+use super::mesh::Meshes;
 use super::span::SpanTracker;
-use super::{AnnotateError, Excerpt, Execution, Settings, cropped, decode_options, tracker};
+use super::{AnnotateError, Excerpt, Execution, Settings, cropped, decode_options, meshed, network, tracker};
 use crate::model::Model;
 
 /// The time that a video's frames take.
@@ -22,7 +23,7 @@ pub struct StageTimes {
 }
 
 /// Names of the stages in order; `track` includes detection, `assemble` is smoothing and segments.
-const STAGES: [&str; 5] = ["decode", "track", "crop", "classify", "assemble"];
+const STAGES: [&str; 6] = ["decode", "track", "mesh", "crop", "classify", "assemble"];
 
 /// Annotates `source` without threads and takes the time of each stage.
 ///
@@ -36,6 +37,8 @@ pub fn measure(
     execution: &Execution,
 ) -> Result<StageTimes, AnnotateError> {
     settings.check()?;
+    let network = network(settings)?;
+    let mut meshes = network.as_ref().map(Meshes::new);
     let mut spent = [Duration::ZERO; STAGES.len()];
     let mut clock = Instant::now();
     let mut lap = |stage: usize| {
@@ -58,8 +61,10 @@ pub fn measure(
         lap(1);
         for tracked in tracked {
             frames += 1;
-            let Cropped { pts, time_s, begins, faces: crops } = cropped(model, tracked);
+            let tracked = meshed(&mut meshes, tracked);
             lap(2);
+            let Cropped { pts, time_s, begins, faces: crops } = cropped(model, tracked);
+            lap(3);
             let mut classified = Vec::new();
             for (sighting, input) in crops {
                 let probabilities = input.map(|input| model.probabilities(input)).transpose();
@@ -68,9 +73,9 @@ pub fn measure(
                 faces += usize::from(probabilities.is_some());
                 classified.push((sighting, probabilities.and_then(|all| all.first().copied())));
             }
-            lap(3);
-            assembler.push(Classified { pts, time_s, begins, faces: classified });
             lap(4);
+            assembler.push(Classified { pts, time_s, begins, faces: classified });
+            lap(5);
         }
         if is_last {
             break;
@@ -78,6 +83,6 @@ pub fn measure(
     }
     assembler.drain();
     assembler.finish(decoder.finish(), model.identity(), false);
-    lap(4);
+    lap(5);
     Ok(StageTimes { frames, faces, stages: STAGES.into_iter().zip(spent).collect() })
 }

@@ -6,8 +6,11 @@ mod classify;
 pub mod crop;
 pub mod decode;
 pub mod detect;
+pub mod events;
 pub mod frame;
 pub mod measure;
+pub(crate) mod mesh;
+pub mod neutral;
 pub mod segment;
 mod setting;
 pub mod smooth;
@@ -28,13 +31,17 @@ use crate::files::WriteError;
 use crate::files::file_sha256;
 use crate::infer::Precision;
 use crate::model::Model;
-use crate::timeline::{Media, Status, Timeline};
+use crate::nn::face_mesh::{FaceMesh, FaceMeshError};
+use crate::timeline::{MeasureGroup, Media, Status, Timeline};
 pub(crate) use assemble::Assembler;
 pub(crate) use classify::Classified;
 use classify::{Cropped, classify};
 use decode::{DecodeError, DecodeOptions, Decoded, Decoder, Deinterlace, Entry, Patience, Source};
 use detect::{DetectorIdentity, Detectors};
+use events::EventSettings;
 use frame::{Frame, Sighting};
+use mesh::Meshes;
+use neutral::NeutralChoice;
 use segment::SegmentSettings;
 use smooth::SmoothSettings;
 use span::{SpanTracker, Tracked};
@@ -67,6 +74,12 @@ pub struct Settings {
     pub smooth: SmoothSettings,
     /// How labels become segments.
     pub segment: SegmentSettings,
+    /// What is measured on faces, and written; nothing of it where the list is empty.
+    pub measures: Vec<MeasureGroup>,
+    /// What measures are relative to.
+    pub neutral: NeutralChoice,
+    /// From where on something is an event.
+    pub events: EventSettings,
 }
 
 impl Default for Settings {
@@ -82,11 +95,19 @@ impl Default for Settings {
             track: TrackSettings::default(),
             smooth: SmoothSettings::default(),
             segment: SegmentSettings::default(),
+            measures: MeasureGroup::ALL.into(),
+            neutral: NeutralChoice::default(),
+            events: EventSettings::default(),
         }
     }
 }
 
 impl Settings {
+    /// Whether a group of measures is asked for.
+    pub fn wants(&self, group: MeasureGroup) -> bool {
+        self.measures.contains(&group)
+    }
+
     /// Whether every setting makes sense; each way into the pipeline asks.
     ///
     /// # Errors
@@ -95,6 +116,7 @@ impl Settings {
         self.track.check()?;
         self.smooth.check()?;
         self.segment.check()?;
+        self.events.check()?;
         let start_s = self.start_s.unwrap_or(f64::NEG_INFINITY);
         require("start_s", start_s, "a number of seconds", |start_s| !start_s.is_nan())?;
         let end_s = self.end_s.unwrap_or(f64::INFINITY);
@@ -153,6 +175,8 @@ pub enum AnnotateError {
     Output(#[from] WriteError),
     #[error("the built-in face detector cannot be read: {0}")]
     Detector(std::io::Error),
+    #[error("the built-in face mesh cannot be read: {0}")]
+    FaceMesh(#[from] FaceMeshError),
     #[error("stage '{stage}' cannot be started: {source}")]
     Thread { stage: &'static str, source: std::io::Error },
     #[error("stage '{stage}' panicked")]
@@ -161,7 +185,7 @@ pub enum AnnotateError {
 
 /// Decoded frames that wait to be searched: 1080p in 4:2:0 takes 3 MB a frame.
 const DECODED_AHEAD: usize = 8;
-/// Frames that wait for their crops, still with their pictures.
+/// Frames that wait for their meshes, and frames that wait for their crops; both still hold their pictures.
 const TRACKED_AHEAD: usize = 4;
 /// Frames whose crops wait to be classified; enough to fill a batch.
 const CROPPED_AHEAD: usize = 64;
@@ -255,8 +279,11 @@ pub(crate) fn look(
     let pool = ThreadPoolBuilder::new().num_threads(execution.threads).build();
     let pool = pool.map_err(|e| AnnotateError::Thread { stage: "classify", source: std::io::Error::other(e) })?;
 
+    let network = network(settings)?;
+    let network = network.as_ref();
     let (to_track, decoded_frames) = bounded(DECODED_AHEAD);
-    let (to_crop, tracked_frames) = bounded(TRACKED_AHEAD);
+    let (to_mesh, tracked_frames) = bounded(TRACKED_AHEAD);
+    let (to_crop, meshed_frames) = bounded(TRACKED_AHEAD);
     let (to_classify, cropped_frames) = bounded(CROPPED_AHEAD);
     let (to_take, classified_frames) = bounded(CLASSIFIED_AHEAD);
     let stop = Arc::new(AtomicBool::new(false));
@@ -265,8 +292,9 @@ pub(crate) fn look(
     std::thread::scope(|scope| {
         let (decoded, stop, pool) = (&mut decoded, &*stop, &pool);
         stages.spawn(scope, "decode", move || decode(decoder, excerpt, stop, to_track, decoded));
-        stages.spawn(scope, "track", move || track(tracker(excerpt, detectors, settings), decoded_frames, to_crop));
-        stages.spawn(scope, "crop", move || crop(model, tracked_frames, to_classify));
+        stages.spawn(scope, "track", move || track(tracker(excerpt, detectors, settings), decoded_frames, to_mesh));
+        stages.spawn(scope, "mesh", move || mesh(network, tracked_frames, to_crop));
+        stages.spawn(scope, "crop", move || crop(model, meshed_frames, to_classify));
         stages.spawn(scope, "classify", move || {
             classify(model, pool, execution.batch_size, cropped_frames, to_take)
                 .map_err(|error| AnnotateError::Classify { name: source.name(), source: error })
@@ -335,6 +363,32 @@ fn track(mut tracker: SpanTracker, from: Receiver<Frame>, to: Sender<Tracked>) -
         }
     }
     Ok(())
+}
+
+/// The face mesh, where anything of it is asked for.
+fn network(settings: &Settings) -> Result<Option<FaceMesh>, AnnotateError> {
+    if settings.measures.is_empty() { Ok(None) } else { Ok(Some(FaceMesh::built_in()?)) }
+}
+
+fn mesh(network: Option<&FaceMesh>, from: Receiver<Tracked>, to: Sender<Tracked>) -> Result<(), AnnotateError> {
+    let mut meshes = network.map(Meshes::new);
+    for tracked in from {
+        if to.send(meshed(&mut meshes, tracked)).is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// A frame with what its faces do.
+fn meshed(meshes: &mut Option<Meshes>, mut tracked: Tracked) -> Tracked {
+    if let Some(meshes) = meshes {
+        if tracked.begins.is_some() {
+            meshes.begin();
+        }
+        meshes.look(&tracked.frame, &mut tracked.sightings);
+    }
+    tracked
 }
 
 fn tracker<'a>(excerpt: &Excerpt, detectors: &'a Detectors, settings: &'a Settings) -> SpanTracker<'a> {

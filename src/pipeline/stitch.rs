@@ -173,6 +173,8 @@ fn absent(id: u32, status: Status) -> Sighting {
         source: None,
         roll_degrees: 0.0,
         appearance: None,
+        measures: None,
+        regions: None,
     }
 }
 
@@ -198,6 +200,8 @@ mod tests {
             source: Some(BoxSource::Detected),
             roll_degrees: 0.0,
             appearance: Some(appearance),
+            measures: None,
+            regions: None,
         }
     }
 

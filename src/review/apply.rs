@@ -219,11 +219,14 @@ pub fn machine_of(timeline: &Timeline) -> Timeline {
 /// A track of the program's from what is stored of it and what stands in its place.
 fn restored(stored: MachineTrack, there: Option<Track>) -> Option<Track> {
     let [first_frame, last_frame] = stored.span?;
+    // Nobody corrects events or what is neutral yet: they are the program's still.
+    let (events, neutral) = there.as_ref().map(|t| (t.events.clone(), t.neutral.clone())).unwrap_or_default();
     let mut records: BTreeMap<usize, _> =
         there.into_iter().flat_map(|track| track.frames).map(|r| (r.frame, r)).collect();
     records.extend(stored.frames.into_iter().map(|record| (record.frame, record)));
     let frames = records.range(first_frame..=last_frame).map(|(_, record)| record.clone()).collect();
-    Some(Track { id: stored.id, name: None, first_frame, last_frame, frames, segments: stored.segments })
+    let (id, segments) = (stored.id, stored.segments);
+    Some(Track { id, name: None, first_frame, last_frame, frames, segments, events, neutral })
 }
 
 /// What the program said of the tracks that differ.

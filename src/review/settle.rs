@@ -35,8 +35,10 @@ fn joined(machine: &Timeline, lanes: &Lanes) -> Vec<Track> {
         if let Some(first) = lanes.of_track(*id).next().filter(|_| is_new) {
             let frame = first.state.first_frame;
             let frames = vec![FrameRecord::unseen(frame)];
-            let segments = Vec::new();
-            tracks.push(Track { id: *id, name: None, first_frame: frame, last_frame: frame, frames, segments });
+            let (segments, events) = (Vec::new(), Vec::new());
+            let (first_frame, last_frame) = (frame, frame);
+            let neutral = None;
+            tracks.push(Track { id: *id, name: None, first_frame, last_frame, frames, segments, events, neutral });
         }
     }
     tracks.sort_by_key(|track| track.id);

@@ -1,6 +1,6 @@
 //! Checks what must hold in a timeline and a JSON Schema cannot express.
 
-use super::{DamageKind, Expression, FrameRecord, FrameTimes, SCHEMA, Status, Timeline, Track};
+use super::{Covered, DamageKind, Expression, FrameRecord, FrameTimes, Regions, SCHEMA, Status, Timeline, Track};
 
 /// A contradiction in a timeline. It names a track by its id and a segment by its index in the track, from 0.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -20,6 +20,8 @@ pub enum Inconsistency {
     Record { track: u32, frame: usize, problem: &'static str },
     #[error("track {track}, segment {segment}: {problem}")]
     Segment { track: u32, segment: usize, problem: &'static str },
+    #[error("track {track}, event {event}: {problem}")]
+    Event { track: u32, event: usize, problem: &'static str },
     #[error("complete is {complete}, but {reasons} reasons are given why it is not")]
     Complete { complete: bool, reasons: usize },
 }
@@ -53,6 +55,7 @@ impl Timeline {
             let is_corrected = self.corrections.is_some();
             check_frames(track, self.media.frames, is_corrected)?;
             check_segments(track, &self.frames, self.end_s(), is_corrected)?;
+            check_events(track, &self.frames, self.end_s())?;
         }
         self.check_statuses()?;
         self.check_summary()
@@ -164,23 +167,29 @@ fn check_frames(track: &Track, frames: usize, is_corrected: bool) -> Result<(), 
 /// `is_corrected`: a person may have labelled what the program did not, or taken a label away; neither leaves a confidence.
 fn complaint(record: &FrameRecord, is_corrected: bool) -> Option<&'static str> {
     let is_probability = |p: f32| (0.0..=1.0).contains(&p);
-    let FrameRecord { status, face, face_score, covered, source, probabilities, label, confidence, .. } = record;
+    let FrameRecord { status, face, face_score, covered, source, measures, probabilities, label, confidence, .. } =
+        record;
     match (status, probabilities, label, confidence) {
-        (Status::Ok, Some(probabilities), label, confidence)
+        (Status::Ok, Some(_), label, confidence)
             if (label.is_some() && confidence.is_some()) || (is_corrected && confidence.is_none()) =>
         {
-            let sum: f64 = probabilities.iter().copied().map(f64::from).sum();
-            if !probabilities.iter().copied().all(is_probability) || (sum - 1.0).abs() > SUM_TOLERANCE {
-                return Some("its probabilities do not sum to 1");
-            }
             if confidence.is_some_and(|confidence| !is_probability(confidence)) {
                 return Some("its confidence is no probability");
             }
         }
         (Status::Ok, ..) => return Some("a classified face needs probabilities, a label and a confidence"),
-        (_, None, None, None) => {}
-        (_, None, Some(_), None) if is_corrected => {}
+        (Status::Occluded | Status::TurnedAway, _, None, None) | (_, None, None, None) => {}
+        (Status::Occluded | Status::TurnedAway, _, Some(_), None) | (_, None, Some(_), None) if is_corrected => {}
         _ => return Some("only a face that was read can have a class"),
+    }
+    if let Some(probabilities) = probabilities {
+        let sum: f64 = probabilities.iter().copied().map(f64::from).sum();
+        if !probabilities.iter().copied().all(is_probability) || (sum - 1.0).abs() > SUM_TOLERANCE {
+            return Some("its probabilities do not sum to 1");
+        }
+    }
+    if measures.is_some() && face.is_none() {
+        return Some("a face that was not seen cannot be measured");
     }
     if face.is_some() != source.is_some() {
         return Some("a box needs a source, and a source a box");
@@ -194,10 +203,33 @@ fn complaint(record: &FrameRecord, is_corrected: bool) -> Option<&'static str> {
     if face.is_some_and(|face| !is_box(face.into())) {
         return Some("its box is none");
     }
-    if covered.is_some_and(|covered| !is_probability(covered)) {
+    let shares = |covered: &Covered| {
+        let Covered { face, regions } = *covered;
+        let regions = regions.map(Regions::shares);
+        regions.into_iter().flatten().chain([face]).all(is_probability)
+    };
+    if covered.is_some_and(|covered| !shares(&covered)) {
         return Some("its covered share is not between 0 and 1");
     }
     face_score.is_some_and(|score| !score.is_finite()).then_some("its face score is no number")
+}
+
+fn check_events(track: &Track, times: &FrameTimes, video_end_s: f64) -> Result<(), Inconsistency> {
+    for (place, event) in track.events.iter().enumerate() {
+        let problem = |problem| Err(Inconsistency::Event { track: track.id, event: place, problem });
+        let (first, last) = (event.first_frame, event.last_frame);
+        if first > last || first < track.first_frame || last > track.last_frame {
+            return problem("its frames are not the track's");
+        }
+        let is_same = |a: f64, b: f64| (a - b).abs() <= SAME_TIME_S;
+        if !is_same(event.start_s, times.time_s[first]) || !is_same(event.end_s, times.end_s(last, video_end_s)) {
+            return problem("its times are not those of its frames");
+        }
+        if !event.peak.is_finite() {
+            return problem("its peak is no number");
+        }
+    }
+    Ok(())
 }
 
 fn check_segments(

@@ -1,11 +1,12 @@
 //! The types that all parts of the program share: what was seen, when, and how sure the program is.
 //!
-//! The types serialise to `annotate/timeline/1`, whose JSON Schema is `assets/timeline.schema.json`.
+//! The types serialise to `annotate/timeline/2`, whose JSON Schema is `assets/timeline.schema.json`.
 
 mod check;
 mod clock;
 mod corrections;
 mod decimals;
+mod measures;
 mod read;
 
 use serde::{Deserialize, Serialize};
@@ -17,12 +18,18 @@ pub use corrections::{
     SignerState,
 };
 pub(crate) use decimals::{box_in_file, probability_in_file, score_in_file, time_in_file};
+pub use measures::{
+    Covered, EventKind, FaceEvent, FaceMeasures, FacePart, Measure, MeasureGroup, Neutral, NeutralSource, Regions,
+};
 pub use read::ReadError;
 
 pub use crate::picture::BoundingBox;
 
 /// The version of the timeline's schema, written into every file.
-pub const SCHEMA: &str = "annotate/timeline/1";
+pub const SCHEMA: &str = "annotate/timeline/2";
+
+/// The version before, which is still read: it says nothing of what the face does.
+pub const SCHEMA_BEFORE: &str = "annotate/timeline/1";
 
 /// The JSON Schema (draft 2020-12) of [`Timeline`] as written to files.
 pub const JSON_SCHEMA: &str = include_str!("../../assets/timeline.schema.json");
@@ -93,22 +100,29 @@ pub enum Status {
     Occluded,
     /// The face has left the picture.
     OutOfFrame,
+    /// A face is there, but the head is turned so far that half of the face is not seen.
+    TurnedAway,
 }
 
 impl Status {
+    /// All of them, in the order of the list above.
+    pub const ALL: [Self; 6] =
+        [Self::Ok, Self::NoFace, Self::LowQuality, Self::Occluded, Self::OutOfFrame, Self::TurnedAway];
+
     /// The status as it stands in files, e.g. `no_face`.
     pub fn name(self) -> &'static str {
-        ["ok", "no_face", "low_quality", "occluded", "out_of_frame"][self as usize]
+        ["ok", "no_face", "low_quality", "occluded", "out_of_frame", "turned_away"][self as usize]
     }
 
     /// The one that says most about a frame, of those of its faces; `NoFace` where there is none.
     pub fn best(statuses: impl Iterator<Item = Self>) -> Self {
         let rank = |status: &Self| match status {
             Self::Ok => 0,
-            Self::Occluded => 1,
-            Self::LowQuality => 2,
-            Self::OutOfFrame => 3,
-            Self::NoFace => 4,
+            Self::TurnedAway => 1,
+            Self::Occluded => 2,
+            Self::LowQuality => 3,
+            Self::OutOfFrame => 4,
+            Self::NoFace => 5,
         };
         statuses.min_by_key(rank).unwrap_or(Self::NoFace)
     }
@@ -295,13 +309,17 @@ pub struct FrameRecord {
     /// How sure the program is that a face is here, 0 to 1; absent where that was not judged in this frame.
     #[serde(skip_serializing_if = "Option::is_none", default, serialize_with = "decimals::score")]
     pub face_score: Option<f32>,
-    /// Share of the face that something covers, 0 to 1; absent where that was not judged.
-    #[serde(skip_serializing_if = "Option::is_none", default, serialize_with = "decimals::score")]
-    pub covered: Option<f32>,
+    /// Which share of the face something covers; absent where that was not judged.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub covered: Option<Covered>,
     /// Where the box comes from.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub source: Option<BoxSource>,
-    /// The model's own probabilities, before smoothing; only where `status` is `ok`.
+    /// What the face does; absent where that was not measured.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub measures: Option<FaceMeasures>,
+    /// The model's own probabilities, before smoothing. Where `status` is `occluded` or `turned_away` they are those of a face
+    /// that is only seen in part, and no label follows from them; with any other status but `ok` there are none.
     #[serde(skip_serializing_if = "Option::is_none", default, serialize_with = "decimals::probabilities")]
     pub probabilities: Option<Probabilities>,
     /// The label after smoothing, only where `status` is `ok`; or a person's, anywhere, and then without `confidence`.
@@ -310,6 +328,13 @@ pub struct FrameRecord {
     /// Smoothed probability of `label`.
     #[serde(skip_serializing_if = "Option::is_none", default, serialize_with = "decimals::probability_if_any")]
     pub confidence: Option<f32>,
+}
+
+impl FrameRecord {
+    /// The probabilities of a face that was read; those of a covered or turned face say nothing of its expression.
+    pub fn read_probabilities(&self) -> Option<Probabilities> {
+        self.probabilities.filter(|_| self.status == Status::Ok)
+    }
 }
 
 /// A stretch of frames with one label.
@@ -368,6 +393,12 @@ pub struct Track {
     pub frames: Vec<FrameRecord>,
     /// Stretches of one label, in order, not overlapping.
     pub segments: Vec<Segment>,
+    /// What the face does, in order of its beginning; events of different kinds may overlap.
+    #[serde(default)]
+    pub events: Vec<FaceEvent>,
+    /// What the measures are relative to; absent where nothing was measured.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub neutral: Option<Neutral>,
 }
 
 /// The name of a signer by track id: A to Z, then AA and so on, as in `expression@A`.
@@ -440,6 +471,7 @@ impl FrameRecord {
             face_score: None,
             covered: None,
             source: None,
+            measures: None,
             probabilities: None,
             label: None,
             confidence: None,
@@ -452,6 +484,13 @@ impl Timeline {
     pub fn is_corrected(&self) -> bool {
         // Corrections of the first schema left a note in the settings.
         self.corrections.is_some() || self.settings.get("corrections").is_some()
+    }
+
+    /// Names of the events of a track that a frame lies in, with a space between them.
+    pub fn events_at(&self, track: u32, frame: usize) -> String {
+        let events = self.tracks.iter().filter(|own| own.id == track).flat_map(|track| &track.events);
+        let inside = events.filter(|event| (event.first_frame..=event.last_frame).contains(&frame));
+        inside.map(|event| event.kind.name()).collect::<Vec<_>>().join(" ")
     }
 
     /// Where the video ends: the end of its last frame, seconds of container time; 0 where there is no frame.
@@ -503,7 +542,7 @@ mod tests {
         for expression in Expression::ALL {
             assert_eq!(json!(expression), expression.name());
         }
-        for status in [Status::Ok, Status::NoFace, Status::LowQuality, Status::Occluded, Status::OutOfFrame] {
+        for status in Status::ALL {
             assert_eq!(json!(status), status.name());
         }
         for source in [BoxSource::Detected, BoxSource::Tracked] {
@@ -541,7 +580,7 @@ mod tests {
         }
         let mut objects = 0;
         walk(&schema, "", &mut objects);
-        assert_eq!(objects, 17, "every struct of the timeline but the box, the settings being free");
+        assert_eq!(objects, 25, "every struct of the timeline but the box, the settings being free");
     }
 
     #[test]
@@ -572,7 +611,7 @@ mod tests {
             ),
             ("a probability above 1", sample_with("/tracks/0/frames/0/probabilities/0", |p| *p = json!(1.5))),
             ("an eighth class", sample_with("/tracks/0/frames/0/label", |label| *label = json!("contempt"))),
-            ("another version", sample_with("/schema", |schema| *schema = json!("annotate/timeline/2"))),
+            ("another version", sample_with("/schema", |schema| *schema = json!("annotate/timeline/3"))),
             ("no media", sample_with("", remove("media"))),
             ("no frames of a track", sample_with("/tracks/0", remove("frames"))),
             ("a field nobody knows", sample_with("/media", insert("colour", json!("red")))),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde_json::error::Category;
 
-use super::{Inconsistency, SCHEMA, Timeline};
+use super::{Inconsistency, SCHEMA, SCHEMA_BEFORE, Timeline};
 
 /// An hour at 30 frames per second takes about 30 MB for each signer; no genuine timeline comes near this.
 const MAX_BYTES: u64 = 4 << 30;
@@ -22,7 +22,7 @@ pub enum ReadError {
     TooLarge { path: PathBuf },
     #[error("{path}: not a timeline ({reason})")]
     NotATimeline { path: PathBuf, reason: &'static str },
-    #[error("{path}: its schema is '{found}', but this program reads '{SCHEMA}'")]
+    #[error("{path}: its schema is '{found}', but this program reads '{SCHEMA}' and '{SCHEMA_BEFORE}'")]
     OtherVersion { path: PathBuf, found: String },
     #[error("{path}: the file is cut off (it ends in the middle, at line {line})")]
     CutOff { path: PathBuf, line: usize },
@@ -53,7 +53,11 @@ impl Timeline {
 
     /// Parses and [checks](Timeline::check) the bytes of a timeline's file; messages name it `path`.
     pub fn parse(json: &[u8], path: &Path) -> Result<Self, ReadError> {
-        let timeline: Self = serde_json::from_slice(json).map_err(|error| reason(path, json, error))?;
+        let mut timeline: Self = serde_json::from_slice(json).map_err(|error| reason(path, json, error))?;
+        if timeline.schema == SCHEMA_BEFORE {
+            // Whatever it has means the same; what is new is absent.
+            timeline.schema = SCHEMA.into();
+        }
         if timeline.schema != SCHEMA {
             return Err(ReadError::OtherVersion { path: path.into(), found: timeline.schema });
         }
@@ -74,7 +78,9 @@ fn reason(path: &Path, json: &[u8], source: serde_json::Error) -> ReadError {
     }
     match serde_json::from_slice(json) {
         Ok(Version { schema: None }) => ReadError::NotATimeline { path, reason: "it names no schema" },
-        Ok(Version { schema: Some(found) }) if found != SCHEMA => ReadError::OtherVersion { path, found },
+        Ok(Version { schema: Some(found) }) if found != SCHEMA && found != SCHEMA_BEFORE => {
+            ReadError::OtherVersion { path, found }
+        }
         _ => ReadError::Malformed { path, source },
     }
 }
@@ -103,11 +109,20 @@ mod tests {
     }
 
     #[test]
+    fn a_timeline_of_the_version_before_is_read() {
+        let read = read_of(include_bytes!("../../tests/reference/timeline_1.json")).unwrap();
+        assert_eq!(read.schema, SCHEMA);
+        let records = || read.tracks.iter().flat_map(|track| &track.frames);
+        assert!(records().all(|record| record.measures.is_none()) && read.tracks.iter().all(|t| t.events.is_empty()));
+        assert!(records().any(|record| record.covered.is_some_and(|c| c.face > 0.0 && c.regions.is_none())));
+    }
+
+    #[test]
     fn what_is_wrong_with_a_file_is_said() {
         let good = serde_json::to_string_pretty(&sample::two_signers()).unwrap();
-        let expected = "its schema is 'annotate/timeline/2', but this program reads 'annotate/timeline/1'";
-        assert_eq!(message_of(good.replace("timeline/1", "timeline/2").as_bytes()), expected);
-        let later = br#"{"frames": 3, "schema": "annotate/timeline/2"}"#;
+        let expected = "its schema is 'annotate/timeline/3', but this program reads 'annotate/timeline/2' and 'annotate/timeline/1'";
+        assert_eq!(message_of(good.replace("timeline/2", "timeline/3").as_bytes()), expected);
+        let later = br#"{"frames": 3, "schema": "annotate/timeline/3"}"#;
         assert_eq!(message_of(later), expected, "whatever else a later version may change");
         let middle = good.len() / 2;
         assert!(

@@ -1,11 +1,14 @@
 //! JSON Lines, for use while the video is still running.
 //!
-//! - First line, a [`Header`]: `{"schema":"annotate/jsonl/1","tool":…,"media":…,"model":…,"settings":…}`, the media
+//! - First line, a [`Header`]: `{"schema":"annotate/jsonl/2","tool":…,"media":…,"model":…,"settings":…}`, the media
 //!   without what is only known at the end.
 //! - Then one line per frame and signer, in order of frames: `{"frame":12,"pts":…,"time_s":…,"track":1,"signer":"A",
-//!   "status":"ok","box":…,"face_score":…,"covered":…,"source":…,"probabilities":…,"label":…,"confidence":…}`, each field as in the
-//!   timeline; a frame without any signer has a line without `track`.
-//! - Last line: `{"complete":…,"media":…,"summary":…}`. Where it is missing, the run was cut off.
+//!   "status":"ok","box":…,"face_score":…,"covered":…,"source":…,"measures":…,"probabilities":…,"label":…,"confidence":…}`,
+//!   each field as in the timeline, but the measures: what a signer's neutral face is like is only known at the end, so that
+//!   they stand as they are, not less the neutral ones, and without openness. A frame without any signer has a line without
+//!   `track`.
+//! - Last line: `{"complete":…,"media":…,"summary":…,"signers":[{"track":…,"neutral":…,"events":…}]}`. Where it is missing, the
+//!   run was cut off.
 
 use std::io::{self, BufWriter, Write};
 use std::time::{Duration, Instant};
@@ -16,12 +19,12 @@ use super::Writer;
 use super::rows::rows;
 use crate::files::{Output, WriteError};
 use crate::timeline::{
-    BoxSource, Expression, FrameRecord, Media, ModelIdentity, Status, Summary, Timeline, Tool, box_in_file,
-    probability_in_file, score_in_file, signer, time_in_file,
+    BoxSource, Covered, Expression, FaceEvent, FaceMeasures, FrameRecord, Media, ModelIdentity, Neutral, Status,
+    Summary, Timeline, Tool, Track, box_in_file, probability_in_file, score_in_file, signer, time_in_file,
 };
 
 /// The version of the lines' form.
-pub const SCHEMA: &str = "annotate/jsonl/1";
+pub const SCHEMA: &str = "annotate/jsonl/2";
 
 /// A file on disk is brought up to date this often; a stream after every frame.
 const FLUSH_EVERY: Duration = Duration::from_secs(1);
@@ -86,9 +89,11 @@ struct Line {
     #[serde(skip_serializing_if = "Option::is_none")]
     face_score: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    covered: Option<f64>,
+    covered: Option<Covered>,
     #[serde(skip_serializing_if = "Option::is_none")]
     source: Option<BoxSource>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    measures: Option<FaceMeasures>,
     #[serde(skip_serializing_if = "Option::is_none")]
     probabilities: Option<[f64; Expression::COUNT]>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -110,6 +115,7 @@ impl Line {
             face_score: None,
             covered: None,
             source: None,
+            measures: None,
             probabilities: None,
             label: None,
             confidence: None,
@@ -122,6 +128,26 @@ struct Footer<'a> {
     complete: bool,
     media: &'a Media,
     summary: &'a Summary,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    signers: Vec<SignerLine<'a>>,
+}
+
+/// What is known of a signer at the end.
+#[derive(Serialize)]
+struct SignerLine<'a> {
+    track: u32,
+    neutral: &'a Neutral,
+    events: &'a [FaceEvent],
+}
+
+impl<'a> Footer<'a> {
+    fn of(timeline: &'a Timeline) -> Self {
+        let Timeline { complete, media, summary, tracks, .. } = timeline;
+        let signer = |track: &'a Track| {
+            Some(SignerLine { track: track.id, neutral: track.neutral.as_ref()?, events: &track.events })
+        };
+        Self { complete: *complete, media, summary, signers: tracks.iter().filter_map(signer).collect() }
+    }
 }
 
 /// The lines of one video while it is running. A file on disk gets its name with [`end`](Self::end).
@@ -156,9 +182,11 @@ impl LiveLines {
     }
 
     /// Writes the last line and puts the file in place.
-    pub fn end(mut self, complete: bool, media: &Media, summary: &Summary) -> Result<(), WriteError> {
-        let footer = Footer { complete, media, summary };
-        self.lines.line(&footer).and_then(|()| self.lines.0.flush()).map_err(|source| self.error(source))?;
+    pub fn end(mut self, timeline: &Timeline) -> Result<(), WriteError> {
+        self.lines
+            .line(&Footer::of(timeline))
+            .and_then(|()| self.lines.0.flush())
+            .map_err(|source| self.error(source))?;
         let (output, _) = self.lines.0.into_parts();
         output.commit()
     }
@@ -173,13 +201,22 @@ pub(super) struct Jsonl;
 
 impl Writer for Jsonl {
     fn write(&self, timeline: &Timeline, out: &mut dyn Write) -> io::Result<()> {
-        let Timeline { complete, tool, settings, media, model, summary, .. } = timeline;
+        let Timeline { tool, settings, media, model, .. } = timeline;
+        let neutral = |id: u32| timeline.tracks.iter().find(|track| track.id == id)?.neutral.as_ref();
         let mut lines = Lines(out);
         lines.line(&Header::new(tool, media, model, settings))?;
         for row in rows(timeline) {
-            lines.frame((row.frame, row.pts, row.time_s, row.status), &row.faces)?;
+            // As they were before anybody knew what is neutral.
+            let absolute = |(id, record): &(u32, &FrameRecord)| {
+                let both = record.measures.zip(neutral(*id));
+                let measures = both.map(|(measures, neutral)| measures.absolute_from(&neutral.values));
+                (*id, FrameRecord { measures, ..(*record).clone() })
+            };
+            let faces: Vec<(u32, FrameRecord)> = row.faces.iter().map(absolute).collect();
+            let faces: Vec<(u32, &FrameRecord)> = faces.iter().map(|(id, record)| (*id, record)).collect();
+            lines.frame((row.frame, row.pts, row.time_s, row.status), &faces)?;
         }
-        lines.line(&Footer { complete: *complete, media, summary })
+        lines.line(&Footer::of(timeline))
     }
 }
 
@@ -202,8 +239,18 @@ impl<W: Write> Lines<W> {
             return self.line(&Line::without_face(frame, pts, time_s, status));
         }
         for &(track, record) in faces {
-            let FrameRecord { frame, status, face, face_score, covered, source, probabilities, label, confidence } =
-                *record;
+            let FrameRecord {
+                frame,
+                status,
+                face,
+                face_score,
+                covered,
+                source,
+                measures,
+                probabilities,
+                label,
+                confidence,
+            } = *record;
             self.line(&Line {
                 frame,
                 pts,
@@ -213,8 +260,9 @@ impl<W: Write> Lines<W> {
                 status,
                 face: face.map(box_in_file),
                 face_score: face_score.map(score_in_file),
-                covered: covered.map(score_in_file),
+                covered,
                 source,
+                measures,
                 probabilities: probabilities.map(|probabilities| probabilities.map(probability_in_file)),
                 label,
                 confidence: confidence.map(probability_in_file),
@@ -232,6 +280,18 @@ mod tests {
     use crate::sample;
     use crate::write::{Format, tests::bytes};
 
+    /// As records are while the video is running.
+    fn with_absolute_measures(timeline: &Timeline) -> Timeline {
+        let mut timeline = timeline.clone();
+        for track in &mut timeline.tracks {
+            for record in &mut track.frames {
+                let both = record.measures.zip(track.neutral.as_ref());
+                record.measures = both.map(|(measures, neutral)| measures.absolute_from(&neutral.values));
+            }
+        }
+        timeline
+    }
+
     fn begin(timeline: &Timeline, path: &Path) -> LiveLines {
         let Timeline { tool, media, model, settings, .. } = timeline;
         LiveLines::begin(Output::create(path).unwrap(), &Header::new(tool, media, model, settings)).unwrap()
@@ -243,11 +303,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("labels.jsonl");
         let mut live = begin(&timeline, &path);
-        for row in rows(&timeline) {
+        let absolute = with_absolute_measures(&timeline);
+        for row in rows(&absolute) {
             live.frame((row.frame, row.pts, row.time_s, row.status), &row.faces).unwrap();
         }
         assert!(!path.exists(), "the name appears with the last line");
-        live.end(true, &timeline.media, &timeline.summary).unwrap();
+        live.end(&timeline).unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), bytes(&timeline, Format::Jsonl));
     }
 
@@ -267,10 +328,10 @@ mod tests {
         let next_line = || lines.recv_timeout(Duration::from_secs(20)).expect("the line comes before the next frame");
         let timeline = sample::two_signers();
         let mut live = begin(&timeline, &path);
-        assert!(next_line().starts_with("{\"schema\":\"annotate/jsonl/1\""));
+        assert!(next_line().starts_with("{\"schema\":\"annotate/jsonl/2\""));
         live.frame((0, 7, 0.5, Status::NoFace), &[]).unwrap();
         assert_eq!(next_line(), "{\"frame\":0,\"pts\":7,\"time_s\":0.5,\"status\":\"no_face\"}");
-        live.end(false, &timeline.media, &timeline.summary).unwrap();
+        live.end(&Timeline { complete: false, ..timeline }).unwrap();
         assert!(next_line().starts_with("{\"complete\":false"));
     }
 

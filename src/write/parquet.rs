@@ -15,8 +15,8 @@ use parquet::schema::parser::parse_message_type;
 use super::Writer;
 use super::rows::rows;
 use crate::timeline::{
-    BoundingBox, BoxSource, Expression, FrameRecord, Status, Timeline, box_in_file, probability_in_file, score_in_file,
-    signer, time_in_file,
+    BoundingBox, BoxSource, Expression, FrameRecord, Measure, Status, Timeline, box_in_file, probability_in_file,
+    score_in_file, signer, time_in_file,
 };
 
 pub(super) struct Parquet;
@@ -132,7 +132,7 @@ fn columns(timeline: &Timeline, cells: &[Cells]) -> Vec<Column> {
         numbers("w", &side(2)),
         numbers("h", &side(3)),
         numbers("face_score", &|c| c.record?.face_score.map(score_in_file)),
-        numbers("covered", &|c| c.record?.covered.map(score_in_file)),
+        numbers("covered", &|c| c.record?.covered.map(|covered| score_in_file(covered.face))),
         texts("source", true, &|c| c.record?.source.map(|source: BoxSource| source.name().into())),
     ];
     for class in Expression::ALL {
@@ -143,6 +143,15 @@ fn columns(timeline: &Timeline, cells: &[Cells]) -> Vec<Column> {
     columns.push(numbers("confidence", &|c| c.record?.confidence.map(probability_in_file)));
     columns.push(texts("signer", true, &|c| c.track.map(signer)));
     columns.push(numbers("container_start_s", &|_| Some(time_in_file(timeline.container_start().0))));
+    for measure in Measure::ALL {
+        columns.push(numbers(measure.name(), &|c| c.record?.measures?.get(measure)));
+    }
+    let regions = ["covered_eyes", "covered_nose", "covered_mouth", "covered_left", "covered_right"];
+    for (place, name) in regions.into_iter().enumerate() {
+        columns.push(numbers(name, &|c| Some(score_in_file(c.record?.covered?.regions?.shares()[place]))));
+    }
+    let events = |c: &Cells| c.track.map(|track| timeline.events_at(track, c.frame)).filter(|names| !names.is_empty());
+    columns.push(texts("events", true, &events));
     columns
 }
 

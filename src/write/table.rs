@@ -6,8 +6,8 @@ use std::io::{self, Write};
 use super::Writer;
 use super::rows::{FrameRow, rows};
 use crate::timeline::{
-    BoxSource, Expression, FrameRecord, Status, Timeline, box_in_file, probability_in_file, score_in_file, signer,
-    time_in_file,
+    BoxSource, Expression, FrameRecord, Measure, Regions, Status, Timeline, box_in_file, probability_in_file,
+    score_in_file, signer, time_in_file,
 };
 
 pub(super) struct Table {
@@ -20,18 +20,22 @@ pub(super) const TSV: Table = Table { delimiter: b'\t' };
 const BEFORE_CLASSES: [&str; 12] =
     ["frame", "pts", "time_s", "track", "status", "x", "y", "w", "h", "face_score", "covered", "source"];
 const AFTER_CLASSES: [&str; 4] = ["label", "confidence", "signer", "container_start_s"];
+const REGIONS: [&str; 5] = ["covered_eyes", "covered_nose", "covered_mouth", "covered_left", "covered_right"];
 
 impl Writer for Table {
     fn write(&self, timeline: &Timeline, out: &mut dyn Write) -> io::Result<()> {
         let mut table = csv::WriterBuilder::new().delimiter(self.delimiter).from_writer(out);
         let classes = Expression::ALL.map(Expression::name);
-        table.write_record(BEFORE_CLASSES.iter().chain(&classes).chain(&AFTER_CLASSES))?;
+        let measures = Measure::ALL.map(Measure::name);
+        let header = BEFORE_CLASSES.iter().chain(&classes).chain(&AFTER_CLASSES).chain(&measures).chain(&REGIONS);
+        table.write_record(header.chain(&["events"]))?;
         for row in rows(timeline) {
             if row.faces.is_empty() {
-                table.write_record(cells(timeline, &row, None, row.status, None))?;
+                table.write_record(cells(timeline, &row, None, row.status, None, String::new()))?;
             }
             for (track, record) in &row.faces {
-                table.write_record(cells(timeline, &row, Some(*track), record.status, Some(record)))?;
+                let events = timeline.events_at(*track, row.frame);
+                table.write_record(cells(timeline, &row, Some(*track), record.status, Some(record), events))?;
             }
         }
         table.flush()
@@ -44,6 +48,7 @@ fn cells(
     track: Option<u32>,
     status: Status,
     record: Option<&FrameRecord>,
+    events: String,
 ) -> Vec<String> {
     let face = record.and_then(|record| record.face).map(box_in_file);
     let probabilities = record.and_then(|record| record.probabilities);
@@ -56,13 +61,18 @@ fn cells(
     ];
     cells.extend((0..4).map(|side| cell(face.map(|face| face[side]))));
     cells.push(cell(record.and_then(|record| record.face_score).map(score_in_file)));
-    cells.push(cell(record.and_then(|record| record.covered).map(score_in_file)));
+    cells.push(cell(record.and_then(|record| record.covered).map(|covered| score_in_file(covered.face))));
     cells.push(cell(record.and_then(|record| record.source).map(BoxSource::name)));
     cells.extend((0..Expression::COUNT).map(|class| cell(probabilities.map(|p| probability_in_file(p[class])))));
     cells.push(cell(record.and_then(|record| record.label).map(Expression::name)));
     cells.push(cell(record.and_then(|record| record.confidence).map(probability_in_file)));
     cells.push(cell(track.map(signer)));
     cells.push(time_in_file(timeline.container_start().0).to_string());
+    let measures = record.and_then(|record| record.measures);
+    cells.extend(Measure::ALL.map(|measure| cell(measures.and_then(|measures| measures.get(measure)))));
+    let regions = record.and_then(|record| record.covered?.regions).map(Regions::shares);
+    cells.extend((0..REGIONS.len()).map(|place| cell(regions.map(|shares| score_in_file(shares[place])))));
+    cells.push(events);
     cells
 }
 

@@ -95,7 +95,7 @@ fn what_cannot_be_compared_is_refused_with_what_there_is() {
     let bytes = std::fs::read(&json).unwrap();
     std::fs::write(&cut, &bytes[..bytes.len() / 2]).unwrap();
     refused(&[&cut, &json], 3, "cut.json");
-    std::fs::write(&cut, String::from_utf8(bytes).unwrap().replace("timeline/1", "timeline/9")).unwrap();
+    std::fs::write(&cut, String::from_utf8(bytes).unwrap().replace("timeline/2", "timeline/9")).unwrap();
     refused(&[&cut, &json], 3, "timeline/9");
     refused(&[&json, &json, "-o", "a.txt"], 2, ".json, .md or .html");
 }

@@ -1,9 +1,11 @@
 //! `annotate models import`: published checkpoints to model directories. Nothing in a checkpoint is executed.
 
+mod face_mesh;
 mod keras;
 mod layout;
 pub(crate) mod onnx;
 mod pickle;
+mod tflite;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,11 +14,12 @@ use candle_core::{Device, Tensor};
 use serde_json::json;
 
 use super::class_order::{ClassOrder, Meaning};
-use super::{Input, ModelConfig, ModelError, read_tensors, write_tensors};
+use super::{CARD_FILE, CONFIG_FILE, Input, ModelConfig, ModelError, WEIGHTS_FILE, read_tensors, write_tensors};
 use crate::choice::Choice;
 use crate::files;
 use crate::files::sha256;
 use crate::nn::efficientnet::EfficientNetConfig;
+use crate::nn::face_mesh::{Geometry, POINTS, SIDE};
 use crate::nn::mobilenet::MobileNetConfig;
 use crate::nn::parameters::SetError;
 use crate::nn::{Architecture, Network, Parameters, Purpose, WeightsError};
@@ -227,6 +230,56 @@ fn read(bytes: Vec<u8>) -> Result<(&'static str, Checkpoint), String> {
         }
         Err(reason) => Err(reason),
     }
+}
+
+/// What `--arch` names the face mesh.
+pub const FACE_MESH: &str = "face_mesh";
+
+/// The face mesh's directory, not yet written: names and contents of its files, the config last.
+pub type FaceMeshFiles = [(&'static str, Vec<u8>); 3];
+
+/// Reads MediaPipe's face mesh with attention, a TensorFlow Lite file, and gives the directory it becomes.
+///
+/// # Errors
+/// If the file is another one than that network's, or its SHA-256 is another than stated.
+pub fn import_face_mesh(
+    path: &Path,
+    sha256_stated: Option<&str>,
+    licence: Option<&str>,
+    origin: Option<&str>,
+) -> Result<FaceMeshFiles, ImportError> {
+    let bytes = files::read(path, LARGEST).map_err(|source| ImportError::Unreadable { path: path.into(), source })?;
+    let source_sha256 = sha256(&bytes);
+    if let Some(expected) = sha256_stated.filter(|stated| !stated.eq_ignore_ascii_case(&source_sha256)) {
+        return Err(ImportError::Changed { path: path.into(), expected: expected.into(), found: source_sha256 });
+    }
+    let geometry = Geometry::built_in().map_err(anyhow::Error::from)?;
+    let weights = face_mesh::convert(&bytes, &geometry);
+    let weights = weights.map_err(|reason| ImportError::Refused { path: path.into(), reason })?;
+    let file = path.file_name().unwrap_or_default().to_string_lossy();
+    let config = json!({
+        "name": FACE_MESH,
+        "network": "MediaPipe's face mesh with attention",
+        "input": { "side": SIDE, "colours": "rgb", "values": "0 to 1" },
+        "points": POINTS,
+        "imported_from": { "file": file, "format": "tflite", "sha256": source_sha256 },
+        "licence": licence,
+        "origin": origin,
+        "sha256": sha256(&weights),
+    });
+    let config = serde_json::to_vec_pretty(&config).map_err(anyhow::Error::from)?;
+    let card = format!(
+        "# Face mesh\n\n\
+         MediaPipe's face mesh with attention: from a {SIDE}x{SIDE} RGB picture of a face to {POINTS} points on it, and whether a \
+         face is there.\n\n\
+         Imported from `{file}` (TensorFlow Lite, SHA-256 `{source_sha256}`); the weights are the file's own 16-bit floats under \
+         our names.\n\n\
+         - Origin: {}\n\
+         - Licence of the weights: {}\n",
+        origin.unwrap_or("not stated"),
+        licence.unwrap_or("not stated; find out before you use or pass on the weights"),
+    );
+    Ok([(WEIGHTS_FILE, weights), (CARD_FILE, card.into_bytes()), (CONFIG_FILE, config)])
 }
 
 /// The order that outputs were in, how many were left out, and the tensors of [`CONTEMPT_FILE`] where contempt was among

@@ -352,6 +352,8 @@ impl FollowedFace {
                 source: Some(source),
                 roll_degrees: self.roll_degrees,
                 appearance: Some(self.descriptor),
+                measures: None,
+                regions: None,
             },
             measured: Some(Measured { face, doubt: 1.0 }),
         }
@@ -369,6 +371,8 @@ impl FollowedFace {
                 source: None,
                 roll_degrees: 0.0,
                 appearance: None,
+                measures: None,
+                regions: None,
             },
             measured: None,
         }

@@ -1,0 +1,257 @@
+//! TensorFlow Lite files: the operations of their graph and the constants these use. Nothing is executed, and a file with an
+//! operation that is not known here is refused.
+//!
+//! Field numbers and codes are those of TensorFlow's `tensorflow/compiler/mlir/lite/schema/schema.fbs`, version 3.
+
+mod flat;
+mod flex;
+
+use flat::{Bytes, Fault, Table};
+use flex::Value;
+use half::f16;
+
+/// Most operations, and most tensors, of a graph.
+const LARGEST_GRAPH: usize = 8192;
+/// Most inputs or outputs of an operation or a graph, and most sides of a tensor.
+const LARGEST_LIST: usize = 16;
+/// Most kinds of operations.
+const LARGEST_CODES: usize = 256;
+
+/// What marks the format, from byte 4 on.
+const MARK: &[u8] = b"TFL3";
+
+/// An operation: what it does, to which tensors, and which come out.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Operation {
+    pub(super) kind: Kind,
+    pub(super) inputs: Vec<usize>,
+    pub(super) outputs: Vec<usize>,
+}
+
+/// What an operation does.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Kind {
+    /// 16-bit numbers to 32 bits.
+    Dequantize,
+    /// A convolution, with SAME padding or none.
+    Convolution {
+        stride: usize,
+        pads: bool,
+    },
+    /// A depthwise convolution, with SAME padding or none.
+    Depthwise {
+        stride: usize,
+        pads: bool,
+    },
+    /// The maximum of 2x2 pixels.
+    MaxPool,
+    Prelu,
+    Add,
+    Multiply,
+    Pad,
+    Reshape,
+    Slice,
+    /// From points to the matrix that maps a grid on the region about some of them.
+    RegionOf {
+        points: [usize; 2],
+        about: Vec<usize>,
+        side: usize,
+        scale: f64,
+    },
+    /// A map's values at the places of a grid.
+    Resample {
+        side: usize,
+    },
+    /// Points mapped by a matrix.
+    MapPoints,
+}
+
+/// A tensor: its shape, and where its content lies if it is a constant.
+#[derive(Debug, Clone)]
+struct TensorInfo<'a> {
+    shape: Vec<usize>,
+    kind: u8,
+    content: &'a [u8],
+}
+
+/// A file's graph.
+#[derive(Debug)]
+pub(super) struct Graph<'a> {
+    pub(super) operations: Vec<Operation>,
+    pub(super) inputs: Vec<usize>,
+    pub(super) outputs: Vec<usize>,
+    tensors: Vec<TensorInfo<'a>>,
+}
+
+/// Types of tensors.
+const FLOAT32: u8 = 0;
+const FLOAT16: u8 = 1;
+const INT32: u8 = 2;
+
+impl<'a> Graph<'a> {
+    /// Reads the only graph of a file.
+    ///
+    /// # Errors
+    /// What is wrong with the file, to stand behind its name.
+    pub(super) fn read(bytes: &'a [u8]) -> Result<Self, Fault> {
+        if bytes.get(4..8) != Some(MARK) {
+            return Err("is not a TensorFlow Lite file".into());
+        }
+        let model = Bytes(bytes).root()?;
+        let graphs = model.tables(2, LARGEST_LIST)?;
+        let &[graph] = &graphs[..] else { return Err(format!("has {} graphs, not one", graphs.len())) };
+        let buffers = model.tables(4, LARGEST_GRAPH)?;
+        let tensors = graph.tables(0, LARGEST_GRAPH)?;
+        let tensors = tensors.into_iter().map(|tensor| read_tensor(tensor, &buffers)).collect::<Result<Vec<_>, _>>()?;
+        let codes = model.tables(1, LARGEST_CODES)?;
+        let operations = graph.tables(3, LARGEST_GRAPH)?;
+        let operations = operations.into_iter().map(|operation| {
+            let code = usize::try_from(operation.int(0, 0)?).ok().and_then(|code| codes.get(code));
+            let code = code.ok_or("is damaged: an operation has no code")?;
+            let list = |number| places(operation, number, tensors.len());
+            Ok(Operation { kind: kind(*code, operation)?, inputs: list(1)?, outputs: list(2)? })
+        });
+        let operations = operations.collect::<Result<Vec<_>, Fault>>()?;
+        let (inputs, outputs) = (places(graph, 1, tensors.len())?, places(graph, 2, tensors.len())?);
+        Ok(Self { operations, inputs, outputs, tensors })
+    }
+
+    /// A tensor's shape.
+    pub(super) fn shape(&self, tensor: usize) -> &[usize] {
+        &self.tensors[tensor].shape
+    }
+
+    /// The numbers of a constant of 16-bit floats with as many numbers as its shape says; none where it is no such constant.
+    pub(super) fn halves(&self, tensor: usize) -> Option<Vec<f16>> {
+        let TensorInfo { shape, kind, content } = &self.tensors[tensor];
+        let count = shape.iter().try_fold(1usize, |count, side| count.checked_mul(*side))?;
+        let fits = *kind == FLOAT16 && count > 0 && count.checked_mul(2) == Some(content.len());
+        fits.then(|| content.as_chunks::<2>().0.iter().map(|bytes| f16::from_le_bytes(*bytes)).collect())
+    }
+
+    /// The numbers of a constant of at most 64 whole numbers.
+    pub(super) fn integers(&self, tensor: usize) -> Option<Vec<i32>> {
+        let TensorInfo { kind, content, .. } = &self.tensors[tensor];
+        let fits = *kind == INT32 && !content.is_empty() && content.len() <= 4 * 64;
+        fits.then(|| content.as_chunks::<4>().0.iter().map(|bytes| i32::from_le_bytes(*bytes)).collect())
+    }
+}
+
+fn read_tensor<'a>(tensor: Table<'a>, buffers: &[Table<'a>]) -> Result<TensorInfo<'a>, Fault> {
+    let shape = tensor.ints(0, LARGEST_LIST)?.into_iter().map(usize::try_from).collect::<Result<_, _>>();
+    let shape = shape.map_err(|_| "has a tensor of unknown shape")?;
+    let kind = tensor.byte(1)?;
+    if ![FLOAT32, FLOAT16, INT32].contains(&kind) {
+        return Err(format!("has numbers of type {kind}, which is not read"));
+    }
+    let buffer = usize::try_from(tensor.int(2, 0)?).ok().and_then(|buffer| buffers.get(buffer));
+    let content = buffer.ok_or("is damaged: a tensor has no buffer")?.bytes(0)?;
+    Ok(TensorInfo { shape, kind, content })
+}
+
+fn places(table: Table<'_>, number: usize, tensors: usize) -> Result<Vec<usize>, Fault> {
+    let places = table.ints(number, LARGEST_LIST)?.into_iter();
+    let places = places.map(|place| usize::try_from(place).ok().filter(|place| *place < tensors));
+    places.collect::<Option<_>>().ok_or_else(|| "is damaged: an operation names a tensor that is not there".into())
+}
+
+/// The code of custom operations.
+const CUSTOM: i32 = 32;
+
+fn kind(code: Table<'_>, operation: Table<'_>) -> Result<Kind, Fault> {
+    // Codes above 127 stand in a field of their own; older files have them in one byte.
+    let number = code.int(3, 0)?.max(code.byte(0)?.into());
+    if number == CUSTOM {
+        return custom(code.bytes(1)?, operation);
+    }
+    let options = || operation.table(4)?.ok_or_else(|| Fault::from("is damaged: an operation has no options"));
+    Ok(match number {
+        0 => plain(operation, 0)?,
+        3 => {
+            let (stride, pads) = window(options()?, 3, [4, 5])?;
+            Kind::Convolution { stride, pads }
+        }
+        4 => {
+            let (stride, pads) = window(options()?, 4, [5, 6])?;
+            Kind::Depthwise { stride, pads }
+        }
+        6 => Kind::Dequantize,
+        17 => {
+            let pool = options()?;
+            if [1, 2, 3, 4].map(|number| pool.int(number, 0)) != [2, 2, 2, 2].map(Ok) || pool.byte(5)? != 0 {
+                return Err("has a maximum of something else than 2x2 pixels, which is not read".into());
+            }
+            Kind::MaxPool
+        }
+        18 => plain(operation, 0).map(|_| Kind::Multiply)?,
+        22 => Kind::Reshape,
+        34 => Kind::Pad,
+        45 => Kind::Slice,
+        54 => Kind::Prelu,
+        other => return Err(format!("has an operation that is not known here (number {other})")),
+    })
+}
+
+/// An addition or multiplication without an activation, which field `number` of the options names.
+fn plain(operation: Table<'_>, number: usize) -> Result<Kind, Fault> {
+    match operation.table(4)?.map_or(Ok(0), |options| options.byte(number))? {
+        0 => Ok(Kind::Add),
+        other => Err(format!("has an activation that is not known here (number {other})")),
+    }
+}
+
+/// Stride and whether there is padding, of a convolution whose options have the activation and dilations there.
+fn window(options: Table<'_>, activation: usize, dilations: [usize; 2]) -> Result<(usize, bool), Fault> {
+    let strides = [options.int(1, 0)?, options.int(2, 0)?];
+    let dilations = [options.int(dilations[0], 1)?, options.int(dilations[1], 1)?];
+    let padding = options.byte(0)?;
+    let is_known = strides[0] == strides[1] && (1..=3).contains(&strides[0]) && dilations == [1, 1] && padding <= 1;
+    if !is_known || options.byte(activation)? != 0 {
+        return Err(format!("has a convolution that is not read (strides {strides:?}, dilations {dilations:?})"));
+    }
+    Ok((strides[0] as usize, padding == 0))
+}
+
+fn custom(name: &[u8], operation: Table<'_>) -> Result<Kind, Fault> {
+    let options = || flex::map(operation.bytes(5)?);
+    match name {
+        b"Landmarks2TransformMatrix" => {
+            let options = options()?;
+            let number = |name: &str| match options.get(name) {
+                Some(Value::Number(number)) => Ok(*number),
+                _ => Err(format!("has an operation without '{name}'")),
+            };
+            let Some(Value::List(about)) = options.get("subset_idxs") else {
+                return Err("has an operation without 'subset_idxs'".into());
+            };
+            let index = |number: f64| (0.0..65_536.0).contains(&number).then_some(number as usize);
+            let about: Option<Vec<usize>> = about.iter().map(|number| index(*number)).collect();
+            let points = [index(number("left_rotation_idx")?), index(number("right_rotation_idx")?)];
+            let (Some(about), [Some(left), Some(right)]) = (about, points) else {
+                return Err("has an operation about points that there are not".into());
+            };
+            let (side, scale) = (number("output_width")?, number("scale_x")?);
+            if number("output_height")? != side
+                || number("scale_y")? != scale
+                || options.get("target_rotation_radians") != Some(&Value::Number(0.0))
+            {
+                return Err("has a region that is neither square nor level, which is not read".into());
+            }
+            Ok(Kind::RegionOf { points: [left, right], about, side: side.clamp(0.0, 4096.0) as usize, scale })
+        }
+        b"TransformTensorBilinear" => {
+            let options = options()?;
+            match (options.get("output_width"), options.get("output_height")) {
+                (Some(Value::Number(width)), Some(Value::Number(height))) if width == height => {
+                    Ok(Kind::Resample { side: width.clamp(0.0, 4096.0) as usize })
+                }
+                _ => Err("has a region that is not square, which is not read".into()),
+            }
+        }
+        b"TransformLandmarks" => Ok(Kind::MapPoints),
+        other => {
+            let name: String = String::from_utf8_lossy(other).chars().take(40).collect();
+            Err(format!("has an operation that is not known here ('{}')", name.escape_default()))
+        }
+    }
+}

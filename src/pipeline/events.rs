@@ -1,0 +1,466 @@
+//! From measures to events: stretches in which a face or head does something.
+//!
+//! The strongest frame of an event has to pass a threshold (`enter`); from there the event reaches out to both sides as far as
+//! the measure keeps a share of that peak (`edge`), and never below `stay`. So the edges lie where the movement is half done, at
+//! small events as at large ones, and noise about a threshold does not cut an event to pieces: hysteresis, with the lower
+//! threshold taken from the event itself. Short gaps are bridged, and what is shorter than a movement can be is none.
+//! Thresholds, and how often they are right: docs/measures.md.
+
+use serde::{Deserialize, Serialize};
+
+use super::setting::{SettingError, require};
+use crate::timeline::{EventKind, FaceEvent, FaceMeasures, FrameRecord, FrameTimes, Measure, Neutral, Status};
+
+/// Thresholds of one kind of event.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Threshold {
+    /// What the measure has to reach once, in its unit.
+    pub enter: f64,
+    /// Share of its peak that it has to keep, 0 to 1.
+    pub edge: f64,
+    /// What it has to keep in any case, in its unit.
+    pub stay: f64,
+    /// Shorter ones are none, seconds.
+    pub min_s: f64,
+    /// Gaps up to this long are bridged, seconds.
+    pub bridge_s: f64,
+}
+
+/// From where on something is an event.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EventSettings {
+    /// Inner brow height above the neutral one, shares of the eyes' distance.
+    pub brows_raised: Threshold,
+    /// What the eyes lack of their aperture shortly before and after, as a share of it.
+    pub blink: Threshold,
+    /// What the eyes lack of the aperture of open eyes, as a share of it.
+    pub eyes_closed: Threshold,
+    /// Mouth opening, shares of the eyes' distance.
+    pub mouth_open: Threshold,
+    /// What the mouth lacks of its neutral width, shares of the eyes' distance.
+    pub mouth_rounded: Threshold,
+    /// Yaw from the neutral one, degrees.
+    pub head_turned: Threshold,
+    /// Pitch from the neutral one, degrees.
+    pub head_up_down: Threshold,
+    /// Roll from the neutral one, degrees.
+    pub head_tilted: Threshold,
+    /// Swing of a nod or a shake, degrees; at least three swings, each within `bridge_s` of the one before.
+    pub nod_shake: Threshold,
+    /// Share of the face that hands cover.
+    pub hand_on_face: Threshold,
+}
+
+impl Default for EventSettings {
+    fn default() -> Self {
+        let threshold = |enter, edge, stay, min_s, bridge_s| Threshold { enter, edge, stay, min_s, bridge_s };
+        Self {
+            brows_raised: threshold(0.025, 0.6, 0.01, 0.12, 0.12),
+            blink: threshold(0.3, 0.5, 0.1, 0.03, 0.0),
+            eyes_closed: threshold(0.65, 0.5, 0.3, 0.6, 0.1),
+            mouth_open: threshold(0.04, 0.4, 0.02, 0.08, 0.08),
+            mouth_rounded: threshold(0.1, 0.5, 0.03, 0.12, 0.12),
+            head_turned: threshold(13.0, 0.5, 6.0, 0.12, 0.12),
+            head_up_down: threshold(20.0, 0.5, 6.0, 0.12, 0.12),
+            head_tilted: threshold(9.0, 0.5, 4.0, 0.16, 0.12),
+            nod_shake: threshold(3.0, 1.0, 3.0, 0.3, 0.5),
+            hand_on_face: threshold(0.05, 0.5, 0.03, 0.08, 0.12),
+        }
+    }
+}
+
+impl EventSettings {
+    /// Whether the settings make sense: finite, thresholds above 0, `stay` not above `enter`, shares, times of at least 0.
+    ///
+    /// # Errors
+    /// The first that does not.
+    pub fn check(&self) -> Result<(), SettingError> {
+        let all = [
+            ("events.brows_raised", &self.brows_raised),
+            ("events.blink", &self.blink),
+            ("events.eyes_closed", &self.eyes_closed),
+            ("events.mouth_open", &self.mouth_open),
+            ("events.mouth_rounded", &self.mouth_rounded),
+            ("events.head_turned", &self.head_turned),
+            ("events.head_up_down", &self.head_up_down),
+            ("events.head_tilted", &self.head_tilted),
+            ("events.nod_shake", &self.nod_shake),
+            ("events.hand_on_face", &self.hand_on_face),
+        ];
+        let is_duration = |seconds: f64| seconds >= 0.0 && seconds.is_finite();
+        for (name, Threshold { enter, edge, stay, min_s, bridge_s }) in all {
+            require(name, *enter, "above 0", |enter| enter > 0.0 && enter.is_finite())?;
+            require(name, *edge, "a share, 0 to 1", |edge| (0.0..=1.0).contains(&edge))?;
+            require(name, *stay, "above 0 and at most what is to be reached", |stay| stay > 0.0 && stay <= *enter)?;
+            require(name, *min_s, "at least 0 seconds", is_duration)?;
+            require(name, *bridge_s, "at least 0 seconds", is_duration)?;
+        }
+        Ok(())
+    }
+}
+
+/// Looking this far up or down, or aside, brows and mouth say little, degrees.
+const READABLE_PITCH_DEGREES: f64 = 30.0;
+/// Sums of frame times miss round settings by a few rounding errors.
+const ROUNDING_S: f64 = 1e-6;
+/// What eyes are compared with in a blink: the median of so long before and after, seconds. Lowered lids are no blink.
+const ABOUT_BLINK_S: f64 = 0.5;
+/// A frame beside an event that exceeds its neighbour by less than this share of `enter` only falls away from the event.
+const FALLING: f64 = 0.1;
+/// Swings of a nod or shake.
+const SWINGS: usize = 3;
+/// A head turned further than this neither nods nor shakes: its angles are those of half a face, degrees.
+const FACING_DEGREES: f64 = 40.0;
+
+/// The events of one track, in order of their beginning. The measures of `frames` are relative to `neutral`, but for the turns
+/// of the head.
+pub(crate) fn face_events(
+    frames: &[FrameRecord],
+    times: &FrameTimes,
+    video_end_s: f64,
+    neutral: &Neutral,
+    settings: &EventSettings,
+) -> Vec<FaceEvent> {
+    let track = Series { frames, times, video_end_s };
+    let turned = |measure: Measure, sign: f64| {
+        let middle = neutral.values.get(measure).unwrap_or(0.0);
+        move |m: &FaceMeasures| m.get(measure).map(|value| sign * (value - middle))
+    };
+    let level = |value: Option<f64>, m: &FaceMeasures| {
+        let middle = neutral.values.get(Measure::Pitch).unwrap_or(0.0);
+        value.filter(|_| m.get(Measure::Pitch).is_some_and(|p| (p - middle).abs() < READABLE_PITCH_DEGREES))
+    };
+    let mut events = Vec::new();
+    let mut add = |kind, signal: &dyn Fn(&FaceMeasures) -> Option<f64>, threshold| {
+        let spans = track.spans(&track.values(signal), threshold);
+        events.extend(spans.into_iter().map(|span| track.event(kind, span)));
+    };
+    add(EventKind::BrowsRaised, &|m| level(m.get(Measure::InnerBrowHeight), m), &settings.brows_raised);
+    add(EventKind::MouthOpen, &|m| level(m.get(Measure::MouthOpening), m), &settings.mouth_open);
+    add(EventKind::MouthRounded, &|m| m.get(Measure::MouthWidth).map(|width| -width), &settings.mouth_rounded);
+    add(EventKind::HeadLeft, &turned(Measure::Yaw, 1.0), &settings.head_turned);
+    add(EventKind::HeadRight, &turned(Measure::Yaw, -1.0), &settings.head_turned);
+    add(EventKind::HeadUp, &turned(Measure::Pitch, 1.0), &settings.head_up_down);
+    add(EventKind::HeadDown, &turned(Measure::Pitch, -1.0), &settings.head_up_down);
+    add(EventKind::TiltLeft, &turned(Measure::Roll, 1.0), &settings.head_tilted);
+    add(EventKind::TiltRight, &turned(Measure::Roll, -1.0), &settings.head_tilted);
+    let open = track.values(&|m| m.get(Measure::EyeOpenness));
+    let lacking: Vec<Option<f64>> = open.iter().map(|open| open.map(|open| 1.0 - open)).collect();
+    let closed = track.spans(&lacking, &settings.eyes_closed);
+    let blinks = track.spans(&track.dips(&open), &settings.blink);
+    let apart = |blink: &EventSpan| closed.iter().all(|c| blink.last < c.first || blink.first > c.last);
+    events.extend(blinks.into_iter().filter(apart).map(|span| track.event(EventKind::Blink, span)));
+    events.extend(closed.iter().map(|span| track.event(EventKind::EyesClosed, *span)));
+    for (kind, measure) in [(EventKind::Nod, Measure::Pitch), (EventKind::Shake, Measure::Yaw)] {
+        let swings = track.swings(measure, &settings.nod_shake);
+        events.extend(swings.into_iter().map(|stretch| track.event(kind, stretch)));
+    }
+    events.sort_by_key(|event| (event.first_frame, event.kind));
+    events
+}
+
+/// A track's frames in time.
+struct Series<'a> {
+    frames: &'a [FrameRecord],
+    times: &'a FrameTimes,
+    video_end_s: f64,
+}
+
+/// Where a head turns back.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Turn {
+    place: usize,
+    value: f64,
+    /// Where the run of frames without a gap begins.
+    run: usize,
+}
+
+/// The turning points of a value, where swings smaller than a threshold count for nothing.
+#[derive(Debug, Default)]
+struct Zigzag {
+    run: Option<usize>,
+    turns: Vec<(usize, f64)>,
+    /// The farthest place since the last turning point, and whether it lies above it.
+    farthest: Option<(usize, f64, bool)>,
+}
+
+impl Zigzag {
+    fn push(&mut self, place: usize, value: f64, least: f64) {
+        self.run.get_or_insert(place);
+        let Some((at, extreme, is_up)) = self.farthest else {
+            let Some(&(_, first)) = self.turns.first() else {
+                self.turns.push((place, value));
+                return;
+            };
+            if (value - first).abs() >= least {
+                self.farthest = Some((place, value, value > first));
+            }
+            return;
+        };
+        let goes_on = if is_up { value >= extreme } else { value <= extreme };
+        if goes_on {
+            self.farthest = Some((place, value, is_up));
+        } else if (value - extreme).abs() >= least {
+            self.turns.push((at, extreme));
+            self.farthest = Some((place, value, !is_up));
+        }
+    }
+
+    fn turns(self) -> impl Iterator<Item = Turn> {
+        let run = self.run.unwrap_or_default();
+        let last = self.farthest.map(|(place, value, _)| (place, value));
+        self.turns.into_iter().chain(last).map(move |(place, value)| Turn { place, value, run })
+    }
+}
+
+/// A stretch of places in a track's frames.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct EventSpan {
+    first: usize,
+    last: usize,
+    peak: f64,
+}
+
+impl Series<'_> {
+    fn start_s(&self, place: usize) -> f64 {
+        self.times.time_s[self.frames[place].frame]
+    }
+
+    fn end_s(&self, place: usize) -> f64 {
+        self.times.end_s(self.frames[place].frame, self.video_end_s)
+    }
+
+    fn lasts(&self, stretch: &EventSpan) -> f64 {
+        self.end_s(stretch.last) - self.start_s(stretch.first)
+    }
+
+    fn event(&self, kind: EventKind, EventSpan { first, last, peak }: EventSpan) -> FaceEvent {
+        FaceEvent {
+            kind,
+            first_frame: self.frames[first].frame,
+            last_frame: self.frames[last].frame,
+            start_s: self.start_s(first),
+            end_s: self.end_s(last),
+            // Finer than any measure's noise, and the same again from a file.
+            peak: (peak * 1e4).round() / 1e4 + 0.0,
+        }
+    }
+
+    /// Stretches in which the head goes to and fro: at least [`SWINGS`] swings of `enter` degrees or more one after the other,
+    /// each ending within `bridge_s` of the one before. A face that is covered or turned away ends one.
+    fn swings(&self, measure: Measure, threshold: &Threshold) -> Vec<EventSpan> {
+        let mut all = Vec::new();
+        let mut zigzag = Zigzag::default();
+        for (place, record) in self.frames.iter().enumerate() {
+            let measures = record.measures.filter(|m| {
+                record.status == Status::Ok && m.get(Measure::Yaw).is_some_and(|yaw| yaw.abs() < FACING_DEGREES)
+            });
+            match measures.and_then(|measures| measures.get(measure)) {
+                Some(value) => zigzag.push(place, value, threshold.enter),
+                None => all.extend(std::mem::take(&mut zigzag).turns()),
+            }
+        }
+        all.extend(zigzag.turns());
+        let is_next = |a: &Turn, b: &Turn| {
+            b.run == a.run && self.start_s(b.place) - self.start_s(a.place) <= threshold.bridge_s + ROUNDING_S
+        };
+        let runs = all.chunk_by(is_next).filter(|turns| turns.len() > SWINGS);
+        let stretches = runs.filter_map(|turns| {
+            let largest = turns.windows(2).map(|pair| (pair[1].value - pair[0].value).abs()).fold(0.0, f64::max);
+            Some(EventSpan { first: turns.first()?.place, last: turns.last()?.place, peak: largest })
+        });
+        stretches.filter(|stretch| self.lasts(stretch) >= threshold.min_s - ROUNDING_S).collect()
+    }
+
+    /// A value of each frame; none where it was not measured.
+    fn values(&self, signal: &dyn Fn(&FaceMeasures) -> Option<f64>) -> Vec<Option<f64>> {
+        self.frames.iter().map(|record| record.measures.as_ref().and_then(signal)).collect()
+    }
+
+    /// What each value lacks of the median about it, as a share of that.
+    fn dips(&self, values: &[Option<f64>]) -> Vec<Option<f64>> {
+        let about = |place: usize| {
+            let now = self.start_s(place);
+            let is_near = |other: &usize| (self.start_s(*other) - now).abs() <= ABOUT_BLINK_S;
+            let before = (0..place).rev().take_while(is_near);
+            let mut near: Vec<f64> =
+                before.chain((place..values.len()).take_while(is_near)).filter_map(|other| values[other]).collect();
+            near.sort_by(f64::total_cmp);
+            near.get(near.len() / 2).copied().filter(|median| *median > 0.0)
+        };
+        (0..values.len()).map(|place| Some(1.0 - values[place]? / about(place)?)).collect()
+    }
+
+    /// The spans about the peaks of `values`, the highest first; what was not measured ends one, unless it is bridged.
+    fn spans(&self, values: &[Option<f64>], threshold: &Threshold) -> Vec<EventSpan> {
+        let Threshold { enter, edge, stay, min_s, .. } = *threshold;
+        let mut peaks: Vec<(usize, f64)> =
+            values.iter().enumerate().filter_map(|(place, value)| Some((place, (*value)?))).collect();
+        peaks.retain(|(_, value)| *value >= enter);
+        peaks.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        let mut is_taken = vec![false; values.len()];
+        let mut spans = Vec::new();
+        for (place, peak) in peaks {
+            if is_taken[place] {
+                continue;
+            }
+            let least = stay.max(edge * peak);
+            let last = self.reach(values, place, least, &is_taken, threshold, 1);
+            let first = self.reach(values, place, least, &is_taken, threshold, -1);
+            is_taken[first..=last].fill(true);
+            for (mut at, step) in [(last, 1), (first, -1)] {
+                while let Some(next) =
+                    at.checked_add_signed(step).filter(|next| *next < values.len() && !is_taken[*next])
+                    && let (Some(value), Some(before)) = (values[next], values[at])
+                    && value <= before + FALLING * enter
+                {
+                    is_taken[next] = true;
+                    at = next;
+                }
+            }
+            spans.push(EventSpan { first, last, peak });
+        }
+        spans.retain(|span| self.lasts(span) >= min_s - ROUNDING_S);
+        spans.sort_by_key(|span| span.first);
+        spans
+    }
+
+    /// The farthest place from `place`, forward or backward, up to which values keep `least` but for gaps that are bridged.
+    fn reach(
+        &self,
+        values: &[Option<f64>],
+        place: usize,
+        least: f64,
+        is_taken: &[bool],
+        threshold: &Threshold,
+        step: isize,
+    ) -> usize {
+        let (mut reached, mut at) = (place, place);
+        while let Some(next) = at.checked_add_signed(step).filter(|next| *next < values.len() && !is_taken[*next]) {
+            at = next;
+            if values[at].is_some_and(|value| value >= least) {
+                reached = at;
+                continue;
+            }
+            // The gap, this frame included.
+            let gap_s = match step > 0 {
+                true => self.end_s(at) - self.end_s(reached),
+                false => self.start_s(reached) - self.start_s(at),
+            };
+            if gap_s > threshold.bridge_s + ROUNDING_S {
+                break;
+            }
+        }
+        reached
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample;
+    use crate::timeline::NeutralSource;
+
+    const RATE: f64 = 25.0;
+
+    /// Frames at 25 a second in which one measure is as given.
+    fn track(measure: Measure, values: &[Option<f64>]) -> (Vec<FrameRecord>, FrameTimes) {
+        let template = sample::two_signers().tracks[0].frames[0].clone();
+        let record = |(frame, value): (usize, &Option<f64>)| {
+            let mut measures = FaceMeasures::default();
+            measures.set(Measure::Pitch, Some(0.0));
+            measures.set(Measure::Yaw, Some(0.0));
+            measures.set(measure, *value);
+            FrameRecord { frame, measures: Some(measures), ..template.clone() }
+        };
+        let times = FrameTimes {
+            pts: (0..values.len() as i64).collect(),
+            time_s: (0..values.len()).map(|frame| frame as f64 / RATE).collect(),
+            status: vec![Status::Ok; values.len()],
+        };
+        (values.iter().enumerate().map(record).collect(), times)
+    }
+
+    fn events(measure: Measure, values: &[Option<f64>]) -> Vec<(EventKind, usize, usize)> {
+        let (frames, times) = track(measure, values);
+        let neutral = Neutral { source: NeutralSource::Still, frames: 1, values: FaceMeasures::default() };
+        let end_s = values.len() as f64 / RATE;
+        let found = face_events(&frames, &times, end_s, &neutral, &EventSettings::default());
+        found.into_iter().map(|event| (event.kind, event.first_frame, event.last_frame)).collect()
+    }
+
+    /// `count` times the value.
+    fn runs(runs: &[(f64, usize)]) -> Vec<Option<f64>> {
+        runs.iter().flat_map(|(value, count)| vec![Some(*value); *count]).collect()
+    }
+
+    #[test]
+    fn an_event_reaches_as_far_as_a_share_of_its_peak_and_needs_the_threshold_once() {
+        let Threshold { enter, edge, .. } = EventSettings::default().brows_raised;
+        for peak in [1.1 * enter, 4.0 * enter] {
+            let (inside, outside) = ((edge + 0.05) * peak, (edge - 0.05) * peak);
+            let values = runs(&[(0.0, 5), (outside, 5), (inside, 3), (peak, 2), (inside, 4), (outside, 5), (0.0, 5)]);
+            assert_eq!(events(Measure::InnerBrowHeight, &values), [(EventKind::BrowsRaised, 10, 18)]);
+        }
+        let values = runs(&[(0.0, 5), (0.9 * enter, 9), (0.0, 5)]);
+        assert_eq!(events(Measure::InnerBrowHeight, &values), []);
+    }
+
+    #[test]
+    fn a_second_peak_beyond_a_deep_valley_is_an_event_of_its_own() {
+        let values = runs(&[(0.0, 5), (0.1, 5), (0.03, 8), (0.08, 5), (0.0, 5)]);
+        let raised = EventKind::BrowsRaised;
+        assert_eq!(events(Measure::InnerBrowHeight, &values), [(raised, 5, 9), (raised, 18, 22)]);
+    }
+
+    #[test]
+    fn short_gaps_are_bridged_long_ones_and_short_events_are_not() {
+        let values = runs(&[(0.0, 5), (0.1, 8), (0.0, 2), (0.1, 8), (0.0, 20), (0.1, 8), (0.0, 5), (0.1, 1), (0.0, 9)]);
+        let raised = EventKind::BrowsRaised;
+        assert_eq!(events(Measure::InnerBrowHeight, &values), [(raised, 5, 22), (raised, 43, 50)]);
+    }
+
+    #[test]
+    fn what_was_not_measured_is_no_event() {
+        let mut values = runs(&[(0.1, 30)]);
+        values[10..20].fill(None);
+        let raised = EventKind::BrowsRaised;
+        assert_eq!(events(Measure::InnerBrowHeight, &values), [(raised, 0, 9), (raised, 20, 29)]);
+        assert_eq!(events(Measure::InnerBrowHeight, &[None; 30]), []);
+    }
+
+    #[test]
+    fn closed_eyes_are_a_blink_while_they_are_short() {
+        // A blink with lowered lids, a blink with open eyes, and eyes that stay closed.
+        let values = runs(&[(0.65, 30), (0.2, 3), (0.65, 30), (1.0, 30), (0.3, 4), (1.0, 30), (0.1, 40), (1.0, 15)]);
+        let found = events(Measure::EyeOpenness, &values);
+        let blink = EventKind::Blink;
+        assert_eq!(found, [(blink, 30, 32), (blink, 93, 96), (EventKind::EyesClosed, 127, 166)]);
+    }
+
+    #[test]
+    fn a_head_that_goes_to_and_fro_shakes_and_one_that_turns_does_not() {
+        let swing: Vec<Option<f64>> =
+            (0..50).map(|frame| Some(6.0 * (frame as f64 / RATE * 2.0 * std::f64::consts::TAU).sin())).collect();
+        let found = events(Measure::Yaw, &swing);
+        assert_eq!(found.iter().map(|(kind, ..)| *kind).collect::<Vec<_>>(), [EventKind::Shake]);
+        let turn: Vec<Option<f64>> = (0..50).map(|frame| Some(-24.0 + frame as f64)).collect();
+        let found = events(Measure::Yaw, &turn);
+        assert!(found.iter().all(|(kind, ..)| *kind != EventKind::Shake), "{found:?}");
+        let tremble: Vec<Option<f64>> = (0..50).map(|frame| Some(f64::from(frame % 2))).collect();
+        assert_eq!(events(Measure::Yaw, &tremble), []);
+    }
+
+    #[test]
+    fn settings_that_make_no_sense_are_refused() {
+        let mut settings = EventSettings::default();
+        settings.check().unwrap();
+        settings.blink.stay = 0.9;
+        assert!(settings.check().unwrap_err().to_string().starts_with("setting events.blink must be"));
+        settings = EventSettings::default();
+        settings.mouth_open.enter = f64::NAN;
+        assert!(settings.check().is_err());
+    }
+}

@@ -1,0 +1,186 @@
+//! What each face does: 478 points on it in every frame, and from these the head's turn, brows, eyes and mouth.
+//!
+//! The network looks at a turned square about the face. Where the face was seen in the frame before, the square lies about the
+//! points found there, moved as the tracker's box has moved; else it lies about the box, and once more about the points found.
+//! What is remembered ends with the span (see [`super::span`]), so that a span's measures depend on its own frames alone.
+
+mod pose;
+mod shape;
+mod square;
+
+use std::collections::BTreeMap;
+
+use super::frame::{Frame, Sighting};
+use crate::nn::face_mesh::{FaceMesh, MESH_POINTS};
+use crate::picture::{BoundingBox, Planes};
+use crate::timeline::{FaceMeasures, Measure, MeasureGroup, Status};
+use shape::FaceShape;
+use square::{Square, rectangle};
+
+/// Logit from which a face is there: a probability of a half.
+const THERE: f32 = 0.0;
+/// The face that the points make and the tracker's box are the same one while their centres are less than so many sides of the
+/// box apart, and the logarithms of their sizes differ by less.
+const SAME_CENTRE: f32 = 0.5;
+const SAME_SIZE: f32 = 0.6;
+/// Side of the rectangle about the points, in sides of the tracker's box, where both are right.
+const POINTS_OVER_BOX: f32 = 1.17;
+/// Side of a box below which a face is too small for measures, pixels: 14 pixels between the eyes' outer corners.
+const SMALLEST: f32 = 24.0;
+/// Share of the points that may lie outside of the picture.
+const OUTSIDE: f32 = 0.1;
+
+/// A head that is turned further, either way, is turned away: half of the face is not seen.
+pub(crate) const TURNED_AWAY_DEGREES: f64 = 45.0;
+/// Beyond this yaw, brow and eye of the far side are a guess (docs/measures.md: up to 2.4 % of the eyes' distance at 15 to 30).
+const FAR_SIDE_DEGREES: f64 = 15.0;
+/// Beyond this yaw, mouth and what lies between the brows are.
+const MIDDLE_DEGREES: f64 = 40.0;
+/// Looking further down than this raises the brows by more than an expression does; looking further up, too.
+const LOWEST_DEGREES: f64 = -20.0;
+const HIGHEST_DEGREES: f64 = 45.0;
+/// Aperture below which an iris is not seen.
+const IRIS_SEEN: f64 = 0.12;
+
+/// Follows the faces of a span with the network.
+pub(crate) struct Meshes<'a> {
+    network: &'a FaceMesh,
+    followed: BTreeMap<u32, Followed>,
+}
+
+/// What is known of a face from the frame before.
+#[derive(Debug, Clone, Copy)]
+struct Followed {
+    square: Square,
+    /// The tracker's box.
+    face: BoundingBox,
+    /// The frame.
+    frame: usize,
+}
+
+/// Points in the picture, and the square about them.
+struct Found {
+    points: Vec<[f32; 3]>,
+    square: Square,
+}
+
+impl<'a> Meshes<'a> {
+    pub(crate) fn new(network: &'a FaceMesh) -> Self {
+        Self { network, followed: BTreeMap::new() }
+    }
+
+    /// Forgets everybody: another span begins.
+    pub(crate) fn begin(&mut self) {
+        self.followed.clear();
+    }
+
+    /// Adds to what the tracker saw in `frame` what the faces do.
+    pub(crate) fn look(&mut self, frame: &Frame, sightings: &mut [Sighting]) {
+        for sighting in sightings {
+            let found = sighting.face.filter(|face| is_wanted(sighting.status, face));
+            let found = found.and_then(|face| Some((face, self.find(frame, sighting, &face)?)));
+            let Some((face, Found { points, square })) = found else {
+                self.followed.remove(&sighting.track);
+                continue;
+            };
+            self.followed.insert(sighting.track, Followed { square, face, frame: frame.index });
+            let shape = FaceShape::of(&points, self.network.geometry());
+            let Some(shape) = shape.filter(|_| is_inside(&points, frame.picture.as_ref())) else { continue };
+            // A hand on the mouth makes it seem to open by more than a mouth does.
+            let sees_mouth = sighting.status != Status::Occluded;
+            let is_seen = |measure: Measure| sees_mouth || measure.group() != MeasureGroup::Mouth;
+            sighting.measures = Some(measures(&shape).only(is_seen));
+            let is_away = shape.angles.yaw.abs() >= TURNED_AWAY_DEGREES;
+            if is_away && matches!(sighting.status, Status::Ok | Status::Occluded) {
+                sighting.status = Status::TurnedAway;
+            }
+        }
+    }
+
+    /// The points of the face in `face`, the tracker's box; none where the network sees no face, or another one.
+    fn find(&self, frame: &Frame, sighting: &Sighting, face: &BoundingBox) -> Option<Found> {
+        let picture = frame.picture.as_ref();
+        let before = self.followed.get(&sighting.track).filter(|before| before.frame + 1 == frame.index);
+        if let Some(before) = before {
+            let ((x, y), (u, v)) = (before.face.centre(), face.centre());
+            let found = self.once(picture, &before.square.moved((u - x, v - y)));
+            if let Some(found) = found.filter(|found| is_same(&found.points, face)) {
+                return Some(found);
+            }
+        }
+        let first = self.once(picture, &Square::about_box(face, sighting.roll_degrees))?;
+        self.once(picture, &first.square).filter(|found| is_same(&found.points, face))
+    }
+
+    fn once(&self, picture: &dyn Planes, square: &Square) -> Option<Found> {
+        let mesh = self.network.run(&square.content(picture));
+        if mesh.flag.is_nan() || mesh.flag <= THERE {
+            return None;
+        }
+        let points = square.in_picture(&mesh.points);
+        let square = Square::about_points(&points)?;
+        Some(Found { points, square })
+    }
+}
+
+fn is_wanted(status: Status, face: &BoundingBox) -> bool {
+    matches!(status, Status::Ok | Status::Occluded | Status::TurnedAway) && face.w >= SMALLEST
+}
+
+/// Whether the points are those of the face in the tracker's box.
+fn is_same(points: &[[f32; 3]], face: &BoundingBox) -> bool {
+    let found = rectangle(&points[..MESH_POINTS]);
+    let ((x, y), (u, v)) = (face.centre(), found.centre());
+    let size = found.w.max(found.h) / (POINTS_OVER_BOX * face.w.max(face.h));
+    (x - u).hypot(y - v) < SAME_CENTRE * face.w && size.ln().abs() < SAME_SIZE
+}
+
+/// Whether nearly all points lie in the picture: those beyond its edge are made up.
+fn is_inside(points: &[[f32; 3]], picture: &dyn Planes) -> bool {
+    let luma = picture.luma();
+    let is_out =
+        |[x, y, _]: &&[f32; 3]| !(0.0..luma.width as f32).contains(x) || !(0.0..luma.height as f32).contains(y);
+    (points.iter().filter(is_out).count() as f32) < OUTSIDE * points.len() as f32
+}
+
+/// The measures that the head's turn allows, none relative yet.
+fn measures(shape: &FaceShape) -> FaceMeasures {
+    let mut measures = FaceMeasures::default();
+    let angles = shape.angles;
+    measures.set(Measure::Yaw, Some(angles.yaw));
+    measures.set(Measure::Pitch, Some(angles.pitch));
+    measures.set(Measure::Roll, Some(angles.roll));
+    let is_level = (LOWEST_DEGREES..=HIGHEST_DEGREES).contains(&angles.pitch);
+    if angles.yaw.abs() > TURNED_AWAY_DEGREES || !is_level {
+        return measures;
+    }
+    // With the nose to the left, the left side is the far one.
+    let sees = [angles.yaw > -FAR_SIDE_DEGREES, angles.yaw < FAR_SIDE_DEGREES];
+    let sees_middle = angles.yaw.abs() <= MIDDLE_DEGREES;
+    let [right, left] = [0, 1].map(|side| sees[side].then_some(side));
+    let [brow_right, brow_left] = [right, left].map(|side| side.map(|side| shape.brow_heights[side]));
+    let [eye_right, eye_left] = [right, left].map(|side| side.map(|side| shape.eye_apertures[side]));
+    measures.set(Measure::BrowHeightRight, brow_right);
+    measures.set(Measure::BrowHeightLeft, brow_left);
+    measures.set(Measure::EyeApertureRight, eye_right);
+    measures.set(Measure::EyeApertureLeft, eye_left);
+    let open: Vec<[f64; 2]> = [right, left]
+        .into_iter()
+        .flatten()
+        .filter(|eye| shape.eye_apertures[*eye] >= IRIS_SEEN)
+        .map(|eye| shape.gazes[eye])
+        .collect();
+    let gaze = |axis: usize| {
+        let sum: f64 = open.iter().map(|gaze| gaze[axis]).sum();
+        (!open.is_empty()).then(|| sum / open.len() as f64)
+    };
+    measures.set(Measure::GazeX, gaze(0));
+    measures.set(Measure::GazeY, gaze(1));
+    let middle = |value: f64| sees_middle.then_some(value);
+    measures.set(Measure::InnerBrowHeight, middle(shape.inner_brow_height));
+    measures.set(Measure::InnerBrowGap, middle(shape.inner_brow_gap));
+    measures.set(Measure::MouthOpening, middle(shape.mouth_opening));
+    measures.set(Measure::MouthWidth, middle(shape.mouth_width));
+    measures.set(Measure::MouthCorners, middle(shape.mouth_corners));
+    measures
+}

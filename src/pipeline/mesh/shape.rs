@@ -1,0 +1,100 @@
+//! What the face does, from its points with the head's turn removed. Formulae, noise and sources: docs/measures.md.
+
+use super::pose::{Angles, Pose, Vector, upright};
+use crate::nn::face_mesh::{Geometry, POINTS};
+
+/// The shape of a face in one frame: nothing is left out for being doubtful, nothing is relative to a signer. Lengths are shares
+/// of the distance between the outer corners of the eyes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct FaceShape {
+    pub(super) angles: Angles,
+    /// Brows above the corners of their eyes: right, left.
+    pub(super) brow_heights: [f64; 2],
+    /// Inner ends of the brows above the inner corners of the eyes.
+    pub(super) inner_brow_height: f64,
+    /// Between the inner ends of the brows.
+    pub(super) inner_brow_gap: f64,
+    /// Height of the opening of an eye over its width: right, left.
+    pub(super) eye_apertures: [f64; 2],
+    /// From the middle of an eye to its iris, over the eye's width: towards the signer's left, and up; of the right and left eye.
+    pub(super) gazes: [[f64; 2]; 2],
+    /// Between the inner edges of the lips, up and down.
+    pub(super) mouth_opening: f64,
+    /// Between the corners of the mouth.
+    pub(super) mouth_width: f64,
+    /// Corners of the mouth above the middle of the inner lips.
+    pub(super) mouth_corners: f64,
+}
+
+/// The ten points of a brow: right, left.
+const BROWS: [[usize; 10]; 2] =
+    [[70, 63, 105, 66, 107, 46, 53, 52, 65, 55], [300, 293, 334, 296, 336, 276, 283, 282, 295, 285]];
+/// Outer and inner corner of an eye: right, left.
+const EYES: [[usize; 2]; 2] = [[33, 133], [263, 362]];
+/// Pairs of points of the lids, upper and lower: right, left.
+const LIDS: [[[usize; 2]; 3]; 2] = [[[160, 144], [159, 145], [158, 153]], [[387, 373], [386, 374], [385, 380]]];
+/// Centres of the irises: right, left.
+const IRISES: [usize; 2] = [468, 473];
+/// Pairs of points of the inner edges of the lips, upper and lower.
+const LIPS: [[usize; 2]; 3] = [[82, 87], [13, 14], [312, 317]];
+/// Corners of the mouth.
+const MOUTH: [usize; 2] = [61, 291];
+
+impl FaceShape {
+    /// Of points in pixels of the picture; none where they make no head.
+    pub(super) fn of(points: &[[f32; 3]], geometry: &Geometry) -> Option<Self> {
+        if points.len() != POINTS {
+            return None;
+        }
+        let points = upright(points);
+        let pose = Pose::of(&points, geometry)?;
+        let head: Vec<Vector> = points.iter().map(|point| pose.on_head(*point)).collect();
+        let shape = Self::of_head(&head, pose.angles());
+        shape.is_finite().then_some(shape)
+    }
+
+    fn of_head(head: &[Vector], angles: Angles) -> Self {
+        let distance =
+            |a: usize, b: usize| head[a].iter().zip(&head[b]).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt();
+        let unit = distance(EYES[0][0], EYES[1][0]);
+        let height = |of: &[usize]| of.iter().map(|place| head[*place][1]).sum::<f64>() / of.len() as f64;
+        let over = |upper: usize, lower: usize| head[upper][1] - head[lower][1];
+        let width = |eye: usize| distance(EYES[eye][0], EYES[eye][1]);
+        let gaze = |eye: usize, axis: usize| {
+            let [outer, inner] = EYES[eye];
+            let middle = (head[outer][axis] + head[inner][axis]) / 2.0;
+            (head[IRISES[eye]][axis] - middle) / width(eye)
+        };
+        let [left_corner, right_corner] = MOUTH;
+        Self {
+            angles,
+            brow_heights: [0, 1].map(|side| (height(&BROWS[side]) - height(&EYES[side])) / unit),
+            inner_brow_height: (height(&[55, 107, 285, 336]) - height(&[133, 362])) / unit,
+            inner_brow_gap: (distance(55, 285) + distance(107, 336)) / 2.0 / unit,
+            eye_apertures: [0, 1].map(|eye| {
+                LIDS[eye].iter().map(|[upper, lower]| distance(*upper, *lower)).sum::<f64>() / 3.0 / width(eye)
+            }),
+            gazes: [0, 1].map(|eye| [gaze(eye, 0), gaze(eye, 1)]),
+            mouth_opening: LIPS.iter().map(|[upper, lower]| over(*upper, *lower)).sum::<f64>() / 3.0 / unit,
+            mouth_width: (head[right_corner][0] - head[left_corner][0])
+                .hypot(head[right_corner][1] - head[left_corner][1])
+                / unit,
+            mouth_corners: (height(&MOUTH) - height(&[13, 14])) / unit,
+        }
+    }
+
+    fn is_finite(&self) -> bool {
+        let Self { angles, brow_heights, eye_apertures, gazes, .. } = self;
+        let numbers = [
+            angles.yaw,
+            angles.pitch,
+            angles.roll,
+            self.inner_brow_height,
+            self.inner_brow_gap,
+            self.mouth_opening,
+            self.mouth_width,
+            self.mouth_corners,
+        ];
+        numbers.iter().chain(brow_heights).chain(eye_apertures).chain(gazes.iter().flatten()).all(|n| n.is_finite())
+    }
+}
