@@ -23,10 +23,8 @@ build: setup ## build the optimised binary, target/release/annotate
 	cargo build --release --locked
 
 demo: build ## annotate the bundled clip and show the result next to the truth
-	@mkdir -p out/demo
-	$(ANNOTATE) assets/demo/demo.mp4 --overwrite -o out/demo/labels.json -o out/demo/labels.csv -o out/demo/labels.srt -o out/demo/demo.eaf
-	$(ANNOTATE) review out/demo/labels.json --overwrite -o out/demo/review.html
-	cargo run --quiet --release --locked --example compare_truth -- out/demo/labels.json assets/demo/truth.json
+	$(ANNOTATE) demo --overwrite --output-dir out/demo
+	$(ANNOTATE) review out/demo/demo.json --overwrite -o out/demo/review.html
 
 # The doc tests go first, so that the last line printed is the whole suite's.
 test: ## run every test

@@ -18,6 +18,7 @@ mod collect;
 mod convert;
 mod crossval;
 mod data;
+mod demo;
 mod device;
 mod elan_recognizer;
 mod evaluate;
@@ -25,6 +26,7 @@ mod exit;
 mod limits;
 mod models;
 mod output;
+mod pictures;
 mod plan;
 mod progress;
 mod range;
@@ -104,6 +106,11 @@ enum Subcommands {
     Data(data::Arguments),
     /// List, show and check models
     Models(models::Arguments),
+    /// Annotate the clip that is built in, and show the result beside its truth
+    Demo(demo::Arguments),
+    /// Classify pictures of faces, or find faces in pictures, for another program on standard input (the Python package)
+    #[command(hide = true)]
+    Pictures(pictures::Arguments),
     /// Print the JSON Schema of labels.json
     Schema,
     /// Print completions for a shell
@@ -139,6 +146,8 @@ impl Cli {
             Some(Subcommands::Convert(arguments)) => convert::run(&arguments),
             Some(Subcommands::Data(arguments)) => data::run(arguments),
             Some(Subcommands::Models(arguments)) => models::run(arguments),
+            Some(Subcommands::Demo(arguments)) => demo::run(&arguments),
+            Some(Subcommands::Pictures(arguments)) => pictures::run(&arguments),
             Some(Subcommands::Schema) => print(crate::timeline::JSON_SCHEMA.as_bytes()),
             Some(Subcommands::Completions { shell }) => {
                 let mut text = Vec::new();
