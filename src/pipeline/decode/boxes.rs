@@ -49,6 +49,15 @@ fn is_of_boxes(file: &File) -> bool {
     })
 }
 
+/// Brands of still pictures that lie in boxes as videos do (ISO/IEC 23008-12, annex B; AV1 image file format, 6).
+const PICTURES: [&[u8; 4]; 7] = [b"avif", b"heic", b"heix", b"heim", b"heis", b"mif1", b"mif2"];
+
+/// Whether the file calls itself a still picture.
+pub(super) fn is_picture(file: &File) -> bool {
+    let head: Option<[u8; 12]> = read(file, 0, u64::MAX);
+    head.is_some_and(|head| &head[4..8] == b"ftyp" && PICTURES.iter().any(|brand| head[8..] == brand[..]))
+}
+
 /// A track's edits and the samples that they choose from.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Edits {

@@ -55,6 +55,8 @@ pub(super) struct Clock<T> {
     previous: Option<i64>,
     /// Whether that is the frame settled last.
     is_previous_sound: bool,
+    /// The largest stamp, in or out of doubt: muxers take the length of the whole from it.
+    largest: Option<i64>,
     /// Added to the container's time after it jumped back, time-base units.
     offset: i64,
     /// How long the frame settled last is shown by its own account, seconds.
@@ -91,6 +93,7 @@ impl<T> Clock<T> {
             newest: None,
             previous: None,
             is_previous_sound: false,
+            largest: None,
             offset: 0,
             last_duration_s: 0.0,
         }
@@ -107,6 +110,7 @@ impl<T> Clock<T> {
             duration: if duration > 0 { duration as f64 } else { self.usual_duration },
         };
         self.newest = Some(held.pts);
+        self.largest = self.largest.max(Some(held.pts));
         self.held.push_back(held);
         self.settle(false)
     }
@@ -116,9 +120,9 @@ impl<T> Clock<T> {
         self.settle(true)
     }
 
-    /// End of the last frame in the container's own time.
+    /// Where the container's own time ends, by the largest stamp.
     pub(super) fn raw_end_s(&self) -> Option<f64> {
-        self.previous.map(|time| self.timestamp(time - self.offset).seconds() + self.last_duration_s)
+        self.largest.map(|pts| self.timestamp(pts).seconds() + self.last_duration_s)
     }
 
     /// Usual distance between frames, seconds.

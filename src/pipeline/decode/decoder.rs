@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use ffmpeg_next as ffmpeg;
 use ffmpeg_next::codec::Id;
+use ffmpeg_next::codec::packet::Ref as _;
+use ffmpeg_next::codec::packet::side_data::Type as SideData;
 use ffmpeg_next::frame::Video;
 
 use super::clock::{Clock, Given, Stamp, is_variable};
@@ -51,6 +53,8 @@ pub(super) struct Codec {
     pub(super) units: Units,
     /// Whether the packet sent last holds a picture.
     pub(super) expects_a_picture: bool,
+    /// Stamps of the packets sent ahead of the first picture, where decoding began with the file.
+    pub(super) unanswered: Vec<i64>,
 }
 
 /// How far decoding has come.
@@ -246,12 +250,23 @@ impl Decoder {
             self.note(DamageKind::Corrupt, "the decoder marked the frame as damaged".into());
         }
         self.media.interlaced |= video.is_interlaced();
-        self.notes.decode();
         let pts = video.timestamp();
+        self.note_what_came_to_nothing(pts);
+        self.notes.decode();
         for (video, stamp) in self.clock.push(video, pts, duration) {
             self.settle(video, stamp)?;
         }
         Ok(())
+    }
+
+    /// Decoders leave out without a word what cannot be shown ahead of the first whole picture: a recording that begins in the
+    /// middle. Tells it by the packets with stamps ahead of the first picture's.
+    fn note_what_came_to_nothing(&mut self, first: Option<i64>) {
+        let unanswered = std::mem::take(&mut self.codec.unanswered);
+        let lost = unanswered.iter().filter(|pts| first.is_some_and(|first| **pts < first)).count();
+        if lost > 0 && self.proof.is_none() {
+            self.notes.lose_ahead(lost, "it begins in the middle of a group of pictures".into());
+        }
     }
 
     /// Takes a picture whose time is known.
@@ -319,10 +334,20 @@ impl Decoder {
     fn send(&mut self, packet: &ffmpeg::Packet) -> Result<(), DecodeError> {
         self.hear_the_demuxer();
         self.feed.count(packet);
+        if self.feed.was_read_ahead(packet) {
+            self.notes.was_read_ahead();
+        }
+        if is_encrypted(packet) {
+            return self.refuse_the_encrypted();
+        }
         if packet.is_corrupt() {
             self.note(DamageKind::Corrupt, "a packet is cut or damaged".into());
         }
         self.codec.expects_a_picture = self.codec.units.hold_a_picture(packet.data().unwrap_or_default());
+        let is_shown = self.codec.expects_a_picture && !is_left_out(packet);
+        if is_shown && self.notes.is_before_the_first() && self.codec.unanswered.len() < MOST_UNANSWERED {
+            self.codec.unanswered.extend(packet.pts());
+        }
         match self.codec.decoder.send_packet(packet) {
             Ok(()) => {
                 self.hear(Reporter::Decoder(self.codec.id));
@@ -330,6 +355,15 @@ impl Decoder {
             }
             Err(error) => self.lose(error),
         }
+    }
+
+    /// An encrypted packet is lost; a video that begins with one is refused.
+    fn refuse_the_encrypted(&mut self) -> Result<(), DecodeError> {
+        if self.notes.frames() == 0 {
+            return Err(DecodeError::Encrypted { name: self.name.clone() });
+        }
+        self.note(DamageKind::Lost, "the packet is encrypted".into());
+        Ok(())
     }
 
     /// Notes that something could not be read or decoded.
@@ -351,7 +385,7 @@ impl Decoder {
         Ok(())
     }
 
-    fn hear_the_demuxer(&mut self) {
+    pub(super) fn hear_the_demuxer(&mut self) {
         self.hear(Reporter::Demuxer { is_listed: self.feed.is_listed });
     }
 
@@ -387,4 +421,18 @@ impl Decoder {
             proof.fail();
         }
     }
+}
+
+/// Whether an edit list leaves the packet's picture out.
+fn is_left_out(packet: &ffmpeg::Packet) -> bool {
+    // SAFETY: reading a field of a packet that lives as long as the call.
+    unsafe { (*packet.as_ptr()).flags & ffmpeg::ffi::AV_PKT_FLAG_DISCARD != 0 }
+}
+
+/// More packets ahead of the first picture are not remembered.
+const MOST_UNANSWERED: usize = 10_000;
+
+/// Whether the container says how the packet's samples are encrypted (ISO/IEC 23001-7).
+fn is_encrypted(packet: &ffmpeg::Packet) -> bool {
+    packet.side_data().any(|data| data.kind() == SideData::EncryptionInfo)
 }

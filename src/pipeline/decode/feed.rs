@@ -18,6 +18,8 @@ pub(super) struct Feed {
     stream: usize,
     /// The file as it was in the beginning.
     state: Option<(u64, SystemTime)>,
+    /// How much of the file was read when it was opened, bytes.
+    probed: u64,
     /// Packets of the video read.
     packets: u64,
     /// Where the last of them ends in the file.
@@ -50,6 +52,9 @@ const READ_ERRORS: usize = 64;
 /// How far the streams of a whole file may end from where the container says, seconds: audio's last packets and run-ins.
 const SAME_END_S: f64 = 0.25;
 
+/// From where one is (C's `SEEK_CUR`), which FFmpeg's own header does not define.
+const SEEK_CUR: i32 = 1;
+
 impl Feed {
     /// Of stream `stream`; `reads_others` where the end of the other streams matters.
     pub(super) fn new(
@@ -65,6 +70,12 @@ impl Feed {
         // Fragments are listed one by one, as they are met.
         let frames = input.stream(stream).map_or(0, |stream| stream.frames());
         let is_listed = container == "avi" || container.starts_with("mov") && frames > 0;
+        // SAFETY: asking an input that lives as long as the call for its position; no bytes, no position.
+        let probed = unsafe {
+            let bytes = (*input.as_ptr()).pb;
+            if bytes.is_null() { 0 } else { ffi::avio_seek(bytes, 0, SEEK_CUR) }
+        };
+        let probed = u64::try_from(probed).unwrap_or(0);
         for other in input.streams_mut() {
             if other.index() != stream && !reads_others {
                 // SAFETY: setting a plain field that tells the demuxer to leave the stream out.
@@ -76,6 +87,7 @@ impl Feed {
             opened,
             stream,
             state,
+            probed,
             packets: 0,
             packets_end: None,
             others_end_s: None,
@@ -126,6 +138,11 @@ impl Feed {
     pub(super) fn count(&mut self, packet: &Packet) {
         self.packets += 1;
         self.packets_end = packet.position().try_into().ok().map(|position: u64| position + packet.size() as u64);
+    }
+
+    /// Whether a packet was read while the file was opened.
+    pub(super) fn was_read_ahead(&self, packet: &Packet) -> bool {
+        u64::try_from(packet.position()).is_ok_and(|position| position < self.probed)
     }
 
     /// Takes note of where another stream ends.

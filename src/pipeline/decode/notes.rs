@@ -4,6 +4,8 @@
 //! pictures should be. FFmpeg's log is noted, but its lines are no evidence by themselves: it calls a broken EXIF header of a whole
 //! picture an error as it does a missing sector.
 
+use std::ops::Range;
+
 use ffmpeg_next::codec::Id;
 
 use super::clock::{Doubt, Stamp};
@@ -13,9 +15,8 @@ use crate::timeline::{Damage, DamageKind};
 /// Who logged a message.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Reporter {
-    /// The demuxer, while the file was opened.
-    Opening,
-    /// The demuxer. It flags nothing where it skips damaged bytes: `is_listed` tells whether an index gives its omissions away.
+    /// The demuxer, also while it was opened. It flags nothing where it skips damaged bytes: `is_listed` tells whether an index
+    /// gives its omissions away.
     Demuxer { is_listed: bool },
     /// The decoder.
     Decoder(Id),
@@ -23,6 +24,12 @@ pub(super) enum Reporter {
 
 /// How many frames after a demuxer's message a hole may be its consequence: decoders hold frames back.
 const HOLE_WITHIN: usize = 32;
+
+/// What a demuxer reported: a hole ahead of one of these frames is its consequence.
+struct Suspicion {
+    frames: Range<usize>,
+    report: Report,
+}
 
 /// Notes in the order of decoding.
 #[derive(Default)]
@@ -34,8 +41,7 @@ pub(super) struct Notes {
     settled: usize,
     /// Frames that lie before the range.
     before: usize,
-    /// What a demuxer reported, and at which frame; a hole soon after it is its consequence.
-    suspicion: Option<(usize, Report)>,
+    suspicion: Option<Suspicion>,
     last: Option<Stamp>,
 }
 
@@ -50,13 +56,28 @@ impl Notes {
         self.note_at(self.decoded, kind, 1, message);
     }
 
+    /// Whether no picture has come yet.
+    pub(super) fn is_before_the_first(&self) -> bool {
+        self.decoded == 0
+    }
+
+    /// Notes that so many packets ahead of the first picture came to nothing; those that were refused are known already.
+    pub(super) fn lose_ahead(&mut self, count: usize, message: String) {
+        let known = self.damage.iter().filter(|damage| damage.kind == DamageKind::Lost).map(|damage| damage.count);
+        let unknown = count.saturating_sub(known.sum());
+        if unknown > 0 {
+            self.note_at(0, DamageKind::Lost, unknown, message);
+        }
+    }
+
     /// Notes a message of FFmpeg's. Gives whether it tells of damage by itself.
     pub(super) fn hear(&mut self, report: Report, reporter: Reporter) -> bool {
         let is_damage = match reporter {
-            Reporter::Opening | Reporter::Demuxer { is_listed: true } => false,
+            Reporter::Demuxer { is_listed: true } => false,
             Reporter::Demuxer { is_listed: false } => {
-                let suspicion = Report { count: report.count, message: report.message.clone() };
-                self.suspicion.get_or_insert((self.decoded, suspicion));
+                let report = Report { count: report.count, message: report.message.clone() };
+                let frames = self.decoded..self.decoded + HOLE_WITHIN;
+                self.suspicion.get_or_insert(Suspicion { frames, report });
                 false
             }
             Reporter::Decoder(codec) => !flags_its_damage(codec) && concerns_the_picture(&report.message),
@@ -64,6 +85,13 @@ impl Notes {
         let kind = if is_damage { DamageKind::Corrupt } else { DamageKind::Reported };
         self.note_at(self.decoded, kind, report.count, report.message);
         is_damage
+    }
+
+    /// Takes note that the next packet was read long before it is decoded, so that what the demuxer reported then may be about it.
+    pub(super) fn was_read_ahead(&mut self) {
+        if let Some(suspicion) = &mut self.suspicion {
+            suspicion.frames.end = suspicion.frames.end.max(self.decoded + HOLE_WITHIN);
+        }
     }
 
     /// Counts a picture that the decoder gave.
@@ -84,13 +112,14 @@ impl Notes {
             }
             None => {}
         }
-        if let Some((place, report)) = self.suspicion.take_if(|(place, _)| frame >= *place) {
+        if let Some(Suspicion { frames, report }) = self.suspicion.take_if(|suspicion| frame >= suspicion.frames.start)
+        {
             let distance_s = self.last.map_or(0.0, |last| stamp.time.seconds() - last.time.seconds());
             if distance_s > 1.5 * usual_s {
                 let missing = (distance_s / usual_s).round() as usize - 1;
                 self.note_at(frame, DamageKind::Lost, missing.max(1), report.message);
-            } else if frame < place + HOLE_WITHIN {
-                self.suspicion = Some((place, report));
+            } else if frames.contains(&frame) {
+                self.suspicion = Some(Suspicion { frames, report });
             }
         }
         self.last = Some(stamp);
@@ -123,9 +152,14 @@ impl Notes {
         first.map(|damage| damage.message.clone())
     }
 
-    /// Repeated damage of one kind at one place is counted, and so are frames in a row whose times were repaired.
+    /// Repeated damage of one kind at one place is counted, and so are frames in a row whose times were repaired, and a
+    /// message that comes again.
     fn note_at(&mut self, frame: usize, kind: DamageKind, count: usize, message: String) {
-        let is_run = |last: &Damage| kind == DamageKind::TimeRepaired && last.frame + last.count == frame;
+        let is_run = |last: &Damage| match kind {
+            DamageKind::TimeRepaired => last.frame + last.count == frame,
+            DamageKind::Reported => last.message == message,
+            _ => false,
+        };
         let same = self.damage.iter_mut().rev().take(4).find(|last| last.kind == kind);
         match same {
             Some(last) if last.frame == frame || is_run(last) => last.count += count,
@@ -201,11 +235,23 @@ mod tests {
     fn a_message_alone_is_noted_and_costs_nothing() {
         let report = || Report { count: 1, message: "Referenced QT chapter track not found".into() };
         let mut notes = Notes::default();
-        notes.hear(report(), Reporter::Opening);
+        notes.hear(report(), Reporter::Demuxer { is_listed: true });
         notes.hear(report(), Reporter::Decoder(Id::MPEG2VIDEO));
         let damage = notes.into_damage();
         assert_eq!(damage.len(), 1);
         assert_eq!((damage[0].kind, damage[0].count), (DamageKind::Reported, 2));
         assert_eq!(reasons(&damage), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_message_that_comes_with_every_frame_is_noted_once() {
+        let mut notes = Notes::default();
+        for _ in 0..50 {
+            let report = Report { count: 1, message: "interlaced frame in progressive sequence, ignoring".into() };
+            notes.hear(report, Reporter::Decoder(Id::MPEG2VIDEO));
+            notes.decode();
+        }
+        let damage = notes.into_damage();
+        assert_eq!(damage.iter().map(|damage| (damage.frame, damage.count)).collect::<Vec<_>>(), [(0, 50)]);
     }
 }

@@ -10,9 +10,9 @@ use ffmpeg_next::{Rational, ffi};
 use super::clock::Clock;
 use super::decoder::{Codec, Decoder, Progress, Stated};
 use super::entry::{Entry, Proof};
-use super::error::{is_out_of_memory, too_large};
+use super::error::{is_out_of_memory, over_the_limit, too_large};
 use super::feed::Feed;
-use super::notes::{Notes, Reporter};
+use super::notes::Notes;
 use super::prepare::{Display, Preparer};
 use super::slices::Units;
 use super::source::{self, open};
@@ -65,7 +65,13 @@ impl Decoder {
         let decoder = open_codec(&stream, &options).map_err(|error| match error {
             ffmpeg::Error::DecoderNotFound => DecodeError::NoDecoder { name: name.clone(), codec: video.codec.clone() },
             error if is_out_of_memory(error) => DecodeError::OutOfMemory { name: name.clone() },
-            error => DecodeError::NotOpened { name: name.clone(), reason: error.to_string() },
+            error => match reports::take().and_then(|report| over_the_limit(&report.message)) {
+                // FFmpeg has refused it already when it looked at the first pictures.
+                Some((width, height)) => {
+                    DecodeError::TooLarge { name: name.clone(), width, height, limit: options.max_pixels }
+                }
+                None => DecodeError::NotOpened { name: name.clone(), reason: error.to_string() },
+            },
         })?;
         let media = Media {
             path: name.clone(),
@@ -100,13 +106,15 @@ impl Decoder {
         if let Some(entry) = entry {
             entry.seek(&mut opened.input, index);
         }
-        // Where the container states the length of the whole alone, another stream may be the longest one.
-        let reads_others = video.duration <= 0 && !media.container.contains("mpegts");
+        // Where the container states the length of the whole alone, another stream may be the longest one. FFmpeg gives each
+        // stream that length in these containers.
+        let of_the_whole = ["asf", "asf_o", "rm", "wtv"].contains(&media.container.as_str());
+        let reads_others = (video.duration <= 0 || of_the_whole) && !media.container.contains("mpegts");
         let mut this = Self {
             clock: Clock::new(video.time_base, video.frame_rate),
             preparer: Preparer::new(display),
             feed: Feed::new(source, state, opened, index, reads_others),
-            codec: Codec { decoder, id: video.id, units: video.units, expects_a_picture: true },
+            codec: Codec { decoder, id: video.id, units: video.units, expects_a_picture: true, unanswered: Vec::new() },
             notes: Notes::default(),
             proof: entry.map(Proof::of),
             progress: Progress::default(),
@@ -115,7 +123,7 @@ impl Decoder {
             stated,
             options,
         };
-        this.hear(Reporter::Opening);
+        this.hear_the_demuxer();
         this.first_frame().map(|()| this)
     }
 }
@@ -205,14 +213,8 @@ pub(super) fn video_stream<'a>(input: &'a Input, name: &str) -> Result<ffmpeg::S
     let best = input.streams().best(ffmpeg::media::Type::Video);
     let stream = best.filter(|stream| !is_attached_picture(stream));
     let stream = stream.ok_or_else(|| DecodeError::NoVideo { name: name.into() })?;
-    // High-efficiency pictures (ISO/IEC 23008-12) lie in boxes as videos do.
-    let brand = input.metadata().get("major_brand").map(str::to_owned).unwrap_or_default();
-    if ["avif", "heic", "heix", "heim", "heis", "mif1"].contains(&brand.trim()) {
-        return Err(DecodeError::Picture { name: name.into() });
-    }
-    // SAFETY: reading a field of a stream that lives as long as `input`.
-    let tag = unsafe { (*(*stream.as_ptr()).codecpar).codec_tag };
-    if tag == u32::from_le_bytes(*b"encv") || stream.metadata().get("enc_key_id").is_some() {
+    // The key's number, as WebM gives it.
+    if stream.metadata().get("enc_key_id").is_some() {
         return Err(DecodeError::Encrypted { name: name.into() });
     }
     Ok(stream)

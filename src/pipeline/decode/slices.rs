@@ -26,7 +26,7 @@ impl Units {
         }
     }
 
-    /// Whether a packet has a slice of a picture.
+    /// Whether a packet has a slice of a picture, or is too damaged to tell.
     pub(super) fn hold_a_picture(self, packet: &[u8]) -> bool {
         let (length, is_slice): (_, fn(u8) -> bool) = match self {
             Self::Avc(length) => (length, |head| (1..=5).contains(&(head & 31))),
@@ -34,20 +34,25 @@ impl Units {
             Self::Other => return true,
         };
         match length {
-            Some(length) => heads_behind_lengths(packet, length).any(is_slice),
-            None => packet.windows(4).any(|bytes| bytes[..3] == [0, 0, 1] && is_slice(bytes[3])),
+            Some(length) => heads_behind_lengths(packet, length).any(|head| head.is_none_or(is_slice)),
+            None => {
+                let mut heads =
+                    packet.windows(4).filter(|bytes| bytes[..3] == [0, 0, 1]).map(|bytes| bytes[3]).peekable();
+                heads.peek().is_none() || heads.any(is_slice)
+            }
         }
     }
 }
 
-/// First byte of each unit.
-fn heads_behind_lengths(packet: &[u8], length: usize) -> impl Iterator<Item = u8> {
+/// First byte of each unit; `None` for one that is longer than what is there.
+fn heads_behind_lengths(packet: &[u8], length: usize) -> impl Iterator<Item = Option<u8>> {
     let mut rest = packet;
     std::iter::from_fn(move || {
-        let (bytes, unit) = rest.split_at_checked(length)?;
+        let (bytes, units) = rest.split_at_checked(length)?;
         let size = bytes.iter().fold(0, |size, byte| size << 8 | usize::from(*byte));
-        rest = unit.get(size..).unwrap_or_default();
-        unit.first().copied()
+        let unit = units.get(..size).filter(|unit| !unit.is_empty());
+        rest = units.get(size..).unwrap_or_default();
+        Some(unit.map(|unit| unit[0]))
     })
 }
 
@@ -67,7 +72,10 @@ mod tests {
         assert_eq!(hevc, Units::Hevc(Some(4)));
         assert!(!hevc.hold_a_picture(&[0, 0, 0, 2, 39 << 1, 1]));
         assert!(hevc.hold_a_picture(&[0, 0, 0, 2, 1 << 1, 1]));
-        assert!(!avc.hold_a_picture(&[255, 255, 255, 255]));
+        // Nobody knows what damaged packets held.
+        assert!(avc.hold_a_picture(&[255, 255, 255, 255]));
+        assert!(avc.hold_a_picture(&[0, 0, 0, 9, 6, 5]));
+        assert!(start_codes.hold_a_picture(&[0x55; 40]));
         assert!(Units::Other.hold_a_picture(&[]));
     }
 }

@@ -287,6 +287,9 @@ fn check_file(path: &Path, name: &str) -> Result<Metadata, DecodeError> {
         }
         let failed = |e: std::io::Error| DecodeError::NotOpened { name: name(), reason: e.to_string() };
         let file = File::open(path).map_err(failed)?;
+        if boxes::is_picture(&file) {
+            return Err(DecodeError::Picture { name: name() });
+        }
         let edits = boxes::edits(&file).map_err(failed)?;
         if EDITS.iter().any(|(count, entries)| edits.edits > *count && edits.entries() > *entries) {
             let boxes::Edits { edits, samples } = edits;
