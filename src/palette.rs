@@ -5,7 +5,7 @@
 //! tell them apart. If a colour has a customary meaning (yellow joy, blue sorrow, red anger), its class has that
 //! meaning.
 
-use crate::timeline::Expression;
+use crate::timeline::{EventKind, Expression};
 
 /// An sRGB colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -35,6 +35,22 @@ pub const fn colour_of(expression: Expression) -> Colour {
     Colour { red, green, blue }
 }
 
+/// The colour of an event. Kinds of one part of the face, which lie on one tier, can be told apart.
+pub const fn colour_of_event(kind: EventKind) -> Colour {
+    let (red, green, blue) = match kind {
+        EventKind::BrowsRaised | EventKind::Nod => (230, 159, 0),
+        EventKind::BrowsFurrowed | EventKind::Shake => (213, 94, 0),
+        EventKind::Blink | EventKind::HeadRight => (86, 180, 233),
+        EventKind::EyesClosed | EventKind::HeadLeft => (0, 114, 178),
+        EventKind::MouthOpen | EventKind::HeadUp => (0, 158, 115),
+        EventKind::MouthRounded | EventKind::TiltLeft => (204, 121, 167),
+        EventKind::HeadDown => (130, 205, 175),
+        EventKind::TiltRight => (145, 70, 115),
+        EventKind::HandOnFace => (150, 105, 50),
+    };
+    Colour { red, green, blue }
+}
+
 impl Colour {
     /// The colour in HTML and SVG: `#rrggbb`.
     pub fn hex(self) -> String {
@@ -57,12 +73,21 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
+    use crate::timeline::FacePart;
 
     #[test]
     fn colours_differ_from_one_another_in_every_kind_of_terminal() {
         let colours = || Expression::ALL.map(colour_of).into_iter().chain([NO_FACE]);
         assert_eq!(colours().collect::<HashSet<_>>().len(), 8);
         assert_eq!(colours().map(Colour::ansi256).collect::<HashSet<_>>().len(), 8);
+    }
+
+    #[test]
+    fn events_of_a_part_have_colours_of_their_own() {
+        for part in FacePart::ALL {
+            let colours: HashSet<Colour> = part.kinds().map(colour_of_event).collect();
+            assert_eq!(colours.len(), part.kinds().count(), "{part:?}");
+        }
     }
 
     #[test]

@@ -106,7 +106,7 @@ pub(crate) fn two_signers() -> Timeline {
     }
 }
 
-/// Any timeline that is sound: uneven frames, up to four tracks, every status.
+/// Any timeline that is sound: uneven frames, up to four tracks, every status; some faces measured, with events of every kind.
 pub(crate) fn any_timeline() -> impl Strategy<Value = Timeline> {
     let steps = prop::collection::vec(1i64..4000, 1..80);
     let reading = (0usize..7, 0.3f32..=1.0, -50.0f32..2000.0);
@@ -117,7 +117,9 @@ pub(crate) fn any_timeline() -> impl Strategy<Value = Timeline> {
             ..empty_record()
         }),
     ];
-    let track = (any::<prop::sample::Index>(), prop::collection::vec(record, 1..60));
+    let event = (0..EventKind::ALL.len(), any::<prop::sample::Index>(), 0usize..8);
+    let events = prop::option::of(prop::collection::vec(event, 0..12));
+    let track = (any::<prop::sample::Index>(), prop::collection::vec(record, 1..60), events);
     (steps, prop::collection::vec(track, 0..4), -9000i64..9000).prop_map(|(steps, tracks, first_pts)| {
         let count = steps.len();
         let mut timeline = two_signers();
@@ -135,7 +137,7 @@ pub(crate) fn any_timeline() -> impl Strategy<Value = Timeline> {
             time_s: pts[..count].iter().copied().map(seconds).collect(),
             status: vec![Status::NoFace; count],
         };
-        let tracks = tracks.into_iter().zip(1..).map(|((first, mut records), id)| {
+        let tracks = tracks.into_iter().zip(1..).map(|((first, mut records, events), id)| {
             let first_frame = first.index(count);
             records.truncate(count - first_frame);
             let records = numbered(records, first_frame);
@@ -144,7 +146,28 @@ pub(crate) fn any_timeline() -> impl Strategy<Value = Timeline> {
             let segments = segments(&smoothed, &timeline.frames, end_s, &SegmentSettings::default());
             let segments = segments.into_iter().map(|segment| segment.with_raw_probability(&records)).collect();
             let last_frame = first_frame + records.len() - 1;
-            Track { id, name: None, first_frame, last_frame, frames: records, segments, events: vec![], neutral: None }
+            let neutral = events.as_ref().map(|_| {
+                let values = measured(0.25);
+                Neutral { source: NeutralSource::Still, frames: records.len(), values }
+            });
+            let mut records = records;
+            for record in records.iter_mut().filter(|record| events.is_some() && record.face.is_some()) {
+                record.measures = Some(measured(f64::from(record.confidence.unwrap_or(0.5)) / 8.0));
+            }
+            let events = events.unwrap_or_default().into_iter().map(|(kind, first, length)| {
+                let first = first_frame + first.index(records.len());
+                (EventKind::ALL[kind], first, (first + length).min(last_frame))
+            });
+            let events = apart(events.collect()).into_iter().map(|(kind, first_frame, last_frame)| FaceEvent {
+                kind,
+                first_frame,
+                last_frame,
+                start_s: timeline.frames.time_s[first_frame],
+                end_s: timeline.frames.end_s(last_frame, end_s),
+                peak: 0.0712,
+            });
+            let events = events.collect();
+            Track { id, name: None, first_frame, last_frame, frames: records, segments, events, neutral }
         });
         timeline.tracks = tracks.collect();
         for frame in 0..count {
@@ -160,6 +183,18 @@ pub(crate) fn any_timeline() -> impl Strategy<Value = Timeline> {
         };
         timeline
     })
+}
+
+/// Events in order of their beginning, without those that overlap one of their kind.
+fn apart(mut events: Vec<(EventKind, usize, usize)>) -> Vec<(EventKind, usize, usize)> {
+    events.sort_by_key(|(kind, first, last)| (*first, *kind, *last));
+    let mut kept: Vec<(EventKind, usize, usize)> = Vec::new();
+    for event in events {
+        if kept.iter().all(|(kind, _, last)| *kind != event.0 || *last < event.1) {
+            kept.push(event);
+        }
+    }
+    kept
 }
 
 fn as_smoothed(record: &FrameRecord) -> Smoothed {

@@ -1,5 +1,6 @@
 //! The curves under the video: a table ELAN reads as time series, and the two files that tell it how.
 
+use std::collections::BTreeMap;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write};
 use std::path::Path;
 
@@ -7,7 +8,7 @@ use super::preset::Preset;
 use super::tiers::Clock;
 use super::xml::{self, Element};
 use crate::palette::{Colour, NO_FACE, colour_of};
-use crate::timeline::{Expression, FrameRecord, Timeline, probability_in_file, score_in_file};
+use crate::timeline::{Expression, FrameRecord, Measure, MeasureGroup, Timeline, probability_in_file, score_in_file};
 
 /// Begins our tables, so that nobody else's is overwritten.
 pub(super) const MARK: &str = "# annotate curves";
@@ -22,7 +23,22 @@ pub(super) struct Curve {
     /// The column of the table, from 0, which is the time's.
     column: usize,
     colour: Colour,
-    value: fn(&FrameRecord) -> Option<f64>,
+    shown: Shown,
+}
+
+/// What a curve shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shown {
+    /// The model's own probability of a class.
+    Probability(Expression),
+    /// The smoothed probability of the label.
+    Confidence,
+    /// How sure the program is of the face.
+    FaceScore,
+    /// Share of the face that something covers.
+    Covered,
+    /// What the face does.
+    Measure(Measure),
 }
 
 /// What curves of one panel have in common.
@@ -30,79 +46,159 @@ pub(super) struct Curve {
 pub(super) enum Kind {
     /// The model's own, one a class.
     Probability,
-    /// How sure of the label, and of the face.
+    /// How sure of the label, and of the face; what is covered.
     Sureness,
+    /// Heights and distances of the brows.
+    Brows,
+    /// How far the eyes are open, of what they are when open.
+    Openness,
+    /// Opening, width and corners of the mouth.
+    Mouth,
+    /// Turns of the head.
+    Head,
+    /// How high the eyes are open, of their width.
+    Aperture,
+    /// Where the eyes look.
+    Gaze,
 }
 
 impl Kind {
-    /// What is measured, the least and the most.
+    /// The unit, and the least and the most that a panel shows. Shares of lengths are in per cent, so that ELAN's axis has whole
+    /// numbers.
     pub(super) fn scale(self) -> (&'static str, i32, i32) {
         match self {
             Self::Probability | Self::Sureness => ("probability", 0, 1),
+            Self::Brows => ("% of eye distance", -10, 20),
+            Self::Mouth => ("% of eye distance", -25, 40),
+            Self::Openness => ("% of open eyes", 0, 150),
+            Self::Aperture => ("% of eye width", 0, 50),
+            Self::Gaze => ("% of eye width", -30, 30),
+            Self::Head => ("degrees", -60, 60),
+        }
+    }
+
+    /// The panel that shows such curves when a document is opened; none for those that a person adds by hand. A single signer
+    /// has a panel for each kind; several have fewer, so that they are still high enough to be read.
+    fn panel(self, is_several: bool) -> Option<usize> {
+        match (self, is_several) {
+            (Self::Probability, _) | (Self::Sureness, true) => Some(0),
+            (Self::Sureness, false) => Some(1),
+            (Self::Brows, _) | (Self::Mouth, true) => Some(2),
+            (Self::Mouth, false) => Some(3),
+            (Self::Openness, false) => Some(4),
+            (Self::Head, false) => Some(5),
+            (Self::Openness | Self::Head, true) | (Self::Aperture | Self::Gaze, _) => None,
+        }
+    }
+
+    fn of(measure: Measure) -> Self {
+        match measure {
+            Measure::EyeOpenness => Self::Openness,
+            Measure::EyeApertureLeft | Measure::EyeApertureRight => Self::Aperture,
+            Measure::GazeX | Measure::GazeY => Self::Gaze,
+            other => match other.group() {
+                MeasureGroup::Head => Self::Head,
+                MeasureGroup::Brows => Self::Brows,
+                _ => Self::Mouth,
+            },
         }
     }
 }
 
-/// What the curves of a signer are called, behind the signer's name.
-pub(super) fn names() -> impl Iterator<Item = &'static str> {
-    of_signer().into_iter().map(|(name, ..)| name)
+impl Shown {
+    fn name(self) -> String {
+        match self {
+            Self::Probability(class) => class.name().into(),
+            Self::Confidence => "confidence".into(),
+            Self::FaceScore => "face score".into(),
+            Self::Covered => "covered".into(),
+            Self::Measure(measure) => measure.name().replace('_', " "),
+        }
+    }
+
+    fn kind(self) -> Kind {
+        match self {
+            Self::Probability(_) => Kind::Probability,
+            Self::Confidence | Self::FaceScore | Self::Covered => Kind::Sureness,
+            Self::Measure(measure) => Kind::of(measure),
+        }
+    }
+
+    fn colour(self) -> Colour {
+        let rgb = |red, green, blue| Colour { red, green, blue };
+        match self {
+            Self::Probability(class) => colour_of(class),
+            Self::Confidence => rgb(0, 0, 0),
+            Self::FaceScore => NO_FACE,
+            Self::Covered => rgb(150, 105, 50),
+            // Told apart within their panel, on ELAN's white.
+            Self::Measure(measure) => match measure {
+                Measure::Yaw | Measure::BrowHeightLeft | Measure::EyeApertureLeft => rgb(0, 114, 178),
+                Measure::Pitch | Measure::BrowHeightRight | Measure::EyeApertureRight => rgb(213, 94, 0),
+                Measure::Roll | Measure::InnerBrowGap | Measure::GazeX | Measure::MouthCorners => rgb(204, 121, 167),
+                Measure::InnerBrowHeight | Measure::EyeOpenness | Measure::MouthOpening => rgb(0, 0, 0),
+                Measure::GazeY | Measure::MouthWidth => rgb(0, 158, 115),
+            },
+        }
+    }
+
+    /// The value in a frame, as it stands in the table.
+    fn value(self, record: &FrameRecord) -> Option<f64> {
+        match self {
+            Self::Probability(class) => record.read_probabilities().map(|p| probability_in_file(p[class.index()])),
+            Self::Confidence => record.confidence.map(probability_in_file),
+            Self::FaceScore => record.face_score.map(score_in_file),
+            Self::Covered => record.covered.map(|covered| score_in_file(covered.face)),
+            Self::Measure(measure) => {
+                let value = record.measures.and_then(|measures| measures.get(measure))?;
+                // A measure has four decimals, so that two are left of its per cent.
+                Some(if measure.group() == MeasureGroup::Head { value } else { (value * 1e4).round() / 1e2 })
+            }
+        }
+    }
 }
 
-type Shown = (&'static str, Kind, Colour, fn(&FrameRecord) -> Option<f64>);
+/// What the curves of a signer can be called, behind the signer's name.
+pub(super) fn names() -> impl Iterator<Item = String> {
+    of_signer(&MeasureGroup::ALL).into_iter().map(Shown::name)
+}
 
-/// The curves of every signer: name, kind, colour, value in a frame.
-fn of_signer() -> Vec<Shown> {
-    fn probability<const CLASS: usize>(record: &FrameRecord) -> Option<f64> {
-        record.read_probabilities().map(|p| probability_in_file(p[CLASS]))
+/// The curves of every signer, where these groups were measured.
+fn of_signer(measured: &[MeasureGroup]) -> Vec<Shown> {
+    let mut curves: Vec<Shown> = Expression::ALL.map(Shown::Probability).into();
+    curves.extend([Shown::Confidence, Shown::FaceScore]);
+    if measured.contains(&MeasureGroup::Hands) {
+        curves.push(Shown::Covered);
     }
-    const PROBABILITIES: [fn(&FrameRecord) -> Option<f64>; Expression::COUNT] = [
-        probability::<0>,
-        probability::<1>,
-        probability::<2>,
-        probability::<3>,
-        probability::<4>,
-        probability::<5>,
-        probability::<6>,
-    ];
-    let class = |class: Expression| -> Shown {
-        (class.name(), Kind::Probability, colour_of(class), PROBABILITIES[class.index()])
-    };
-    let mut curves: Vec<Shown> = Expression::ALL.map(class).into();
-    let black = Colour { red: 0, green: 0, blue: 0 };
-    curves.push(("confidence", Kind::Sureness, black, |record| record.confidence.map(probability_in_file)));
-    curves.push(("face score", Kind::Sureness, NO_FACE, |record| record.face_score.map(score_in_file)));
+    curves.extend(Measure::ALL.into_iter().filter(|m| measured.contains(&m.group())).map(Shown::Measure));
     curves
 }
 
 /// All curves of the timeline, in the order of the table's columns.
 pub(super) fn curves(timeline: &Timeline, preset: &Preset) -> Vec<Curve> {
     let mut curves = Vec::new();
+    let of_signer = of_signer(&timeline.measured_groups());
     for (signer, track) in timeline.tracks.iter().enumerate() {
         let owner = preset.signer(track);
-        for (name, kind, colour, value) in of_signer() {
+        for shown in of_signer.iter().copied() {
             let column = curves.len() + 1;
-            curves.push(Curve { name: format!("{owner} {name}"), signer, kind, column, colour, value });
+            let (name, kind, colour) = (format!("{owner} {}", shown.name()), shown.kind(), shown.colour());
+            curves.push(Curve { name, signer, kind, column, colour, shown });
         }
     }
     curves
 }
 
-/// The curves' names by panel. A single signer has a panel for each kind; several signers have one each for all that has
-/// the same scale, so that nobody's lines lie among another's.
+/// The curves' names by panel, so that nobody's lines lie among another's.
 pub(super) fn panels(curves: &[Curve]) -> Vec<Vec<&str>> {
     let is_several = curves.iter().any(|curve| curve.signer > 0);
-    let shares = |a: &Curve, b: &Curve| match is_several {
-        true => a.signer == b.signer && a.kind.scale() == b.kind.scale(),
-        false => a.kind == b.kind,
-    };
-    let mut panels: Vec<(&Curve, Vec<&str>)> = Vec::new();
+    let mut panels: BTreeMap<(usize, usize), Vec<&str>> = BTreeMap::new();
     for curve in curves {
-        match panels.iter_mut().find(|(first, _)| shares(first, curve)) {
-            Some((_, names)) => names.push(&curve.name),
-            None => panels.push((curve, vec![&curve.name])),
+        if let Some(panel) = curve.kind.panel(is_several) {
+            panels.entry((curve.signer, panel)).or_default().push(&curve.name);
         }
     }
-    panels.into_iter().map(|(_, names)| names).collect()
+    panels.into_values().collect()
 }
 
 /// Which of ELAN's two readers a table is for.
@@ -136,7 +232,7 @@ pub(super) fn table(clock: Clock, preset: &Preset, dialect: Dialect, out: &mut d
         for curve in &curves {
             let track = &timeline.tracks[curve.signer];
             let record = frame.checked_sub(track.first_frame).and_then(|place| track.frames.get(place));
-            match record.and_then(curve.value) {
+            match record.and_then(|record| curve.shown.value(record)) {
                 Some(value) => write!(out, "{separator}{value}")?,
                 None => write!(out, "{separator}NaN")?,
             }
@@ -187,24 +283,51 @@ pub(super) fn is_ours(table: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use proptest::prelude::*;
 
     use super::*;
     use crate::sample;
 
     #[test]
-    fn several_signers_have_a_panel_each_and_a_single_one_a_panel_a_kind() {
+    fn a_single_signer_has_a_panel_a_kind_and_several_have_two_each() {
         let mut timeline = sample::two_signers();
         let found = curves(&timeline, &Preset::default());
         let panels_of_two = panels(&found);
-        assert_eq!(panels_of_two.len(), 2);
-        for (panel, signer) in panels_of_two.iter().zip(["A ", "B "]) {
-            assert!(panel.len() == 9 && panel.iter().all(|name| name.starts_with(signer)), "{panel:?}");
+        assert_eq!(panels_of_two.iter().map(Vec::len).collect::<Vec<_>>(), [10, 7, 10, 7]);
+        for (panel, signer) in panels_of_two.iter().zip(["A ", "A ", "B ", "B "]) {
+            assert!(panel.iter().all(|name| name.starts_with(signer)), "{panel:?}");
         }
         timeline.tracks.truncate(1);
         let found = curves(&timeline, &Preset::default());
+        assert_eq!(panels(&found).iter().map(Vec::len).collect::<Vec<_>>(), [7, 3, 4, 3, 1, 3]);
+        assert_eq!(panels(&found)[1], ["A confidence", "A face score", "A covered"]);
+        assert_eq!(panels(&found)[5], ["A yaw", "A pitch", "A roll"]);
+        // What opens by itself and what a person adds: all curves have names of their own.
+        assert_eq!(found.iter().map(|curve| &curve.name).collect::<BTreeSet<_>>().len(), 10 + Measure::COUNT);
+    }
+
+    #[test]
+    fn without_measures_the_curves_are_those_of_the_expressions() {
+        let mut timeline = sample::two_signers();
+        timeline.tracks.remove(0);
+        let found = curves(&timeline, &Preset::default());
         assert_eq!(panels(&found).iter().map(Vec::len).collect::<Vec<_>>(), [7, 2]);
-        assert_eq!(panels(&found)[1], ["A confidence", "A face score"]);
+    }
+
+    #[test]
+    fn lengths_are_in_per_cent_and_turns_in_degrees() {
+        let timeline = sample::two_signers();
+        let record = &timeline.tracks[0].frames[0];
+        let shown = |measure| Shown::Measure(measure).value(record);
+        assert_eq!(shown(Measure::InnerBrowHeight), Some(7.12));
+        assert_eq!((shown(Measure::Yaw), shown(Measure::BrowHeightLeft)), (Some(0.07), None));
+        for measure in Measure::ALL {
+            let (unit, least, most) = Kind::of(measure).scale();
+            assert_eq!(unit == "degrees", measure.group() == MeasureGroup::Head, "{measure:?}");
+            assert!(least < most);
+        }
     }
 
     #[test]
@@ -232,7 +355,7 @@ mod tests {
             prop_assert_eq!(rows.len(), timeline.frames.pts.len());
             for row in rows {
                 let cells: Vec<&str> = row.split(',').collect();
-                prop_assert_eq!(cells.len(), 1 + 9 * timeline.tracks.len());
+                prop_assert_eq!(cells.len(), 1 + curves(&timeline, &Preset::default()).len());
                 prop_assert!(cells[0].bytes().all(|b| b.is_ascii_digit()));
                 prop_assert!(cells.iter().all(|cell| *cell == "NaN" || cell.parse::<f64>().is_ok_and(f64::is_finite)));
             }

@@ -96,21 +96,22 @@ pub(super) fn add(
         // Whoever annotates by hand what nobody was seen in finds the types.
         aligned_type(root, &vocabulary::EXPRESSIONS);
         aligned_type(root, &vocabulary::STATUSES);
+        for part in timeline.measured_parts().into_iter().filter(|part| !preset.part(*part).is_empty()) {
+            aligned_type(root, vocabulary::of_part(part));
+        }
     }
     for track in &timeline.tracks {
         let wanted = tiers::of_signer(track, clock, preset);
-        let names = standing(&wanted, &there.tiers).unwrap_or_else(|| {
-            let (author, signer) = (format!("{} {}", timeline.tool.name, timeline.tool.version), preset.signer(track));
-            let tier = |name: &str, kind: &str| {
-                Element::new("TIER")
-                    .with("ANNOTATOR", &author)
-                    .with("LANG_REF", code(preset.language))
-                    .with("LINGUISTIC_TYPE_REF", kind)
-                    .with("PARTICIPANT", &signer)
-                    .with("TIER_ID", name)
-            };
-            add_tiers(root, &wanted, &mut ids, tier)
-        });
+        let (author, signer) = (format!("{} {}", timeline.tool.name, timeline.tool.version), preset.signer(track));
+        let tier = |name: &str, kind: &str| {
+            Element::new("TIER")
+                .with("ANNOTATOR", &author)
+                .with("LANG_REF", code(preset.language))
+                .with("LINGUISTIC_TYPE_REF", kind)
+                .with("PARTICIPANT", &signer)
+                .with("TIER_ID", name)
+        };
+        let names = add_tiers(root, &wanted, standing(&wanted, &there.tiers), &mut ids, tier);
         for (name, tier) in names.into_iter().zip(&wanted) {
             if let Content::Aligned { vocabulary, .. } = tier.content
                 && let Some(used) = vocabulary_of(root, &name)
@@ -137,8 +138,9 @@ pub(super) fn origin_ms(document: &Document, timeline: &Timeline) -> i64 {
     document.video(&timeline.media.path).map_or(0, |media| media.time_origin_ms)
 }
 
-/// The names under which all of a signer's tiers stand among `there`, from an earlier run, with the same content.
-fn standing(wanted: &[SignerTier], there: &[Tier]) -> Option<Vec<String>> {
+/// The name under which each of a signer's tiers stands among `there`, from an earlier run, with the same content. A tier and
+/// those that hang on it stand together or not at all.
+fn standing(wanted: &[SignerTier], there: &[Tier]) -> Vec<Option<String>> {
     let is_called = |id: &str, name: &str| match id.strip_prefix(name) {
         Some("") => true,
         Some(rest) => rest.strip_prefix('-').is_some_and(|number| number.parse::<u32>().is_ok()),
@@ -151,7 +153,7 @@ fn standing(wanted: &[SignerTier], there: &[Tier]) -> Option<Vec<String>> {
     let same = |tier: &SignerTier| {
         let expected: Vec<(u64, u64, &str)> = match &tier.content {
             Content::Aligned { annotations, .. } => {
-                annotations.iter().map(|a| (a.start_ms, a.end_ms, a.what.word)).collect()
+                annotations.iter().map(|a| (a.start_ms, a.end_ms, &*a.what.word)).collect()
             }
             Content::Hanging { parent, texts, .. } => {
                 let texts = spans(*parent).into_iter().zip(texts);
@@ -164,20 +166,33 @@ fn standing(wanted: &[SignerTier], there: &[Tier]) -> Option<Vec<String>> {
         });
         found.map(|other| other.id.clone())
     };
-    wanted.iter().map(same).collect()
+    let found: Vec<Option<String>> = wanted.iter().map(same).collect();
+    let stem = |place: usize| match wanted[place].content {
+        Content::Hanging { parent, .. } => parent,
+        Content::Aligned { .. } => place,
+    };
+    let missing: BTreeSet<usize> = (0..found.len()).filter(|place| found[*place].is_none()).map(stem).collect();
+    found.into_iter().enumerate().map(|(place, name)| name.filter(|_| !missing.contains(&stem(place)))).collect()
 }
 
-/// Adds a signer's tiers; gives the names they got. `tier` makes an empty one from its name and type.
+/// Adds a signer's tiers, but for those that stand there under a name already; gives the names of all. `tier` makes an empty one
+/// from its name and type.
 fn add_tiers(
     root: &mut Element,
     wanted: &[SignerTier],
+    standing: Vec<Option<String>>,
     ids: &mut Ids,
     tier: impl Fn(&str, &str) -> Element,
 ) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     // The ids of each tier's annotations, for those that hang on them.
     let mut annotation_ids: Vec<Vec<String>> = Vec::new();
-    for SignerTier { name, content, .. } in wanted {
+    for (SignerTier { name, content, .. }, standing) in wanted.iter().zip(standing) {
+        if let Some(name) = standing {
+            names.push(name);
+            annotation_ids.push(Vec::new());
+            continue;
+        }
         let name = unique(name, &ids.tiers);
         ids.tiers.insert(name.clone());
         let mut own_ids = Vec::new();
@@ -380,12 +395,14 @@ impl Ids {
     /// A time-aligned annotation with slots of its own.
     fn aligned(&mut self, id: &str, stretch: &Stretch<Value>) -> Element {
         let (start, end) = (self.slot(stretch.start_ms), self.slot(stretch.end_ms));
-        let annotation = Element::new("ALIGNABLE_ANNOTATION")
-            .with("ANNOTATION_ID", id)
-            .with("CVE_REF", &stretch.what.entry)
+        let mut annotation = Element::new("ALIGNABLE_ANNOTATION").with("ANNOTATION_ID", id);
+        if let Some(entry) = &stretch.what.entry {
+            annotation = annotation.with("CVE_REF", entry);
+        }
+        let annotation = annotation
             .with("TIME_SLOT_REF1", start)
             .with("TIME_SLOT_REF2", end)
-            .child(Element::new("ANNOTATION_VALUE").text(stretch.what.word));
+            .child(Element::new("ANNOTATION_VALUE").text(&*stretch.what.word));
         Element::new("ANNOTATION").child(annotation)
     }
 
@@ -429,6 +446,7 @@ mod tests {
     use super::*;
     use crate::eaf::xml;
     use crate::sample;
+    use crate::timeline::FacePart;
 
     fn document(timeline: &Timeline) -> Element {
         let mut root = blank(timeline);
@@ -454,7 +472,7 @@ mod tests {
         let before = bytes(&root);
         add(&mut root, &timeline, &Preset::default(), None, &[]);
         assert_eq!(String::from_utf8(bytes(&root)).unwrap(), String::from_utf8(before.clone()).unwrap());
-        // Another word on the first tier: that signer's tiers come once more, beside it, and then never again.
+        // Another word on the first tier: it comes once more with what hangs on it, beside the person's, and then never again.
         let edited =
             String::from_utf8(before).unwrap().replacen("<ANNOTATION_VALUE>happiness", "<ANNOTATION_VALUE>joy", 1);
         let mut root = xml::parse(edited.as_bytes()).unwrap();
@@ -462,10 +480,11 @@ mod tests {
             add(&mut root, &timeline, &Preset::default(), None, &[]);
         }
         let names: Vec<&str> = root.named("TIER").filter_map(|tier| tier.attribute("TIER_ID")).collect();
-        assert_eq!(names.iter().filter(|name| name.contains("@A")).count(), 6, "{names:?}");
-        assert_eq!(names.iter().filter(|name| name.contains("@B")).count(), 3, "{names:?}");
-        assert_eq!(root.named("CONTROLLED_VOCABULARY").count(), 2);
-        assert_eq!(root.named("LINGUISTIC_TYPE").count(), 3);
+        assert_eq!(names.iter().filter(|name| name.contains("@A")).count(), 8 + 2, "{names:?}");
+        assert!(names.contains(&"expression@A-2") && names.contains(&"expression-confidence@A-2"), "{names:?}");
+        assert_eq!(names.iter().filter(|name| name.contains("@B")).count(), 8, "{names:?}");
+        assert_eq!(root.named("CONTROLLED_VOCABULARY").count(), 2 + FacePart::ALL.len());
+        assert_eq!(root.named("LINGUISTIC_TYPE").count(), 3 + FacePart::ALL.len());
     }
 
     #[test]

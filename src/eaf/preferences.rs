@@ -160,6 +160,15 @@ mod tests {
         }
     }
 
+    /// One signer, whose face was not measured.
+    fn nobody_measured() -> Timeline {
+        let mut timeline = sample::two_signers();
+        timeline.tracks.truncate(1);
+        timeline.tracks[0].events.clear();
+        timeline.tracks[0].neutral = None;
+        timeline
+    }
+
     fn with_curves(root: &mut Element, timeline: &Timeline, preset: &Preset) {
         add(root, &added(), &curves::curves(timeline, preset));
     }
@@ -202,8 +211,7 @@ mod tests {
             <prefGroup key="TierFonts"><pref key="gloss"><Object class="java.awt.Font">Arial</Object></pref></prefGroup>
             </preferences>"#;
         let mut root = xml::parse(arranged.as_bytes()).unwrap();
-        let mut timeline = sample::two_signers();
-        timeline.tracks.truncate(1);
+        let timeline = nobody_measured();
         with_curves(&mut root, &timeline, &Preset::default());
         assert_eq!(panel(&root, 1), ["heart rate", "A anger"]);
         assert!(panel(&root, 2).len() == 6 && !panel(&root, 2).contains(&"A anger".to_owned()), "shown already");
@@ -218,10 +226,23 @@ mod tests {
     }
 
     #[test]
-    fn curves_of_other_names_take_the_place_of_those_that_are_gone() {
+    fn panels_of_measures_come_behind_those_that_a_document_has() {
         let mut root = blank();
+        with_curves(&mut root, &nobody_measured(), &Preset::default());
         let mut timeline = sample::two_signers();
         timeline.tracks.truncate(1);
+        with_curves(&mut root, &timeline, &Preset::default());
+        assert_eq!(panel(&root, 2), ["A confidence", "A face score"], "as a person has seen it");
+        assert_eq!((panel(&root, 3), panel(&root, 4).len()), (vec!["A covered".to_owned()], 4));
+        let once = root.clone();
+        with_curves(&mut root, &timeline, &Preset::default());
+        assert_eq!(root, once);
+    }
+
+    #[test]
+    fn curves_of_other_names_take_the_place_of_those_that_are_gone() {
+        let mut root = blank();
+        let timeline = nobody_measured();
         with_curves(&mut root, &timeline, &Preset::default());
         with_curves(&mut root, &timeline, &Preset { signers: Signers::Numbers, ..Preset::default() });
         assert_eq!((panel(&root, 1).len(), panel(&root, 2).len(), panel_count(&root)), (7, 2, "2".into()));

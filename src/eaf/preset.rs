@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::timeline::Track;
+use crate::timeline::{FacePart, Track};
 use crate::{files, timeline};
 
 /// Names of tiers and what goes with them; a preset file sets what it wants to be different from `plain`.
@@ -17,6 +17,16 @@ pub struct Preset {
     pub confidence: String,
     /// Tier of stretches without a readable face.
     pub status: String,
+    /// Tier of what the brows do; none is written where the name is empty, here as in the next four.
+    pub brows: String,
+    /// Tier of what the eyes do.
+    pub eyes: String,
+    /// Tier of what the mouth does.
+    pub mouth: String,
+    /// Tier of how the head is turned and moves.
+    pub head: String,
+    /// Tier of hands on the face.
+    pub hands: String,
     /// What signers are called.
     pub signers: Signers,
     /// The language of the values.
@@ -79,6 +89,11 @@ impl Default for Preset {
             expression: named("expression"),
             confidence: named("expression-confidence"),
             status: named("status"),
+            brows: named("brows"),
+            eyes: named("eyes"),
+            mouth: named("mouth"),
+            head: named("head"),
+            hands: named("hands-on-face"),
             signers: Signers::Letters,
             language: Language::Eng,
             gap_frames: 0,
@@ -103,10 +118,23 @@ impl Preset {
             .map_err(|e| PresetError::Parse { name: name.into(), reason: files::toml_fault(&text, &e) })?;
         let tiers =
             [("expression", &preset.expression), ("confidence", &preset.confidence), ("status", &preset.status)];
-        if let Some((key, value)) = tiers.into_iter().find(|(_, value)| !value.contains("{signer}")) {
+        let parts = FacePart::ALL.map(|part| (part.group().name(), preset.part(part)));
+        let parts = parts.into_iter().filter(|(_, value)| !value.is_empty());
+        if let Some((key, value)) = tiers.into_iter().chain(parts).find(|(_, value)| !value.contains("{signer}")) {
             return Err(PresetError::NoSigner { name: name.into(), key, value: value.clone() });
         }
         Ok(preset)
+    }
+
+    /// The name of the tier of a part of the face; empty where none is wanted.
+    pub fn part(&self, part: FacePart) -> &String {
+        match part {
+            FacePart::Brows => &self.brows,
+            FacePart::Eyes => &self.eyes,
+            FacePart::Mouth => &self.mouth,
+            FacePart::Head => &self.head,
+            FacePart::Hands => &self.hands,
+        }
     }
 
     /// What the signer of a track is called.
@@ -140,7 +168,11 @@ mod tests {
             Preset::load(path.to_str().unwrap()).unwrap_err().to_string()
         };
         assert!(refused("expression = 'same'").contains("lacks {signer}"));
+        assert!(refused("head = 'head'").contains("head = \"head\" lacks {signer}"));
         assert!(refused("tier = 1").contains("unknown field `tier`"));
+        std::fs::write(folder.path().join("q.toml"), "eyes = ''").unwrap();
+        let preset = Preset::load(folder.path().join("q.toml").to_str().unwrap()).unwrap();
+        assert_eq!((preset.eyes.as_str(), preset.brows.as_str()), ("", "brows@{signer}"), "an empty name leaves it out");
         assert!(Preset::load("nothing").unwrap_err().to_string().contains("plain, dgs, bsl, ngt"));
     }
 }

@@ -126,7 +126,7 @@ pub fn write_tiers(timeline: &Timeline, preset: &Preset, out: &mut dyn Write) ->
         for SignerTier { name, content, .. } in tiers::of_signer(track, clock, preset) {
             let (own, texts): (Vec<(u64, u64)>, Vec<Option<String>>) = match content {
                 Content::Aligned { annotations, .. } => {
-                    annotations.into_iter().map(|a| ((a.start_ms, a.end_ms), Some(a.what.word.to_owned()))).unzip()
+                    annotations.into_iter().map(|a| ((a.start_ms, a.end_ms), Some(a.what.word.into_owned()))).unzip()
                 }
                 Content::Hanging { parent, texts, .. } => (spans[parent].clone(), texts),
             };
@@ -201,8 +201,8 @@ fn description() -> Element {
     // ELAN 6.9 loads the result of a "tier", which may hold several, and never that of a "multitier"; it offers to load
     // only what is not optional (both tried in the running program).
     for (name, kind, mime, info) in [
-        (TIERS, "tier", "text/xml", "Tiers: expressions, confidences, stretches without a readable face"),
-        (CURVES, "csvtimeseries", "text/csv", "Curves: probabilities, confidence, face score"),
+        (TIERS, "tier", "text/xml", "Tiers: expressions, confidences, stretches without a readable face, what the face does"),
+        (CURVES, "csvtimeseries", "text/csv", "Curves: probabilities, confidence, face score, measures of the face"),
     ] {
         let output = item("output", "basic", info).with("type", kind).with("mimetypes", mime);
         recognizer.push(output.with("optional", "false").text(name));
@@ -313,7 +313,7 @@ mod tests {
             let mut bytes = Vec::new();
             write_tiers(&timeline, &Preset::default(), &mut bytes).unwrap();
             let root = xml::parse(&bytes).unwrap();
-            prop_assert_eq!(root.named("TIER").count(), 3 * timeline.tracks.len());
+            prop_assert_eq!(root.named("TIER").count(), (3 + timeline.measured_parts().len()) * timeline.tracks.len());
             for tier in root.named("TIER") {
                 let mut free_from = 0;
                 for span in tier.named("span") {

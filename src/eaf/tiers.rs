@@ -3,10 +3,14 @@
 //! ELAN computes a frame from a time as the time over a frame's duration, rounded down. So the first millisecond that is
 //! not before a frame, its start rounded up, is the one that gives that frame back, at every frame rate below 1000.
 
+use std::borrow::Cow;
+
 use super::preset::Preset;
 use super::vocabulary::{self, Vocabulary};
-use crate::palette::{Colour, NO_FACE, colour_of};
-use crate::timeline::{ContainerTime, Expression, PlayerTime, Segment, Status, Timeline, Track};
+use crate::palette::{Colour, NO_FACE, colour_of, colour_of_event};
+use crate::timeline::{
+    ContainerTime, Expression, FacePart, GoingOn, PlayerTime, Segment, Status, TOGETHER, Timeline, Track,
+};
 
 /// A document's time: the player's, less where the document's zero lies in the video.
 #[derive(Debug, Clone, Copy)]
@@ -43,9 +47,9 @@ pub(super) struct Stretch<T> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Value {
     /// What people read.
-    pub word: &'static str,
-    /// The vocabulary's entry.
-    pub entry: String,
+    pub word: Cow<'static, str>,
+    /// The vocabulary's entry; none where several go on at once, whose words stand together.
+    pub entry: Option<String>,
 }
 
 /// A tier to be written for a signer.
@@ -72,8 +76,8 @@ pub(super) fn of_signer(track: &Track, clock: Clock, preset: &Preset) -> Vec<Sig
     let named = |pattern: &str| pattern.replace("{signer}", &signer);
     let segments = expressions(track, clock, preset);
     let value = |segment: &Segment| Value {
-        word: vocabulary::expression(segment.label, preset.language).word,
-        entry: vocabulary::entry_id(segment.label.name()),
+        word: vocabulary::expression(segment.label, preset.language).word.into(),
+        entry: Some(vocabulary::entry_id(segment.label.name())),
     };
     let confidences = segments.iter().map(|stretch| stretch.what.confidence.map(|c| format!("{c:.2}"))).collect();
     let annotations = segments
@@ -81,7 +85,7 @@ pub(super) fn of_signer(track: &Track, clock: Clock, preset: &Preset) -> Vec<Sig
         .map(|stretch| Stretch { start_ms: stretch.start_ms, end_ms: stretch.end_ms, what: value(stretch.what) })
         .collect();
     let colour = colour_of(Expression::Sadness);
-    vec![
+    let mut tiers = vec![
         SignerTier {
             name: named(&preset.expression),
             colour,
@@ -97,7 +101,16 @@ pub(super) fn of_signer(track: &Track, clock: Clock, preset: &Preset) -> Vec<Sig
             colour: NO_FACE,
             content: Content::Aligned { vocabulary: &vocabulary::STATUSES, annotations: unread(track, clock, preset) },
         },
-    ]
+    ];
+    for part in clock.timeline.measured_parts().into_iter().filter(|part| !preset.part(*part).is_empty()) {
+        let annotations = doings(track, part, clock, preset);
+        tiers.push(SignerTier {
+            name: named(preset.part(part)),
+            colour: part.kinds().next().map_or(NO_FACE, colour_of_event),
+            content: Content::Aligned { vocabulary: vocabulary::of_part(part), annotations },
+        });
+    }
+    tiers
 }
 
 /// A stretch of frames, before it has milliseconds.
@@ -121,6 +134,22 @@ fn expressions<'a>(track: &'a Track, clock: Clock, preset: &Preset) -> Vec<Stret
     apart(track.segments.iter().map(span).collect(), clock, preset.gap_frames)
 }
 
+/// What a part of the face does, neighbours `gap_frames` apart. Where several events go on at once, all their words stand in one
+/// annotation, as annotations of a tier may not overlap.
+fn doings(track: &Track, part: FacePart, clock: Clock, preset: &Preset) -> Vec<Stretch<Value>> {
+    let (times, video_end_s) = (&clock.timeline.frames, clock.timeline.end_s());
+    let span = |GoingOn { first_frame, last_frame, kinds }| {
+        let words: Vec<&str> = kinds.iter().map(|kind| vocabulary::event(*kind, preset.language).word).collect();
+        let what = match kinds[..] {
+            [kind] => Value { word: words[0].into(), entry: Some(vocabulary::entry_id(kind.name())) },
+            _ => Value { word: words.join(TOGETHER).into(), entry: None },
+        };
+        let (start_s, end_s) = (times.time_s[first_frame], times.end_s(last_frame, video_end_s));
+        Span { first_frame, last_frame, start_s, end_s, what }
+    };
+    apart(track.going_on(part).into_iter().map(span).collect(), clock, preset.gap_frames)
+}
+
 /// Where the signer's face could not be read, from the video's first frame to its last, neighbours `gap_frames` apart.
 fn unread(track: &Track, clock: Clock, preset: &Preset) -> Vec<Stretch<Value>> {
     let (timeline, times) = (clock.timeline, &clock.timeline.frames);
@@ -139,7 +168,7 @@ fn unread(track: &Track, clock: Clock, preset: &Preset) -> Vec<Stretch<Value>> {
     }
     let spans = spans.into_iter().filter_map(|span| {
         let word = vocabulary::status(span.what, preset.language)?.word;
-        let value = Value { word, entry: vocabulary::entry_id(span.what.name()) };
+        let value = Value { word: word.into(), entry: Some(vocabulary::entry_id(span.what.name())) };
         let Span { first_frame, last_frame, start_s, end_s, .. } = span;
         Some(Span { first_frame, last_frame, start_s, end_s, what: value })
     });
@@ -180,6 +209,7 @@ mod tests {
 
     use super::*;
     use crate::sample;
+    use crate::timeline::{EventKind, FaceEvent};
 
     fn clock(timeline: &Timeline) -> Clock<'_> {
         Clock { timeline, origin_ms: 0 }
@@ -216,6 +246,48 @@ mod tests {
         let preset = Preset { gap_frames: 1, ..Preset::default() };
         let found = unread(&timeline.tracks[0], clock(&timeline), &preset);
         assert_eq!(found.iter().map(|s| (s.start_ms, s.end_ms)).collect::<Vec<_>>(), [(240, 280), (320, 360)]);
+    }
+
+    #[test]
+    fn what_goes_on_at_once_stands_in_one_annotation_with_all_its_words() {
+        let mut timeline = sample::two_signers();
+        let event = |kind, first_frame, last_frame| {
+            let (start_s, end_s) = (0.2 + 0.04 * first_frame as f64, 0.24 + 0.04 * last_frame as f64);
+            FaceEvent { kind, first_frame, last_frame, start_s, end_s, peak: 1.0 }
+        };
+        timeline.tracks[0].events = vec![event(EventKind::HeadLeft, 0, 3), event(EventKind::TiltLeft, 2, 4)];
+        let found = |preset: &Preset| -> Vec<(u64, u64, String, Option<String>)> {
+            let tiers = of_signer(&timeline.tracks[0], clock(&timeline), preset);
+            let tier = tiers.into_iter().find(|tier| tier.name == preset.head.replace("{signer}", "A")).unwrap();
+            let Content::Aligned { annotations, .. } = tier.content else { panic!("it has times of its own") };
+            annotations.into_iter().map(|a| (a.start_ms, a.end_ms, a.what.word.into_owned(), a.what.entry)).collect()
+        };
+        let left = Some("cve-head_left".to_owned());
+        assert_eq!(
+            found(&Preset::default()),
+            [
+                (200, 280, "turned left".into(), left.clone()),
+                (280, 360, "turned left + tilted left".into(), None),
+                (360, 400, "tilted left".into(), Some("cve-tilt_left".into())),
+            ]
+        );
+        let german = found(&Preset::load("dgs").unwrap());
+        assert_eq!(german[1].2, "links gedreht + links geneigt");
+        let apart = found(&Preset { gap_frames: 1, ..Preset::default() });
+        assert_eq!(apart.iter().map(|a| (a.0, a.1)).collect::<Vec<_>>(), [(200, 240), (280, 320), (360, 400)]);
+    }
+
+    #[test]
+    fn a_part_has_a_tier_where_it_was_measured_and_the_preset_names_one() {
+        let mut timeline = sample::two_signers();
+        let names = |timeline: &Timeline, preset: &Preset| -> Vec<String> {
+            of_signer(&timeline.tracks[1], clock(timeline), preset).into_iter().skip(3).map(|tier| tier.name).collect()
+        };
+        assert_eq!(names(&timeline, &Preset::default()), ["brows@B", "eyes@B", "mouth@B", "head@B", "hands-on-face@B"]);
+        let preset = Preset { eyes: String::new(), hands: String::new(), ..Preset::default() };
+        assert_eq!(names(&timeline, &preset), ["brows@B", "mouth@B", "head@B"]);
+        timeline.settings = serde_json::json!({"measures": ["eyes", "head"]});
+        assert_eq!(names(&timeline, &preset), ["head@B"]);
     }
 
     proptest! {

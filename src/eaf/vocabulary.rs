@@ -2,8 +2,8 @@
 
 use super::preset::Language;
 use super::xml::Element;
-use crate::palette::{Colour, NO_FACE, colour_of};
-use crate::timeline::{Expression, Status};
+use crate::palette::{Colour, NO_FACE, colour_of, colour_of_event};
+use crate::timeline::{EventKind, Expression, FacePart, Status};
 
 /// A controlled vocabulary of a document.
 pub(super) struct Vocabulary {
@@ -54,6 +54,55 @@ pub(super) static STATUSES: Vocabulary = Vocabulary {
         unread.into_iter().filter_map(word).collect()
     },
 };
+
+/// What parts of the face do, in the order of [`FacePart::ALL`].
+static DOINGS: [Vocabulary; FacePart::ALL.len()] = [
+    Vocabulary {
+        id: "annotate-brows",
+        english: "What the brows do",
+        german: "Was die Brauen tun",
+        words: || doings(FacePart::Brows),
+    },
+    Vocabulary {
+        id: "annotate-eyes",
+        english: "What the eyes do",
+        german: "Was die Augen tun",
+        words: || doings(FacePart::Eyes),
+    },
+    Vocabulary {
+        id: "annotate-mouth",
+        english: "What the mouth does",
+        german: "Was der Mund tut",
+        words: || doings(FacePart::Mouth),
+    },
+    Vocabulary {
+        id: "annotate-head",
+        english: "How the head is turned and moves; left and right are the signer's",
+        german: "Wie der Kopf gedreht ist und sich bewegt; links und rechts von der Person aus",
+        words: || doings(FacePart::Head),
+    },
+    Vocabulary {
+        id: "annotate-hands-on-face",
+        english: "Hands on the face",
+        german: "Hände am Gesicht",
+        words: || doings(FacePart::Hands),
+    },
+];
+
+fn doings(part: FacePart) -> Vec<Word> {
+    let word = |kind: EventKind| Word {
+        id: entry_id(kind.name()),
+        english: event(kind, Language::Eng),
+        german: event(kind, Language::Deu),
+        colour: colour_of_event(kind),
+    };
+    part.kinds().map(word).collect()
+}
+
+/// What a part of the face does.
+pub(super) fn of_part(part: FacePart) -> &'static Vocabulary {
+    &DOINGS[part as usize]
+}
 
 impl Vocabulary {
     /// Its entries in order.
@@ -135,6 +184,54 @@ pub(super) fn status(status: Status, language: Language) -> Option<Entry> {
             entry("abgewandt", "das halbe Gesicht ist nicht zu sehen, so weit ist der Kopf gedreht")
         }
     })
+}
+
+/// Words of nonmanuals.net and of the Sign Hub, where these agree.
+pub(super) fn event(kind: EventKind, language: Language) -> Entry {
+    match language {
+        Language::Eng => event_in_english(kind),
+        Language::Deu => event_in_german(kind),
+    }
+}
+
+fn event_in_english(kind: EventKind) -> Entry {
+    match kind {
+        EventKind::BrowsRaised => entry("raised", "the brows are higher than at rest"),
+        EventKind::BrowsFurrowed => entry("furrowed", "the brows are lowered and drawn together"),
+        EventKind::Blink => entry("blink", "the eyes close and open again"),
+        EventKind::EyesClosed => entry("closed", "the eyes are closed for longer than a blink"),
+        EventKind::MouthOpen => entry("open", "the lips are apart"),
+        EventKind::MouthRounded => entry("rounded", "the mouth is narrower than at rest"),
+        EventKind::HeadLeft => entry("turned left", "the head is turned to the signer's left"),
+        EventKind::HeadRight => entry("turned right", "the head is turned to the signer's right"),
+        EventKind::HeadUp => entry("up", "the head is turned up"),
+        EventKind::HeadDown => entry("down", "the head is turned down"),
+        EventKind::TiltLeft => entry("tilted left", "the head leans to the signer's left"),
+        EventKind::TiltRight => entry("tilted right", "the head leans to the signer's right"),
+        EventKind::Nod => entry("nod", "the head goes up and down (unproved: no material showed any)"),
+        EventKind::Shake => entry("shake", "the head goes to and fro (unproved: no material showed any)"),
+        EventKind::HandOnFace => entry("hand on face", "a hand covers a part of the face"),
+    }
+}
+
+fn event_in_german(kind: EventKind) -> Entry {
+    match kind {
+        EventKind::BrowsRaised => entry("gehoben", "die Brauen sind höher als in Ruhe"),
+        EventKind::BrowsFurrowed => entry("zusammengezogen", "die Brauen sind gesenkt und zusammengezogen"),
+        EventKind::Blink => entry("Blinzeln", "die Augen schließen und öffnen sich"),
+        EventKind::EyesClosed => entry("geschlossen", "die Augen sind länger als bei einem Blinzeln zu"),
+        EventKind::MouthOpen => entry("offen", "die Lippen sind geöffnet"),
+        EventKind::MouthRounded => entry("gerundet", "der Mund ist schmaler als in Ruhe"),
+        EventKind::HeadLeft => entry("links gedreht", "der Kopf ist zur linken Seite der Person gedreht"),
+        EventKind::HeadRight => entry("rechts gedreht", "der Kopf ist zur rechten Seite der Person gedreht"),
+        EventKind::HeadUp => entry("oben", "der Kopf ist nach oben gerichtet"),
+        EventKind::HeadDown => entry("unten", "der Kopf ist nach unten gerichtet"),
+        EventKind::TiltLeft => entry("links geneigt", "der Kopf neigt sich zur linken Seite der Person"),
+        EventKind::TiltRight => entry("rechts geneigt", "der Kopf neigt sich zur rechten Seite der Person"),
+        EventKind::Nod => entry("Nicken", "der Kopf geht auf und ab (ungeprüft: kein Material zeigte es)"),
+        EventKind::Shake => entry("Kopfschütteln", "der Kopf geht hin und her (ungeprüft: kein Material zeigte es)"),
+        EventKind::HandOnFace => entry("Hand am Gesicht", "eine Hand verdeckt einen Teil des Gesichts"),
+    }
 }
 
 /// The class a word stands for, in either language or as a file's identifier, whatever its case.

@@ -6,6 +6,7 @@ mod check;
 mod clock;
 mod corrections;
 mod decimals;
+mod going_on;
 mod measures;
 mod read;
 
@@ -18,6 +19,7 @@ pub use corrections::{
     SignerState,
 };
 pub(crate) use decimals::{box_in_file, probability_in_file, score_in_file, time_in_file};
+pub use going_on::{GoingOn, TOGETHER};
 pub use measures::{
     Covered, EventKind, FaceEvent, FaceMeasures, FacePart, Measure, MeasureGroup, Neutral, NeutralSource, Regions,
 };

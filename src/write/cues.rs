@@ -1,6 +1,6 @@
 //! Subtitles: one cue per segment.
 
-use crate::timeline::{ContainerTime, Segment, Timeline, Track};
+use crate::timeline::{ContainerTime, FaceEvent, Segment, Timeline, Track};
 
 /// A line of text over a stretch of time.
 pub(super) struct Cue {
@@ -41,6 +41,19 @@ pub(super) fn segment_ms<'a>(
         let end_ms = shown(segment.end_s).round_millis().max(start_ms + 1);
         free_from_ms = end_ms;
         (segment, [start_ms, end_ms])
+    })
+}
+
+/// The track's events with their start and end in whole milliseconds of player time; none is empty. Those that end before time
+/// zero are left out.
+pub(super) fn event_ms<'a>(
+    timeline: &'a Timeline,
+    track: &'a Track,
+) -> impl Iterator<Item = (&'a FaceEvent, [u64; 2])> {
+    let shown = |time_s: f64| timeline.player_time(ContainerTime(time_s));
+    track.events.iter().filter(move |event| shown(event.end_s).0 > 0.0).map(move |event| {
+        let start_ms = shown(event.start_s).round_millis();
+        (event, [start_ms, shown(event.end_s).round_millis().max(start_ms + 1)])
     })
 }
 

@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 
 use crate::material::{clips, data, ffmpeg, ffprobe, program};
 use annotate::eaf::{self, Document};
-use annotate::timeline::Timeline;
+use annotate::timeline::{FacePart, Timeline};
 
 fn annotate(input: &Path, arguments: &[&str], paths: &[&Path]) -> Output {
     let mut command = program();
@@ -84,6 +84,64 @@ fn every_real_clip_gives_a_valid_bundle_with_frame_exact_boundaries() {
                 assert!((-1e-5..1.0).contains(&late_ms), "{}: {late_ms} ms", clip.display());
             }
         }
+    }
+}
+
+/// The real clip of a signer who raises the brows, tilts the head, opens and rounds the mouth, and blinks.
+const EVENTFUL: &str = "signtranslate_example-sentence-original.mp4";
+
+#[test]
+fn what_the_face_does_stands_on_tiers_of_its_own_frame_by_frame() {
+    let test = "what_the_face_does_stands_on_tiers_of_its_own_frame_by_frame";
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    for clip in clips(test).into_iter().filter(|clip| clip.ends_with(EVENTFUL)) {
+        let outputs = ["x.eaf", "x.json", "x.TextGrid"].map(path);
+        let arguments: Vec<&Path> = outputs.iter().flat_map(|output| [Path::new("-o"), output]).collect();
+        assert!(annotate(&clip, &[], &arguments).status.success());
+        assert_valid(&path("x.eaf"), test);
+        assert_no_dangling_reference(&path("x.eaf"));
+        let timeline = Timeline::read(&path("x.json")).unwrap();
+        let document = eaf::read(&path("x.eaf")).unwrap();
+        let grid = std::fs::read_to_string(path("x.TextGrid")).unwrap();
+        let [numerator, denominator] = timeline.media.frame_rate.map(f64::from);
+        let track = &timeline.tracks[0];
+        assert!(track.events.len() > 5, "{:?}", track.events);
+        for part in FacePart::ALL {
+            let name = format!("{}@A", part.tier());
+            let tier = document.tiers.iter().find(|tier| tier.id == name).unwrap();
+            let stretches = track.going_on(part);
+            assert_eq!(tier.annotations.len(), stretches.len(), "{name}");
+            for (annotation, stretch) in tier.annotations.iter().zip(stretches) {
+                // As ELAN finds the frame of a moment.
+                let frame_of = |ms: u64| (ms as f64 / 1000.0 * numerator / denominator + 1e-6) as usize;
+                let frames = (frame_of(annotation.start_ms), frame_of(annotation.end_ms));
+                assert_eq!(frames, (stretch.first_frame, stretch.last_frame + 1), "{name}");
+                assert_eq!(annotation.value.matches(" + ").count() + 1, stretch.kinds.len());
+            }
+            assert!(grid.contains(&format!("name = \"{name}\"")));
+        }
+        // Brought from the labels alone, it is all the same.
+        let convert = annotate_command(&["convert", "-q", path("x.json").to_str().unwrap(), "-o"], &path("y.eaf"));
+        assert!(convert.status.success(), "{}", String::from_utf8_lossy(&convert.stderr));
+        for ending in ["eaf", "csv"] {
+            let [x, y] = ["x", "y"].map(|stem| std::fs::read_to_string(path(&format!("{stem}.{ending}"))).unwrap());
+            assert_eq!(x.replace("/x", "/y").replace("\"./x", "\"./y"), y, "{ending}");
+        }
+        // A panel for each kind of measure, in the unit that its axis says.
+        let preferences = std::fs::read_to_string(path("x.pfsx")).unwrap();
+        for curve in ["A inner brow height", "A eye openness", "A mouth opening", "A yaw"] {
+            assert!(preferences.contains(&format!("<String>{curve}</String>")), "{curve}");
+        }
+        let german = path("german.eaf");
+        let arguments = ["convert", "-q", "--tiers", "dgs", path("x.json").to_str().unwrap(), "-o"].map(str::to_owned);
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        assert!(annotate_command(&arguments, &german).status.success());
+        assert_valid(&german, test);
+        let document = eaf::read(&german).unwrap();
+        assert!(document.tiers.iter().any(|tier| tier.id == "Kopf_A"));
+        let eyes = document.tiers.iter().find(|tier| tier.id == "Augen_A").unwrap();
+        assert!(eyes.annotations.iter().any(|annotation| annotation.value == "Blinzeln"));
     }
 }
 
@@ -311,7 +369,9 @@ fn merging_keeps_everything_that_was_there() {
         assert_eq!(new.tiers[..old.tiers.len()], old.tiers[..], "{}", original.display());
         assert_eq!(new.media[..old.media.len()], old.media[..], "{}", original.display());
         let added: Vec<&str> = new.tiers[old.tiers.len()..].iter().map(|tier| tier.id.as_str()).collect();
-        assert_eq!(added, ["expression@A", "expression-confidence@A", "status@A"]);
+        let expression = ["expression@A", "expression-confidence@A", "status@A"];
+        let face = ["brows@A", "eyes@A", "mouth@A", "head@A", "hands-on-face@A"];
+        assert_eq!(added, [&expression[..], &face[..]].concat());
         // Vocabularies, links and all the rest: no attribute's value has gone.
         let (before, after) = (String::from_utf8(before).unwrap(), std::fs::read_to_string(&eaf).unwrap());
         for attribute in ["CV_ID", "CVE_ID", "EXT_REF", "VALUE", "REF_LINK_ID", "NAME", "LINK_URL", "DEFAULT_LOCALE"] {
@@ -325,7 +385,9 @@ fn merging_keeps_everything_that_was_there() {
         assert_valid(&again, test);
         let more = eaf::read(&again).unwrap();
         assert_eq!(more.tiers[..new.tiers.len()], new.tiers[..]);
-        assert_eq!(more.tiers.len(), new.tiers.len() + 3);
+        let names: Vec<&str> = more.tiers[new.tiers.len()..].iter().map(|tier| tier.id.as_str()).collect();
+        assert!(names.starts_with(&["expression@A-2", "expression-confidence@A-2"]), "{names:?}");
+        assert!(names.iter().all(|name| name.ends_with("-2")), "{names:?}");
     }
 }
 
