@@ -64,6 +64,11 @@ pub(crate) fn two_signers() -> Timeline {
             neutral: None,
         },
     ];
+    let tracks = tracks.into_iter().map(|track: Track| {
+        let segments = track.segments.into_iter().map(|segment| segment.with_face(&track.frames, &track.events));
+        Track { segments: segments.collect(), ..track }
+    });
+    let tracks = tracks.collect();
     Timeline {
         schema: SCHEMA.into(),
         complete: true,
@@ -144,7 +149,6 @@ pub(crate) fn any_timeline() -> impl Strategy<Value = Timeline> {
             let smoothed: Vec<_> = records.iter().map(as_smoothed).collect();
             let end_s = seconds(pts[count]);
             let segments = segments(&smoothed, &timeline.frames, end_s, &SegmentSettings::default());
-            let segments = segments.into_iter().map(|segment| segment.with_raw_probability(&records)).collect();
             let last_frame = first_frame + records.len() - 1;
             let neutral = events.as_ref().map(|_| {
                 let values = measured(0.25);
@@ -166,7 +170,10 @@ pub(crate) fn any_timeline() -> impl Strategy<Value = Timeline> {
                 end_s: timeline.frames.end_s(last_frame, end_s),
                 peak: 0.0712,
             });
-            let events = events.collect();
+            let events: Vec<FaceEvent> = events.collect();
+            let segments =
+                segments.into_iter().map(|s: Segment| s.with_raw_probability(&records).with_face(&records, &events));
+            let segments = segments.collect();
             Track { id, name: None, first_frame, last_frame, frames: records, segments, events, neutral }
         });
         timeline.tracks = tracks.collect();
@@ -246,5 +253,15 @@ fn segment(
     confidence: f32,
 ) -> Segment {
     let confidence = Some(confidence);
-    Segment { first_frame, last_frame, start_s, end_s, label, confidence, raw_probability: confidence, decision: None }
+    Segment {
+        first_frame,
+        last_frame,
+        start_s,
+        end_s,
+        label,
+        confidence,
+        raw_probability: confidence,
+        face: None,
+        decision: None,
+    }
 }

@@ -297,6 +297,7 @@ fn summary(timeline: &Timeline, files: &[String], seconds: f64) -> Value {
         "frames_ok": timeline.summary.frames_ok,
         "frames_by_status": frames_by_status(timeline),
         "tracks": timeline.summary.tracks,
+        "face": timeline.face_counts(),
         "media_s": timeline.media.duration_s,
         "wall_s": seconds,
         "model": timeline.model,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::output::{self, Outputs};
-use super::shared::{ReplaceArguments, TierArguments};
+use super::shared::{self, MeasureGroups, ReplaceArguments, TierArguments};
 use super::{Failure, printable_list};
 use crate::eaf::BundleOptions;
 use crate::timeline::Timeline;
@@ -39,6 +39,9 @@ pub(super) struct Arguments {
     /// Add the .eaf's tiers to the content of this one, which stays as it is unless -o names it too
     #[arg(long, value_name = "EXISTING.eaf")]
     merge_into: Option<PathBuf>,
+    /// What of the measured faces goes into the files: all, none, or some of head, brows, eyes, mouth, hands
+    #[arg(long, value_name = "all|none|LIST", value_parser = shared::measures)]
+    measures: Option<MeasureGroups>,
     /// Say nothing but errors
     #[arg(short, long)]
     quiet: bool,
@@ -49,7 +52,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let inputs = [labels.clone(), PathBuf::from(&arguments.tiers.tiers)];
     let folder = arguments.output_dir.as_deref();
     let targets = output::plan(&inputs[..1], &inputs, outputs, formats, folder)?.concat();
-    let timeline = Timeline::read(labels)?;
+    let mut timeline = Timeline::read(labels)?;
+    if let Some(groups) = &arguments.measures {
+        timeline.keep_groups(&groups.0);
+    }
     // What is made from corrected labels holds a person's decisions: no later run takes it for the program's own.
     let existing = arguments.replace.existing().holds_hand_work(timeline.is_corrected());
     let elan = BundleOptions { existing, merge_into: merge_into.clone(), ..arguments.tiers.bundle()? };

@@ -149,6 +149,7 @@ fn beside_truth(mut timeline: Timeline, truth: &Truth) -> Timeline {
         label,
         confidence: None,
         raw_probability: None,
+        face: None,
         decision: None,
     };
     let frames = truth.spans.iter().flat_map(|span| {

@@ -94,8 +94,11 @@ fn job() -> Result<(), Failure> {
     let stdin = std::io::stdin().lock();
     stdin.take(LONGEST_REQUEST).read_to_end(&mut bytes).map_err(|e| Failure::Input(format!("standard input: {e}")))?;
     let request = Request::parse(&bytes).map_err(|e| Failure::Input(e.to_string()))?;
-    let [tier_names, calibration, deinterlace] = request.choices;
+    let [tier_names, calibration, deinterlace, measures] = request.choices;
     let mut flags = json!({"annotation": {"deinterlace": deinterlace}});
+    if measures == "none" {
+        flags["annotation"]["measures"] = json!([]);
+    }
     if let Some(max_faces) = request.max_faces {
         flags["annotation"]["track"] = json!({"max_faces": max_faces});
     }

@@ -23,6 +23,7 @@ mod device;
 mod elan_recognizer;
 mod evaluate;
 mod exit;
+mod face_lines;
 mod limits;
 mod models;
 mod output;

@@ -209,9 +209,9 @@ impl TierArguments {
 
 /// What `--measures` asks for.
 #[derive(Debug, Clone)]
-struct MeasureGroups(Vec<MeasureGroup>);
+pub(super) struct MeasureGroups(pub Vec<MeasureGroup>);
 
-fn measures(text: &str) -> Result<MeasureGroups, String> {
+pub(super) fn measures(text: &str) -> Result<MeasureGroups, String> {
     let group = |name: &str| {
         let known = || MeasureGroup::ALL.map(MeasureGroup::name).join(", ");
         MeasureGroup::from_name(name).ok_or_else(|| format!("'{name}' is none of {}", known()))

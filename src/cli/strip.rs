@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use anstyle::{Ansi256Color, Style};
 
+use super::face_lines;
 use crate::palette::{NO_FACE, colour_of};
 use crate::timeline::{Expression, Status, Timeline, Track};
 
@@ -56,11 +57,11 @@ impl Moment {
 /// Width of a strip where nobody's terminal sets it.
 const USUAL_WIDTH: usize = 100;
 
-/// Prints the strips to standard error.
+/// Prints the strips, and what the faces did, to standard error.
 pub(super) fn show(timeline: &Timeline) {
     let stderr = std::io::stderr();
     let width = terminal_size::terminal_size_of(&stderr).map_or(USUAL_WIDTH, |(width, _)| usize::from(width.0));
-    anstream::eprint!("{}", strip(timeline, width, Ink::for_stream(&stderr)));
+    anstream::eprint!("{}{}", strip(timeline, width, Ink::for_stream(&stderr)), face_lines::lines(timeline, width));
 }
 
 /// Strips for the signers of `timeline`, an axis in seconds and a legend, in lines of at most `width` characters.

@@ -1,6 +1,6 @@
 //! A timeline's tiers in an annotation document, a new one or one that is there: everything else in it stays.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sha2::{Digest, Sha256};
 
@@ -138,8 +138,8 @@ pub(super) fn origin_ms(document: &Document, timeline: &Timeline) -> i64 {
     document.video(&timeline.media.path).map_or(0, |media| media.time_origin_ms)
 }
 
-/// The name under which each of a signer's tiers stands among `there`, from an earlier run, with the same content. A tier and
-/// those that hang on it stand together or not at all.
+/// The name under which each of a signer's tiers stands among `there`, from an earlier run, with the same content; none for one
+/// that hangs on a tier that does not stand there.
 fn standing(wanted: &[SignerTier], there: &[Tier]) -> Vec<Option<String>> {
     let is_called = |id: &str, name: &str| match id.strip_prefix(name) {
         Some("") => true,
@@ -171,8 +171,7 @@ fn standing(wanted: &[SignerTier], there: &[Tier]) -> Vec<Option<String>> {
         Content::Hanging { parent, .. } => parent,
         Content::Aligned { .. } => place,
     };
-    let missing: BTreeSet<usize> = (0..found.len()).filter(|place| found[*place].is_none()).map(stem).collect();
-    found.into_iter().enumerate().map(|(place, name)| name.filter(|_| !missing.contains(&stem(place)))).collect()
+    (0..found.len()).map(|place| found[place].clone().filter(|_| found[stem(place)].is_some())).collect()
 }
 
 /// Adds a signer's tiers, but for those that stand there under a name already; gives the names of all. `tier` makes an empty one
@@ -189,8 +188,8 @@ fn add_tiers(
     let mut annotation_ids: Vec<Vec<String>> = Vec::new();
     for (SignerTier { name, content, .. }, standing) in wanted.iter().zip(standing) {
         if let Some(name) = standing {
+            annotation_ids.push(ids_of_tier(root, &name));
             names.push(name);
-            annotation_ids.push(Vec::new());
             continue;
         }
         let name = unique(name, &ids.tiers);
@@ -223,6 +222,24 @@ fn add_tiers(
         annotation_ids.push(own_ids);
     }
     names
+}
+
+/// The ids of a tier's annotations, in order of time.
+fn ids_of_tier(root: &Element, name: &str) -> Vec<String> {
+    let slots = root.first("TIME_ORDER").into_iter().flat_map(|order| order.named("TIME_SLOT"));
+    let times: BTreeMap<&str, u64> = slots
+        .filter_map(|slot| Some((slot.attribute("TIME_SLOT_ID")?, slot.attribute("TIME_VALUE")?.parse().ok()?)))
+        .collect();
+    let tier = root.named("TIER").filter(|tier| tier.attribute("TIER_ID") == Some(name));
+    let annotations = tier.flat_map(|tier| tier.named("ANNOTATION")).flat_map(Element::elements);
+    let mut found: Vec<(Option<u64>, &str)> = annotations
+        .filter_map(|annotation| {
+            let start = annotation.attribute("TIME_SLOT_REF1").and_then(|slot| times.get(slot).copied());
+            Some((start, annotation.attribute("ANNOTATION_ID")?))
+        })
+        .collect();
+    found.sort_by_key(|(start, _)| *start);
+    found.into_iter().map(|(_, id)| id.to_owned()).collect()
 }
 
 fn code(language: Language) -> &'static str {
@@ -480,11 +497,27 @@ mod tests {
             add(&mut root, &timeline, &Preset::default(), None, &[]);
         }
         let names: Vec<&str> = root.named("TIER").filter_map(|tier| tier.attribute("TIER_ID")).collect();
-        assert_eq!(names.iter().filter(|name| name.contains("@A")).count(), 8 + 2, "{names:?}");
+        assert_eq!(names.iter().filter(|name| name.contains("@A")).count(), 9 + 3, "{names:?}");
         assert!(names.contains(&"expression@A-2") && names.contains(&"expression-confidence@A-2"), "{names:?}");
-        assert_eq!(names.iter().filter(|name| name.contains("@B")).count(), 8, "{names:?}");
+        assert_eq!(names.iter().filter(|name| name.contains("@B")).count(), 9, "{names:?}");
         assert_eq!(root.named("CONTROLLED_VOCABULARY").count(), 2 + FacePart::ALL.len());
-        assert_eq!(root.named("LINGUISTIC_TYPE").count(), 3 + FacePart::ALL.len());
+        assert_eq!(root.named("LINGUISTIC_TYPE").count(), 4 + FacePart::ALL.len());
+    }
+
+    #[test]
+    fn a_tier_that_is_new_hangs_on_the_one_that_stands_there_from_before() {
+        let timeline = sample::two_signers();
+        let mut root = blank(&timeline);
+        let before = Preset { segment_face: String::new(), ..Preset::default() };
+        add(&mut root, &timeline, &before, None, &[]);
+        let added = add(&mut root, &timeline, &Preset::default(), None, &[]);
+        assert!(added.tiers.iter().all(|(name, _)| !name.ends_with("-2")), "what is there stays the only one");
+        let tier = |name: &str| root.named("TIER").find(|tier| tier.attribute("TIER_ID") == Some(name)).unwrap();
+        let face = tier("expression-face@A");
+        assert_eq!(face.attribute("PARENT_REF"), Some("expression@A"));
+        let annotation = face.named("ANNOTATION").flat_map(Element::elements).next().unwrap();
+        let first = tier("expression@A").named("ANNOTATION").flat_map(Element::elements).next().unwrap();
+        assert_eq!(annotation.attribute("ANNOTATION_REF"), first.attribute("ANNOTATION_ID"));
     }
 
     #[test]

@@ -27,6 +27,8 @@ pub struct Preset {
     pub head: String,
     /// Tier of hands on the face.
     pub hands: String,
+    /// Tier of what the face did in each segment, in a few words; it hangs on the segments.
+    pub segment_face: String,
     /// What signers are called.
     pub signers: Signers,
     /// The language of the values.
@@ -94,6 +96,7 @@ impl Default for Preset {
             mouth: named("mouth"),
             head: named("head"),
             hands: named("hands-on-face"),
+            segment_face: named("expression-face"),
             signers: Signers::Letters,
             language: Language::Eng,
             gap_frames: 0,
@@ -119,7 +122,8 @@ impl Preset {
         let tiers =
             [("expression", &preset.expression), ("confidence", &preset.confidence), ("status", &preset.status)];
         let parts = FacePart::ALL.map(|part| (part.group().name(), preset.part(part)));
-        let parts = parts.into_iter().filter(|(_, value)| !value.is_empty());
+        let parts =
+            parts.into_iter().chain([("segment_face", &preset.segment_face)]).filter(|(_, value)| !value.is_empty());
         if let Some((key, value)) = tiers.into_iter().chain(parts).find(|(_, value)| !value.contains("{signer}")) {
             return Err(PresetError::NoSigner { name: name.into(), key, value: value.clone() });
         }
@@ -172,7 +176,11 @@ mod tests {
         assert!(refused("tier = 1").contains("unknown field `tier`"));
         std::fs::write(folder.path().join("q.toml"), "eyes = ''").unwrap();
         let preset = Preset::load(folder.path().join("q.toml").to_str().unwrap()).unwrap();
-        assert_eq!((preset.eyes.as_str(), preset.brows.as_str()), ("", "brows@{signer}"), "an empty name leaves it out");
+        assert_eq!(
+            (preset.eyes.as_str(), preset.brows.as_str()),
+            ("", "brows@{signer}"),
+            "an empty name leaves it out"
+        );
         assert!(Preset::load("nothing").unwrap_err().to_string().contains("plain, dgs, bsl, ngt"));
     }
 }

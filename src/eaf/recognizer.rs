@@ -23,10 +23,11 @@ const TIERS: &str = "tiers";
 /// The output that names the file for curves.
 const CURVES: &str = "curves";
 /// The text parameters: name, values (the first is the default), what it is.
-pub const CHOICES: [(&str, &[&str], &str); 3] = [
+pub const CHOICES: [(&str, &[&str], &str); 4] = [
     ("tier_names", &["plain", "dgs", "bsl", "ngt"], "Names and language of the tiers"),
     ("calibrate", &["off", "auto"], "Correct labels for what each face looks like at rest"),
     ("deinterlace", &["auto", "on", "off"], "When interlaced pictures are deinterlaced"),
+    ("measures", &["all", "none"], "Whether brows, eyes, mouth, head and hands are measured"),
 ];
 /// The number parameter: most faces followed at a time.
 const MAX_FACES: &str = "max_faces";
@@ -201,7 +202,12 @@ fn description() -> Element {
     // ELAN 6.9 loads the result of a "tier", which may hold several, and never that of a "multitier"; it offers to load
     // only what is not optional (both tried in the running program).
     for (name, kind, mime, info) in [
-        (TIERS, "tier", "text/xml", "Tiers: expressions, confidences, stretches without a readable face, what the face does"),
+        (
+            TIERS,
+            "tier",
+            "text/xml",
+            "Tiers: expressions, confidences, stretches without a readable face, what the face does",
+        ),
         (CURVES, "csvtimeseries", "text/csv", "Curves: probabilities, confidence, face score, measures of the face"),
     ] {
         let output = item("output", "basic", info).with("type", kind).with("mimetypes", mime);
@@ -265,7 +271,10 @@ mod tests {
             request(&[("video", "file:///v/Gebärde 01.mp4"), ("tiers", "/t/x.xml"), ("max_faces", "2.0")]).unwrap();
         assert_eq!(request.video, Path::new("/v/Gebärde 01.mp4"));
         assert_eq!(request.tiers.as_deref(), Some(Path::new("/t/x.xml")));
-        assert_eq!((request.curves, request.choices, request.max_faces), (None, ["plain", "off", "auto"], Some(2)));
+        assert_eq!(
+            (request.curves, request.choices, request.max_faces),
+            (None, ["plain", "off", "auto", "all"], Some(2))
+        );
     }
 
     #[test]
@@ -283,7 +292,7 @@ mod tests {
     fn the_description_names_all_that_a_request_may_hold() {
         let files = folder(Path::new("/opt/o'clock/annotate"));
         let text = String::from_utf8(files[0].1.clone()).unwrap();
-        for name in [VIDEO, TIERS, CURVES, MAX_FACES, "tier_names", "calibrate", "deinterlace"] {
+        for name in [VIDEO, TIERS, CURVES, MAX_FACES, "tier_names", "calibrate", "deinterlace", "measures"] {
             assert!(text.contains(&format!(">{name}</")), "{name}");
         }
         let description = xml::parse(&files[0].1).unwrap();
@@ -313,7 +322,8 @@ mod tests {
             let mut bytes = Vec::new();
             write_tiers(&timeline, &Preset::default(), &mut bytes).unwrap();
             let root = xml::parse(&bytes).unwrap();
-            prop_assert_eq!(root.named("TIER").count(), (3 + timeline.measured_parts().len()) * timeline.tracks.len());
+            let parts = timeline.measured_parts().len();
+            prop_assert_eq!(root.named("TIER").count(), (3 + parts + usize::from(parts > 0)) * timeline.tracks.len());
             for tier in root.named("TIER") {
                 let mut free_from = 0;
                 for span in tier.named("span") {

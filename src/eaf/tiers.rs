@@ -79,6 +79,10 @@ pub(super) fn of_signer(track: &Track, clock: Clock, preset: &Preset) -> Vec<Sig
         word: vocabulary::expression(segment.label, preset.language).word.into(),
         entry: Some(vocabulary::entry_id(segment.label.name())),
     };
+    let named_in_full = |kind| vocabulary::event_in_full(kind, preset.language);
+    let faces = segments.iter().map(|stretch| stretch.what.face.as_ref());
+    let faces = faces.map(|face| Some(face?.words(named_in_full, vocabulary::brows(preset.language))));
+    let faces: Vec<Option<String>> = faces.map(|words| words.filter(|words| !words.is_empty())).collect();
     let confidences = segments.iter().map(|stretch| stretch.what.confidence.map(|c| format!("{c:.2}"))).collect();
     let annotations = segments
         .iter()
@@ -109,6 +113,10 @@ pub(super) fn of_signer(track: &Track, clock: Clock, preset: &Preset) -> Vec<Sig
             colour: part.kinds().next().map_or(NO_FACE, colour_of_event),
             content: Content::Aligned { vocabulary: vocabulary::of_part(part), annotations },
         });
+    }
+    if !clock.timeline.measured_groups().is_empty() && !preset.segment_face.is_empty() {
+        let content = Content::Hanging { kind: "annotate-face", parent: 0, texts: faces };
+        tiers.push(SignerTier { name: named(&preset.segment_face), colour, content });
     }
     tiers
 }
@@ -278,13 +286,33 @@ mod tests {
     }
 
     #[test]
+    fn what_the_face_did_in_a_segment_hangs_on_it_in_either_language() {
+        let timeline = sample::two_signers();
+        let found = |preset: &Preset| -> Vec<Option<String>> {
+            let tiers = of_signer(&timeline.tracks[0], clock(&timeline), preset);
+            let Some(SignerTier { content: Content::Hanging { parent: 0, texts, .. }, .. }) = tiers.into_iter().last()
+            else {
+                panic!("it hangs on the expressions")
+            };
+            texts
+        };
+        assert_eq!(found(&Preset::default()), [Some("brows raised 100 %, brows +7 %".to_owned()), None]);
+        let german = found(&Preset::load("dgs").unwrap());
+        assert_eq!(german[0].as_deref(), Some("Brauen gehoben 100 %, Brauen +7 %"));
+    }
+
+    #[test]
     fn a_part_has_a_tier_where_it_was_measured_and_the_preset_names_one() {
         let mut timeline = sample::two_signers();
         let names = |timeline: &Timeline, preset: &Preset| -> Vec<String> {
             of_signer(&timeline.tracks[1], clock(timeline), preset).into_iter().skip(3).map(|tier| tier.name).collect()
         };
-        assert_eq!(names(&timeline, &Preset::default()), ["brows@B", "eyes@B", "mouth@B", "head@B", "hands-on-face@B"]);
-        let preset = Preset { eyes: String::new(), hands: String::new(), ..Preset::default() };
+        assert_eq!(
+            names(&timeline, &Preset::default()),
+            ["brows@B", "eyes@B", "mouth@B", "head@B", "hands-on-face@B", "expression-face@B"]
+        );
+        let preset =
+            Preset { eyes: String::new(), hands: String::new(), segment_face: String::new(), ..Preset::default() };
         assert_eq!(names(&timeline, &preset), ["brows@B", "mouth@B", "head@B"]);
         timeline.settings = serde_json::json!({"measures": ["eyes", "head"]});
         assert_eq!(names(&timeline, &preset), ["head@B"]);

@@ -234,6 +234,31 @@ fn event_in_german(kind: EventKind) -> Entry {
     }
 }
 
+/// What an event is called where no tier says which part of the face does it: `mouth rounded`, `blink`.
+pub(super) fn event_in_full(kind: EventKind, language: Language) -> String {
+    let word = event(kind, language).word;
+    let is_whole = matches!(kind, EventKind::Blink | EventKind::Nod | EventKind::Shake | EventKind::HandOnFace);
+    let part = match (language, kind.part()) {
+        _ if is_whole => return word.into(),
+        (_, FacePart::Brows) => brows(language),
+        (Language::Eng, FacePart::Eyes) => "eyes",
+        (Language::Eng, FacePart::Mouth) => "mouth",
+        (Language::Eng, _) => "head",
+        (Language::Deu, FacePart::Eyes) => "Augen",
+        (Language::Deu, FacePart::Mouth) => "Mund",
+        (Language::Deu, _) => "Kopf",
+    };
+    format!("{part} {word}")
+}
+
+/// The brows.
+pub(super) fn brows(language: Language) -> &'static str {
+    match language {
+        Language::Eng => "brows",
+        Language::Deu => "Brauen",
+    }
+}
+
 /// The class a word stands for, in either language or as a file's identifier, whatever its case.
 pub(crate) fn expression_called(word: &str) -> Option<Expression> {
     let word = word.trim().to_lowercase();

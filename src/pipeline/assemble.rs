@@ -13,7 +13,8 @@ use super::segment::segments;
 use super::smooth::{Observation, Smoothed, Smoother};
 use super::stitch::Stitcher;
 use crate::timeline::{
-    Covered, FrameRecord, FrameTimes, ModelIdentity, Probabilities, SCHEMA, Status, Summary, Timeline, Tool, Track,
+    Covered, FaceEvent, FrameRecord, FrameTimes, ModelIdentity, Probabilities, SCHEMA, Segment, Status, Summary,
+    Timeline, Tool, Track,
 };
 
 /// One frame as it is written while the program runs: its time, and the faces in it by track.
@@ -141,9 +142,8 @@ impl<'a> Assembler<'a> {
             .filter_map(|(id, (mut frames, smoothed))| {
                 let (first_frame, last_frame) = (frames.first()?.frame, frames.last()?.frame);
                 let segments = segments(&smoothed, &times, video_end_s, &self.settings.segment);
-                let segments = segments.into_iter().map(|segment| segment.with_raw_probability(&frames)).collect();
                 let neutral = neutral(&frames, &times, id, &self.settings.neutral);
-                let events = match &neutral {
+                let events: Vec<FaceEvent> = match &neutral {
                     Some(neutral) => {
                         let relative = |record: &mut FrameRecord| {
                             record.measures = record.measures.map(|measures| measures.relative_to(&neutral.values));
@@ -155,6 +155,8 @@ impl<'a> Assembler<'a> {
                     None => Vec::new(),
                 };
                 frames.iter_mut().for_each(|record| keep_wanted(record, self.settings));
+                let told = |segment: Segment| segment.with_raw_probability(&frames).with_face(&frames, &events);
+                let segments = segments.into_iter().map(told).collect();
                 Some(Track { id, name: None, first_frame, last_frame, frames, segments, events, neutral })
             })
             .collect();

@@ -83,7 +83,10 @@ pub fn apply(timeline: &mut Timeline, settings: &Settings, known: &Calibration) 
             (record.label, record.confidence) = (smoothed.label, smoothed.confidence);
         }
         let segments = segments(&smoothed, &timeline.frames, video_end_s, &settings.segment);
-        track.segments = segments.into_iter().map(|segment| segment.with_raw_probability(&track.frames)).collect();
+        track.segments = segments
+            .into_iter()
+            .map(|segment| segment.with_raw_probability(&track.frames).with_face(&track.frames, &track.events))
+            .collect();
         signers.push(SignerCalibration { before, after: shares(track), ..known.clone() });
     }
     let calibration = Calibration { model_sha256: known.model_sha256.clone(), signers };

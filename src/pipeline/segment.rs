@@ -90,6 +90,7 @@ pub fn segments(
         label: run.label,
         confidence: Some(run.mean_probability(run.label) as f32),
         raw_probability: None,
+        face: None,
         decision: None,
     })
     .collect()

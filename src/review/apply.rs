@@ -219,8 +219,8 @@ pub fn machine_of(timeline: &Timeline) -> Timeline {
 /// A track of the program's from what is stored of it and what stands in its place.
 fn restored(stored: MachineTrack, there: Option<Track>) -> Option<Track> {
     let [first_frame, last_frame] = stored.span?;
-    // Nobody corrects events or what is neutral yet: they are the program's still.
     let (events, neutral) = there.as_ref().map(|t| (t.events.clone(), t.neutral.clone())).unwrap_or_default();
+    let (events, neutral) = (stored.events.unwrap_or(events), stored.neutral.or(neutral));
     let mut records: BTreeMap<usize, _> =
         there.into_iter().flat_map(|track| track.frames).map(|r| (r.frame, r)).collect();
     records.extend(stored.frames.into_iter().map(|record| (record.frame, record)));
@@ -234,18 +234,24 @@ fn changed_tracks(machine: &[Track], corrected: &[Track]) -> Vec<MachineTrack> {
     let ids: BTreeSet<u32> = machine.iter().chain(corrected).map(|track| track.id).collect();
     let of = |tracks: &[Track], id: u32| tracks.iter().find(|track| track.id == id).cloned();
     let changed = ids.into_iter().filter_map(|id| match (of(machine, id), of(corrected, id)) {
-        (None, _) => Some(MachineTrack { id, span: None, frames: Vec::new(), segments: Vec::new() }),
+        (None, _) => {
+            let (frames, segments) = (Vec::new(), Vec::new());
+            Some(MachineTrack { id, span: None, frames, segments, events: None, neutral: None })
+        }
         (Some(before), after) => {
             let now = |frame: usize| {
                 let after = after.as_ref()?;
                 after.frames.get(frame.checked_sub(after.first_frame)?)
             };
             let frames: Vec<_> = before.frames.iter().filter(|r| now(r.frame) != Some(*r)).cloned().collect();
-            let is_same = after.as_ref().is_some_and(|after| {
-                frames.is_empty() && before.segments == after.segments && before.frames.len() == after.frames.len()
-            });
+            let has = |same: fn(&Track, &Track) -> bool| after.as_ref().is_some_and(|after| same(&before, after));
+            let events = (!has(|a, b| a.events == b.events)).then(|| before.events.clone());
+            let neutral = before.neutral.clone().filter(|_| !has(|a, b| a.neutral == b.neutral));
+            let is_same =
+                has(|a, b| a.segments == b.segments && a.frames.len() == b.frames.len() && a.events == b.events)
+                    && frames.is_empty();
             let span = Some([before.first_frame, before.last_frame]);
-            (!is_same).then_some(MachineTrack { id, span, frames, segments: before.segments })
+            (!is_same).then_some(MachineTrack { id, span, frames, segments: before.segments, events, neutral })
         }
     });
     changed.collect()
@@ -286,7 +292,9 @@ mod tests {
     use super::*;
     use crate::review::read::{FirstCorrection, parse_corrections};
     use crate::sample;
-    use crate::timeline::{CORRECTION_SCHEMA, Expression, SignerChange, SignerState, Status};
+    use crate::timeline::{
+        CORRECTION_SCHEMA, EventKind, Expression, FaceEvent, Neutral, SignerChange, SignerState, Status,
+    };
 
     fn operation(id: &str, reviewer: &str, before: Vec<SegmentState>, after: Vec<SegmentState>) -> Operation {
         Operation {
@@ -464,7 +472,13 @@ mod tests {
 
     #[test]
     fn signers_are_renamed_and_joined_and_come_back() {
-        let program = sample::two_signers();
+        let mut program = sample::two_signers();
+        let of_first = program.tracks[0].events[0].clone();
+        let times = |event: FaceEvent| FaceEvent { start_s: 0.24, end_s: 0.28, ..event };
+        let blink = times(FaceEvent { kind: EventKind::Blink, first_frame: 1, last_frame: 1, ..of_first.clone() });
+        let raised = times(FaceEvent { first_frame: 1, last_frame: 1, ..of_first.clone() });
+        program.tracks[1].events = vec![raised, blink.clone()];
+        program.tracks[1].neutral = program.tracks[0].neutral.clone().map(|neutral| Neutral { frames: 1, ..neutral });
         let mut timeline = program.clone();
         // Signer 2's only segment makes room for signer 1's, which covers the same frame.
         let mut join = operation("join", "r", vec![there(&timeline, "2.1")], vec![]);
@@ -477,6 +491,11 @@ mod tests {
         assert_eq!(apply(&mut timeline, &[join]).unwrap().applied, 1);
         timeline.check().unwrap();
         assert_eq!(timeline.tracks.iter().map(|t| (t.id, t.signer())).collect::<Vec<_>>(), [(1, "P07".into())]);
+        assert_eq!(
+            timeline.tracks[0].events,
+            [of_first, blink],
+            "both signers' events, but for one where there is one"
+        );
         assert_eq!(machine_of(&timeline), program);
         let read: Timeline = serde_json::from_value(serde_json::to_value(&timeline).unwrap()).unwrap();
         assert_eq!(read, timeline);

@@ -15,7 +15,7 @@ use super::apply::{lanes_of, machine_of};
 use super::lanes::{Lanes, Touched};
 use super::read::fingerprint;
 use crate::palette::{NO_FACE, colour_of};
-use crate::timeline::{Expression, ReviewLayer, Status, Timeline, Track};
+use crate::timeline::{Expression, FrameRecord, Measure, ReviewLayer, Status, Timeline, Track};
 
 const HTML: &str = include_str!("../../assets/review/page.html");
 const STYLE: &str = include_str!("../../assets/review/page.css");
@@ -121,6 +121,7 @@ impl Page<'_> {
             "no_face": NO_FACE.hex(),
             "statuses": STATUSES,
             "frames": frames(timeline),
+            "counts": timeline.face_counts(),
             "tracks": machine.tracks.iter().map(|track| TrackData::of(track, &lanes)).collect::<Vec<_>>(),
             "human": human.iter().map(HumanTier::data).collect::<Vec<_>>(),
         })
@@ -211,6 +212,37 @@ struct MeasureData {
     values: String,
 }
 
+impl MeasureData {
+    /// `None` where the measure was never taken.
+    fn of(measure: Measure, track: &Track) -> Option<Self> {
+        let (unit, low, high) = scale(measure);
+        // Shares are shown in per cent.
+        let factor = if unit == "%" { 100.0 } else { 1.0 };
+        let value = |record: &FrameRecord| Some(factor * record.measures?.get(measure)?);
+        let step = |value: f64| (254.0 * ((value - low) / (high - low)).clamp(0.0, 1.0)).round() as u8;
+        let values: Vec<Option<f64>> = track.frames.iter().map(value).collect();
+        let values = values.iter().any(Option::is_some).then(|| {
+            let stored = values.iter().map(|value| value.map_or(255, step)).collect();
+            packed(differences(stored))
+        })?;
+        Some(Self { name: measure.name(), unit, low, high, values })
+    }
+}
+
+/// Unit, least and most of a measure's curve: wide enough for nearly all faces, and finer than the noise in 254 steps.
+fn scale(measure: Measure) -> (&'static str, f64, f64) {
+    match measure {
+        Measure::Yaw | Measure::Pitch | Measure::Roll => ("\u{b0}", -60.0, 60.0),
+        Measure::BrowHeightLeft | Measure::BrowHeightRight | Measure::InnerBrowHeight | Measure::InnerBrowGap => {
+            ("%", -12.0, 20.0)
+        }
+        Measure::EyeApertureLeft | Measure::EyeApertureRight => ("%", 0.0, 50.0),
+        Measure::EyeOpenness => ("%", 0.0, 150.0),
+        Measure::GazeX | Measure::GazeY => ("%", -30.0, 30.0),
+        Measure::MouthOpening | Measure::MouthWidth | Measure::MouthCorners => ("%", -30.0, 50.0),
+    }
+}
+
 impl TrackData {
     fn of(track: &Track, lanes: &Lanes) -> Self {
         let probabilities = (0..Expression::COUNT).map(|class| {
@@ -244,8 +276,8 @@ impl TrackData {
                 })
             })),
             statuses: packed(differences(statuses)),
-            measures: Vec::new(),
-            events: Vec::new(),
+            measures: Measure::ALL.into_iter().filter_map(|measure| MeasureData::of(measure, track)).collect(),
+            events: track.events.iter().map(|e| (e.kind.name(), e.first_frame, e.last_frame)).collect(),
             segments: lanes.of_track(track.id).map(|touched| segment(touched, track)).collect(),
         }
     }
@@ -309,6 +341,35 @@ mod tests {
         let keys = |language: &str| strings[language].as_object().unwrap().keys().cloned().collect::<Vec<_>>();
         assert_eq!(keys("en"), keys("de"));
         assert!(Expression::ALL.iter().all(|class| strings["en"].get(class.name()).is_some()));
+    }
+
+    #[test]
+    fn measures_come_in_steps_finer_than_their_noise_and_blank_where_they_are_not_to_be_trusted() {
+        let timeline = sample::two_signers();
+        let data = TrackData::of(&timeline.tracks[0], &Lanes::of_machine(&timeline));
+        let names: Vec<&str> = data.measures.iter().map(|measure| measure.name).collect();
+        assert_eq!(names.len(), Measure::COUNT - 1, "one was never taken: {names:?}");
+        let brows = data.measures.iter().find(|measure| measure.name == "inner_brow_height").unwrap();
+        let packed = BASE64.decode(&brows.values).unwrap();
+        let mut steps = Vec::new();
+        std::io::Read::read_to_end(&mut flate2::read::ZlibDecoder::new(&packed[..]), &mut steps).unwrap();
+        let stored: Vec<u8> = steps
+            .iter()
+            .scan(0u8, |last, step| {
+                *last = last.wrapping_add(*step);
+                Some(*last)
+            })
+            .collect();
+        let shown = brows.low + (brows.high - brows.low) * f64::from(stored[0]) / 254.0;
+        assert!((shown - 7.12).abs() < 0.07, "{shown} %");
+        assert_eq!(stored[2..], [255; 4]);
+        assert_eq!(data.events, [("brows_raised", 0, 1)]);
+        // The noise of the steadiest measures in docs/measures.md, in the curves' units.
+        for (measure, noise) in [(Measure::InnerBrowHeight, 0.3), (Measure::Yaw, 0.4), (Measure::EyeApertureLeft, 0.8)]
+        {
+            let (_, low, high) = scale(measure);
+            assert!((high - low) / 254.0 < 1.5 * noise, "{measure:?}");
+        }
     }
 
     #[test]

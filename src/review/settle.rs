@@ -1,7 +1,9 @@
 //! From lanes of segments back to tracks: what every frame's label is, and whose.
 
 use super::lanes::{Lanes, Touched};
-use crate::timeline::{Decision, Expression, FrameRecord, Review, ReviewLayer, Segment, Status, Timeline, Track};
+use crate::timeline::{
+    Decision, Expression, FaceEvent, FrameRecord, Review, ReviewLayer, Segment, Status, Timeline, Track,
+};
 
 /// The program's timeline with labels, segments and signers as they stand in `lanes`. A label without a confidence is a person's.
 pub(super) fn settle(machine: &Timeline, lanes: &Lanes, layer: ReviewLayer) -> Timeline {
@@ -56,8 +58,22 @@ fn joined(machine: &Timeline, lanes: &Lanes) -> Vec<Track> {
                 *own = record.clone();
             }
         }
+        take_events(track, &joined.events);
     }
     tracks
+}
+
+/// Adds the events of a joined signer, but for those that overlap one of their kind.
+fn take_events(track: &mut Track, joined: &[FaceEvent]) {
+    let overlaps = |a: &FaceEvent, b: &FaceEvent| {
+        a.kind == b.kind && a.first_frame <= b.last_frame && b.first_frame <= a.last_frame
+    };
+    for event in joined {
+        if !track.events.iter().any(|own| overlaps(own, event)) {
+            track.events.push(event.clone());
+        }
+    }
+    track.events.sort_by_key(|event| (event.first_frame, event.kind));
 }
 
 /// Which of two records of one signer says more.
@@ -150,9 +166,10 @@ fn segment(touched: &Touched, track: &Track, machine: &Timeline) -> Option<Segme
         label: state.label?,
         confidence: mean_confidence(records),
         raw_probability: None,
+        face: None,
         decision,
     };
-    Some(segment.with_raw_probability(records))
+    Some(segment.with_raw_probability(records).with_face(records, &track.events))
 }
 
 /// The mean over the labelled frames; none where one of them is a person's.

@@ -276,6 +276,10 @@ fn check_segments(
         if segment.raw_probability.is_some_and(|p| !(0.0..=1.0).contains(&p)) {
             return problem("its raw probability is no probability");
         }
+        let is_share = |share: &f64| (0.0..=1.0).contains(share);
+        if segment.face.as_ref().is_some_and(|face| !face.events.values().all(is_share)) {
+            return problem("a share of what the face did in it is none");
+        }
         reached = last + 1;
     }
     if (reached..=track.last_frame).any(is_labelled) {

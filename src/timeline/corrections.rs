@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Expression, FrameRecord, Segment};
+use super::{Expression, FaceEvent, FrameRecord, Neutral, Segment};
 
 /// The version of the corrections' schema.
 pub const CORRECTION_SCHEMA: &str = "annotate/correction/2";
@@ -136,6 +136,12 @@ pub struct MachineTrack {
     pub frames: Vec<FrameRecord>,
     /// All its segments.
     pub segments: Vec<Segment>,
+    /// All its events; absent where they are the corrected track's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub events: Option<Vec<FaceEvent>>,
+    /// What its measures are relative to; absent where that is the corrected track's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub neutral: Option<Neutral>,
 }
 
 /// What people did, and what the program said before.

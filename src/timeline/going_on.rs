@@ -51,6 +51,30 @@ impl Timeline {
         }
     }
 
+    /// Leaves out what was measured and found of other groups than `wanted`.
+    pub fn keep_groups(&mut self, wanted: &[MeasureGroup]) {
+        let groups: Vec<MeasureGroup> = self.measured_groups().into_iter().filter(|g| wanted.contains(g)).collect();
+        let is_event_wanted = |kind: EventKind| groups.contains(&kind.part().group());
+        for track in &mut self.tracks {
+            for record in &mut track.frames {
+                let kept = record.measures.map(|measures| measures.only(|measure| groups.contains(&measure.group())));
+                record.measures = kept.filter(|measures| !measures.is_empty());
+            }
+            track.events.retain(|event| is_event_wanted(event.kind));
+            track.neutral = track.neutral.take().filter(|_| !groups.is_empty());
+            for face in track.segments.iter_mut().filter_map(|segment| segment.face.as_mut()) {
+                face.medians = face.medians.only(|measure| groups.contains(&measure.group()));
+                face.events.retain(|kind, _| is_event_wanted(*kind));
+            }
+            if groups.is_empty() {
+                track.segments.iter_mut().for_each(|segment| segment.face = None);
+            }
+        }
+        if let Some(settings) = self.settings.as_object_mut() {
+            settings.insert("measures".into(), serde_json::to_value(&groups).unwrap_or_default());
+        }
+    }
+
     /// The parts of the face whose events were looked for, in the order of tiers.
     pub fn measured_parts(&self) -> Vec<FacePart> {
         let groups = self.measured_groups();
@@ -65,7 +89,7 @@ mod tests {
 
     use super::*;
     use crate::sample;
-    use crate::timeline::FaceEvent;
+    use crate::timeline::{FaceEvent, Measure};
 
     fn event(kind: EventKind, first_frame: usize, last_frame: usize) -> FaceEvent {
         FaceEvent { kind, first_frame, last_frame, start_s: 0.0, end_s: 0.0, peak: 1.0 }
@@ -96,6 +120,22 @@ mod tests {
         assert_eq!(timeline.measured_parts(), [FacePart::Eyes, FacePart::Head], "they would have been");
         timeline.settings = json!({"measures": []});
         assert_eq!(timeline.measured_parts(), []);
+    }
+
+    #[test]
+    fn what_is_not_wanted_leaves_no_trace() {
+        let mut timeline = sample::two_signers();
+        timeline.keep_groups(&[MeasureGroup::Head]);
+        let track = &timeline.tracks[0];
+        let measures = track.frames[0].measures.unwrap();
+        assert!(measures.get(Measure::Yaw).is_some() && measures.get(Measure::InnerBrowHeight).is_none());
+        assert_eq!((track.events.len(), timeline.measured_parts()), (0, vec![FacePart::Head]));
+        assert_eq!(track.segments[0].face.as_ref().unwrap().events.len(), 0);
+        timeline.check().unwrap();
+        timeline.keep_groups(&[]);
+        assert!(timeline.tracks[0].neutral.is_none() && timeline.measured_groups().is_empty());
+        let text = serde_json::to_string(&timeline.tracks).unwrap();
+        assert!(!text.contains("measures") && !text.contains("medians"), "{text}");
     }
 
     proptest! {

@@ -6,7 +6,9 @@ mod check;
 mod clock;
 mod corrections;
 mod decimals;
+mod face_counts;
 mod going_on;
+mod in_segment;
 mod measures;
 mod read;
 
@@ -19,7 +21,9 @@ pub use corrections::{
     SignerState,
 };
 pub(crate) use decimals::{box_in_file, probability_in_file, score_in_file, time_in_file};
+pub use face_counts::{EventCount, FaceCounts, NothingBut};
 pub use going_on::{GoingOn, TOGETHER};
+pub use in_segment::SegmentFace;
 pub use measures::{
     Covered, EventKind, FaceEvent, FaceMeasures, FacePart, Measure, MeasureGroup, Neutral, NeutralSource, Regions,
 };
@@ -363,6 +367,9 @@ pub struct Segment {
     /// single pictures show it. Absent in files of earlier versions.
     #[serde(skip_serializing_if = "Option::is_none", default, serialize_with = "decimals::probability_if_any")]
     pub raw_probability: Option<f32>,
+    /// What the face did in it; absent where it was not measured.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub face: Option<SegmentFace>,
     /// A person's word on it, where there is one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub decision: Option<Decision>,
@@ -582,7 +589,7 @@ mod tests {
         }
         let mut objects = 0;
         walk(&schema, "", &mut objects);
-        assert_eq!(objects, 25, "every struct of the timeline but the box, the settings being free");
+        assert_eq!(objects, 27, "every struct of the timeline but the box, the settings being free");
     }
 
     #[test]

@@ -6,12 +6,29 @@ use std::io::{self, Write};
 
 use super::Writer;
 use super::cues::{clock, event_ms, segment_ms};
-use crate::timeline::{Timeline, probability_in_file};
+use crate::timeline::{EventKind, Segment, Timeline, probability_in_file};
 
 pub(super) struct Segments;
 
-const COLUMNS: [&str; 10] =
-    ["tier", "begin", "end", "duration", "label", "confidence", "first_frame", "last_frame", "raw_probability", "peak"];
+const COLUMNS: [&str; 11] = [
+    "tier",
+    "begin",
+    "end",
+    "duration",
+    "label",
+    "confidence",
+    "first_frame",
+    "last_frame",
+    "raw_probability",
+    "peak",
+    "face",
+];
+
+/// What the face did in a segment, in the names of files.
+fn face(segment: &Segment) -> String {
+    let named = |kind: EventKind| kind.name().replace('_', " ");
+    segment.face.as_ref().map_or_else(String::new, |face| face.words(named, "brows"))
+}
 
 impl Writer for Segments {
     fn write(&self, timeline: &Timeline, out: &mut dyn Write) -> io::Result<()> {
@@ -31,6 +48,7 @@ impl Writer for Segments {
                     &segment.last_frame.to_string(),
                     &segment.raw_probability.map_or_else(String::new, |p| probability_in_file(p).to_string()),
                     "",
+                    &face(segment),
                 ])?;
             }
             for (event, [start_ms, end_ms]) in event_ms(timeline, track) {
@@ -45,6 +63,7 @@ impl Writer for Segments {
                     &event.last_frame.to_string(),
                     "",
                     &event.peak.to_string(),
+                    "",
                 ])?;
             }
         }
@@ -68,6 +87,8 @@ mod tests {
         assert_eq!(tiers, ["expression@A", "expression@A", "brows@A", "expression@B"]);
         let event: Vec<&str> = rows[2].iter().collect();
         let (begin, end, duration) = ("00:00:00.200", "00:00:00.280", "00:00:00.080");
-        assert_eq!(event, ["brows@A", begin, end, duration, "brows_raised", "", "0", "1", "", "0.0712"]);
+        assert_eq!(event, ["brows@A", begin, end, duration, "brows_raised", "", "0", "1", "", "0.0712", ""]);
+        assert_eq!(&rows[0][10], "brows raised 100 %, brows +7 %");
+        assert_eq!(&rows[3][10], "", "nobody measured that signer");
     }
 }

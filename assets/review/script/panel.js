@@ -86,6 +86,8 @@ function describe(segment) {
   if (segment.review) parts.push(t(segment.review));
   else { const sure = confidenceOf(segment); if (sure !== null && layer !== "blind") parts.push(`${t("confidence")} ${Math.round(100 * sure)} %`); }
   if (segment.unsure) parts.push(t("unsure"));
+  const did = layer === "blind" ? "" : didIn(segment);
+  if (did) parts.push(did);
   return parts.join(" \u00b7 ");
 }
 
@@ -145,6 +147,12 @@ function summarise() {
     return make("tr", {}, make("th", { scope: "row", textContent: signerName(track) }), ...CLASSES.map((c) => cell("td", total(c).toFixed(2))));
   });
   const head = make("tr", {}, cell("th", t("totals")), ...CLASSES.map((c) => make("th", { scope: "col", textContent: t(c) })));
+  const faces = data.counts.map((counts) => {
+    const seen = Object.entries(counts.events).filter(([kind, { count }]) => count > 0 || kind === "blink");
+    const told = seen.map(([kind, { per_minute, share }]) => (kind === "blink" ? `${t(kind)} ${per_minute.toFixed(1)} ${t("perminute")}` : `${t(kind)} ${Math.round(100 * share)} %`));
+    const doubtful = Object.entries(counts.nothing_but).map(([label, { kind, segments, of }]) => t("nothingbut", { label: labelName(label), kind: t(kind), segments, of }));
+    return cell("p", `${counts.signer}: ${[...told, ...doubtful].join(", ")}`);
+  });
   const origin = `${data.tool} \u00b7 ${data.model.name} \u00b7 ${data.model.sha256.slice(0, 12)} \u00b7 ${data.media.path}`;
-  $("summarybody").replaceChildren(make("table", {}, make("thead", {}, head), make("tbody", {}, ...body)), cell("p", origin), cell("p", t("caveat")));
+  $("summarybody").replaceChildren(make("table", {}, make("thead", {}, head), make("tbody", {}, ...body)), ...faces, cell("p", origin), cell("p", t("caveat")));
 }
