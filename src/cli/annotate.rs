@@ -118,6 +118,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     let detectors = shared::open_detectors(&mut options)?;
     let elan = elan_options(&arguments, targets.iter().flatten().any(|target| target.format() == Format::Eaf))?;
     let known = arguments.calibration.known(&model)?;
+    options.annotation.neutral = arguments.calibration.neutral(options.annotation.neutral.clone())?;
     let run =
         Run { arguments: &arguments, options: &options, model: &model, detectors: &detectors, known, elan, signals };
     let mut worst: Option<Failure> = None;

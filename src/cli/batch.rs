@@ -89,6 +89,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     }
     let model = shared::open_model(&mut options, &device)?;
     let detectors = shared::open_detectors(&mut options)?;
+    options.annotation.neutral = arguments.calibration.neutral(options.annotation.neutral.clone())?;
     let signals = Steps::listen()?;
     let found = inputs::find(&arguments.inputs, &arguments.output_dir)?;
     check(&found, &arguments.formats)?;

@@ -10,6 +10,7 @@ use crate::files;
 use crate::model::Model;
 use crate::pipeline::Settings;
 use crate::pipeline::calibrate::{self, Calibration};
+use crate::pipeline::neutral::{NeutralChoice, pooled};
 use crate::timeline::Timeline;
 
 /// Whether and how labels are calibrated.
@@ -65,6 +66,13 @@ impl CalibrationArguments {
                 Err(error) => Err(Failure::Configuration(format!("{}: {error}", path.display()))),
             },
         }
+    }
+
+    /// What measures are relative to: the neutral faces of the run that the calibration comes from, unless the `chosen` ones are others.
+    pub(super) fn neutral(&self, chosen: NeutralChoice) -> Result<NeutralChoice, Failure> {
+        let Some(path) = self.file().filter(|_| chosen == NeutralChoice::Still) else { return Ok(chosen) };
+        let timeline = Timeline::read(path).map_err(|e| Failure::Configuration(e.to_string()))?;
+        Ok(pooled(&[timeline]).unwrap_or(chosen))
     }
 
     /// The calibration of an earlier run.

@@ -1,6 +1,5 @@
 //! Options that several commands have in common.
 
-use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
@@ -21,9 +20,9 @@ use crate::infer::Precision;
 use crate::model::{Model, registry};
 use crate::pipeline::decode::Deinterlace;
 use crate::pipeline::detect::{DetectorName, Detectors};
-use crate::pipeline::neutral::NeutralChoice;
+use crate::pipeline::neutral::{NeutralChoice, pooled};
 use crate::pipeline::track::Latency;
-use crate::timeline::{MeasureGroup, Timeline, Track};
+use crate::timeline::{MeasureGroup, Timeline};
 
 /// What changes the result.
 #[derive(Debug, Args)]
@@ -49,12 +48,16 @@ pub(super) struct AnnotationArguments {
     /// live pictures
     #[arg(long, value_parser = choice::<Latency>())]
     latency: Option<Latency>,
+    /// Share of a face from which it counts as covered, and gets no label; 0.2 if not given
+    #[arg(long, value_name = "SHARE", value_parser = finite, allow_negative_numbers = true)]
+    occluded_above: Option<f64>,
     /// What is measured on faces: all, none, or some of head, brows, eyes, mouth, hands
     #[arg(long, value_name = "all|none|LIST", value_parser = measures)]
     measures: Option<MeasureGroups>,
     /// What measures are relative to: auto (the frames in which a face moves least), a stretch FROM-TO of the video's own time
-    /// in which it does nothing, or the labels.json of another video, whose signers A, B, ... are this video's too
-    #[arg(long, value_name = "auto|FROM-TO|FILE", value_parser = neutral)]
+    /// in which it does nothing, or the labels.json of other videos with commas between them, whose signers A, B, ... are this
+    /// video's too; with --calibrate FILE, that file's if not given
+    #[arg(long, value_name = "auto|FROM-TO|FILE,...", value_parser = neutral)]
     neutral: Option<NeutralChoice>,
     /// Largest picture accepted, pixels; 33177600 (8K) if not given
     #[arg(long, value_name = "PIXELS")]
@@ -160,6 +163,7 @@ impl AnnotationArguments {
         set(annotation, "precision", json!(self.precision));
         set(annotation, "deinterlace", json!(self.deinterlace));
         set(annotation, "max_pixels", json!(self.max_pixels));
+        set(annotation, "occluded_above", json!(self.occluded_above));
         set(annotation, "measures", json!(self.measures.as_ref().map(|groups| &groups.0)));
         set(annotation, "neutral", json!(self.neutral));
         set(&mut track, "min_face", json!(self.min_face));
@@ -236,13 +240,10 @@ fn neutral(text: &str) -> Result<NeutralChoice, String> {
             false => Err(format!("'{text}' ends before it begins")),
         };
     }
-    let timeline = Timeline::read(Path::new(text)).map_err(|e| e.to_string())?;
-    let signer = |track: &Track| Some((track.signer(), track.neutral.as_ref()?.values));
-    let signers: BTreeMap<_, _> = timeline.tracks.iter().filter_map(signer).collect();
-    match signers.is_empty() {
-        true => Err(format!("{text}: nobody's face was measured in it")),
-        false => Ok(NeutralChoice::Other { path: timeline.media.path, signers }),
-    }
+    let files: Vec<&str> = if Path::new(text).exists() { vec![text] } else { text.split(',').map(str::trim).collect() };
+    let timelines = files.iter().map(|file| Timeline::read(Path::new(file)).map_err(|e| e.to_string()));
+    let timelines: Vec<Timeline> = timelines.collect::<Result<_, _>>()?;
+    pooled(&timelines).ok_or_else(|| format!("{text}: nobody's face was measured in it"))
 }
 
 /// A number that JSON has too.

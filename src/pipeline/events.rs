@@ -37,7 +37,7 @@ pub struct EventSettings {
     pub blink: Threshold,
     /// What the eyes lack of the aperture of open eyes, as a share of it.
     pub eyes_closed: Threshold,
-    /// Mouth opening, shares of the eyes' distance.
+    /// Mouth opening above the neutral one, shares of the eyes' distance.
     pub mouth_open: Threshold,
     /// What the mouth lacks of its neutral width, shares of the eyes' distance.
     pub mouth_rounded: Threshold,
@@ -47,7 +47,8 @@ pub struct EventSettings {
     pub head_up_down: Threshold,
     /// Roll from the neutral one, degrees.
     pub head_tilted: Threshold,
-    /// Swing of a nod or a shake, degrees; at least three swings, each within `bridge_s` of the one before.
+    /// Swing of a nod or a shake, degrees; at least three swings, each within `bridge_s` of the one before and at least `edge` of its
+    /// size, and the other way round.
     pub nod_shake: Threshold,
     /// Share of the face that hands cover.
     pub hand_on_face: Threshold,
@@ -60,12 +61,12 @@ impl Default for EventSettings {
             brows_raised: threshold(0.025, 0.6, 0.01, 0.12, 0.12),
             blink: threshold(0.3, 0.5, 0.1, 0.03, 0.0),
             eyes_closed: threshold(0.65, 0.5, 0.3, 0.6, 0.1),
-            mouth_open: threshold(0.04, 0.4, 0.02, 0.08, 0.08),
+            mouth_open: threshold(0.07, 0.4, 0.03, 0.08, 0.08),
             mouth_rounded: threshold(0.1, 0.5, 0.03, 0.12, 0.12),
             head_turned: threshold(13.0, 0.5, 6.0, 0.12, 0.12),
             head_up_down: threshold(20.0, 0.5, 6.0, 0.12, 0.12),
             head_tilted: threshold(9.0, 0.5, 4.0, 0.16, 0.12),
-            nod_shake: threshold(3.0, 1.0, 3.0, 0.3, 0.5),
+            nod_shake: threshold(3.0, 0.4, 3.0, 0.3, 0.5),
             hand_on_face: threshold(0.05, 0.5, 0.03, 0.08, 0.12),
         }
     }
@@ -105,8 +106,10 @@ impl EventSettings {
 const READABLE_PITCH_DEGREES: f64 = 30.0;
 /// Sums of frame times miss round settings by a few rounding errors.
 const ROUNDING_S: f64 = 1e-6;
-/// What eyes are compared with in a blink: the median of so long before and after, seconds. Lowered lids are no blink.
+/// What eyes are compared with in a blink: the medians of so long before and after, seconds. Lowered lids are no blink.
 const ABOUT_BLINK_S: f64 = 0.5;
+/// Frames that make a median; where a side has fewer, the other side is compared with alone.
+const BESIDE_BLINK: usize = 5;
 /// A frame beside an event that exceeds its neighbour by less than this share of `enter` only falls away from the event.
 const FALLING: f64 = 0.1;
 /// Swings of a nod or shake.
@@ -138,7 +141,10 @@ pub(crate) fn face_events(
         events.extend(spans.into_iter().map(|span| track.event(kind, span)));
     };
     add(EventKind::BrowsRaised, &|m| level(m.get(Measure::InnerBrowHeight), m), &settings.brows_raised);
-    add(EventKind::MouthOpen, &|m| level(m.get(Measure::MouthOpening), m), &settings.mouth_open);
+    // On small and over-exposed faces closed lips seem open by a little, always by the same.
+    let closed = neutral.values.get(Measure::MouthOpening).unwrap_or(0.0).max(0.0);
+    let opened = |m: &FaceMeasures| m.get(Measure::MouthOpening).map(|opening| opening - closed);
+    add(EventKind::MouthOpen, &|m| level(opened(m), m), &settings.mouth_open);
     add(EventKind::MouthRounded, &|m| m.get(Measure::MouthWidth).map(|width| -width), &settings.mouth_rounded);
     add(EventKind::HeadLeft, &turned(Measure::Yaw, 1.0), &settings.head_turned);
     add(EventKind::HeadRight, &turned(Measure::Yaw, -1.0), &settings.head_turned);
@@ -159,6 +165,12 @@ pub(crate) fn face_events(
     }
     events.sort_by_key(|event| (event.first_frame, event.kind));
     events
+}
+
+fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    let (below, above) = (values.get(values.len().checked_sub(1)? / 2)?, values.get(values.len() / 2)?);
+    Some((below + above) / 2.0)
 }
 
 /// A track's frames in time.
@@ -249,7 +261,8 @@ impl Series<'_> {
     }
 
     /// Stretches in which the head goes to and fro: at least [`SWINGS`] swings of `enter` degrees or more one after the other,
-    /// each ending within `bridge_s` of the one before. A face that is covered or turned away ends one.
+    /// each ending within `bridge_s` of the one before and of like size, so that turning there and wavering on the way is none. A
+    /// face that is covered or turned away ends one.
     fn swings(&self, measure: Measure, threshold: &Threshold) -> Vec<EventSpan> {
         let mut all = Vec::new();
         let mut zigzag = Zigzag::default();
@@ -266,12 +279,32 @@ impl Series<'_> {
         let is_next = |a: &Turn, b: &Turn| {
             b.run == a.run && self.start_s(b.place) - self.start_s(a.place) <= threshold.bridge_s + ROUNDING_S
         };
-        let runs = all.chunk_by(is_next).filter(|turns| turns.len() > SWINGS);
-        let stretches = runs.filter_map(|turns| {
-            let largest = turns.windows(2).map(|pair| (pair[1].value - pair[0].value).abs()).fold(0.0, f64::max);
-            Some(EventSpan { first: turns.first()?.place, last: turns.last()?.place, peak: largest })
+        let swings: Vec<[Turn; 2]> =
+            all.windows(2).filter(|pair| is_next(&pair[0], &pair[1])).map(|pair| [pair[0], pair[1]]).collect();
+        let size = |[from, to]: &[Turn; 2]| (to.value - from.value).abs();
+        let goes_on = |a: &[Turn; 2], b: &[Turn; 2]| {
+            let (smaller, larger) = (size(a).min(size(b)), size(a).max(size(b)));
+            a[1].place == b[0].place && smaller >= threshold.edge * larger
+        };
+        let stretches = swings.chunk_by(goes_on).filter(|swings| swings.len() >= SWINGS).filter_map(|swings| {
+            let largest = swings.iter().map(size).fold(0.0, f64::max);
+            Some(EventSpan { first: swings.first()?[0].place, last: swings.last()?[1].place, peak: largest })
         });
-        stretches.filter(|stretch| self.lasts(stretch) >= threshold.min_s - ROUNDING_S).collect()
+        let is_long = |stretch: &EventSpan| self.lasts(stretch) >= threshold.min_s - ROUNDING_S;
+        stretches.filter(|stretch| is_long(stretch) && self.only_moves(stretch, measure)).collect()
+    }
+
+    /// Whether the head does nothing larger in the stretch than swing in this one of its angles: on the way to a profile or a tilt, the
+    /// other angles waver.
+    fn only_moves(&self, stretch: &EventSpan, measure: Measure) -> bool {
+        let range = |angle: Measure| {
+            let frames = &self.frames[stretch.first..=stretch.last];
+            let values = frames.iter().filter_map(|record| record.measures.as_ref()?.get(angle));
+            let (low, high) = values.fold((f64::MAX, f64::MIN), |(low, high), value| (low.min(value), high.max(value)));
+            high - low
+        };
+        let angles = [Measure::Yaw, Measure::Pitch, Measure::Roll];
+        angles.into_iter().filter(|angle| *angle != measure).all(|angle| range(angle) <= stretch.peak)
     }
 
     /// A value of each frame; none where it was not measured.
@@ -279,18 +312,24 @@ impl Series<'_> {
         self.frames.iter().map(|record| record.measures.as_ref().and_then(signal)).collect()
     }
 
-    /// What each value lacks of the median about it, as a share of that.
+    /// What each value lacks of what comes before and after it, as a share of that: of the mean of both sides' medians, as a blink
+    /// may end with lids that are lower than before. A value that is not below both of them is only the way from one to the other.
     fn dips(&self, values: &[Option<f64>]) -> Vec<Option<f64>> {
-        let about = |place: usize| {
+        let dip = |place: usize| {
+            let value = values[place]?;
             let now = self.start_s(place);
             let is_near = |other: &usize| (self.start_s(*other) - now).abs() <= ABOUT_BLINK_S;
-            let before = (0..place).rev().take_while(is_near);
-            let mut near: Vec<f64> =
-                before.chain((place..values.len()).take_while(is_near)).filter_map(|other| values[other]).collect();
-            near.sort_by(f64::total_cmp);
-            near.get(near.len() / 2).copied().filter(|median| *median > 0.0)
+            let before = (0..place).rev().take_while(is_near).filter_map(|other| values[other]);
+            let after = (place + 1..values.len()).take_while(is_near).filter_map(|other| values[other]);
+            let sides: [Vec<f64>; 2] = [before.collect(), after.collect()];
+            let is_short = sides.iter().any(|side| side.len() < BESIDE_BLINK);
+            let medians: Vec<f64> = sides.into_iter().filter_map(median).collect();
+            let (lowest, highest) =
+                (medians.iter().copied().reduce(f64::min)?, medians.iter().copied().reduce(f64::max)?);
+            let (least, usual) = if is_short { (highest, highest) } else { (lowest, (lowest + highest) / 2.0) };
+            (usual > 0.0).then_some(if value < least { 1.0 - value / usual } else { 0.0 })
         };
-        (0..values.len()).map(|place| Some(1.0 - values[place]? / about(place)?)).collect()
+        (0..values.len()).map(dip).collect()
     }
 
     /// The spans about the peaks of `values`, the highest first; what was not measured ends one, unless it is bridged.
@@ -438,6 +477,43 @@ mod tests {
         let found = events(Measure::EyeOpenness, &values);
         let blink = EventKind::Blink;
         assert_eq!(found, [(blink, 30, 32), (blink, 93, 96), (EventKind::EyesClosed, 127, 166)]);
+    }
+
+    #[test]
+    fn a_blink_may_end_with_lower_lids_and_lids_that_are_only_lowered_are_none() {
+        let blink = EventKind::Blink;
+        let values = runs(&[(1.1, 30), (0.6, 2), (0.83, 30)]);
+        assert_eq!(events(Measure::EyeOpenness, &values), [(blink, 30, 31)]);
+        let values = runs(&[(1.1, 30), (0.95, 1), (0.8, 1), (0.7, 30), (1.1, 30)]);
+        assert_eq!(events(Measure::EyeOpenness, &values), []);
+        // The video begins with the end of a blink.
+        let values = runs(&[(1.0, 1), (0.5, 3), (1.0, 30)]);
+        assert_eq!(events(Measure::EyeOpenness, &values), [(blink, 1, 3)]);
+    }
+
+    #[test]
+    fn a_turn_with_wavering_on_its_way_is_no_shake() {
+        let turn = [0.0, 0.0, 20.0, 16.0, 34.0, 30.0, 5.0, 9.0, 0.0, 0.0];
+        let values: Vec<Option<f64>> = turn.iter().flat_map(|value| [Some(*value); 4]).collect();
+        let found = events(Measure::Yaw, &values);
+        assert!(found.iter().all(|(kind, ..)| *kind != EventKind::Shake), "{found:?}");
+    }
+
+    #[test]
+    fn wavering_on_the_way_to_a_profile_is_no_nod() {
+        let pitch: Vec<Option<f64>> =
+            (0..50).map(|frame| Some(4.0 * (frame as f64 / RATE * 2.0 * std::f64::consts::TAU).sin())).collect();
+        let (mut frames, times) = track(Measure::Pitch, &pitch);
+        let neutral = Neutral { source: NeutralSource::Still, frames: 1, values: FaceMeasures::default() };
+        let nods = |frames: &[FrameRecord]| {
+            let found = face_events(frames, &times, 2.0, &neutral, &EventSettings::default());
+            found.iter().filter(|event| event.kind == EventKind::Nod).count()
+        };
+        assert_eq!(nods(&frames), 1);
+        for (place, record) in frames.iter_mut().enumerate() {
+            record.measures.as_mut().unwrap().set(Measure::Yaw, Some(place as f64 - 25.0));
+        }
+        assert_eq!(nods(&frames), 0);
     }
 
     #[test]

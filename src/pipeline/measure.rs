@@ -61,7 +61,7 @@ pub fn measure(
         lap(1);
         for tracked in tracked {
             frames += 1;
-            let tracked = meshed(&mut meshes, tracked);
+            let tracked = meshed(&mut meshes, settings, tracked);
             lap(2);
             let Cropped { pts, time_s, begins, faces: crops } = cropped(model, tracked);
             lap(3);

@@ -74,6 +74,8 @@ pub struct Settings {
     pub smooth: SmoothSettings,
     /// How labels become segments.
     pub segment: SegmentSettings,
+    /// Share of a face from which it counts as covered.
+    pub occluded_above: f64,
     /// What is measured on faces, and written; nothing of it where the list is empty.
     pub measures: Vec<MeasureGroup>,
     /// What measures are relative to.
@@ -95,6 +97,7 @@ impl Default for Settings {
             track: TrackSettings::default(),
             smooth: SmoothSettings::default(),
             segment: SegmentSettings::default(),
+            occluded_above: 0.2,
             measures: MeasureGroup::ALL.into(),
             neutral: NeutralChoice::default(),
             events: EventSettings::default(),
@@ -117,6 +120,8 @@ impl Settings {
         self.smooth.check()?;
         self.segment.check()?;
         self.events.check()?;
+        let is_share = |share: f64| share > 0.0 && share <= 1.0;
+        require("occluded_above", self.occluded_above, "a share above 0, at most 1", is_share)?;
         let start_s = self.start_s.unwrap_or(f64::NEG_INFINITY);
         require("start_s", start_s, "a number of seconds", |start_s| !start_s.is_nan())?;
         let end_s = self.end_s.unwrap_or(f64::INFINITY);
@@ -293,7 +298,7 @@ pub(crate) fn look(
         let (decoded, stop, pool) = (&mut decoded, &*stop, &pool);
         stages.spawn(scope, "decode", move || decode(decoder, excerpt, stop, to_track, decoded));
         stages.spawn(scope, "track", move || track(tracker(excerpt, detectors, settings), decoded_frames, to_mesh));
-        stages.spawn(scope, "mesh", move || mesh(network, tracked_frames, to_crop));
+        stages.spawn(scope, "mesh", move || mesh(network, settings, tracked_frames, to_crop));
         stages.spawn(scope, "crop", move || crop(model, meshed_frames, to_classify));
         stages.spawn(scope, "classify", move || {
             classify(model, pool, execution.batch_size, cropped_frames, to_take)
@@ -370,10 +375,15 @@ fn network(settings: &Settings) -> Result<Option<FaceMesh>, AnnotateError> {
     if settings.measures.is_empty() { Ok(None) } else { Ok(Some(FaceMesh::built_in()?)) }
 }
 
-fn mesh(network: Option<&FaceMesh>, from: Receiver<Tracked>, to: Sender<Tracked>) -> Result<(), AnnotateError> {
+fn mesh(
+    network: Option<&FaceMesh>,
+    settings: &Settings,
+    from: Receiver<Tracked>,
+    to: Sender<Tracked>,
+) -> Result<(), AnnotateError> {
     let mut meshes = network.map(Meshes::new);
     for tracked in from {
-        if to.send(meshed(&mut meshes, tracked)).is_err() {
+        if to.send(meshed(&mut meshes, settings, tracked)).is_err() {
             break;
         }
     }
@@ -381,7 +391,10 @@ fn mesh(network: Option<&FaceMesh>, from: Receiver<Tracked>, to: Sender<Tracked>
 }
 
 /// A frame with what its faces do.
-fn meshed(meshes: &mut Option<Meshes>, mut tracked: Tracked) -> Tracked {
+fn meshed(meshes: &mut Option<Meshes>, settings: &Settings, mut tracked: Tracked) -> Tracked {
+    for sighting in &mut tracked.sightings {
+        occluded_above(sighting, settings.occluded_above as f32);
+    }
     if let Some(meshes) = meshes {
         if tracked.begins.is_some() {
             meshes.begin();
@@ -389,6 +402,14 @@ fn meshed(meshes: &mut Option<Meshes>, mut tracked: Tracked) -> Tracked {
         meshes.look(&tracked.frame, &mut tracked.sightings);
     }
     tracked
+}
+
+/// Says whether the face is covered by the share that was asked for.
+fn occluded_above(sighting: &mut Sighting, above: f32) {
+    let is_judged = matches!(sighting.status, Status::Ok | Status::Occluded);
+    if let Some(covered) = sighting.covered.filter(|_| is_judged) {
+        sighting.status = if covered >= above { Status::Occluded } else { Status::Ok };
+    }
 }
 
 fn tracker<'a>(excerpt: &Excerpt, detectors: &'a Detectors, settings: &'a Settings) -> SpanTracker<'a> {

@@ -2,14 +2,17 @@
 //! than an expression changes them.
 //!
 //! Without anybody's word, it is what the face is like in the frames in which it moves least, among those in which the head is
-//! turned as it mostly is. Where an expression fills a whole video, that is the wrong face; a person may name a stretch, or
-//! another video of the signer.
+//! turned as it mostly is. Brows that are raised in most of a video are told by the rest of it: nothing lowers brows as far as
+//! raising lifts them. Where another expression fills a whole video, that is the wrong face; a person may name a stretch, or
+//! other videos of the signer.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::timeline::{FaceMeasures, FrameRecord, FrameTimes, Measure, Neutral, NeutralSource, signer};
+use crate::timeline::{
+    FaceMeasures, FrameRecord, FrameTimes, Measure, Neutral, NeutralSource, Timeline, Track, signer,
+};
 
 /// What measures are relative to.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -25,9 +28,9 @@ pub enum NeutralChoice {
         /// Its end.
         end_s: f64,
     },
-    /// Another video's, by the names of its signers, who are this video's too; others as without it.
+    /// That of other videos, by the names of their signers, who are this video's too; others as without it.
     Other {
-        /// Its path, as it stands in its timeline.
+        /// Their paths, as they stand in their timelines, with commas between them.
         path: String,
         /// The values.
         signers: BTreeMap<String, FaceMeasures>,
@@ -51,6 +54,11 @@ const UNITS: [(Measure, f64); 7] = [
     (Measure::EyeApertureLeft, 0.1),
     (Measure::EyeApertureRight, 0.1),
 ];
+/// Brows of which a share of frames lies further below the still ones than a frown lowers them are raised while still. The deepest
+/// frown that was seen lowers them by 0.028 (docs/measures.md); shares of the eyes' distance.
+const BELOW_FROWN: f64 = 0.035;
+/// That share of frames.
+const LOWEST: f64 = 0.15;
 /// Apertures of open eyes: this quantile of all, as blinks and lowered lids only ever take something away.
 const OPEN: f64 = 0.75;
 /// Looking up or down further than this changes what is seen of an eye, degrees.
@@ -88,6 +96,60 @@ pub(crate) fn neutral(frames: &[FrameRecord], times: &FrameTimes, id: u32, choic
     Some(Neutral { source: NeutralSource::Still, frames: still.len(), values: typical(&still, &all) })
 }
 
+/// The neutral faces of the signers of other videos, from all frames that these were taken from; none where nobody was measured.
+/// Stretches that a person named count alone where there are any.
+pub fn pooled(timelines: &[Timeline]) -> Option<NeutralChoice> {
+    let mut signers: BTreeMap<String, Pool> = BTreeMap::new();
+    for timeline in timelines {
+        for track in &timeline.tracks {
+            if let Some(neutral) = &track.neutral {
+                signers.entry(track.signer()).or_default().add(track, neutral, &timeline.frames);
+            }
+        }
+    }
+    let path = timelines.iter().map(|timeline| timeline.media.path.as_str()).collect::<Vec<_>>().join(", ");
+    let signers: BTreeMap<_, _> = signers.into_iter().map(|(name, pool)| (name, pool.values())).collect();
+    (!signers.is_empty()).then_some(NeutralChoice::Other { path, signers })
+}
+
+/// Frames of one signer from several videos.
+#[derive(Default)]
+struct Pool {
+    still: Vec<FaceMeasures>,
+    named: Vec<FaceMeasures>,
+    all: Vec<FaceMeasures>,
+    /// What stands in the files.
+    stored: Vec<FaceMeasures>,
+}
+
+impl Pool {
+    fn add(&mut self, track: &Track, neutral: &Neutral, times: &FrameTimes) {
+        self.stored.push(neutral.values);
+        let absolute =
+            |record: &FrameRecord| Some((times.time_s[record.frame], record.measures?.absolute_from(&neutral.values)));
+        let measured: Vec<(f64, FaceMeasures)> = track.frames.iter().filter_map(absolute).collect();
+        match &neutral.source {
+            NeutralSource::Still => self.still.extend(still(&measured)),
+            NeutralSource::Stretch { start_s, end_s } => {
+                let inside = measured.iter().filter(|(time_s, _)| (*start_s..*end_s).contains(time_s));
+                self.named.extend(inside.map(|(_, measures)| *measures));
+            }
+            NeutralSource::Other { .. } => {}
+        }
+        self.all.extend(measured.into_iter().map(|(_, measures)| measures));
+    }
+
+    fn values(self) -> FaceMeasures {
+        match (self.stored.as_slice(), self.named.is_empty(), self.still.is_empty()) {
+            ([only], ..) => *only,
+            (_, false, _) => typical(&self.named, &self.named),
+            (_, true, false) => typical(&self.still, &self.all),
+            // All of them have it from yet another video.
+            (stored, true, true) => stored.last().copied().unwrap_or_default(),
+        }
+    }
+}
+
 /// The frames in which the face moves least; all of them where that cannot be told.
 fn still(measured: &[(f64, FaceMeasures)]) -> Vec<FaceMeasures> {
     let all: Vec<FaceMeasures> = measured.iter().map(|(_, measures)| *measures).collect();
@@ -105,8 +167,25 @@ fn still(measured: &[(f64, FaceMeasures)]) -> Vec<FaceMeasures> {
         .zip(&all)
         .filter_map(|(speed, measures)| Some(((*speed)?, *measures)).filter(|(_, measures)| is_near(measures)))
         .collect();
-    let Some(slow) = quantile(near.iter().map(|(speed, _)| *speed), STILLEST) else { return all };
-    near.into_iter().filter(|(speed, _)| *speed <= slow).map(|(_, measures)| measures).collect()
+    slowest(&unraised(&near)).unwrap_or(all)
+}
+
+/// Those of the frames that move least; none where there are no frames.
+fn slowest(near: &[(f64, FaceMeasures)]) -> Option<Vec<FaceMeasures>> {
+    let slow = quantile(near.iter().map(|(speed, _)| *speed), STILLEST)?;
+    Some(near.iter().filter(|(speed, _)| *speed <= slow).map(|(_, measures)| *measures).collect())
+}
+
+/// All frames, or only those in which the brows are not raised where they are raised in most of the still ones.
+fn unraised(near: &[(f64, FaceMeasures)]) -> Vec<(f64, FaceMeasures)> {
+    let brow = |measures: &FaceMeasures| measures.get(Measure::InnerBrowHeight);
+    let usual = slowest(near).and_then(|still| quantile(still.iter().filter_map(brow), 0.5));
+    let low = quantile(near.iter().filter_map(|(_, measures)| brow(measures)), LOWEST);
+    let Some((usual, low)) = usual.zip(low).filter(|(usual, low)| usual - low > BELOW_FROWN) else {
+        return near.into();
+    };
+    let highest = (usual + low) / 2.0;
+    near.iter().filter(|(_, measures)| brow(measures).is_some_and(|brow| brow < highest)).copied().collect()
 }
 
 /// How fast the face changes about a frame, in units a second; none at the ends, and where something was not measured.
@@ -197,6 +276,18 @@ mod tests {
     }
 
     #[test]
+    fn brows_that_are_raised_in_most_of_a_video_are_not_neutral_and_a_frown_is_no_rest() {
+        let held =
+            |runs: &[(f64, usize)]| -> Vec<f64> { runs.iter().flat_map(|(brow, count)| vec![*brow; *count]).collect() };
+        let (frames, times) = track(&held(&[(0.20, 12), (0.26, 75), (0.20, 12)]));
+        let found = neutral(&frames, &times, 1, &NeutralChoice::Still).unwrap();
+        assert_eq!(found.values.get(Measure::InnerBrowHeight), Some(0.2));
+        let (frames, times) = track(&held(&[(0.20, 60), (0.172, 40)]));
+        let found = neutral(&frames, &times, 1, &NeutralChoice::Still).unwrap();
+        assert_eq!(found.values.get(Measure::InnerBrowHeight), Some(0.2));
+    }
+
+    #[test]
     fn a_stretch_that_a_person_names_is_taken_where_the_face_is_seen_in_it() {
         let (frames, times) = track(&lively());
         let stretch = NeutralChoice::Stretch { start_s: 2.0, end_s: 5.0 };
@@ -204,6 +295,35 @@ mod tests {
         assert_eq!((found.frames, found.values.get(Measure::InnerBrowHeight) > Some(0.35)), (75, true));
         let elsewhere = NeutralChoice::Stretch { start_s: 90.0, end_s: 95.0 };
         assert_eq!(neutral(&frames, &times, 1, &elsewhere).unwrap().source, NeutralSource::Still);
+    }
+
+    /// A timeline whose only signer has these frames, which are relative to what was found in them.
+    fn timeline((mut frames, times): (Vec<FrameRecord>, FrameTimes), choice: &NeutralChoice) -> Timeline {
+        let mut timeline = sample::two_signers();
+        let found = neutral(&frames, &times, 1, choice).unwrap();
+        for record in &mut frames {
+            record.measures = record.measures.map(|measures| measures.relative_to(&found.values));
+        }
+        timeline.tracks.truncate(1);
+        (timeline.tracks[0].frames, timeline.tracks[0].neutral, timeline.frames) = (frames, Some(found), times);
+        timeline
+    }
+
+    #[test]
+    fn a_signers_videos_are_pooled_frame_by_frame_and_named_stretches_count_alone() {
+        let brow = |choice: Option<NeutralChoice>| match choice {
+            Some(NeutralChoice::Other { signers, .. }) => signers["A"].get(Measure::InnerBrowHeight),
+            _ => None,
+        };
+        let short = || timeline(track(&[0.2; 10]), &NeutralChoice::Still);
+        let long = || timeline(track(&[0.3; 100]), &NeutralChoice::Still);
+        assert_eq!(brow(pooled(&[short()])), Some(0.2));
+        assert_eq!(brow(pooled(&[short(), long()])), Some(0.3), "ten times as many frames");
+        let named = timeline(track(&[0.2; 10]), &NeutralChoice::Stretch { start_s: 0.0, end_s: 0.3 });
+        assert_eq!(brow(pooled(&[named, long()])), Some(0.2));
+        let mut nobody = short();
+        nobody.tracks[0].neutral = None;
+        assert_eq!(pooled(&[nobody]), None);
     }
 
     #[test]
