@@ -9,13 +9,13 @@ use crate::timeline::{ContainerTime, Expression, Timeline, Track};
 
 /// One label over a stretch of time.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Stretch {
+pub struct Stretch<L = Expression> {
     /// First moment, seconds.
     pub start_s: f64,
     /// First moment no longer in it, seconds.
     pub end_s: f64,
     /// The label.
-    pub label: Expression,
+    pub label: L,
 }
 
 /// A tier's labels.

@@ -15,9 +15,9 @@ pub struct Links {
 
 /// Links segments that share at least `overlap` of the longer of the two. Where several would do, the larger share goes
 /// first, then the longer overlap in seconds, then the earlier segment, as in ELAN.
-pub fn link(a: &[Stretch], b: &[Stretch], overlap: f64) -> Links {
+pub fn link<L>(a: &[Stretch<L>], b: &[Stretch<L>], overlap: f64) -> Links {
     let mut candidates = Vec::new();
-    let by_start = |segments: &[Stretch]| {
+    let by_start = |segments: &[Stretch<L>]| {
         let mut places: Vec<usize> = (0..segments.len()).collect();
         places.sort_by(|x, y| segments[*x].start_s.total_cmp(&segments[*y].start_s));
         places

@@ -1,5 +1,6 @@
 //! How far two annotations of one video agree: frame by frame, segment by segment, and at the boundaries.
 
+mod events;
 mod layer;
 mod matching;
 mod report;
@@ -12,6 +13,7 @@ use rand_distr::Binomial;
 use serde::Serialize;
 
 pub use crate::statistics::kappa::{LABELS, Table, cohens_kappa, modified_kappa, raw_agreement};
+pub use events::{CurveAgreement, CurveCounts, EventAgreement, EventCounts, EventLayer};
 pub use layer::{Grid, Layer, MOST_PAIRS, Stretch, TooMuch};
 pub use matching::{Links, link};
 pub use report::{html, markdown, named, sentence, text};
@@ -62,6 +64,10 @@ pub struct Agreement {
     pub pairs: Vec<Measures>,
     /// All pairs together; with one pair the same.
     pub pooled: Measures,
+    /// What the faces do, kind by kind, over all parts.
+    pub events: Vec<EventAgreement>,
+    /// Curves of measures, where both annotations are labels.json.
+    pub curves: Vec<CurveAgreement>,
     /// Labels that stand for no class, with the number of their annotations; they count as not labelled.
     pub unknown_labels: Vec<(String, usize)>,
     /// What one part of the comparison is.

@@ -2,12 +2,15 @@
 
 use std::fmt::Write as _;
 
-use super::{Agreement, LABELS, LeftOut, Measures, Part, Table};
+use super::{Agreement, CurveAgreement, EventAgreement, LABELS, LeftOut, Measures, Part, Table};
 use crate::timeline::Expression;
 
 /// One sentence that can go into a paper.
 pub fn sentence(agreement: &Agreement) -> String {
     let Measures { frames, segments, .. } = &agreement.pooled;
+    if agreement.pairs.is_empty() {
+        return events_sentence(agreement);
+    }
     let parts = match (agreement.part, agreement.pairs.len()) {
         (Part::Signer, 1) => "one signer".to_owned(),
         (Part::Signer, count) => format!("{count} signers"),
@@ -33,11 +36,71 @@ pub fn sentence(agreement: &Agreement) -> String {
     if let Some(boundaries) = &segments.boundaries {
         let _ = write!(text, ", whose boundaries lay a median of {} frames apart", boundaries.median);
     }
-    let left_out = left_out(agreement);
-    if !left_out.is_empty() {
-        let _ = write!(text, "; left out: {}", left_out.join(", "));
-    }
+    text += &left_out_behind(agreement);
     text + "."
+}
+
+/// The same where only events were compared.
+fn events_sentence(agreement: &Agreement) -> String {
+    let sum = |of: fn(&EventAgreement) -> usize| agreement.events.iter().map(of).sum::<usize>();
+    let (a, b, linked) = (sum(|e| e.a), sum(|e| e.b), sum(|e| e.linked));
+    let kinds = agreement.events.len();
+    let text = format!("Of {a} and {b} events of {kinds} kinds, {linked} pairs overlapped");
+    text + &left_out_behind(agreement) + "."
+}
+
+fn left_out_behind(agreement: &Agreement) -> String {
+    let left_out = left_out(agreement);
+    if left_out.is_empty() { String::new() } else { format!("; left out: {}", left_out.join(", ")) }
+}
+
+/// The columns of the table of events.
+const EVENT_COLUMNS: [&str; 8] =
+    ["event", "first", "second", "pairs", "overlap ratio", "start later by", "end later by", "edges within 3 frames"];
+
+fn event_rows(agreement: &Agreement) -> Vec<Vec<String>> {
+    let shift = |frames: Option<f64>| frames.map_or("-".into(), |frames| format!("{frames:+.1} frames"));
+    let row = |event: &EventAgreement| {
+        vec![
+            event.kind.name().replace('_', " "),
+            event.a.to_string(),
+            event.b.to_string(),
+            event.linked.to_string(),
+            number(event.overlap_ratio),
+            shift(event.start_shift),
+            shift(event.end_shift),
+            percent(event.within_three),
+        ]
+    };
+    agreement.events.iter().map(row).collect()
+}
+
+/// The columns of the table of curves.
+const CURVE_COLUMNS: [&str; 5] = ["measure", "signers", "frames", "correlation", "mean distance"];
+
+fn curve_rows(agreement: &Agreement) -> Vec<Vec<String>> {
+    let row = |curve: &CurveAgreement| {
+        vec![
+            curve.measure.replace('_', " "),
+            curve.signers.to_string(),
+            curve.frames.to_string(),
+            curve.correlation.map_or("not defined".into(), |r| format!("{r:.3}")),
+            format!("{:.4}", curve.distance),
+        ]
+    };
+    agreement.curves.iter().map(row).collect()
+}
+
+/// A table's title, columns and rows.
+type FaceTable = (&'static str, &'static [&'static str], Vec<Vec<String>>);
+
+/// What the face does, as tables. None where nothing was compared.
+fn face_tables(agreement: &Agreement) -> Vec<FaceTable> {
+    let tables = [
+        ("Events of the face", &EVENT_COLUMNS[..], event_rows(agreement)),
+        ("Curves of the face", &CURVE_COLUMNS[..], curve_rows(agreement)),
+    ];
+    tables.into_iter().filter(|(.., rows)| !rows.is_empty()).collect()
 }
 
 /// Unknown words, tiers and files that are named; the rest is counted.
@@ -165,6 +228,16 @@ pub fn text(agreement: &Agreement) -> String {
             let _ = writeln!(text, "  {name:<48}{value}");
         }
     }
+    for (_, columns, rows) in face_tables(agreement) {
+        let heads: Vec<String> = columns.iter().map(|column| (*column).to_owned()).collect();
+        for row in std::iter::once(&heads).chain(&rows) {
+            let _ = write!(text, "{:<22}", row[0]);
+            row[1..].iter().zip(&columns[1..]).for_each(|(cell, head)| {
+                let _ = write!(text, " {cell:>width$}", width = head.len().max(11));
+            });
+            text += "\n";
+        }
+    }
     for (label, count) in agreement.unknown_labels.iter().take(LISTED) {
         let label = label.escape_debug();
         let _ = writeln!(text, "'{label}' ({count} times) is no class and counts as no label; see --map");
@@ -209,6 +282,12 @@ pub fn markdown(agreement: &Agreement) -> String {
             for (head, row) in heads.iter().zip(table) {
                 let _ = writeln!(text, "| {head} | {} |", row.map(|count| count.to_string()).join(" | "));
             }
+        }
+    }
+    for (title, columns, rows) in face_tables(agreement) {
+        let _ = write!(text, "\n## {title}\n\n| {} |\n|{}\n", columns.join(" | "), "---|".repeat(columns.len()));
+        for row in rows {
+            let _ = writeln!(text, "| {} |", row.join(" | "));
         }
     }
     if !agreement.unknown_labels.is_empty() {
@@ -273,6 +352,15 @@ pub fn html(agreement: &Agreement) -> String {
             }
             page += "\n</table>\n";
         }
+    }
+    for (title, columns, rows) in face_tables(agreement) {
+        let _ = write!(page, "<h2>{title}</h2>\n<table>\n<tr>");
+        columns.iter().for_each(|column| page += &format!("<th>{column}"));
+        for row in rows {
+            page += "\n<tr>";
+            row.iter().for_each(|cell| page += &format!("<td>{}", escaped(cell)));
+        }
+        page += "\n</table>\n";
     }
     if !agreement.unknown_labels.is_empty() {
         page += "<h2>Labels that are no class</h2>\n<p>They count as no label.</p>\n<table>\n";

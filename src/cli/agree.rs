@@ -8,11 +8,12 @@ use clap::Args;
 use super::Failure;
 use super::shared::ReplaceArguments;
 use crate::agree::{
-    self, Agreement, Grid, Layer, LeftOut, MOST_PAIRS, Measures, Options, Part, TooMuch, Video, Vocabulary,
+    self, Agreement, CurveCounts, EventCounts, EventLayer, Grid, Layer, LeftOut, MOST_PAIRS, Measures, Options, Part,
+    TooMuch, Video, Vocabulary,
 };
 use crate::eaf;
 use crate::files;
-use crate::timeline::Timeline;
+use crate::timeline::{ReviewLayer, Timeline};
 
 /// Arguments of `annotate agree`.
 #[derive(Debug, Args)]
@@ -22,7 +23,8 @@ pub(super) struct Arguments {
     /// Another one of the same video; or a folder of files with the same names but for the endings
     b: PathBuf,
     /// The tier to compare; a second --tier names the second annotation's, where it is called otherwise. Without it, all
-    /// tiers expression@... that both have. A labels.json has the tiers expression@A, expression@B, ...; where it has one
+    /// tiers that both have: expression@..., and those of what the face does (brows@..., eyes@..., mouth@..., head@...,
+    /// hands-on-face@...), which are compared event by event. A labels.json has the tiers expression@A, expression@B, ...; where it has one
     /// signer, it needs no --tier of its own
     #[arg(long = "tier", value_name = "NAME")]
     tiers: Vec<String>,
@@ -83,9 +85,27 @@ impl Annotation {
         }
     }
 
+    /// Tiers of what the face does.
+    fn event_layers(&self) -> Vec<EventLayer> {
+        match self {
+            Self::Document(document) => document.tiers.iter().filter_map(EventLayer::of_tier).collect(),
+            // Whoever labels without seeing the program's labels labels expressions: the events are the program's.
+            Self::Timeline(timeline) if is_blind(timeline) => Vec::new(),
+            Self::Timeline(timeline) => {
+                let parts = timeline.measured_parts();
+                let of_track = |track| parts.iter().map(move |part| EventLayer::of_track(timeline, track, *part));
+                timeline.tracks.iter().flat_map(of_track).collect()
+            }
+        }
+    }
+
     fn is_timeline(&self) -> bool {
         matches!(self, Self::Timeline(_))
     }
+}
+
+fn is_blind(timeline: &Timeline) -> bool {
+    timeline.corrections.as_ref().is_some_and(|corrections| corrections.layer == ReviewLayer::Blind)
 }
 
 /// Two annotations of one video, with the tiers that are compared.
@@ -95,6 +115,15 @@ struct Compared {
     grid_name: String,
     /// Tiers of expressions that only one has.
     unpaired: Vec<String>,
+}
+
+/// What faces do in two annotations, over all videos.
+#[derive(Default)]
+struct Faces {
+    events: EventCounts,
+    curves: CurveCounts,
+    /// Words on compared tiers of events that name none.
+    unknown: BTreeMap<String, usize>,
 }
 
 /// Tiers that messages name.
@@ -140,11 +169,13 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 fn of_files(arguments: &Arguments, vocabulary: &Vocabulary) -> Result<Agreement, Failure> {
-    let Compared { pairs, grid, grid_name, unpaired } = compared(arguments, [&arguments.a, &arguments.b], vocabulary)?;
+    let mut faces = Faces::default();
+    let paths = [&*arguments.a, &*arguments.b];
+    let Compared { pairs, grid, grid_name, unpaired } = compared(arguments, paths, vocabulary, &mut faces)?;
     let options = Options { overlap: arguments.overlap, ..Options::default() };
     let measured = agree::compare(&pairs, &grid, &options)?;
     let left_out = LeftOut { unpaired, ..LeftOut::default() };
-    Ok(agreement(arguments, options, measured, &pairs, left_out, Part::Signer, grid_name))
+    Ok(agreement(arguments, options, measured, &pairs, &faces, left_out, Part::Signer, grid_name))
 }
 
 fn of_folders(arguments: &Arguments, vocabulary: &Vocabulary) -> Result<Agreement, Failure> {
@@ -155,10 +186,11 @@ fn of_folders(arguments: &Arguments, vocabulary: &Vocabulary) -> Result<Agreemen
     };
     let unpaired = [only(&files_a, &files_b), only(&files_b, &files_a)].concat();
     let mut videos: Vec<Video> = Vec::new();
+    let mut faces = Faces::default();
     let mut left_out = LeftOut { unpaired, ..LeftOut::default() };
     for (stem, a) in &files_a {
         let Some(b) = files_b.get(stem) else { continue };
-        let Compared { pairs, grid, unpaired, .. } = compared(arguments, [a, b], vocabulary)?;
+        let Compared { pairs, grid, unpaired, .. } = compared(arguments, [a, b], vocabulary, &mut faces)?;
         left_out.unpaired.extend(unpaired.into_iter().map(|tier| format!("{stem}: {tier}")));
         videos.push((stem.clone(), pairs, grid));
     }
@@ -174,7 +206,7 @@ fn of_folders(arguments: &Arguments, vocabulary: &Vocabulary) -> Result<Agreemen
     let measured = agree::compare_videos(&videos, &options)?;
     let grid = format!("frames as in the labels.json of each video, else {} per second", arguments.fps);
     let pairs: Vec<(Layer, Layer)> = videos.into_iter().flat_map(|(_, pairs, _)| pairs).collect();
-    Ok(agreement(arguments, options, measured, &pairs, left_out, Part::Video, grid))
+    Ok(agreement(arguments, options, measured, &pairs, &faces, left_out, Part::Video, grid))
 }
 
 /// The annotations in a folder by their names without endings; of an .eaf and a .json of one name, a person's .eaf.
@@ -198,16 +230,18 @@ fn files(folder: &Path) -> Result<BTreeMap<String, PathBuf>, Failure> {
     Ok(found)
 }
 
+#[expect(clippy::too_many_arguments, reason = "they are the fields of what is made")]
 fn agreement(
     arguments: &Arguments,
     options: Options,
     (pairs, pooled): (Vec<Measures>, Measures),
     layers: &[(Layer, Layer)],
+    faces: &Faces,
     mut left_out: LeftOut,
     part: Part,
     grid: String,
 ) -> Agreement {
-    let mut unknown: BTreeMap<String, usize> = BTreeMap::new();
+    let mut unknown = faces.unknown.clone();
     for layer in layers.iter().flat_map(|(a, b)| [a, b]) {
         left_out.add(layer);
         for (word, count) in &layer.unknown {
@@ -221,6 +255,8 @@ fn agreement(
         grid,
         pairs,
         pooled,
+        events: faces.events.agreement(),
+        curves: faces.curves.agreement(),
         unknown_labels: unknown.into_iter().collect(),
         part,
         left_out,
@@ -228,20 +264,57 @@ fn agreement(
 }
 
 /// Reads two annotations of one video and pairs their tiers.
-fn compared(arguments: &Arguments, paths: [&Path; 2], vocabulary: &Vocabulary) -> Result<Compared, Failure> {
+fn compared(
+    arguments: &Arguments,
+    paths: [&Path; 2],
+    vocabulary: &Vocabulary,
+    faces: &mut Faces,
+) -> Result<Compared, Failure> {
     let (a, b) = Annotation::read_both(paths[0], paths[1])?;
     let annotations = [a, b];
     let layers = [0, 1].map(|side| annotations[side].layers(vocabulary));
+    let events = event_pairs(&arguments.tiers, &annotations);
     let (pairs, unpaired) = match &arguments.tiers[..] {
-        [] => common(paths, layers)?,
+        [] => common(paths, layers, !events.is_empty())?,
+        _ if !events.is_empty() => Default::default(),
         names => (vec![of_names(names, paths, &annotations, layers)?], Vec::new()),
     };
     for layer in pairs.iter().flat_map(|(a, b)| [a, b]).filter(|layer| layer.overlapping > 0) {
         let (name, count) = (&layer.name, layer.overlapping);
         tracing::warn!("tier {name}: {count} annotation(s) overlap one ahead of them; the later one counts");
     }
-    let (grid, grid_name) = grid(arguments.fps, paths, &annotations, &pairs);
+    let (grid, grid_name) = grid(arguments.fps, paths, &annotations, &pairs, &events);
+    for (a, b) in &events {
+        faces.events.add(a, b, &grid);
+        for (word, count) in a.unknown.iter().chain(&b.unknown) {
+            *faces.unknown.entry(word.clone()).or_default() += count;
+        }
+    }
+    if let ([Annotation::Timeline(a), Annotation::Timeline(b)], true) = (&annotations, arguments.tiers.is_empty()) {
+        for track in &a.tracks {
+            if let Some(other) = b.tracks.iter().find(|other| other.signer() == track.signer()) {
+                faces.curves.add((a, track), (b, other));
+            }
+        }
+    }
     Ok(Compared { pairs, grid, grid_name, unpaired })
+}
+
+/// The tiers of events that both have under one name, or that --tier names.
+fn event_pairs(names: &[String], annotations: &[Annotation; 2]) -> Vec<(EventLayer, EventLayer)> {
+    let [a, b] = annotations.each_ref().map(Annotation::event_layers);
+    let name_in_b = |name: &str| match names {
+        [] => Some(name.to_owned()),
+        [only] => Some(only.clone()).filter(|only| only == name),
+        [first, second] => Some(second.clone()).filter(|_| first == name),
+        _ => None,
+    };
+    let of_b: HashMap<&str, &EventLayer> = b.iter().map(|layer| (layer.name.as_str(), layer)).collect();
+    let pair = |layer: EventLayer| {
+        let other = *of_b.get(name_in_b(&layer.name)?.as_str())?;
+        Some((layer, other.clone()))
+    };
+    a.into_iter().filter_map(pair).take(MOST_PAIRS).collect()
 }
 
 type Render = fn(&Agreement) -> Result<String, Failure>;
@@ -318,8 +391,9 @@ fn tiers(layers: &[Layer]) -> String {
 
 type Pairs = (Vec<(Layer, Layer)>, Vec<String>);
 
-/// All tiers of expressions that both have, and the names of those that only one has.
-fn common(paths: [&Path; 2], [a, b]: [Vec<Layer>; 2]) -> Result<Pairs, Failure> {
+/// All tiers of expressions that both have, and the names of those that only one has. There must be some, unless others are
+/// compared.
+fn common(paths: [&Path; 2], [a, b]: [Vec<Layer>; 2], are_others: bool) -> Result<Pairs, Failure> {
     let is_expression = |layer: &&Layer| layer.name.starts_with("expression@");
     let of_b: HashMap<&str, &Layer> =
         b.iter().filter(is_expression).map(|layer| (layer.name.as_str(), layer)).collect();
@@ -328,7 +402,7 @@ fn common(paths: [&Path; 2], [a, b]: [Vec<Layer>; 2]) -> Result<Pairs, Failure> 
     if count > MOST_PAIRS {
         return Err(TooMuch::Pairs { pairs: count }.into());
     }
-    if count == 0 {
+    if count == 0 && !are_others {
         let [known_a, known_b] = [tiers(&a), tiers(&b)];
         let [a, b] = paths.map(Path::display);
         return Err(Failure::Usage(format!(
@@ -346,7 +420,13 @@ fn common(paths: [&Path; 2], [a, b]: [Vec<Layer>; 2]) -> Result<Pairs, Failure> 
     Ok((pairs.collect(), unpaired))
 }
 
-fn grid(fps: f64, paths: [&Path; 2], annotations: &[Annotation; 2], pairs: &[(Layer, Layer)]) -> (Grid, String) {
+fn grid(
+    fps: f64,
+    paths: [&Path; 2],
+    annotations: &[Annotation; 2],
+    pairs: &[(Layer, Layer)],
+    events: &[(EventLayer, EventLayer)],
+) -> (Grid, String) {
     let timeline = annotations.iter().zip(paths).find_map(|(annotation, path)| match annotation {
         Annotation::Timeline(timeline) => Some((timeline, path)),
         Annotation::Document(_) => None,
@@ -354,7 +434,8 @@ fn grid(fps: f64, paths: [&Path; 2], annotations: &[Annotation; 2], pairs: &[(La
     if let Some((timeline, path)) = timeline {
         return (Grid::of(timeline), format!("frames as in {}", path.display()));
     }
-    let stretches = pairs.iter().flat_map(|(a, b)| a.stretches.iter().chain(&b.stretches));
-    let end_s = stretches.map(|stretch| stretch.end_s).fold(0.0, f64::max);
+    let stretches = pairs.iter().flat_map(|(a, b)| a.stretches.iter().chain(&b.stretches)).map(|stretch| stretch.end_s);
+    let events = events.iter().flat_map(|(a, b)| a.events.iter().chain(&b.events)).map(|event| event.end_s);
+    let end_s = stretches.chain(events).fold(0.0, f64::max);
     (Grid::steady(fps, end_s), format!("frames at {fps} per second"))
 }

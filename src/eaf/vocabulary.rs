@@ -259,6 +259,15 @@ pub(super) fn brows(language: Language) -> &'static str {
     }
 }
 
+/// The kind of event that a word stands for, in either language or as a file's identifier, whatever its case.
+pub(crate) fn event_called(word: &str) -> Option<EventKind> {
+    let word = word.trim().to_lowercase();
+    EventKind::ALL.into_iter().find(|kind| {
+        let words = [Language::Eng, Language::Deu].map(|language| event(*kind, language).word.to_lowercase());
+        kind.name() == word || words.contains(&word)
+    })
+}
+
 /// The class a word stands for, in either language or as a file's identifier, whatever its case.
 pub(crate) fn expression_called(word: &str) -> Option<Expression> {
     let word = word.trim().to_lowercase();
@@ -277,5 +286,16 @@ mod tests {
         assert_eq!(expression_called(" Überraschung"), Some(Expression::Surprise));
         assert_eq!(expression_called("HAPPINESS"), Some(Expression::Happiness));
         assert_eq!(expression_called("joy"), None);
+    }
+
+    #[test]
+    fn every_kind_of_event_is_known_by_its_words_and_they_are_its_own() {
+        for kind in EventKind::ALL {
+            for word in [event(kind, Language::Eng).word, event(kind, Language::Deu).word, kind.name()] {
+                assert_eq!(event_called(word), Some(kind), "{word}");
+            }
+            assert!(of_part(kind.part()).words().iter().any(|word| word.id == entry_id(kind.name())));
+        }
+        assert_eq!(event_called("happiness"), None);
     }
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Output, Stdio};
 
-use crate::material::program;
+use crate::material::{clips, program};
 use serde_json::Value;
 
 fn run(arguments: &[&str]) -> Output {
@@ -98,6 +98,49 @@ fn what_cannot_be_compared_is_refused_with_what_there_is() {
     std::fs::write(&cut, String::from_utf8(bytes).unwrap().replace("timeline/2", "timeline/9")).unwrap();
     refused(&[&cut, &json], 3, "timeline/9");
     refused(&[&json, &json, "-o", "a.txt"], 2, ".json, .md or .html");
+}
+
+#[test]
+fn what_the_face_does_agrees_with_itself_in_either_form_and_less_with_a_persons() {
+    let test = "what_the_face_does_agrees_with_itself_in_either_form_and_less_with_a_persons";
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    for clip in clips(test).into_iter().filter(|clip| clip.ends_with("signtranslate_example-sentence-original.mp4")) {
+        let (json, eaf) = (path("x.json"), path("x.eaf"));
+        assert!(run(&[text(&clip), "-q", "-o", &json, "-o", &eaf]).status.success());
+        let agree = |arguments: &[&str]| -> Value {
+            let output = run(&[&["agree"], arguments, &["--json"]].concat());
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            serde_json::from_slice(&output.stdout).unwrap()
+        };
+        for (a, b) in [(&json, &json), (&json, &eaf), (&eaf, &eaf)] {
+            let found = agree(&[a, b]);
+            let events = found["events"].as_array().unwrap();
+            assert!(events.len() >= 4, "{events:?}");
+            for event in events {
+                assert_eq!((&event["a"], &event["start_shift"]), (&event["linked"], &Value::from(0.0)), "{event}");
+                // A document's times are whole milliseconds.
+                assert!(event["overlap_ratio"].as_f64().unwrap() > 0.98, "{event}");
+            }
+            let curves = found["curves"].as_array().unwrap();
+            assert_eq!(curves.len() > 10, a == b && a == &json, "{curves:?}");
+            assert!(
+                curves.iter().all(|c| c["distance"] == 0.0 && c["correlation"].as_f64().is_none_or(|r| r > 0.9999))
+            );
+        }
+        // A person has marked one blink, in words of their own language, and nothing else on that tier.
+        std::fs::write(path("human.eaf"), document("Augen", &[(2960, 3160, "Blinzeln"), (500, 600, "Zwinkern")]))
+            .unwrap();
+        let found = agree(&[&path("human.eaf"), &json, "--tier", "Augen", "--tier", "eyes@A"]);
+        let blinks = &found["events"][0];
+        assert_eq!((&blinks["kind"], &blinks["a"]), (&Value::from("blink"), &Value::from(1)), "{found}");
+        assert_eq!(found["unknown_labels"][0][0], "Zwinkern");
+        assert_eq!(found["pairs"].as_array().unwrap().len(), 0);
+        let report = path("r.md");
+        agree(&[&path("human.eaf"), &json, "--tier", "Augen", "--tier", "eyes@A", "-o", &report]);
+        let report = std::fs::read_to_string(report).unwrap();
+        assert!(report.contains("## Events of the face") && report.contains("| blink | 1 |"), "{report}");
+    }
 }
 
 /// An annotation file with one tier of annotations, each its start, end (milliseconds) and word.
