@@ -1,7 +1,9 @@
 //! The video once more, with boxes, names and strips drawn into it: same frames at the same times, sound untouched.
 //!
-//! What is drawn is the [`ass`](crate::write) script; libass draws it through libavfilter.
+//! What is drawn is the [`ass`](crate::write) script, by libass through libavfilter, and below it what the faces do, by ourselves.
 #![expect(unsafe_code, reason = "Whether a container takes a codec is not in the binding")]
+
+mod sketch;
 
 use std::collections::HashMap;
 use std::io::Write as _;
@@ -13,11 +15,13 @@ use ffmpeg_next::frame::Video;
 use ffmpeg_next::{Packet, Rational, codec, encoder, ffi, filter, format, media};
 
 use crate::files::{OutputOptions, WriteError};
+use crate::nn::face_mesh::FaceMeshError;
 use crate::picture::Planes;
 use crate::pipeline::decode::{self, DecodeError, DecodeOptions, Decoder, Source};
 use crate::pipeline::frame::Frame;
 use crate::timeline::Timeline;
 use crate::write;
+use sketch::Sketch;
 
 /// Why the video could not be drawn on.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +29,8 @@ use crate::write;
 pub enum OverlayError {
     #[error(transparent)]
     Decode(#[from] DecodeError),
+    #[error(transparent)]
+    FaceMesh(#[from] FaceMeshError),
     #[error(transparent)]
     Output(#[from] WriteError),
     #[error("{folder}: no temporary file can be made there ({source}); set TMPDIR to a folder that can be written")]
@@ -57,6 +63,7 @@ pub fn overlay(
     let failed = |error: ffmpeg::Error| OverlayError::Encode { path: path.into(), reason: error.to_string() };
     let script = script(timeline).map_err(|source| OverlayError::Temporary { folder: std::env::temp_dir(), source })?;
     let mut decoder = Decoder::open(source, options.clone())?;
+    let sketch = Sketch::of(timeline)?;
     let mut sound = Some(Sound::open(source, &options)?);
     let mut film: Option<Film> = None;
     while let Some(frame) = decoder.next_frame()? {
@@ -68,7 +75,12 @@ pub fn overlay(
                 film.insert(Film::begin(place, container, timeline, canvas, sound).map_err(failed)?)
             }
         };
-        film.push(&frame).map_err(failed)?;
+        let draw_face = |video: &mut Video| {
+            if let Some(sketch) = &sketch {
+                sketch.draw(timeline, frame.index, frame.picture.as_ref(), video);
+            }
+        };
+        film.push(&frame, draw_face).map_err(failed)?;
     }
     if let Some(film) = film {
         film.end().map_err(failed)?;
@@ -158,14 +170,16 @@ impl Canvas {
         self.graph.validate()
     }
 
-    /// The picture of `frame` with everything drawn on it, its time stamp in the source's time base.
-    fn draw(&mut self, frame: &Frame) -> Result<Video, ffmpeg::Error> {
+    /// The picture of `frame` with everything drawn on it, what `draw_face` draws below the rest; its time stamp in the source's
+    /// time base.
+    fn draw(&mut self, frame: &Frame, draw_face: impl FnOnce(&mut Video)) -> Result<Video, ffmpeg::Error> {
         let shape = Shape::of(frame.picture.as_ref());
         if shape != self.shape {
             self.shape = shape;
             self.build()?;
         }
         let mut picture = copy(frame.picture.as_ref(), shape);
+        draw_face(&mut picture);
         // Not the container's time stamp, which may run backwards where its clock was reset.
         picture.set_pts(Some(ticks(frame.time_s, self.time_base)));
         let find = |graph: &mut filter::Graph, name| graph.get(name).ok_or(ffmpeg::Error::FilterNotFound);
@@ -279,8 +293,8 @@ impl Film {
         Ok(Self { durations: durations.collect(), canvas, output, encoder, sound })
     }
 
-    fn push(&mut self, frame: &Frame) -> Result<(), ffmpeg::Error> {
-        let drawn = self.canvas.draw(frame)?;
+    fn push(&mut self, frame: &Frame, draw_face: impl FnOnce(&mut Video)) -> Result<(), ffmpeg::Error> {
+        let drawn = self.canvas.draw(frame, draw_face)?;
         self.encoder.send_frame(&drawn)?;
         self.write_packets()?;
         self.sound.copy_until(frame.time_s, &mut self.output)

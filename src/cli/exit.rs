@@ -160,6 +160,7 @@ impl From<OverlayError> for Failure {
             OverlayError::Decode(_) => Self::Input(text),
             OverlayError::Container { .. } | OverlayError::Name { .. } => Self::Usage(text),
             OverlayError::Output(error) => error.into(),
+            OverlayError::FaceMesh(_) => Self::Unforeseen(error.into()),
             OverlayError::Temporary { .. } | OverlayError::Lacks(_) | OverlayError::Encode { .. } => Self::Output(text),
         }
     }

@@ -4,6 +4,7 @@
 //! points found there, moved as the tracker's box has moved; else it lies about the box, and once more about the points found.
 //! What is remembered ends with the span (see [`super::span`]), so that a span's measures depend on its own frames alone.
 
+mod points;
 mod pose;
 mod shape;
 mod square;
@@ -14,6 +15,7 @@ use super::frame::{Frame, Sighting};
 use crate::nn::face_mesh::{FaceMesh, MESH_POINTS};
 use crate::picture::{BoundingBox, Planes};
 use crate::timeline::{FaceMeasures, Measure, MeasureGroup, Status};
+pub(crate) use points::points_on;
 use pose::Angles;
 use shape::FaceShape;
 use square::{Square, rectangle};

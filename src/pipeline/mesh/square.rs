@@ -6,9 +6,11 @@ use crate::picture::{BoundingBox, Matrix, Plane, Planes};
 
 /// Side of the square, in the longer side of the rectangle about the points in it (MediaPipe's).
 const MARGIN: f32 = 1.5;
-/// The same in sides of a tracker's box, and how far below the box's centre the square's lies, in sides of the box: medians of
-/// what the points of the 19 clips gave (docs/benchmarks.md).
+/// The same in sides of a tracker's box: [`MARGIN`] times the side of the rectangle about the points in such sides
+/// ([`super::POINTS_OVER_BOX`]).
 const BOX_MARGIN: f32 = 1.75;
+/// How far below the box's centre the square's lies, in sides of the box. Neither has to be exact: the square is laid once more about
+/// the points that it finds.
 const BOX_DOWN: f32 = 0.1;
 /// Outer corners of the eyes: the one to the left in the picture first.
 const EYES: [usize; 2] = [33, 263];
