@@ -59,7 +59,8 @@ pub(super) struct Arguments {
     /// Add the .eaf's tiers to the content of this one, which stays as it is unless -o names it too
     #[arg(long, value_name = "EXISTING.eaf")]
     merge_into: Option<PathBuf>,
-    /// Write the video once more with boxes, labels and strips drawn into it (.mp4, .mov or .mkv)
+    /// Write the video once more with boxes, labels and strips drawn into it, and brows, eyes, mouth and the head's axis where the
+    /// face was measured (.mp4, .mov or .mkv)
     #[arg(long, value_name = "FILE")]
     overlay: Option<PathBuf>,
     #[command(flatten)]

@@ -274,6 +274,7 @@ pub fn decided(timeline: &Timeline) -> Vec<SegmentState> {
                     first_frame: frame,
                     last_frame: frame,
                     label: Some(label),
+                    event: None,
                     review: None,
                     comment: String::new(),
                     unsure: false,
@@ -332,6 +333,7 @@ mod tests {
             first_frame,
             last_frame,
             label: Some(Expression::Fear),
+            event: None,
             review: Some(Review::Drawn),
             comment: String::new(),
             unsure: false,
@@ -499,6 +501,60 @@ mod tests {
         assert_eq!(machine_of(&timeline), program);
         let read: Timeline = serde_json::from_value(serde_json::to_value(&timeline).unwrap()).unwrap();
         assert_eq!(read, timeline);
+    }
+
+    /// An event of `lanes`' as an operation finds it.
+    fn event_there(timeline: &Timeline) -> SegmentState {
+        there(timeline, "1.brows_raised.0")
+    }
+
+    #[test]
+    fn events_are_moved_relabelled_drawn_and_deleted_like_segments_and_come_back() {
+        let program = sample::two_signers();
+        let found = event_there(&program);
+        assert_eq!((found.event, found.label, found.first_frame), (Some(EventKind::BrowsRaised), None, 0));
+        let longer = SegmentState { last_frame: 4, review: Some(Review::Moved), ..found.clone() };
+        let other = SegmentState { event: Some(EventKind::MouthOpen), review: Some(Review::Changed), ..found.clone() };
+        let mut blink = drawn("p1", 1, 0, 1);
+        (blink.label, blink.event) = (None, Some(EventKind::Blink));
+        let spans = |timeline: &Timeline| -> Vec<(EventKind, usize, usize)> {
+            timeline.tracks[0].events.iter().map(|e| (e.kind, e.first_frame, e.last_frame)).collect()
+        };
+        for (operation, expected) in [
+            (operation("move", "r", vec![found.clone()], vec![longer]), vec![(EventKind::BrowsRaised, 0, 4)]),
+            (operation("label", "r", vec![found.clone()], vec![other]), vec![(EventKind::MouthOpen, 0, 1)]),
+            (operation("delete", "r", vec![found.clone()], vec![]), vec![]),
+            (
+                operation("draw", "r", vec![], vec![blink.clone()]),
+                vec![(EventKind::BrowsRaised, 0, 1), (EventKind::Blink, 0, 1)],
+            ),
+        ] {
+            let mut timeline = program.clone();
+            let applied = apply(&mut timeline, std::slice::from_ref(&operation)).unwrap();
+            assert_eq!((applied.applied, applied.segments.open), (1, 3), "{:?}", applied.conflicts);
+            assert_eq!(spans(&timeline), expected);
+            timeline.check().unwrap();
+            assert_eq!(machine_of(&timeline), program, "{}", operation.id);
+            let text = serde_json::to_vec(&timeline).unwrap();
+            assert_eq!(Timeline::parse(&text, "x".as_ref()).unwrap(), timeline);
+            let shares = &timeline.tracks[0].segments[0].face.as_ref().unwrap().events;
+            let kinds: BTreeSet<EventKind> = expected.iter().map(|(kind, ..)| *kind).collect();
+            assert_eq!(
+                shares.keys().copied().collect::<BTreeSet<_>>(),
+                kinds,
+                "what the face did is what now stands there"
+            );
+        }
+        let mut timeline = program.clone();
+        apply(&mut timeline, &[operation("draw", "r", vec![], vec![blink.clone()])]).unwrap();
+        // Its measure's strongest value in these frames: eyes that are 7 % open.
+        assert_eq!(timeline.tracks[0].events[1].peak, 0.9288);
+        blink.segment = "p2".into();
+        let again = apply(&mut timeline, &[operation("again", "s", vec![], vec![blink.clone()])]).unwrap();
+        assert_eq!((again.same, again.conflicts.len()), (1, 0), "two people marked the same");
+        blink.last_frame = 2;
+        let conflict = apply(&mut timeline, &[operation("other", "s", vec![], vec![blink])]).unwrap();
+        assert!(conflict.conflicts[0].problem.contains("r's 'blink'"), "{:?}", conflict.conflicts);
     }
 
     #[test]

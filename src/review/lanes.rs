@@ -1,20 +1,26 @@
-//! Segments by signer and time, and the one way they change: by operations that find what they expect.
+//! Segments and events by signer and time, and the one way they change: by operations that find what they expect.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use crate::timeline::{Operation, Review, SegmentState, SignerState, Timeline};
+use crate::timeline::{EventKind, Operation, Review, SegmentState, SignerState, Timeline};
 
 /// Segments as they stand after some operations.
 #[derive(Debug, Clone, Default)]
 pub struct Lanes {
-    /// By track and first frame; segments of a track do not overlap.
-    segments: BTreeMap<(u32, usize), Touched>,
-    places: HashMap<String, (u32, usize)>,
+    /// By place; the segments of a track do not overlap, nor do its events of one kind.
+    segments: BTreeMap<Place, Touched>,
+    places: HashMap<String, Place>,
     signers: BTreeMap<u32, SignerState>,
     frames: usize,
 }
 
-/// A segment, and who touched it last.
+/// A track, the kind of an event (none for the segments of expressions), and a first frame.
+type Place = (u32, Option<EventKind>, usize);
+
+/// The first and the last kind in order.
+const KINDS: [EventKind; 2] = [EventKind::ALL[0], EventKind::ALL[EventKind::ALL.len() - 1]];
+
+/// A segment or event, and who touched it last.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Touched {
     /// The segment.
@@ -39,6 +45,11 @@ pub fn machine_id(track: u32, first_frame: usize) -> String {
     format!("{track}.{first_frame}")
 }
 
+/// The id of an event of the program's.
+pub fn machine_event_id(track: u32, kind: EventKind, first_frame: usize) -> String {
+    format!("{track}.{}.{first_frame}", kind.name())
+}
+
 impl Lanes {
     /// The segments of a timeline that nobody has corrected.
     pub fn of_machine(timeline: &Timeline) -> Self {
@@ -52,6 +63,21 @@ impl Lanes {
                     first_frame: segment.first_frame,
                     last_frame: segment.last_frame,
                     label: Some(segment.label),
+                    event: None,
+                    review: None,
+                    comment: String::new(),
+                    unsure: false,
+                };
+                lanes.insert(Touched { state, by: None });
+            }
+            for event in &track.events {
+                let state = SegmentState {
+                    segment: machine_event_id(track.id, event.kind, event.first_frame),
+                    track: track.id,
+                    first_frame: event.first_frame,
+                    last_frame: event.last_frame,
+                    label: None,
+                    event: Some(event.kind),
                     review: None,
                     comment: String::new(),
                     unsure: false,
@@ -68,17 +94,23 @@ impl Lanes {
         Self { frames: timeline.media.frames, signers, ..Self::default() }
     }
 
-    /// All segments, by track and time.
+    /// All segments of expressions, by track and time.
     pub fn all(&self) -> impl Iterator<Item = &Touched> {
-        self.segments.values()
+        self.segments.values().filter(|touched| touched.state.event.is_none())
     }
 
     /// The segments of a track, by time.
     pub fn of_track(&self, track: u32) -> impl Iterator<Item = &Touched> {
-        self.segments.range((track, 0)..=(track, usize::MAX)).map(|(_, touched)| touched)
+        self.segments.range((track, None, 0)..=(track, None, usize::MAX)).map(|(_, touched)| touched)
     }
 
-    /// The segment with this id.
+    /// The events of a track, by kind and time.
+    pub fn events_of_track(&self, track: u32) -> impl Iterator<Item = &Touched> {
+        let [first, last] = KINDS.map(Some);
+        self.segments.range((track, first, 0)..=(track, last, usize::MAX)).map(|(_, touched)| touched)
+    }
+
+    /// The segment or event with this id.
     pub fn get(&self, id: &str) -> Option<&Touched> {
         self.segments.get(self.places.get(id)?)
     }
@@ -88,14 +120,20 @@ impl Lanes {
         &self.signers
     }
 
-    /// Segments that touch the frames from `first` to `last`.
-    fn within(&self, track: u32, first: usize, last: usize) -> impl Iterator<Item = &Touched> {
-        let up_to = self.segments.range((track, 0)..=(track, last)).rev().map(|(_, touched)| touched);
+    /// Segments, or events of a kind, that touch the frames from `first` to `last`.
+    fn within(
+        &self,
+        track: u32,
+        event: Option<EventKind>,
+        first: usize,
+        last: usize,
+    ) -> impl Iterator<Item = &Touched> {
+        let up_to = self.segments.range((track, event, 0)..=(track, event, last)).rev().map(|(_, touched)| touched);
         up_to.take_while(move |touched| touched.state.last_frame >= first)
     }
 
     fn insert(&mut self, touched: Touched) {
-        let place = (touched.state.track, touched.state.first_frame);
+        let place = (touched.state.track, touched.state.event, touched.state.first_frame);
         self.places.insert(touched.state.segment.clone(), place);
         self.segments.insert(place, touched);
     }
@@ -145,20 +183,25 @@ impl Lanes {
         }
         let leaves: HashSet<&str> = operation.before.iter().map(|wanted| wanted.segment.as_str()).collect();
         for (place, state) in operation.after.iter().enumerate() {
-            let SegmentState { segment, track, first_frame: first, last_frame: last, .. } = state;
+            let SegmentState { segment, track, event, label, first_frame: first, last_frame: last, .. } = state;
             if first > last || *last >= self.frames || *track == 0 {
                 return Some(format!("frames {first} to {last} of track {track} are none of this video's"));
+            }
+            if event.is_some() && label.is_some() {
+                return Some(format!("{segment} is an event, which has no label"));
             }
             if self.places.contains_key(segment) && !leaves.contains(segment.as_str()) {
                 return Some(format!("there is another segment {segment}"));
             }
             let is_alien = |there: &&Touched| !leaves.contains(there.state.segment.as_str());
-            if let Some(there) = self.within(*track, *first, *last).find(is_alien) {
+            if let Some(there) = self.within(*track, *event, *first, *last).find(is_alien) {
                 return Some(describe(there));
             }
             let crosses = |other: &SegmentState| {
                 other.segment == *segment
-                    || (other.track == *track && other.first_frame <= *last && *first <= other.last_frame)
+                    || ((other.track, other.event) == (*track, *event)
+                        && other.first_frame <= *last
+                        && *first <= other.last_frame)
             };
             if operation.after[..place].iter().any(crosses) {
                 return Some("its own segments overlap".into());
@@ -181,7 +224,7 @@ impl Lanes {
             |state: &SegmentState| self.get(&state.segment).is_some_and(|there| is_same(&there.state, state));
         // A drawn segment has another id with each person.
         let is_drawn = |state: &SegmentState| {
-            let there = self.segments.get(&(state.track, state.first_frame)).map(|there| &there.state);
+            let there = self.segments.get(&(state.track, state.event, state.first_frame)).map(|there| &there.state);
             there.is_some_and(|there| there.last_frame == state.last_frame && there.label == state.label)
         };
         let stays = |id: &str| operation.after.iter().any(|state| state.segment == id);
@@ -194,7 +237,7 @@ impl Lanes {
 
 /// The same stretch, label and review; what is written about it does not count.
 fn is_same(a: &SegmentState, b: &SegmentState) -> bool {
-    let key = |s: &SegmentState| (s.track, s.first_frame, s.last_frame, s.label, s.review);
+    let key = |s: &SegmentState| (s.track, s.event, s.first_frame, s.last_frame, s.label, s.review);
     key(a) == key(b)
 }
 
@@ -212,8 +255,12 @@ fn keep_remarks(state: &mut SegmentState, expected: &SegmentState, found: &Segme
 
 /// What is there, for a message.
 fn describe(there: &Touched) -> String {
-    let SegmentState { track, first_frame, last_frame, label, review, .. } = &there.state;
-    let label = label.map_or("not a face", |label| label.name());
+    let SegmentState { track, first_frame, last_frame, label, event, review, .. } = &there.state;
+    let label = match (event, label) {
+        (Some(kind), _) => kind.name(),
+        (None, Some(label)) => label.name(),
+        (None, None) => "not a face",
+    };
     let whose = match (&there.by, review) {
         (Some((reviewer, _)), _) if !reviewer.is_empty() => format!("{reviewer}'s"),
         (Some(_), _) | (None, Some(_)) => "a person's".into(),

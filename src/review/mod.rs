@@ -14,7 +14,7 @@ pub use apply::{Applied, ApplyError, Conflict, Tally, apply, apply_corrections, 
 pub use crops::{CropError, Crops, decode_options};
 pub use document::correct_document;
 pub use index::{Index, IndexEntry};
-pub use lanes::{Lanes, Met, Touched, machine_id, review_of};
+pub use lanes::{Lanes, Met, Touched, machine_event_id, machine_id, review_of};
 pub use page::{HumanTier, Page};
 pub use proxy::{ProxyError, proxy};
 pub use read::{

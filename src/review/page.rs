@@ -1,5 +1,6 @@
 //! The review page: one file with everything inside but the video.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -14,8 +15,8 @@ use sha2::{Digest, Sha256};
 use super::apply::{lanes_of, machine_of};
 use super::lanes::{Lanes, Touched};
 use super::read::fingerprint;
-use crate::palette::{NO_FACE, colour_of};
-use crate::timeline::{Expression, FrameRecord, Measure, ReviewLayer, Status, Timeline, Track};
+use crate::palette::{NO_FACE, colour_of, colour_of_event};
+use crate::timeline::{EventKind, Expression, FacePart, FrameRecord, Measure, ReviewLayer, Status, Timeline, Track};
 
 const HTML: &str = include_str!("../../assets/review/page.html");
 const STYLE: &str = include_str!("../../assets/review/page.css");
@@ -96,6 +97,9 @@ impl Page<'_> {
             Some(ReviewLayer::Blind) => Lanes::of_machine(&machine),
             _ => lanes_of(timeline),
         };
+        let parts = FacePart::ALL.map(|part| (part.group().name(), part.kinds().collect::<Vec<_>>()));
+        let event_colours: BTreeMap<EventKind, String> =
+            EventKind::ALL.into_iter().map(|kind| (kind, colour_of_event(kind).hex())).collect();
         let applied = timeline.corrections.iter().flat_map(|corrections| &corrections.operations);
         json!({
             "tool": format!("{} {}", timeline.tool.name, timeline.tool.version),
@@ -120,6 +124,8 @@ impl Page<'_> {
             "colours": Expression::ALL.map(|class| colour_of(class).hex()),
             "no_face": NO_FACE.hex(),
             "statuses": STATUSES,
+            "parts": parts,
+            "event_colours": event_colours,
             "frames": frames(timeline),
             "counts": timeline.face_counts(),
             "tracks": machine.tracks.iter().map(|track| TrackData::of(track, &lanes)).collect::<Vec<_>>(),
@@ -197,8 +203,7 @@ struct TrackData {
     /// A byte a frame, a place in [`STATUSES`].
     statuses: String,
     measures: Vec<MeasureData>,
-    /// Kind, first frame, last frame.
-    events: Vec<(&'static str, usize, usize)>,
+    events: Vec<Value>,
     segments: Vec<Value>,
 }
 
@@ -277,7 +282,7 @@ impl TrackData {
             })),
             statuses: packed(differences(statuses)),
             measures: Measure::ALL.into_iter().filter_map(|measure| MeasureData::of(measure, track)).collect(),
-            events: track.events.iter().map(|e| (e.kind.name(), e.first_frame, e.last_frame)).collect(),
+            events: lanes.events_of_track(track.id).map(|touched| segment(touched, track)).collect(),
             segments: lanes.of_track(track.id).map(|touched| segment(touched, track)).collect(),
         }
     }
@@ -285,7 +290,8 @@ impl TrackData {
 
 fn segment(touched: &Touched, track: &Track) -> Value {
     let mut state = serde_json::to_value(&touched.state).unwrap_or_default();
-    let program = track.segments.iter().find(|s| touched.by.is_none() && s.first_frame == touched.state.first_frame);
+    let is_program = touched.by.is_none() && touched.state.event.is_none();
+    let program = track.segments.iter().find(|s| is_program && s.first_frame == touched.state.first_frame);
     if let Some(fields) = state.as_object_mut() {
         // It stands in the track.
         fields.remove("track");
@@ -341,6 +347,8 @@ mod tests {
         let keys = |language: &str| strings[language].as_object().unwrap().keys().cloned().collect::<Vec<_>>();
         assert_eq!(keys("en"), keys("de"));
         assert!(Expression::ALL.iter().all(|class| strings["en"].get(class.name()).is_some()));
+        assert!(EventKind::ALL.iter().all(|kind| strings["en"].get(kind.name()).is_some()));
+        assert!(Measure::ALL.iter().all(|measure| strings["en"].get(measure.name()).is_some()));
     }
 
     #[test]
@@ -363,7 +371,8 @@ mod tests {
         let shown = brows.low + (brows.high - brows.low) * f64::from(stored[0]) / 254.0;
         assert!((shown - 7.12).abs() < 0.07, "{shown} %");
         assert_eq!(stored[2..], [255; 4]);
-        assert_eq!(data.events, [("brows_raised", 0, 1)]);
+        let event = json!({"segment": "1.brows_raised.0", "first_frame": 0, "last_frame": 1, "label": null, "event": "brows_raised"});
+        assert_eq!(data.events, [event]);
         // The noise of the steadiest measures in docs/measures.md, in the curves' units.
         for (measure, noise) in [(Measure::InnerBrowHeight, 0.3), (Measure::Yaw, 0.4), (Measure::EyeApertureLeft, 0.8)]
         {

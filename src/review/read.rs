@@ -93,6 +93,7 @@ impl FirstCorrection {
             first_frame,
             last_frame,
             label: Some(old),
+            event: None,
             review: None,
             comment: String::new(),
             unsure: false,

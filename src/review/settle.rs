@@ -2,7 +2,8 @@
 
 use super::lanes::{Lanes, Touched};
 use crate::timeline::{
-    Decision, Expression, FaceEvent, FrameRecord, Review, ReviewLayer, Segment, Status, Timeline, Track,
+    Decision, EventKind, Expression, FaceEvent, FaceMeasures, FrameRecord, Measure, Review, ReviewLayer, Segment,
+    Status, Timeline, Track,
 };
 
 /// The program's timeline with labels, segments and signers as they stand in `lanes`. A label without a confidence is a person's.
@@ -13,6 +14,9 @@ pub(super) fn settle(machine: &Timeline, lanes: &Lanes, layer: ReviewLayer) -> T
         track.name = lanes.signers().get(&track.id).and_then(|signer| signer.name.as_deref()).map(plain);
         let said = said_by_program(machine, lanes, track.id, layer);
         let states: Vec<&Touched> = lanes.of_track(track.id).collect();
+        if layer == ReviewLayer::Review {
+            settle_events(track, machine, lanes);
+        }
         extend(track, &states);
         label_frames(track, &states, &said);
         track.segments = states.iter().filter_map(|touched| segment(touched, track, machine)).collect();
@@ -34,7 +38,7 @@ fn joined(machine: &Timeline, lanes: &Lanes) -> Vec<Track> {
     let mut tracks: Vec<Track> = machine.tracks.iter().filter(|track| into(track.id).is_none()).cloned().collect();
     for id in lanes.signers().keys() {
         let is_new = machine.tracks.iter().all(|track| track.id != *id) && into(*id).is_none();
-        if let Some(first) = lanes.of_track(*id).next().filter(|_| is_new) {
+        if let Some(first) = lanes.of_track(*id).chain(lanes.events_of_track(*id)).next().filter(|_| is_new) {
             let frame = first.state.first_frame;
             let frames = vec![FrameRecord::unseen(frame)];
             let (segments, events) = (Vec::new(), Vec::new());
@@ -46,11 +50,8 @@ fn joined(machine: &Timeline, lanes: &Lanes) -> Vec<Track> {
     tracks.sort_by_key(|track| track.id);
     for joined in machine.tracks.iter().filter(|track| into(track.id).is_some()) {
         // A signer may have been joined to one that was joined in turn.
-        let (mut target, mut steps) = (into(joined.id), 0);
-        while let Some(next) = target.and_then(into).filter(|_| steps < machine.tracks.len()) {
-            (target, steps) = (Some(next), steps + 1);
-        }
-        let Some(track) = tracks.iter_mut().find(|track| Some(track.id) == target) else { continue };
+        let target = target(lanes, joined.id);
+        let Some(track) = tracks.iter_mut().find(|track| track.id == target) else { continue };
         cover(track, joined.first_frame, joined.last_frame);
         for record in &joined.frames {
             let own = &mut track.frames[record.frame - track.first_frame];
@@ -58,22 +59,91 @@ fn joined(machine: &Timeline, lanes: &Lanes) -> Vec<Track> {
                 *own = record.clone();
             }
         }
-        take_events(track, &joined.events);
     }
     tracks
 }
 
-/// Adds the events of a joined signer, but for those that overlap one of their kind.
-fn take_events(track: &mut Track, joined: &[FaceEvent]) {
+/// Gives a track the events that stand in its lanes, and those of the signers that were joined to it, but for what overlaps one of
+/// its kind.
+fn settle_events(track: &mut Track, machine: &Timeline, lanes: &Lanes) {
+    let joined = lanes.signers().keys().copied().filter(|id| *id != track.id && target(lanes, *id) == track.id);
+    let ids: Vec<u32> = std::iter::once(track.id).chain(joined).collect();
     let overlaps = |a: &FaceEvent, b: &FaceEvent| {
         a.kind == b.kind && a.first_frame <= b.last_frame && b.first_frame <= a.last_frame
     };
-    for event in joined {
-        if !track.events.iter().any(|own| overlaps(own, event)) {
-            track.events.push(event.clone());
+    let mut events: Vec<FaceEvent> = Vec::new();
+    for touched in ids.iter().flat_map(|id| lanes.events_of_track(*id)) {
+        cover(track, touched.state.first_frame, touched.state.last_frame);
+        let Some(event) = event(touched, track, machine) else { continue };
+        if !events.iter().any(|own| overlaps(own, &event)) {
+            events.push(event);
         }
     }
-    track.events.sort_by_key(|event| (event.first_frame, event.kind));
+    events.sort_by_key(|event| (event.first_frame, event.kind));
+    track.events = events;
+}
+
+/// The track that a signer was joined to, over all steps; their own where they were not.
+fn target(lanes: &Lanes, id: u32) -> u32 {
+    let into = |id: u32| lanes.signers().get(&id).and_then(|signer| signer.into);
+    let (mut target, mut steps) = (id, 0);
+    while let Some(next) = into(target).filter(|_| steps <= lanes.signers().len()) {
+        (target, steps) = (next, steps + 1);
+    }
+    target
+}
+
+/// An event as it stands in a lane: the program's own as it was, else with the peak that its frames have.
+fn event(touched: &Touched, track: &Track, machine: &Timeline) -> Option<FaceEvent> {
+    let state = &touched.state;
+    let (kind, first_frame, last_frame) = (state.event?, state.first_frame, state.last_frame);
+    let mut program = machine.tracks.iter().filter(|other| other.id == state.track).flat_map(|other| &other.events);
+    let own = program.find(|e| touched.by.is_none() && e.kind == kind && e.first_frame == first_frame);
+    if let Some(own) = own {
+        return Some(own.clone());
+    }
+    let records = &track.frames[first_frame - track.first_frame..=last_frame - track.first_frame];
+    let neutral = track.neutral.as_ref().map(|neutral| neutral.values).unwrap_or_default();
+    let peak = peak(kind, records, &neutral);
+    let times = &machine.frames;
+    let (start_s, end_s) = (times.time_s[first_frame], times.end_s(last_frame, machine.end_s()));
+    Some(FaceEvent { kind, first_frame, last_frame, start_s, end_s, peak })
+}
+
+/// The strongest value of an event's measure in `records`, as docs/measures.md has it; 0 where it was not taken.
+fn peak(kind: EventKind, records: &[FrameRecord], neutral: &FaceMeasures) -> f64 {
+    let measures = || records.iter().filter_map(|record| record.measures);
+    let strongest = |value: &dyn Fn(&FaceMeasures) -> Option<f64>| {
+        measures().filter_map(|measures| value(&measures)).reduce(f64::max).unwrap_or(0.0)
+    };
+    let turned = |measure: Measure, sign: f64| {
+        let middle = neutral.get(measure).unwrap_or(0.0);
+        strongest(&|m| m.get(measure).map(|value| sign * (value - middle)))
+    };
+    let swing = |measure: Measure| {
+        let values = || measures().filter_map(|measures| measures.get(measure));
+        values().reduce(f64::max).zip(values().reduce(f64::min)).map_or(0.0, |(most, least)| most - least)
+    };
+    let peak = match kind {
+        EventKind::BrowsRaised => strongest(&|m| m.get(Measure::InnerBrowHeight)),
+        EventKind::BrowsFurrowed => strongest(&|m| m.get(Measure::InnerBrowGap).map(|gap| -gap)),
+        EventKind::Blink | EventKind::EyesClosed => strongest(&|m| m.get(Measure::EyeOpenness).map(|open| 1.0 - open)),
+        EventKind::MouthOpen => strongest(&|m| m.get(Measure::MouthOpening)),
+        EventKind::MouthRounded => strongest(&|m| m.get(Measure::MouthWidth).map(|width| -width)),
+        EventKind::HeadLeft => turned(Measure::Yaw, 1.0),
+        EventKind::HeadRight => turned(Measure::Yaw, -1.0),
+        EventKind::HeadUp => turned(Measure::Pitch, 1.0),
+        EventKind::HeadDown => turned(Measure::Pitch, -1.0),
+        EventKind::TiltLeft => turned(Measure::Roll, 1.0),
+        EventKind::TiltRight => turned(Measure::Roll, -1.0),
+        EventKind::Nod => swing(Measure::Pitch),
+        EventKind::Shake => swing(Measure::Yaw),
+        EventKind::HandOnFace => {
+            let covered = records.iter().filter_map(|record| record.covered).map(|covered| f64::from(covered.face));
+            covered.reduce(f64::max).unwrap_or(0.0)
+        }
+    };
+    (peak * 1e4).round() / 1e4 + 0.0
 }
 
 /// Which of two records of one signer says more.
@@ -156,7 +226,8 @@ fn segment(touched: &Touched, track: &Track, machine: &Timeline) -> Option<Segme
         unsure: state.unsure,
     });
     if let Some(untouched) = untouched {
-        return Some(untouched.clone());
+        // Events may have been corrected in it.
+        return Some(untouched.clone().with_face(&track.frames, &track.events));
     }
     let segment = Segment {
         first_frame,

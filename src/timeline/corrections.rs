@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Expression, FaceEvent, FrameRecord, Neutral, Segment};
+use super::{EventKind, Expression, FaceEvent, FrameRecord, Neutral, Segment};
 
 /// The version of the corrections' schema.
 pub const CORRECTION_SCHEMA: &str = "annotate/correction/2";
@@ -33,10 +33,11 @@ impl Review {
     }
 }
 
-/// A segment as an operation finds or leaves it.
+/// A segment or an event of the face as an operation finds or leaves it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SegmentState {
-    /// Its id: the program's segments are called by track and first frame, `1.250`; a person's have an id of their own.
+    /// Its id: the program's segments are called by track and first frame, `1.250`, its events by the kind as well, `1.blink.250`; a
+    /// person's have an id of their own.
     pub segment: String,
     /// The track's id.
     pub track: u32,
@@ -44,8 +45,11 @@ pub struct SegmentState {
     pub first_frame: usize,
     /// Last frame, inclusive.
     pub last_frame: usize,
-    /// The label; absent (null) for what is not a face.
+    /// The label; absent (null) for what is not a face, and for events.
     pub label: Option<Expression>,
+    /// The kind of event, if it is one of the face; then it has no label. Events of one kind do not overlap.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event: Option<EventKind>,
     /// How it was reviewed, if it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub review: Option<Review>,

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde_json::error::Category;
 
-use super::{Inconsistency, SCHEMA, SCHEMA_BEFORE, Timeline};
+use super::{Inconsistency, SCHEMA, SCHEMA_BEFORE, Timeline, Track};
 
 /// An hour at 30 frames per second takes about 30 MB for each signer; no genuine timeline comes near this.
 const MAX_BYTES: u64 = 4 << 30;
@@ -62,7 +62,17 @@ impl Timeline {
             return Err(ReadError::OtherVersion { path: path.into(), found: timeline.schema });
         }
         timeline.check().map_err(|source| ReadError::Inconsistent { path: path.into(), source })?;
+        tell_faces(&mut timeline);
         Ok(timeline)
+    }
+}
+
+/// Says of each segment what the face did in it, where measures are there and an earlier program did not say so.
+fn tell_faces(timeline: &mut Timeline) {
+    for Track { segments, frames, events, .. } in &mut timeline.tracks {
+        for segment in segments.iter_mut().filter(|segment| segment.face.is_none()) {
+            *segment = segment.clone().with_face(frames, events);
+        }
     }
 }
 
@@ -115,6 +125,15 @@ mod tests {
         let records = || read.tracks.iter().flat_map(|track| &track.frames);
         assert!(records().all(|record| record.measures.is_none()) && read.tracks.iter().all(|t| t.events.is_empty()));
         assert!(records().any(|record| record.covered.is_some_and(|c| c.face > 0.0 && c.regions.is_none())));
+    }
+
+    #[test]
+    fn what_the_face_did_in_a_segment_is_told_where_the_file_does_not_say_so() {
+        let timeline = sample::two_signers();
+        let mut before = timeline.clone();
+        before.tracks.iter_mut().flat_map(|track| &mut track.segments).for_each(|segment| segment.face = None);
+        assert_ne!(before, timeline);
+        assert_eq!(read_of(&serde_json::to_vec(&before).unwrap()).unwrap(), timeline);
     }
 
     #[test]

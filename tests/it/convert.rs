@@ -42,6 +42,37 @@ fn a_format_made_from_labels_is_what_the_video_gives() {
 }
 
 #[test]
+fn measures_chosen_when_converting_are_those_chosen_when_annotating() {
+    let folder = tempfile::tempdir().unwrap();
+    let demo = std::fs::canonicalize("assets/demo/demo.mp4").unwrap();
+    let demo = demo.to_str().unwrap();
+    let text = |name: String| std::fs::read_to_string(folder.path().join(name)).unwrap();
+    let (code, talk) = run(&[demo, "-q", "--end", "4", "-o", "all.json"], folder.path());
+    assert_eq!(code, Some(0), "{talk}");
+    for measures in ["none", "brows,eyes"] {
+        let outputs = |stem: &str| ["csv", "segments.tsv", "TextGrid", "eaf"].map(|format| format!("{stem}.{format}"));
+        for (stem, input) in [("asked", &[demo, "--end", "4"][..]), ("kept", &["convert", "all.json"])] {
+            let outputs = outputs(stem);
+            let given = outputs.iter().flat_map(|output| ["-o", output.as_str()]);
+            let arguments: Vec<&str> =
+                input.iter().copied().chain(["-q", "--measures", measures]).chain(given).collect();
+            let (code, talk) = run(&arguments, folder.path());
+            assert_eq!(code, Some(0), "{talk}");
+        }
+        for (asked, kept) in outputs("asked").into_iter().zip(outputs("kept")) {
+            if asked.ends_with(".eaf") {
+                let tiers = |name: String| text(name).matches("<TIER ").count();
+                assert_eq!(tiers(asked), tiers(kept), "{measures}");
+            } else {
+                assert_eq!(text(asked.clone()), text(kept), "{measures}: {asked}");
+            }
+        }
+    }
+    let none = text("kept.eaf".into());
+    assert!(none.contains("brows@A") && none.contains("expression-face@A") && !none.contains("mouth@A"));
+}
+
+#[test]
 fn what_is_made_from_corrected_labels_is_kept_like_a_persons_work() {
     let folder = tempfile::tempdir().unwrap();
     let demo = std::fs::canonicalize("assets/demo/demo.mp4").unwrap();

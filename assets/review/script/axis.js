@@ -2,7 +2,7 @@
 
 /** The part of the video that is shown, seconds. */
 let view = [startS, endS];
-const LEFT = 124, OVERVIEW = 20, AXIS = 18, LANE = 26, EVENTS = 13, GAP = 6, HUMAN = 22;
+const LEFT = 124, OVERVIEW = 20, AXIS = 18, LANE = 26, EVENTS = 15, GAP = 6, HUMAN = 22;
 /** Height of the curves of a signer; follows the room there is. */
 let curvesHeight = 84;
 /** The frame under the cursor, or null. */
@@ -60,7 +60,12 @@ function zoomTo(segment) {
   repaint();
 }
 
-const hasEvents = (track) => track.events.length > 0;
+/** The parts of a signer's face that have a row: those that were measured or have events; of many signers only the chosen one's. */
+function partsOf(track) {
+  if (layer === "blind" || (signers().length > 2 && track !== signer)) return [];
+  const isMeasured = (name) => track.measures.some((m) => name === "hands" || GROUPS[name].includes(m.name));
+  return Object.keys(PARTS).filter((name) => isMeasured(name) || lanes().ofPart(track.id, name).length > 0);
+}
 
 /** The rows from top to bottom: { kind, y, height, track or tier }. */
 function rows() {
@@ -70,7 +75,7 @@ function rows() {
   const curves = curveMode() === "nocurves" ? 0 : curvesHeight;
   for (const track of signers()) {
     add("lane", LANE, { track });
-    if (hasEvents(track) && layer !== "blind") add("events", EVENTS, { track });
+    for (const name of partsOf(track)) add("events", EVENTS, { track, part: name });
     if (curves) add("curves", curves, { track });
     y += GAP;
   }
@@ -97,14 +102,14 @@ function drawAxis() {
   const ratio = devicePixelRatio || 1;
   const width = canvas.clientWidth || 800;
   const many = Math.max(1, signers().length);
-  const room = innerHeight * 0.37 - OVERVIEW - AXIS - data.human.length * HUMAN - many * (LANE + GAP + EVENTS);
+  const room = innerHeight * 0.37 - OVERVIEW - AXIS - data.human.length * HUMAN - many * (LANE + GAP) - EVENTS * signers().reduce((sum, track) => sum + partsOf(track).length, 0);
   curvesHeight = clamp(Math.floor(room / many), 48, 130);
   const { list, height } = rows();
   const dark = matchMedia("(prefers-color-scheme: dark)").matches;
   const isCurve = (row) => row.kind === "curves";
   const key = [width, height, ratio, view, curveMode(), signers().map((track) => track.id)].join("|");
   const curves = drawLayer("curves", key, width, height, ratio, list.filter(isCurve));
-  const rest = drawLayer("rest", [key, language, version, layer, signer && signer.id, dark].join("|"), width, height, ratio, list.filter((row) => !isCurve(row)));
+  const rest = drawLayer("rest", [key, language, version, layer, signer && signer.id, part, dark].join("|"), width, height, ratio, list.filter((row) => !isCurve(row)));
   if (canvas.width !== rest.width || canvas.height !== rest.height) {
     Object.assign(canvas, { width: rest.width, height: rest.height });
     canvas.style.height = `${height}px`;
@@ -123,14 +128,14 @@ function drawMoving(context, list, width, height) {
   const ink = getComputedStyle(document.body).color;
   for (const row of list) {
     if (row.kind === "curves") drawLegend(context, row, hovered ?? frame);
-    if (row.kind === "lane" && marked && marked.track === row.track.id) frameMark(context, row, marked.first, marked.last, width, ink, "#0072b2");
-    if (row.kind === "lane" && dragged && dragged.kind === "edge" && dragged.track === row.track) {
+    if (row.kind !== "lane" && row.kind !== "events") continue;
+    const isHere = row.track === signer && (row.part || null) === part;
+    if (isHere && marked && marked.track === row.track.id) frameMark(context, row, marked.first, marked.last, width, ink, "#0072b2");
+    if (isHere && dragged && dragged.kind === "edge" && dragged.track === row.track) {
       for (const segment of dragged.change ? dragged.change[1] : []) drawBlock(context, segment, row, width, true);
     }
-    if (row.kind === "lane" && row.track === signer) {
-      const here = lanes().at(row.track.id, frame);
-      if (here) outline(context, here, row, width, ink);
-    }
+    const here = isHere && current();
+    if (here) outline(context, here, row, width, ink);
   }
   const at = xOf(middleOf(frame), width);
   if (at >= LEFT) {
@@ -284,39 +289,38 @@ function drawBlock(context, segment, { y, height }, width, ghost) {
   const to = clamp(xOf(endOf(segment.last_frame), width), LEFT, width);
   if (to <= from) return;
   const wide = Math.max(1, to - from - 1);
-  const colour = colourOf(segment.label);
+  const colour = colourOf(whatOf(segment));
   context.fillStyle = colour;
   context.globalAlpha = ghost ? 0.85 : 1;
-  context.fillRect(from, y + 2, wide, height - 4);
+  const edge = height < 20 ? 1 : 2;
+  context.fillRect(from, y + edge, wide, height - 2 * edge);
   context.globalAlpha = 1;
-  if (segment.review) { context.fillStyle = isDark(colour) ? "#fff" : "#000"; context.fillRect(from, y + height - 5, wide, 2); }
-  if (wide < 12) return;
+  if (segment.review) { context.fillStyle = isDark(colour) ? "#fff" : "#000"; context.fillRect(from, y + height - 2 * edge - 1, wide, edge); }
+  if (wide < 12 || height < 12) return;
   context.save();
   context.beginPath(); context.rect(from, y, wide, height); context.clip();
-  context.font = "12px system-ui, sans-serif";
+  context.font = `${height < 20 ? 10 : 12}px system-ui, sans-serif`;
   context.fillStyle = isDark(colour) ? "#fff" : "#000";
   const marks = (segment.unsure ? "? " : "") + (segment.comment ? "\u201c " : "");
   const place = { accepted: "\u2713 ", changed: "\u270e ", rejected: "\u2717 ", drawn: "+ ", moved: "\u2194 " }[segment.review] || "";
-  context.fillText(place + marks + labelName(segment.label), from + 4, y + height / 2);
+  context.fillText(place + marks + labelName(whatOf(segment)), from + 4, y + height / 2);
   context.restore();
 }
 
-function drawEvents(context, { track, y, height }, width, ink) {
-  context.font = "10px system-ui, sans-serif";
-  for (const [kind, first, last] of track.events) {
-    const from = clamp(xOf(times[first], width), LEFT, width), to = clamp(xOf(endOf(last), width), LEFT, width);
-    if (to <= from) continue;
-    context.fillStyle = "rgba(128,128,128,.45)";
-    context.fillRect(from, y + 1, Math.max(1, to - from - 1), height - 2);
-    context.save();
-    context.beginPath(); context.rect(from, y, to - from, height); context.clip();
-    context.fillStyle = ink;
-    context.fillText(t(kind), from + 3, y + height / 2 + 0.5);
-    context.restore();
+/** The events of a part of the face; of two that go on at once, the later one is drawn in the row's lower half. */
+function drawEvents(context, { track, part: name, y, height }, width, ink) {
+  context.fillStyle = "rgba(128,128,128,.12)";
+  context.fillRect(LEFT, y + 1, width - LEFT, height - 2);
+  const shown = [];
+  for (const event of lanes().ofPart(track.id, name, frameAt(view[0]), frameAt(view[1]))) {
+    const isBelow = shown.some((other) => other.last_frame >= event.first_frame);
+    drawBlock(context, event, isBelow ? { y: y + height / 2, height: height / 2 } : { y, height }, width, false);
+    shown.push(event);
   }
   context.fillStyle = ink;
-  context.font = "11px system-ui, sans-serif";
-  context.fillText(t("events"), 8, y + height / 2);
+  context.font = `${track === signer && name === part ? "bold " : ""}11px system-ui, sans-serif`;
+  if (track === signer && name === part) context.fillRect(0, y + 2, 3, height - 4);
+  context.fillText(t(name), 16, y + height / 2);
 }
 
 /** What the face did in a segment, what lasts longest first: "mouth rounded 40 %, inner brows +6 %"; empty where it is not known. */
@@ -324,9 +328,11 @@ function didIn(segment) {
   const frames = segment.last_frame - segment.first_frame + 1;
   const shares = new Map();
   const track = trackOf(segment.track);
-  for (const [kind, first, last] of track.events) {
-    const shared = Math.min(last, segment.last_frame) - Math.max(first, segment.first_frame) + 1;
-    if (shared > 0) shares.set(kind, (shares.get(kind) || 0) + shared / frames);
+  for (const kind of KINDS) {
+    for (const event of lanes().within(segment.track, segment.first_frame, segment.last_frame, kind)) {
+      const shared = Math.min(event.last_frame, segment.last_frame) - Math.max(event.first_frame, segment.first_frame) + 1;
+      shares.set(kind, (shares.get(kind) || 0) + shared / frames);
+    }
   }
   const parts = [...shares].sort((a, b) => b[1] - a[1]).filter(([, share]) => share >= 0.005).map(([kind, share]) => `${t(kind)} ${Math.round(100 * Math.min(1, share))} %`);
   const measure = track.measures.find((m) => m.name === "inner_brow_height");

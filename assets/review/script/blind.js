@@ -31,6 +31,7 @@ function blindStretches() {
 }
 
 function startBlind(share) {
+  setPart(null);
   blindShare = share;
   stretches = null;
   layer = "blind";

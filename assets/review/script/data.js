@@ -73,6 +73,10 @@ function seconds(text) {
 
 // --- signers ----------------------------------------------------------------------------------------------------------
 
+/** Kinds of events by the part of the face that does them. */
+const PARTS = Object.fromEntries(data.parts);
+const KINDS = Object.values(PARTS).flat();
+
 const STATUS_OK = 0;
 /** One a signer: what the program saw of the face, frame by frame. Filled once the page's data are unpacked. */
 const tracks = [];
@@ -80,8 +84,8 @@ const tracks = [];
 class Track {
   /** `into`: the id of the signer that this one was found to be, or null. */
   constructor(raw, probabilities, boxes, [statuses], measures) {
-    const { id, signer, name, into, first_frame, frames, events } = raw;
-    Object.assign(this, { id, letter: signer, name, into, first_frame, count: frames, events, probabilities, boxes, statuses, measures });
+    const { id, signer, name, into, first_frame, frames } = raw;
+    Object.assign(this, { id, letter: signer, name, into, first_frame, count: frames, probabilities, boxes, statuses, measures });
   }
 
   /** Place of a frame in the arrays, or -1. */

@@ -21,7 +21,7 @@ const ACTIONS = [
   ["edit", "unmark", ["Escape"], () => { marked = null; dragged = null; repaint(); }],
   ["edit", "undo", ["Ctrl+Z"], undo], ["edit", "redo", ["Ctrl+Shift+Z", "Ctrl+Y"], redo], ["edit", "save", ["Ctrl+S"], save],
   ["look", "nextunsure", ["N"], nextUnsure], ["look", "listback", ["ArrowUp"], () => alongList(-1)], ["look", "liston", ["ArrowDown"], () => alongList(1)],
-  ["look", "nextsigner", ["T"], nextSigner], ["look", "find", ["/"], () => $("bytext").focus()],
+  ["look", "nextsigner", ["T"], nextSigner], ["look", "nextpart", ["E"], nextPart], ["look", "find", ["/"], () => $("bytext").focus()],
   ["look", "zoomin", ["+", "="], () => zoom(0.5)], ["look", "zoomout", ["-"], () => zoom(2)], ["look", "zoomall", ["F"], () => zoom(1e9)],
   ["look", "zoomsegment", ["Z"], () => { const s = needed(); if (s) zoomTo(s); }],
   ["look", "panback", ["Shift+PageUp"], () => pan((view[0] - view[1]) / 2)], ["look", "panon", ["Shift+PageDown"], () => pan((view[1] - view[0]) / 2)],

@@ -2,15 +2,22 @@
 // operation can be undone, kept, sent to another machine, and compared with what is there before it is applied.
 
 /**
- * A segment: { segment (its id), track, first_frame, last_frame, label (null: not a face), review (null: not reviewed),
- * comment, unsure }. Never changed in place.
+ * A segment: { segment (its id), track, first_frame, last_frame, label (null: not a face), event (the kind, of an event of the face,
+ * which has no label; else null), review (null: not reviewed), comment, unsure }. Never changed in place. A signer has a lane for
+ * the expressions and one for each kind of event; what lies in a lane does not overlap.
  */
 class Lanes {
-  constructor() { this.byId = new Map(); this.byTrack = new Map(); }
+  constructor() { this.byId = new Map(); this.byLane = new Map(); }
 
-  of(track) {
-    if (!this.byTrack.has(track)) this.byTrack.set(track, []);
-    return this.byTrack.get(track);
+  of(track, event = null) {
+    const key = event === null ? track : `${track}|${event}`;
+    if (!this.byLane.has(key)) this.byLane.set(key, []);
+    return this.byLane.get(key);
+  }
+
+  /** Events of a part of the face that touch the frames from first to last, in order of their beginning. */
+  ofPart(track, part, first = 0, last = lastFrame) {
+    return PARTS[part].flatMap((kind) => this.within(track, first, last, kind)).sort((a, b) => a.first_frame - b.first_frame);
   }
 
   /** Place of the first segment of a lane that ends at or after a frame. */
@@ -21,35 +28,36 @@ class Lanes {
   }
 
   /** The segment at a frame, or null. */
-  at(track, frame) {
-    const lane = this.of(track);
+  at(track, frame, event = null) {
+    const lane = this.of(track, event);
     const found = lane[this.placeFrom(lane, frame)];
     return found && found.first_frame <= frame ? found : null;
   }
 
   /** Segments that touch the frames from first to last. */
-  within(track, first, last) {
-    const lane = this.of(track);
+  within(track, first, last, event = null) {
+    const lane = this.of(track, event);
     const found = [];
     for (let k = this.placeFrom(lane, first); k < lane.length && lane[k].first_frame <= last; k++) found.push(lane[k]);
     return found;
   }
 
   add(segment) {
-    const lane = this.of(segment.track);
+    const lane = this.of(segment.track, segment.event);
     lane.splice(this.placeFrom(lane, segment.first_frame), 0, segment);
     this.byId.set(segment.segment, segment);
   }
 
   remove(id) {
     const segment = this.byId.get(id);
-    const lane = this.of(segment.track);
+    const lane = this.of(segment.track, segment.event);
     lane.splice(lane.indexOf(segment), 1);
     this.byId.delete(id);
   }
 
-  get size() { return this.byId.size; }
-  all() { return [...this.byId.values()]; }
+  get size() { return this.all().length; }
+  /** The expressions' segments; events are looked at beside them. */
+  all() { return [...this.byId.values()].filter((s) => s.event === null); }
 }
 
 /** The labels under review, and those that somebody makes without seeing them. */
@@ -63,15 +71,16 @@ const machineConfidence = new Map();
 function fillLanes() {
   for (const raw of data.tracks) {
     for (const { confidence, ...given } of raw.segments) {
-      layers.review.add({ track: raw.id, review: null, comment: "", unsure: false, ...given });
+      layers.review.add({ track: raw.id, event: null, review: null, comment: "", unsure: false, ...given });
       if (confidence !== null && confidence !== undefined) machineConfidence.set(given.segment, { ...given, confidence });
     }
+    for (const given of raw.events) layers.review.add({ track: raw.id, review: null, comment: "", unsure: false, ...given });
   }
 }
 
 /** How sure the program is of a segment, 0 to 1; null where a person decided. */
 function confidenceOf(segment) {
-  if (segment.review) return null;
+  if (segment.review || segment.event !== null) return null;
   const known = machineConfidence.get(segment.segment);
   const same = known && ["first_frame", "last_frame", "label"].every((field) => known[field] === segment[field]);
   if (same) return known.confidence;
@@ -97,25 +106,25 @@ let version = 0;
 
 const newId = () => Array.from(crypto.getRandomValues(new Uint8Array(9)), (b) => (b % 36).toString(36)).join("");
 
-const FIELDS = ["segment", "track", "first_frame", "last_frame", "label", "review", "comment", "unsure"];
+const FIELDS = ["segment", "track", "first_frame", "last_frame", "label", "event", "review", "comment", "unsure"];
 const same = (a, b) => FIELDS.every((field) => a[field] === b[field]);
 
 /** Whether an operation finds what it wants to change. */
 function fits(operation, among = layers[operation.layer]) {
   const isThere = (wanted) => { const found = among.byId.get(wanted.segment); return found && same(found, whole(wanted)); };
   const leaves = new Set(operation.before.map((s) => s.segment));
-  const isFree = (wanted) => among.within(wanted.track, wanted.first_frame, wanted.last_frame).every((s) => leaves.has(s.segment));
+  const isFree = (wanted) => among.within(wanted.track, wanted.first_frame, wanted.last_frame, wanted.event ?? null).every((s) => leaves.has(s.segment));
   return operation.before.every(isThere) && operation.after.every(isFree)
     && operation.after.every((s) => trackOf(s.track) && 0 <= s.first_frame && s.first_frame <= s.last_frame && s.last_frame <= lastFrame)
     && operation.signers.every(({ track, old }) => { const found = trackOf(track); return found && found.name === old.name && found.into === old.into; });
 }
 
 /** A segment as it stands in an operation, where what is usual is left out; and back. */
-const brief = ({ segment, track, first_frame, last_frame, label, review, comment, unsure }) => ({
-  segment, track, first_frame, last_frame, label,
+const brief = ({ segment, track, first_frame, last_frame, label, event, review, comment, unsure }) => ({
+  segment, track, first_frame, last_frame, label, ...(event && { event }),
   ...(review && { review }), ...(comment && { comment }), ...(unsure && { unsure }),
 });
-const whole = (segment) => ({ review: null, comment: "", unsure: false, ...segment });
+const whole = (segment) => ({ event: null, review: null, comment: "", unsure: false, ...segment });
 
 function put({ layer, before, after, signers }) {
   for (const { segment } of before) layers[layer].remove(segment);
@@ -189,7 +198,38 @@ function show(segment) {
 
 // --- edits ------------------------------------------------------------------------------------------------------------
 
-const current = () => (signer ? lanes().at(signer.id, frame) : null);
+/** The part of the face whose events keys go to; null where they go to the expressions. */
+let part = null;
+/** Of events that go on at once, the one that was chosen last, by its id. */
+let picked = null;
+
+function setPart(to) {
+  if (to === part) return;
+  part = to;
+  marked = null;
+  buildLabels();
+  repaint();
+}
+
+/** On to the events of the next part of the face that has a row, and from the last back to the expressions. */
+function nextPart() {
+  const list = [null, ...(signer ? partsOf(signer) : [])];
+  setPart(list[(list.indexOf(part) + 1) % list.length]);
+  say(part ? t("nowpart", { part: t(part) }) : t("nowexpressions"));
+}
+
+/** The signer's lane that keys go to: segments, or the events of the part, by time. */
+const laneHere = () => (!signer ? [] : part ? lanes().ofPart(signer.id, part) : lanes().of(signer.id));
+
+/** The kinds of the lane that keys go to; null stands for expressions. */
+const kindsHere = () => (part ? PARTS[part] : [null]);
+
+function current() {
+  if (!signer) return null;
+  if (!part) return lanes().at(signer.id, frame);
+  const here = lanes().ofPart(signer.id, part, frame, frame);
+  return here.find((s) => s.segment === picked) || here.at(-1) || null;
+}
 
 /** Frames marked for a new segment, { track, first, last }, or null. */
 let marked = null;
@@ -197,6 +237,7 @@ let marked = null;
 /** Why there is no segment at the play head. */
 function whyNone() {
   if (!signer) return t("nobody");
+  if (part) return t("noevent", { signer: signerName(signer), part: t(part) });
   const status = signer.status(frame);
   const seen = status === null ? t("nosigner") : status === STATUS_OK ? t("nolabel") : t(data.statuses[status]);
   return t("gap", { signer: signerName(signer), why: seen });
@@ -211,6 +252,7 @@ function needed() {
 
 /** Gives the segment here another label, or fills the marked frames with it. */
 function label(name) {
+  if (part) return name === null ? erase() : labelEvent(PARTS[part][CLASSES.indexOf(name)]);
   if (marked) return draw(name);
   const segment = needed();
   if (!segment) return;
@@ -223,7 +265,23 @@ function label(name) {
 
 function accept() {
   const segment = needed();
+  if (segment && part) return labelEvent(segment.event);
   if (segment) label(segment.label);
+}
+
+/** Gives the event here another kind, or fills the marked frames with one of this kind; what lies there of the kind makes room. */
+function labelEvent(kind) {
+  if (!kind) return say(t("nokind", { part: t(part) }));
+  if (marked) return draw(kind);
+  const segment = needed();
+  if (!segment) return;
+  if (segment.event === kind && segment.review) return say(t("alreadyso", { label: t(kind) }));
+  const { track, first_frame: first, last_frame: last } = segment;
+  const there = lanes().within(track, first, last, kind).filter((s) => s !== segment);
+  const review = segment.event === kind ? "accepted" : "changed";
+  commit("label", [segment, ...there], [{ ...segment, event: kind, review }, ...carved(there, first, last)]);
+  picked = segment.segment;
+  say(`${t(segment.event)} \u2192 ${t(kind)}: ${t(review)}`);
 }
 
 /** What is left of segments when the frames from first to last are taken out. */
@@ -240,12 +298,14 @@ function carved(segments, first, last) {
 /** A segment over the marked frames; what lay there makes room. */
 function draw(name) {
   const { track, first, last } = marked;
-  const there = lanes().within(track, first, last);
+  const event = part ? name : null;
+  const there = lanes().within(track, first, last, event);
   const drawn = {
-    segment: newId(), track, first_frame: first, last_frame: last, label: name, review: name === null ? "rejected" : "drawn",
+    segment: newId(), track, first_frame: first, last_frame: last, label: part ? null : name, event, review: name === null ? "rejected" : "drawn",
     comment: "", unsure: false,
   };
   marked = null;
+  picked = drawn.segment;
   commit("draw", there, [...carved(there, first, last), drawn]);
   say(t("drewit", { label: labelName(name), first, last }));
 }
@@ -254,7 +314,7 @@ function draw(name) {
 function erase() {
   if (marked) {
     const { track, first, last } = marked;
-    const there = lanes().within(track, first, last);
+    const there = kindsHere().flatMap((kind) => lanes().within(track, first, last, kind));
     marked = null;
     if (!there.length) { repaint(); return say(t("nothinghere")); }
     return commit("delete", there, carved(there, first, last));
@@ -262,7 +322,7 @@ function erase() {
   const segment = needed();
   if (!segment) return;
   commit("delete", [segment], []);
-  say(t("deleted", { label: labelName(segment.label) }));
+  say(t("deleted", { label: labelName(whatOf(segment)) }));
 }
 
 /**
@@ -270,7 +330,7 @@ function erase() {
  * Gives what would change as [before, after], or null where nothing would.
  */
 function movedEdge(segment, side, to, alone = false) {
-  const lane = lanes().of(segment.track);
+  const lane = lanes().of(segment.track, segment.event);
   const place = lane.indexOf(segment);
   const isStart = side === "first_frame";
   const neighbour = lane[isStart ? place - 1 : place + 1];
@@ -294,20 +354,18 @@ function moveEdge(segment, side, to, alone) {
   const change = movedEdge(segment, side, to, alone);
   if (!change) return say(t("notmoved"));
   commit("move", ...change);
-  say(t(side === "first_frame" ? "startmoved" : "endmoved", { label: labelName(segment.label), from: segment[side], to: change[1][0][side] }));
+  say(t(side === "first_frame" ? "startmoved" : "endmoved", { label: labelName(whatOf(segment)), from: segment[side], to: change[1][0][side] }));
 }
 
 /** The segment here, or the next one, starts at this frame. */
 function startHere(alone) {
-  const lane = signer ? lanes().of(signer.id) : [];
-  const segment = current() || lane[lanes().placeFrom(lane, frame)];
+  const segment = current() || laneHere().find((s) => s.first_frame >= frame);
   if (segment) moveEdge(segment, "first_frame", frame, alone); else say(t("nonext"));
 }
 
 /** The segment here, or the last one, ends with this frame. */
 function endHere(alone) {
-  const lane = signer ? lanes().of(signer.id) : [];
-  const segment = current() || lane[lanes().placeFrom(lane, frame) - 1];
+  const segment = current() || laneHere().filter((s) => s.last_frame < frame).at(-1);
   if (segment) moveEdge(segment, "last_frame", frame, alone); else say(t("nobefore"));
 }
 
@@ -323,7 +381,7 @@ function split() {
 function merge(direction) {
   const segment = needed();
   if (!segment) return;
-  const lane = lanes().of(segment.track);
+  const lane = lanes().of(segment.track, segment.event);
   const neighbour = lane[lane.indexOf(segment) + direction];
   if (!neighbour) return say(t("noneighbour"));
   if (neighbour.label !== segment.label) return say(t("othermerge", { label: labelName(neighbour.label) }));
@@ -374,11 +432,11 @@ function rename(track, name) {
 
 /** Makes one signer of two. Where both have a segment, the joined one's makes room. */
 function join(from, into) {
-  const moved = [...lanes().of(from.id)];
+  const moved = [null, ...KINDS].flatMap((kind) => lanes().of(from.id, kind));
   const after = [];
   for (const segment of moved) {
     let rest = [{ ...segment, track: into.id }];
-    for (const there of lanes().within(into.id, segment.first_frame, segment.last_frame)) {
+    for (const there of lanes().within(into.id, segment.first_frame, segment.last_frame, segment.event)) {
       rest = rest.flatMap((s) => (s.last_frame < there.first_frame || s.first_frame > there.last_frame ? [s]
         : carved([s], there.first_frame, there.last_frame)));
     }

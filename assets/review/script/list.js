@@ -94,6 +94,7 @@ function listRow(segment, place, isHere) {
 
 function goToSegment(segment) {
   signer = trackOf(segment.track);
+  setPart(null);
   seek(segment.first_frame);
 }
 

@@ -42,21 +42,23 @@ function nextSigner() {
 
 // --- the segment here -------------------------------------------------------------------------------------------------
 
-/** One row a label: its key, its name, the program's probability; a press gives the segment that label. */
+/** One row a label: its key, its name, the program's probability; a press gives the segment that label. While events are worked on,
+    one row a kind. */
 const labelRows = [];
 
 function buildLabels() {
   labelRows.length = 0;
-  const list = [...CLASSES, null].map((name, k) => {
+  const list = [...(part ? CLASSES.slice(0, PARTS[part].length) : CLASSES), null].map((action, k) => {
+    const name = part && action !== null ? PARTS[part][k] : action;
     const fill = make("i");
-    if (name !== null) fill.style.background = data.colours[k];
+    if (name !== null) fill.style.background = colourOf(name);
     const row = {
       name, fill, number: make("span", { className: "number" }),
-      node: make("button", { type: "button", className: "label" }, make("kbd", { textContent: shownKey(name === null ? "notaface" : name) }),
-        make("span", { className: "name", textContent: labelName(name) }), make("span", { className: "bar" }, fill)),
+      node: make("button", { type: "button", className: "label" }, make("kbd", { textContent: shownKey(action === null ? "notaface" : action) }),
+        make("span", { className: "name", textContent: part && name === null ? t("delete") : labelName(name) }), make("span", { className: "bar" }, fill)),
     };
     row.node.append(row.number);
-    row.node.addEventListener("click", () => label(name));
+    row.node.addEventListener("click", () => label(action));
     labelRows.push(row);
     return row.node;
   });
@@ -68,12 +70,12 @@ function drawPanel() {
   $("who").textContent = signer ? signerName(signer) : t("nobody");
   $("clock").textContent = times.length ? `${clock(times[frame])} \u00b7 ${t("frame")} ${frame}` : "";
   $("state").textContent = segment ? describe(segment) : whyNone();
-  const p = layer === "blind" || !signer ? null : seenAs(signer, frame).p(frame);
+  const p = layer === "blind" || part || !signer ? null : seenAs(signer, frame).p(frame);
   for (const [k, row] of labelRows.entries()) {
     const value = p && k < CLASSES.length ? p[k] : 0;
     row.fill.style.width = `${100 * value}%`;
     row.number.textContent = p && k < CLASSES.length ? `${Math.round(100 * value)} %` : "";
-    row.node.setAttribute("aria-pressed", Boolean(segment) && segment.label === row.name);
+    row.node.setAttribute("aria-pressed", Boolean(segment) && whatOf(segment) === row.name);
   }
   const comment = $("comment");
   if (document.activeElement !== comment) comment.value = segment ? segment.comment : "";
@@ -82,11 +84,11 @@ function drawPanel() {
 }
 
 function describe(segment) {
-  const parts = [`${labelName(segment.label)} ${times[segment.first_frame].toFixed(2)}\u2013${endOf(segment.last_frame).toFixed(2)} s`];
+  const parts = [`${labelName(whatOf(segment))} ${times[segment.first_frame].toFixed(2)}\u2013${endOf(segment.last_frame).toFixed(2)} s`];
   if (segment.review) parts.push(t(segment.review));
   else { const sure = confidenceOf(segment); if (sure !== null && layer !== "blind") parts.push(`${t("confidence")} ${Math.round(100 * sure)} %`); }
   if (segment.unsure) parts.push(t("unsure"));
-  const did = layer === "blind" ? "" : didIn(segment);
+  const did = layer === "blind" || segment.event ? "" : didIn(segment);
   if (did) parts.push(did);
   return parts.join(" \u00b7 ");
 }

@@ -97,10 +97,8 @@ const second = (direction) => seek(frameAt(times[frame] + direction + 1e-6));
 
 /** The next segment's first frame, or the last one's. */
 function jump(direction) {
-  const lane = signer ? lanes().of(signer.id) : [];
-  const place = lanes().placeFrom(lane, frame);
-  const here = lane[place] && lane[place].first_frame <= frame;
-  const next = direction > 0 ? lane[place + (here ? 1 : 0)] : here && lane[place].first_frame < frame ? lane[place] : lane[place - 1];
+  const lane = laneHere();
+  const next = direction > 0 ? lane.find((s) => s.first_frame > frame) : lane.filter((s) => s.first_frame < frame).at(-1);
   if (next) seek(next.first_frame); else say(t(direction > 0 ? "nonext" : "nobefore"));
 }
 

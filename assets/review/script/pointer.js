@@ -13,13 +13,14 @@ const rowUnder = (event) => { const y = yIn(event); return rows().list.find((row
 
 /** The edge under the cursor, { segment, side }, or null. */
 function edgeUnder(event, row) {
-  if (!row || row.kind !== "lane") return null;
+  if (!row || (row.kind !== "lane" && row.kind !== "events")) return null;
   const [x, width] = [xIn(event), timeline.clientWidth];
   if (x < LEFT) return null;
   const at = frameUnder(event);
   const reach = Math.ceil((NEAR / (width - LEFT)) * (view[1] - view[0]) / Math.max(1e-3, endOf(at) - times[at])) + 1;
   let best = null;
-  for (const segment of lanes().within(row.track.id, at - reach, at + reach)) {
+  const near = row.part ? lanes().ofPart(row.track.id, row.part, at - reach, at + reach) : lanes().within(row.track.id, at - reach, at + reach);
+  for (const segment of near) {
     for (const [side, time] of [["first_frame", times[segment.first_frame]], ["last_frame", endOf(segment.last_frame)]]) {
       const far = Math.abs(xOf(time, width) - x);
       // Of two that touch, the one the cursor is over.
@@ -38,13 +39,14 @@ timeline.addEventListener("pointerdown", (event) => {
   timeline.focus({ preventScroll: true });
   timeline.setPointerCapture(event.pointerId);
   if (row.track) signer = row.track;
+  if (row.kind === "lane" || row.kind === "events") setPart(row.part || null);
   const x = xIn(event);
   const edge = edgeUnder(event, row);
   if (event.button === 1) dragged = { kind: "pan", x };
   else if (row.kind === "overview") { dragged = { kind: "overview" }; overviewTo(event); }
   else if (x < LEFT) { dragged = null; repaint(); return; }
-  else if (edge) dragged = { kind: "edge", track: row.track, ...edge, alone: event.altKey, change: null };
-  else if (row.kind === "lane") dragged = { kind: "mark", track: row.track, from: frameUnder(event), x, moved: false };
+  else if (edge && (picked = edge.segment.segment)) dragged = { kind: "edge", track: row.track, ...edge, alone: event.altKey, change: null };
+  else if (row.kind === "lane" || row.kind === "events") dragged = { kind: "mark", track: row.track, from: frameUnder(event), x, moved: false };
   else { dragged = { kind: "scrub" }; seek(frameUnder(event)); }
   repaint();
 });
@@ -87,7 +89,7 @@ timeline.addEventListener("pointerup", (event) => {
   if (!done) return;
   if (done.kind === "edge" && done.change) {
     commit("move", ...done.change);
-    say(t(done.side === "first_frame" ? "startmoved" : "endmoved", { label: labelName(done.segment.label), from: done.segment[done.side], to: done.change[1][0][done.side] }));
+    say(t(done.side === "first_frame" ? "startmoved" : "endmoved", { label: labelName(whatOf(done.segment)), from: done.segment[done.side], to: done.change[1][0][done.side] }));
   }
   if (done.kind === "mark") {
     if (done.moved) say(t("markedframes", { first: marked.first, last: marked.last }));
@@ -99,7 +101,7 @@ timeline.addEventListener("pointercancel", () => { dragged = null; repaint(); })
 timeline.addEventListener("pointerleave", () => { hovered = null; $("hint").hidden = true; repaint(); });
 timeline.addEventListener("dblclick", (event) => {
   const row = rowUnder(event);
-  const segment = row && row.kind === "lane" && lanes().at(row.track.id, frameUnder(event));
+  const segment = row && (row.part ? lanes().ofPart(row.track.id, row.part, frameUnder(event), frameUnder(event))[0] : row.kind === "lane" && lanes().at(row.track.id, frameUnder(event)));
   if (segment) zoomTo(segment);
 });
 
@@ -129,7 +131,7 @@ function hint(event, row) {
     if (segment) lines.push(`${signerName(row.track)}: ${labelName(segment.label)}${segment.unsure ? " ?" : ""}`);
     else if (layer !== "blind") { const status = seenAs(row.track, hovered).status(hovered); lines.push(`${signerName(row.track)}: ${t(status === null ? "nosigner" : status === STATUS_OK ? "nolabel" : data.statuses[status])}`); }
     if (segment && segment.comment) lines.push(segment.comment);
-    if (row.kind === "events") for (const [kind, first, last] of row.track.events) if (first <= hovered && hovered <= last) lines.push(t(kind));
+    if (row.kind === "events") for (const found of lanes().ofPart(row.track.id, row.part, hovered, hovered)) lines.push(`${t(found.event)}: ${t("frame")} ${found.first_frame}\u2013${found.last_frame}${found.comment ? ` \u2013 ${found.comment}` : ""}`);
   }
   if (row.kind === "human") { const found = row.tier.annotations.find(([from, to]) => from / 1000 <= times[hovered] && times[hovered] < to / 1000); if (found) lines.push(`${row.tier.name}: ${found[2]}`); }
   node.replaceChildren(...lines.map((line) => make("div", { textContent: line })));

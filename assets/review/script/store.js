@@ -56,7 +56,7 @@ function take(name, operation) {
 function isOperation(value) {
   const isFrame = (n) => Number.isInteger(n) && n >= 0;
   const isSegment = (s) => s && typeof s.segment === "string" && Number.isInteger(s.track) && isFrame(s.first_frame) && isFrame(s.last_frame)
-    && (s.label === null || CLASSES.includes(s.label)) && ["string", "undefined"].includes(typeof s.comment);
+    && (s.label === null || CLASSES.includes(s.label)) && [undefined, null, ...KINDS].includes(s.event) && ["string", "undefined"].includes(typeof s.comment);
   const isSigner = (s) => s && Number.isInteger(s.track) && [s.old, s.now].every((state) => state && "name" in state && "into" in state);
   return Boolean(value) && value.schema === "annotate/correction/2" && typeof value.id === "string" && Boolean(layers[value.layer])
     && typeof value.kind === "string" && [value.before, value.after].every((list) => Array.isArray(list) && list.every(isSegment))

@@ -8,9 +8,11 @@ function t(key, values = {}) {
   return text.replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
 }
 
+/** What a segment or event is called by: its label, or the kind of event. */
+const whatOf = (segment) => segment.event ?? segment.label;
 const labelName = (label) => (label === null ? t("notaface") : t(label));
 const signerName = (track) => (track.name ? track.name : `${t("signer")} ${track.letter}`);
-const colourOf = (label) => (label === null ? data.no_face : data.colours[CLASSES.indexOf(label)]);
+const colourOf = (label) => (label === null ? data.no_face : data.event_colours[label] ?? data.colours[CLASSES.indexOf(label)]);
 
 /** Says something at the foot of the page and to screen readers; a key has no other way to tell why nothing happens. */
 function say(text) {

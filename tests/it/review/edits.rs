@@ -1,9 +1,10 @@
 //! Every edit by key and by mouse.
 
+use annotate::timeline::{EventKind, FaceEvent, Timeline};
 use headless_chrome::protocol::cdp::Input::DispatchMouseEventTypeOption::{MouseMoved, MouseWheel};
 
 use super::browser::Opened;
-use super::{reviewed, two_signers};
+use super::{reviewed, succeeds, two_signers};
 
 /// The page of the bundled clip's first seconds: segments 0-42, 43-98, 99-140, 141-199, or a frame beside.
 fn opened(folder: &std::path::Path, test: &str) -> Option<Opened> {
@@ -391,4 +392,83 @@ fn axe_finds_nothing_in_either_language() {
             page.value("document.getElementById('language').click()");
         }
     }
+}
+
+#[test]
+fn events_of_the_face_are_edited_with_the_same_keys_and_come_back_through_apply() {
+    let test = "events_of_the_face_are_edited_with_the_same_keys_and_come_back_through_apply";
+    let folder = tempfile::tempdir().unwrap();
+    let (labels, _) = reviewed(folder.path(), "clip.mp4");
+    let mut timeline = Timeline::read(&labels).unwrap();
+    let event = |kind, first_frame: usize, last_frame: usize| FaceEvent {
+        kind,
+        first_frame,
+        last_frame,
+        start_s: timeline.frames.time_s[first_frame],
+        end_s: timeline.frames.time_s[last_frame + 1],
+        peak: 0.8,
+    };
+    let events =
+        vec![event(EventKind::HeadLeft, 10, 60), event(EventKind::Blink, 20, 24), event(EventKind::TiltLeft, 50, 80)];
+    timeline.tracks[0].events = events;
+    let labels = folder.path().join("events.json");
+    std::fs::write(&labels, serde_json::to_vec(&timeline).unwrap()).unwrap();
+    succeeds(&["review".as_ref(), labels.as_ref(), "--language".as_ref(), "en".as_ref()]);
+    let Some(page) = Opened::new(&folder.path().join("events.html"), test) else { return };
+    let events = |part: &str| -> Vec<String> {
+        let one = "(s) => `${s.first_frame}-${s.last_frame} ${s.event}${s.review ? ' ' + s.review : ''}`";
+        let all = page.json(&format!("lanes().ofPart(1, '{part}').map({one})"));
+        all.as_array().unwrap().iter().map(|v| v.as_str().unwrap().into()).collect()
+    };
+    let segments = page.lane(1);
+    // By key: the eyes' row, the blink there becomes closed eyes that last longer.
+    page.press("e");
+    page.until("part === 'brows'");
+    page.press("e");
+    page.until("part === 'eyes'");
+    page.value("seek(22)");
+    page.press("1");
+    assert_eq!(events("eyes"), ["20-24 eyes_closed changed"]);
+    page.value("seek(30)");
+    page.press("]");
+    assert_eq!(events("eyes"), ["20-30 eyes_closed changed"]);
+    page.press("Ctrl+z");
+    page.press("Ctrl+z");
+    assert_eq!(events("eyes"), ["20-24 blink"]);
+    // A new one over marked frames; what is no kind of the eyes does nothing.
+    page.value("seek(100)");
+    page.press("i");
+    page.value("seek(104)");
+    page.press("o");
+    page.press("5");
+    assert_eq!(events("eyes").len(), 1, "{}", page.text("document.getElementById('message').textContent"));
+    page.press("0");
+    assert_eq!(events("eyes"), ["20-24 blink", "100-104 blink drawn"]);
+    // By mouse: of two that go on at once, an edge is dragged.
+    let row = "rows().list.find((row) => row.part === 'head')";
+    let on_head = |time: &str| -> [f64; 2] {
+        let place = |side: &str, rest: &str| page.number(&format!("timeline.getBoundingClientRect().{side} + {rest}"));
+        [
+            place("left", &format!("xOf({time}, timeline.clientWidth)")),
+            place("top", &format!("{row}.y + {row}.height / 2")),
+        ]
+    };
+    page.drag(&[on_head("endOf(80)"), on_head("endOf(85)"), on_head("endOf(90)")]);
+    assert_eq!(events("head"), ["10-60 head_left", "50-90 tilt_left moved"]);
+    page.value("seek(12)");
+    page.press("Delete");
+    assert_eq!(events("head"), ["50-90 tilt_left moved"]);
+    assert_eq!(page.lane(1), segments, "nobody touched an expression");
+    // Back into the labels.
+    let corrections = folder.path().join("c.jsonl");
+    std::fs::write(&corrections, page.file()).unwrap();
+    succeeds(&["apply".as_ref(), corrections.as_ref(), "--labels".as_ref(), labels.as_ref()]);
+    let corrected = Timeline::read(&folder.path().join("events.corrected.json")).unwrap();
+    let found: Vec<_> = corrected.tracks[0].events.iter().map(|e| (e.kind, e.first_frame, e.last_frame)).collect();
+    let expected = [(EventKind::Blink, 20, 24), (EventKind::TiltLeft, 50, 90), (EventKind::Blink, 100, 104)];
+    assert_eq!(found, expected);
+    let again = folder.path().join("events.corrected.json");
+    succeeds(&["review".as_ref(), again.as_ref(), "--language".as_ref(), "de".as_ref()]);
+    page.open(&folder.path().join("events.corrected.html"));
+    assert_eq!(events("head"), ["50-90 tilt_left moved"], "a page over the result shows it");
 }
