@@ -1,4 +1,4 @@
-//! `annotate apply CORRECTIONS.jsonl... --labels LABELS.json`: what people corrected, taken back.
+//! `annotate apply CORRECTIONS... --labels LABELS.json`: what people corrected on the page or in ELAN, taken back.
 
 use std::path::{Path, PathBuf};
 
@@ -7,9 +7,10 @@ use clap::Args;
 
 use super::Failure;
 use super::review::video_of;
+use crate::eaf::Edited;
 use crate::files::{self, OutputOptions};
 use crate::model::registry;
-use crate::review::{self, Applied, CorrectionError, CropError, Crops, Numbered};
+use crate::review::{self, Applied, CropError, Crops, ElanEdits, Numbered};
 use crate::timeline::{Operation, ReviewLayer, Timeline};
 use crate::train::manifest;
 use crate::write::Format;
@@ -17,9 +18,14 @@ use crate::write::Format;
 /// Arguments of `annotate apply`.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// What the review page saved; several files, of one or more reviewers, are applied in this order
+    /// What the review page saved, or ELAN documents that were made from the annotation and changed there; several files,
+    /// of one or more reviewers, are applied in this order
     #[arg(required = true)]
+    #[arg(value_name = "CORRECTIONS.jsonl|EDITED.eaf")]
     corrections: Vec<PathBuf>,
+    /// Who changed ELAN's documents; the author that each names, if not given
+    #[arg(long, value_name = "NAME")]
+    reviewer: Option<String>,
     /// The annotation that was reviewed, corrected before or not
     #[arg(long, value_name = "LABELS.json")]
     labels: PathBuf,
@@ -57,14 +63,30 @@ pub(super) struct Reviewed {
     earlier: Option<Timeline>,
     pub(super) corrected: Timeline,
     reports: Vec<(PathBuf, Applied)>,
+    elan: ElanEdits,
+}
+
+/// A file of corrections, read.
+enum Source {
+    Page(Vec<Numbered>),
+    Elan(Edited),
+}
+
+impl Source {
+    fn read(path: &Path) -> Result<Self, Failure> {
+        if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("eaf")) {
+            return Ok(Self::Elan(Edited::read(path)?));
+        }
+        let corrections = review::read_corrections(path);
+        corrections.map(Self::Page).map_err(|e| Failure::Input(e.to_string()))
+    }
 }
 
 /// Files of corrections, read.
-type Files = Vec<(PathBuf, Vec<Numbered>)>;
+type Files = Vec<(PathBuf, Source)>;
 
 fn read_files(paths: &[PathBuf]) -> Result<Files, Failure> {
-    let read = paths.iter().map(|path| Ok((path.clone(), review::read_corrections(path)?)));
-    read.collect::<Result<_, CorrectionError>>().map_err(|e| Failure::Input(e.to_string()))
+    paths.iter().map(|path| Ok((path.clone(), Source::read(path)?))).collect()
 }
 
 impl Reviewed {
@@ -75,17 +97,43 @@ impl Reviewed {
 
     fn new(labels: &Path) -> Result<Self, Failure> {
         let before = Timeline::read(labels)?;
-        Ok(Self { corrected: before.clone(), before, earlier: None, reports: Vec::new() })
+        let (reports, elan) = (Vec::new(), ElanEdits::default());
+        Ok(Self { corrected: before.clone(), before, earlier: None, reports, elan })
     }
 
     fn apply(mut self, files: &Files) -> Result<Self, Failure> {
-        for (path, corrections) in files {
-            let applied = review::apply_corrections(&mut self.corrected, corrections)
-                .map_err(|e| Failure::Input(format!("{}: {e}", path.display())))?;
+        for (path, source) in files {
+            let refused = |reason: String| Failure::Input(format!("{}: {reason}", path.display()));
+            let applied = match source {
+                Source::Page(corrections) => {
+                    review::apply_corrections(&mut self.corrected, corrections).map_err(|e| refused(e.to_string()))?
+                }
+                Source::Elan(document) => self.apply_document(document).map_err(refused)?,
+            };
             self.reports.push((path.clone(), applied));
         }
         self.refuse_if_nothing_fits()?;
         Ok(self)
+    }
+
+    /// What the corrections are about, as the first of them says; an ELAN document is about what it was made from.
+    fn layer(&self, files: &Files) -> ReviewLayer {
+        let of_labels = || self.before.corrections.as_ref().map(|corrections| corrections.layer);
+        let layers = files.iter().filter_map(|(_, source)| match source {
+            Source::Page(corrections) => corrections.first().map(|first| first.correction.layer()),
+            Source::Elan(_) => of_labels(),
+        });
+        layers.into_iter().next().unwrap_or_default()
+    }
+
+    /// Takes over what was changed in ELAN.
+    fn apply_document(&mut self, document: &Edited) -> Result<Applied, String> {
+        let by_program = review::machine_of(&self.before);
+        let states: Vec<&Timeline> = [&self.before, &by_program].into_iter().chain(&self.earlier).collect();
+        let changes = self.elan.changes(document, &states, &self.corrected).map_err(|e| e.to_string())?;
+        let mut applied = review::apply(&mut self.corrected, &changes.operations).map_err(|e| e.to_string())?;
+        applied.conflicts.extend(changes.left_out);
+        Ok(applied)
     }
 
     fn refuse_if_nothing_fits(&self) -> Result<(), Failure> {
@@ -93,9 +141,9 @@ impl Reviewed {
         let conflicts = self.reports.iter().flat_map(|(path, a)| a.conflicts.iter().map(move |c| (path, c)));
         match conflicts.clone().next() {
             Some((path, first)) if !fits => {
-                let (path, count) = (path.display(), conflicts.count());
-                let reason = format!("none of the {count} corrections fits these labels; {}", first.problem);
-                Err(Failure::Input(format!("{path}, line {}: {reason}", first.line)))
+                let reason =
+                    format!("none of the {} corrections fits these labels; {}", conflicts.count(), first.problem);
+                Err(Failure::Input(format!("{}: {reason}", place(path, first.line))))
             }
             _ => Ok(()),
         }
@@ -108,7 +156,7 @@ impl Reviewed {
             Failure::Output(format!("{path}: {why}; --overwrite replaces it, -o names another file"))
         };
         let Ok(mut there) = Timeline::read(path) else { return Err(other("this is no annotation")) };
-        let of_program = |timeline: &Timeline| review::fingerprint(&review::machine_of(timeline));
+        let of_program = |timeline: &Timeline| review::machine_of(timeline).fingerprint();
         let Some(corrections) = &there.corrections else {
             return Err(other("this is an annotation without corrections"));
         };
@@ -127,13 +175,13 @@ impl Reviewed {
     fn report(&self, output: &Path) -> Result<(), Failure> {
         let mut left_out = 0;
         for (path, applied) in &self.reports {
-            let path = path.display();
+            let shown = path.display();
             let Applied { applied, known, same, conflicts, .. } = applied;
-            talk!("{path}: {applied} applied, {known} known, {same} agreed, {} in conflict", conflicts.len());
+            talk!("{shown}: {applied} applied, {known} known, {same} agreed, {} in conflict", conflicts.len());
             for conflict in conflicts.iter().take(NAMED.saturating_sub(left_out)) {
                 let review::Conflict { line, reviewer, kind, problem } = conflict;
                 let by = if reviewer.is_empty() { String::new() } else { format!(" by {reviewer}") };
-                let text = format!("{path}, line {line}: {kind}{by} left out: {problem}");
+                let text = format!("{}: {kind}{by} left out: {problem}", place(path, *line));
                 talk!("  {}", Failure::Partial(text));
             }
             left_out += conflicts.len();
@@ -157,9 +205,9 @@ impl Reviewed {
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let files = read_files(&arguments.corrections)?;
-    let layer = files.iter().flat_map(|(_, corrections)| corrections).next().map(|first| first.correction.layer());
-    let layer = layer.unwrap_or_default();
     let mut reviewed = Reviewed::new(&arguments.labels)?;
+    reviewed.elan.reviewer.clone_from(&arguments.reviewer);
+    let layer = reviewed.layer(&files);
     let path = output(arguments, layer)?;
     if path.is_file() && !arguments.in_place && !arguments.overwrite {
         reviewed = reviewed.keep(&path, layer)?;
@@ -215,6 +263,14 @@ fn output(arguments: &Arguments, layer: ReviewLayer) -> Result<PathBuf, Failure>
         return Err(Failure::Usage(format!("{}: the output would replace the corrections", input.display())));
     }
     Ok(path)
+}
+
+/// A file, and the line where there is one.
+fn place(path: &Path, line: usize) -> String {
+    match line {
+        0 => path.display().to_string(),
+        line => format!("{}, line {line}", path.display()),
+    }
 }
 
 fn is_same_file(a: &Path, b: &Path) -> bool {

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use super::document::origin_ms;
+use super::document::{LABELS, origin_ms, property};
 use super::preset::Language;
 use super::xml::{self, Element, Node};
 use super::{ReadError, read, vocabulary};
@@ -186,6 +186,14 @@ impl Changed {
                 });
             }
         }
+    }
+
+    /// Says in the document that it holds the labels of `timeline` now.
+    pub fn name_labels(&mut self, timeline: &Timeline) {
+        let Some(header) = self.root.first_mut("HEADER") else { return };
+        let is_named = |node: &Node| matches!(node, Node::Element(e) if e.attribute("NAME") == Some(LABELS));
+        header.nodes.retain(|node| !is_named(node));
+        header.push(property(LABELS, &timeline.fingerprint()));
     }
 
     /// Writes the document.

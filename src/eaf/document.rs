@@ -16,7 +16,10 @@ use crate::timeline::Timeline;
 
 /// The schema wants a date. The day on which the program ran says nothing about the annotations and would make two runs
 /// differ, so a new document has none to speak of, and one that is merged into keeps the day it was last saved on.
-const NO_DATE: &str = "1970-01-01T00:00:00+00:00";
+pub(super) const NO_DATE: &str = "1970-01-01T00:00:00+00:00";
+
+/// The property that says which labels the document was made from, by their fingerprint.
+pub(super) const LABELS: &str = "annotate.labels";
 
 /// The order the schema demands of the root's children.
 const ORDER: [&str; 11] = [
@@ -65,7 +68,7 @@ fn identifier(timeline: &Timeline) -> String {
     format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
 }
 
-fn property(name: &str, value: &str) -> Element {
+pub(super) fn property(name: &str, value: &str) -> Element {
     Element::new("PROPERTY").with("NAME", name).text(value)
 }
 
@@ -355,6 +358,7 @@ fn add_header(
         ("annotate.model", timeline.model.name.clone()),
         ("annotate.model.sha256", timeline.model.sha256.clone()),
         ("annotate.settings", timeline.settings.to_string()),
+        (LABELS, timeline.fingerprint()),
         ("annotate.complete", complete),
     ];
     for (name, value) in properties {

@@ -6,6 +6,7 @@ mod bundle;
 mod change;
 mod curves;
 mod document;
+mod edited;
 mod link;
 mod preferences;
 pub mod preset;
@@ -21,6 +22,7 @@ use serde::Serialize;
 
 pub use bundle::{Bundle, BundleError, BundleOptions};
 pub use change::Changed;
+pub use edited::{Edited, EditedSegment};
 pub(crate) use link::relative_path;
 pub use read::{Fault, ReadError, parse, read, read_for};
 pub use xml::XmlError;

@@ -22,7 +22,7 @@ pub(super) struct Clock<'a> {
 
 impl Clock<'_> {
     /// A moment of the container in the document, seconds.
-    fn seconds(self, time_s: f64) -> f64 {
+    pub(super) fn seconds(self, time_s: f64) -> f64 {
         self.timeline.player_time(ContainerTime(time_s)).0 - self.origin_ms as f64 / 1000.0
     }
 
@@ -131,7 +131,7 @@ struct Span<T> {
 }
 
 /// The track's segments, neighbours `gap_frames` apart.
-fn expressions<'a>(track: &'a Track, clock: Clock, preset: &Preset) -> Vec<Stretch<&'a Segment>> {
+pub(super) fn expressions<'a>(track: &'a Track, clock: Clock, preset: &Preset) -> Vec<Stretch<&'a Segment>> {
     let span = |segment: &'a Segment| Span {
         first_frame: segment.first_frame,
         last_frame: segment.last_frame,

@@ -25,7 +25,7 @@ pub enum ApplyError {
 /// An operation that met something else than it expected, and was left out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Conflict {
-    /// Its line.
+    /// Its line; 0 where it is no line of a file.
     pub line: usize,
     /// Who made it.
     pub reviewer: String,

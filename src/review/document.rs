@@ -61,5 +61,6 @@ pub fn correct_document(
             *(if document.insert(now.track, span(now), label) { &mut changed } else { &mut lost }) += 1;
         }
     }
+    document.name_labels(after);
     Ok((document, changed, lost))
 }

@@ -6,7 +6,6 @@ use std::io::{self, Write};
 use serde_json::json;
 
 use super::apply::lanes_of;
-use super::read::fingerprint;
 use crate::timeline::Timeline;
 
 const HTML: &str = include_str!("../../assets/review/index.html");
@@ -43,7 +42,7 @@ impl IndexEntry {
         Self {
             name,
             page,
-            fingerprint: fingerprint(timeline),
+            fingerprint: timeline.fingerprint(),
             reviewed: [reviewed, lanes.all().count()],
             duration_s: timeline.media.duration_s,
             reviewers: operations.clone().map(|o| o.reviewer.clone()).filter(|name| !name.is_empty()).collect(),

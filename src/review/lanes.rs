@@ -254,7 +254,7 @@ fn keep_remarks(state: &mut SegmentState, expected: &SegmentState, found: &Segme
 }
 
 /// What is there, for a message.
-fn describe(there: &Touched) -> String {
+pub(super) fn describe(there: &Touched) -> String {
     let SegmentState { track, first_frame, last_frame, label, event, review, .. } = &there.state;
     let label = match (event, label) {
         (Some(kind), _) => kind.name(),

@@ -3,6 +3,7 @@
 mod apply;
 mod crops;
 mod document;
+mod elan;
 mod index;
 mod lanes;
 mod page;
@@ -13,11 +14,11 @@ mod settle;
 pub use apply::{Applied, ApplyError, Conflict, Tally, apply, apply_corrections, decided, lanes_of, machine_of};
 pub use crops::{CropError, Crops, decode_options};
 pub use document::correct_document;
+pub use elan::{ElanChanges, ElanEdits, OtherDocument};
 pub use index::{Index, IndexEntry};
 pub use lanes::{Lanes, Met, Touched, machine_event_id, machine_id, review_of};
 pub use page::{HumanTier, Page};
 pub use proxy::{ProxyError, proxy};
 pub use read::{
-    Correction, CorrectionError, FIRST_SCHEMA, FirstCorrection, Numbered, fingerprint, parse_corrections,
-    read_corrections,
+    Correction, CorrectionError, FIRST_SCHEMA, FirstCorrection, Numbered, parse_corrections, read_corrections,
 };

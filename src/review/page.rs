@@ -14,7 +14,6 @@ use sha2::{Digest, Sha256};
 
 use super::apply::{lanes_of, machine_of};
 use super::lanes::{Lanes, Touched};
-use super::read::fingerprint;
 use crate::palette::{NO_FACE, colour_of, colour_of_event};
 use crate::timeline::{EventKind, Expression, FacePart, FrameRecord, Measure, ReviewLayer, Status, Timeline, Track};
 
@@ -106,7 +105,7 @@ impl Page<'_> {
             "complete": timeline.complete,
             "language": language,
             "strings": strings,
-            "fingerprint": fingerprint(timeline),
+            "fingerprint": timeline.fingerprint(),
             "labels": labels,
             "applied": applied.map(|operation| &operation.id).collect::<Vec<_>>(),
             "blind": blind,

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::lanes::{Lanes, review_of};
 use crate::files;
-use crate::timeline::{CORRECTION_SCHEMA, Expression, Operation, ReviewLayer, SegmentState, Timeline};
+use crate::timeline::{CORRECTION_SCHEMA, Expression, Operation, ReviewLayer, SegmentState};
 
 /// The first version of the corrections' schema: labels of whole segments.
 pub const FIRST_SCHEMA: &str = "annotate/correction/1";
@@ -175,21 +175,4 @@ impl Correction {
             Self::Second(second) => second.layer,
         }
     }
-}
-
-/// A short fingerprint of labels: the video, the model, the frames and the segments, in hexadecimal. Work that a browser keeps
-/// is kept by it.
-pub fn fingerprint(timeline: &Timeline) -> String {
-    let segments = timeline.tracks.iter().map(|track| {
-        let spans = track.segments.iter().map(|s| (s.first_frame, s.last_frame, s.label, &s.decision));
-        (track.id, &track.name, track.first_frame, track.last_frame, spans.collect::<Vec<_>>())
-    });
-    let media = timeline.media.sha256.as_ref().unwrap_or(&timeline.media.path);
-    let operations = timeline.corrections.iter().flat_map(|c| c.operations.iter().map(|o| o.id.as_str()));
-    let content = serde_json::to_vec(&(
-        (media, &timeline.model.sha256, &timeline.frames.pts),
-        segments.collect::<Vec<_>>(),
-        operations.collect::<Vec<_>>(),
-    ));
-    Sha256::digest(content.unwrap_or_default()).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }

@@ -7,6 +7,7 @@ mod clock;
 mod corrections;
 mod decimals;
 mod face_counts;
+mod fingerprint;
 mod going_on;
 mod in_segment;
 mod measures;

@@ -3,6 +3,7 @@
 mod browser;
 mod corrections;
 mod edits;
+mod elan;
 mod files;
 
 use std::ffi::OsStr;
