@@ -15,6 +15,7 @@ mod bench;
 mod calibration;
 mod choice;
 mod collect;
+mod continued;
 mod convert;
 mod crossval;
 mod data;
@@ -46,7 +47,7 @@ use std::path::PathBuf;
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
-use crate::files::{visible, visible_lines};
+use crate::files::{self, visible, visible_lines};
 
 pub use annotate::with_dashes;
 pub use exit::{Failure, exit_code};
@@ -99,7 +100,7 @@ enum Subcommands {
     Review(review::Arguments),
     /// Do what ELAN asks for on standard input (see --install)
     ElanRecognizer(elan_recognizer::Arguments),
-    /// Take corrections from the review page back
+    /// Take corrections from the review page, or from ELAN, back
     Apply(apply::Arguments),
     /// Make other formats from a labels.json, corrected or not, without decoding again
     Convert(convert::Arguments),
@@ -177,17 +178,26 @@ fn printable_list(paths: &[PathBuf]) -> String {
     paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
 }
 
-/// Text for a person on standard output.
+/// Text for a person on standard output. A reader that has gone away has seen enough.
 fn print_text(text: &str) -> Result<(), Failure> {
-    print(visible_lines(text).as_bytes())
+    match put_out(visible_lines(text).as_bytes()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        put => put.map_err(lost),
+    }
 }
 
-/// Data for standard output. A reader that has gone away has seen enough.
+/// Data for standard output. Where a reader has gone away, a part of it is lost.
 fn print(bytes: &[u8]) -> Result<(), Failure> {
-    match std::io::stdout().lock().write_all(bytes) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Failure::Output(format!("standard output: {error}")))
-        }
-        _ => Ok(()),
-    }
+    put_out(bytes).map_err(lost)
+}
+
+fn lost(error: std::io::Error) -> Failure {
+    Failure::Output(format!("standard output: {error}"))
+}
+
+fn put_out(bytes: &[u8]) -> std::io::Result<()> {
+    let mut out = files::stdout()?.lock();
+    out.write_all(bytes)?;
+    // What is still in its buffer at the end would be lost without an error.
+    out.flush()
 }

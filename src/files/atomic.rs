@@ -98,7 +98,10 @@ impl OutputOptions {
     /// # Errors
     /// Now, and not after an hour of work, if `path` cannot be written or holds what somebody has touched.
     pub fn create(self, path: &Path) -> Result<Output, WriteError> {
-        let target = if path == Path::new("-") { Target::Stdout(io::stdout()) } else { Target::open(path, self)? };
+        let target = match path == Path::new("-") {
+            true => Target::Stdout(super::stdout().map_err(|source| WriteError::new(path, source))?),
+            false => Target::open(path, self)?,
+        };
         Ok(Output { path: path.into(), target, options: self })
     }
 

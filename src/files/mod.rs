@@ -5,6 +5,7 @@ mod atomic;
 mod ledger;
 mod same;
 mod spreadsheet;
+mod standard;
 pub(crate) mod state;
 pub(crate) mod table;
 mod visible;
@@ -15,6 +16,8 @@ pub use ledger::NAME as LEDGER;
 pub(crate) use ledger::remember;
 pub use same::{is_same_file, refuse_inputs};
 pub use spreadsheet::{spreadsheet_cell, text_of_cell};
+pub(crate) use standard::stdout;
+pub use standard::stdout_was_closed;
 pub use visible::{visible, visible_lines};
 
 use std::fs::{File, OpenOptions};
@@ -72,16 +75,28 @@ fn read_open(file: File, most: u64) -> io::Result<Vec<u8>> {
     }
 }
 
-/// The same for a text.
+/// As [`read`] for a text.
 ///
 /// # Errors
 /// Likewise, and if it is not UTF-8.
 pub(crate) fn read_text(path: &Path, most: u64) -> io::Result<String> {
+    text_of(read(path, most)?)
+}
+
+/// As [`read_found`] for a text.
+///
+/// # Errors
+/// Likewise, and if it is not UTF-8.
+pub(crate) fn read_text_found(path: &Path, most: u64) -> io::Result<String> {
+    text_of(read_found(path, most)?)
+}
+
+fn text_of(bytes: Vec<u8>) -> io::Result<String> {
     let not_utf8 = |e: std::string::FromUtf8Error| {
         let at = e.utf8_error().valid_up_to();
         io::Error::new(ErrorKind::InvalidData, format!("it is not UTF-8 (byte {at})"))
     };
-    String::from_utf8(read(path, most)?).map_err(not_utf8)
+    String::from_utf8(bytes).map_err(not_utf8)
 }
 
 /// Why a text is not the TOML that was wanted, and where; nothing of the text itself, which may be somebody's secret.

@@ -14,6 +14,7 @@ mod elan;
 mod faces;
 mod faults;
 mod floors;
+mod lost_output;
 mod material;
 mod models;
 mod own;
