@@ -38,8 +38,9 @@ pub struct Options {
     pub resamples: usize,
 }
 
-/// Blocks of video that are resampled, at most: a longer video has longer blocks (14 hours have this many of 5 s).
-const MOST_BLOCKS: usize = 10_000;
+/// Blocks of video that are resampled, at most: a longer video has longer blocks (2.8 hours have this many of 5 s). An interval
+/// from so many differs from one of more blocks by less than its own noise, and costs a second at most.
+const MOST_BLOCKS: usize = 2000;
 /// Segments up to this many are resampled one by one; of more, the table's cells are drawn, which has the same distribution.
 const MOST_DRAWN: usize = 10_000;
 

@@ -46,6 +46,8 @@ pub enum XmlError {
     Entity(String),
     #[error("its elements are nested more than {DEEPEST} deep")]
     Depth,
+    #[error("it has more than {WIDEST} elements below its root; annotation files have some hundreds")]
+    Width,
     #[error("it is not well-formed XML (byte {at}): {reason}")]
     Syntax { at: u64, reason: String },
     #[error("it holds no element, or more than one at the top")]
@@ -56,6 +58,8 @@ pub enum XmlError {
 pub(super) const LARGEST: usize = 64 << 20;
 /// EAF is six deep.
 const DEEPEST: usize = 32;
+/// Below the root are tiers, types and vocabularies; annotations are deeper.
+const WIDEST: usize = 20_000;
 
 impl Element {
     pub(crate) fn new(name: &str) -> Self {
@@ -209,7 +213,9 @@ fn close(mut done: Element, open: &mut [Element], root: &mut Option<Element>) ->
     if done.elements().next().is_some() {
         done.nodes.retain(|node| !matches!(node, Node::Text(text) if text.trim().is_empty()));
     }
+    let is_root = open.len() == 1;
     match open.last_mut() {
+        Some(top) if is_root && top.nodes.len() == WIDEST => return Err(XmlError::Width),
         Some(parent) => parent.push(done),
         None if root.is_some() => return Err(XmlError::Root),
         None => *root = Some(done),
@@ -290,6 +296,8 @@ mod tests {
         );
         assert_eq!(refused("<a>&x;</a>"), XmlError::Entity("x".into()));
         assert_eq!(refused(&"<a>".repeat(1000)), XmlError::Depth);
+        assert_eq!(refused(&format!("<a>{}</a>", "<b/>".repeat(WIDEST + 1))), XmlError::Width);
+        assert!(parse(format!("<a><b>{}</b></a>", "<c/>".repeat(WIDEST + 1)).as_bytes()).is_ok());
         assert_eq!(
             refused("<?xml version=\"1.0\" encoding=\"ISO-8859-1\"?><a/>"),
             XmlError::Encoding("ISO-8859-1".into())
