@@ -9,7 +9,7 @@ use super::Failure;
 use super::shared::ReplaceArguments;
 use crate::agree::Vocabulary;
 use crate::eaf;
-use crate::files;
+use crate::files::{self, OutputOptions, WriteError};
 use crate::review::{self, Correction, HumanTier, Index, IndexEntry, Page, ProxyError};
 use crate::timeline::Timeline;
 
@@ -97,6 +97,28 @@ fn page(arguments: &Arguments, labels: &Path, timeline: &Timeline, output: &Path
     Ok(arguments.replace.existing().put(output, |out| page.write(out))?)
 }
 
+/// A page over `labels`, which hold `timeline`, as `annotate review` makes it without options.
+///
+/// # Errors
+/// If it cannot be written.
+pub(super) fn plain_page(
+    timeline: &Timeline,
+    labels: &Path,
+    output: &Path,
+    existing: OutputOptions,
+) -> Result<(), WriteError> {
+    let page = Page {
+        timeline,
+        labels: labels.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        video_url: url(&video_of(timeline, labels), output),
+        start_s: timeline.media.start_s,
+        blind: None,
+        human: Vec::new(),
+        language: None,
+    };
+    existing.put(output, |out| page.write(out))
+}
+
 fn say(text: &str) {
     let line = Failure::Input(text.into());
     tracing::warn!("{line}");
@@ -177,7 +199,7 @@ fn is_annotation(path: &Path) -> bool {
 }
 
 fn begins_with(path: &Path, mark: &str) -> bool {
-    let Ok(file) = std::fs::File::open(path) else { return false };
+    let Ok(file) = files::open_found(path) else { return false };
     let mut head = Vec::new();
     file.take(300).read_to_end(&mut head).is_ok() && String::from_utf8_lossy(&head).contains(mark)
 }

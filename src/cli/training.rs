@@ -36,9 +36,14 @@ pub(super) struct Common {
     pub(super) threads: Option<usize>,
 }
 
+/// Starts the threads that the arithmetic is shared out to, one a core if not given.
+///
+/// # Errors
+/// If the system allows none.
 pub(super) fn use_threads(threads: Option<usize>) -> Result<(), Failure> {
-    let Some(threads) = threads else { return Ok(()) };
-    rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().map_err(|e| Failure::Unforeseen(e.into()))
+    // Without a number, too: what starts the threads when they are needed first does so without an error to give.
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.unwrap_or(0));
+    pool.build_global().map_err(|error| Failure::Limit(format!("no threads to work with: {error}")))
 }
 
 pub(super) fn configuration(error: RecipeError) -> Failure {
@@ -55,7 +60,7 @@ pub(super) fn failure(error: RunError, signals: &Signals) -> Failure {
         RunError::Start(_) => Failure::Configuration(text),
         RunError::Output(_) => Failure::Output(text),
         RunError::Model(_) => Failure::Unforeseen(anyhow::anyhow!(text)),
-        RunError::Device(error) => Failure::Unforeseen(error.into()),
+        RunError::Device(error) => device_failure(error),
         RunError::Train(error) => match error {
             TrainError::TooFew { .. } | TrainError::NoValidation | TrainError::OneClass(_) | TrainError::Image(_) => {
                 Failure::Input(text)
@@ -70,9 +75,17 @@ pub(super) fn failure(error: RunError, signals: &Signals) -> Failure {
                 let signal = signals.received().unwrap_or(signal_hook::consts::SIGINT);
                 Failure::Interrupted { signal, hint: text }
             }
-            TrainError::Device(error) => Failure::Unforeseen(error.into()),
+            TrainError::Device(error) => device_failure(error),
             TrainError::Unforeseen(error) => Failure::Unforeseen(error),
         },
+    }
+}
+
+/// The exit code of an error of the arithmetic. It comes from the system only where a thread is to be started.
+fn device_failure(error: candle_core::Error) -> Failure {
+    match error {
+        candle_core::Error::Io(error) => Failure::Limit(format!("no thread to load pictures with: {error}")),
+        error => Failure::Unforeseen(error.into()),
     }
 }
 

@@ -177,7 +177,7 @@ fn settle_curves(root: &mut Element, path: &Path) -> bool {
     let beside = |url: &str| path.with_file_name(link::file_name(url));
     let is_configuration = |url: &str| url.ends_with(link::CONFIGURATION);
     let is_ours = |configuration: &str| {
-        let bytes = files::read(&beside(configuration), LARGEST).ok();
+        let bytes = files::read_found(&beside(configuration), LARGEST).ok();
         let Some(content) = bytes.and_then(|bytes| xml::parse(&bytes).ok()) else { return false };
         let mut tables = content.named("tracksource").map(|source| source.attribute("source-url").unwrap_or_default());
         tables.all(|table| curves::is_ours(&beside(table)))

@@ -275,7 +275,7 @@ pub(super) fn rgb(colour: Colour) -> String {
 
 /// Whether the file at `table` is one of ours.
 pub(super) fn is_ours(table: &Path) -> bool {
-    let Ok(file) = std::fs::File::open(table) else { return false };
+    let Ok(file) = crate::files::open_found(table) else { return false };
     let mut line = Vec::new();
     let read = BufReader::new(file.take(MARK.len() as u64 + 1)).read_until(b'\n', &mut line);
     read.is_ok() && line.trim_ascii_end() == MARK.as_bytes()

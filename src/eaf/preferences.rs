@@ -29,7 +29,7 @@ pub(super) fn blank() -> Element {
 
 /// The preferences in the file at `path`; blank ones where there is none, `None` where it holds something else.
 pub(super) fn read(path: &Path) -> Option<Element> {
-    match files::read(path, LARGEST) {
+    match files::read_found(path, LARGEST) {
         Ok(bytes) => xml::parse(&bytes).ok().filter(|root| root.name == "preferences"),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Some(blank()),
         Err(_) => None,

@@ -374,7 +374,7 @@ fn read_card(directory: &Path) -> Result<String, ModelError> {
 }
 
 fn read_bounded(path: &Path, largest: u64) -> Result<Vec<u8>, ModelError> {
-    files::read(path, largest).map_err(|source| ModelError::Unreadable { path: path.into(), source })
+    files::read_found(path, largest).map_err(|source| ModelError::Unreadable { path: path.into(), source })
 }
 
 #[cfg(test)]

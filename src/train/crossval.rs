@@ -209,7 +209,7 @@ fn inner_validation(of: &CrossValidation, data: &Data, learning: &[usize]) -> Re
 /// The report of a finished fold.
 fn finished(of: &CrossValidation, assigned: &Assigned, fold: usize) -> Result<FoldReport, CrossvalError> {
     let path = of.folder(fold).join(FOLD_FILE);
-    let text = match files::read_text(&path, LARGEST) {
+    let text = match files::read_text_found(&path, LARGEST) {
         Ok(text) => text,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Err(CrossvalError::Missing { fold, path }),
         Err(e) => return Err(CrossvalError::Broken { path, reason: e.to_string() }),

@@ -55,7 +55,7 @@ impl Log {
     /// # Errors
     /// If it cannot be read or written.
     pub fn open(path: &Path, epochs: usize) -> io::Result<Self> {
-        let kept: String = match files::read(path, LARGEST) {
+        let kept: String = match files::read_found(path, LARGEST) {
             // The end of what was written when the process was killed need not be a line.
             Ok(bytes) => String::from_utf8_lossy(&bytes)
                 .lines()

@@ -1,11 +1,12 @@
 //! Picture files as people have them: told by their content, within limits, and turned as the camera was held.
 
-use std::fs::File;
-use std::io::{self, BufReader, ErrorKind, Read as _, Seek as _};
+use std::io::{self, BufReader, Read as _, Seek as _};
 use std::path::Path;
 
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
+
+use crate::files;
 
 /// One decoded file may take this much; strips are very high, so that no side is limited.
 const LARGEST: u64 = 512 << 20;
@@ -69,12 +70,8 @@ fn decoder_size(decoder: &mut impl ImageDecoder, orientation: Orientation) -> (u
 
 /// A decoder that may take what the picture's size asks for, and how the picture is to be turned.
 fn opened(path: &Path) -> Result<(impl ImageDecoder, Orientation), PhotoError> {
-    let file = File::open(path)?;
     // A pipe or a device would keep a training run waiting for ever.
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::new(ErrorKind::InvalidInput, "it is not a file").into());
-    }
-    let mut file = BufReader::new(file);
+    let mut file = BufReader::new(files::open_found(path)?);
     let mut start = Vec::new();
     file.by_ref().take(START).read_to_end(&mut start)?;
     let Some(format) = format(&start) else { return Err(PhotoError::Unknown(other_format(&start))) };
@@ -206,7 +203,11 @@ mod tests {
             let error = decode(&path).err().unwrap().to_string();
             assert!(error.contains(what), "{error}");
         }
-        assert!(size(folder.path()).err().unwrap().to_string().contains("not a file"));
+        let pipe = folder.path().join("pipe.png");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        for path in [folder.path(), &pipe] {
+            assert!(size(path).err().unwrap().to_string().contains("no ordinary file"), "{}", path.display());
+        }
     }
 
     #[test]

@@ -177,6 +177,14 @@ fn a_model_with_a_fault_is_refused_by_the_tensors_name() {
     expect(misnamed, "'classifier.bias' is missing");
     expect(model_with(|m| std::fs::remove_file(m.join("config.json")).unwrap()), "config.json");
     expect(model_with(|m| std::fs::write(m.join("config.json"), "{").unwrap()), "config.json");
+    // Nobody writes into these.
+    for file in ["config.json", "model.safetensors"] {
+        let with_a_pipe = model_with(|m| {
+            std::fs::remove_file(m.join(file)).unwrap();
+            assert!(std::process::Command::new("mkfifo").arg(m.join(file)).status().unwrap().success());
+        });
+        expect(with_a_pipe, "no ordinary file");
+    }
     expect(model_with(|m| std::fs::write(m.join("model.safetensors"), "no weights").unwrap()), "SHA-256");
     let not_weights = model_with(|m| {
         std::fs::write(m.join("model.safetensors"), "no weights").unwrap();

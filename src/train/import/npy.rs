@@ -12,7 +12,7 @@ const LARGEST: u64 = 4096;
 /// # Errors
 /// What is wrong with the file.
 pub(super) fn read_one(path: &Path) -> Result<i64, String> {
-    let bytes = files::read(path, LARGEST).map_err(|e| e.to_string())?;
+    let bytes = files::read_found(path, LARGEST).map_err(|e| e.to_string())?;
     parse_one(&bytes).ok_or_else(|| "not a NumPy file with one whole number".into())
 }
 
