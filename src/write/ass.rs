@@ -5,12 +5,13 @@
 //! 100 frames per second. Times are the player's, but in the overlay's script, which FFmpeg holds against the stamps of the
 //! video it is drawn into.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use super::Writer;
 use super::rows::rows;
 use crate::palette::{Colour, NO_FACE, colour_of};
-use crate::timeline::{BoundingBox, ContainerTime, Expression, FrameRecord, PlayerTime, Status, Timeline};
+use crate::timeline::{BoundingBox, ContainerTime, Expression, FrameRecord, PlayerTime, Status, Timeline, box_in_file};
 
 pub(super) struct Ass;
 
@@ -124,7 +125,7 @@ fn strips(timeline: &Timeline, out: &mut dyn Write) -> io::Result<()> {
             let colour = bgr(colour_of(segment.label));
             let shape = rectangle([column(segment.start_s), column(segment.end_s)], [top, top + height]);
             let style = format!("{{\\an7\\pos(0,0)\\bord0\\1a&H30&\\1c&H{colour}&}}");
-            writeln!(out, "Dialogue: 2,{start},{end},name-{UNREAD},{},0,0,0,,{style}{shape}", track.signer())?;
+            writeln!(out, "Dialogue: 2,{start},{end},name-{UNREAD},{},0,0,0,,{style}{shape}", plain(&track.signer()))?;
         }
     }
     if strips > 0 {
@@ -145,17 +146,18 @@ const UNREAD: &str = "unread";
 /// What to draw, in order of signers and time.
 fn events(timeline: &Timeline, clock: Clock) -> Vec<Event> {
     let video_end_s = timeline.end_s();
+    let signers: BTreeMap<u32, String> = timeline.tracks.iter().map(|t| (t.id, plain(&t.signer()))).collect();
     let mut events: Vec<Event> = Vec::new();
     for row in rows(timeline) {
         let [start_cs, end_cs] =
             [row.time_s, timeline.frames.end_s(row.frame, video_end_s)].map(|s| clock.hundredths(timeline, s));
         for (track, record) in row.faces {
             let Some(mark) = mark(record).filter(|_| end_cs > start_cs) else { continue };
-            let signer = crate::timeline::signer(track);
-            let before = events.iter_mut().rev().take(MOST_AT_ONCE).find(|event| event.signer == signer);
+            let signer = &signers[&track];
+            let before = events.iter_mut().rev().take(MOST_AT_ONCE).find(|event| event.signer == *signer);
             match before {
                 Some(event) if event.end_cs == start_cs && event.mark == mark => event.end_cs = end_cs,
-                _ => events.push(Event { start_cs, end_cs, signer, mark }),
+                _ => events.push(Event { start_cs, end_cs, signer: signer.clone(), mark }),
             }
         }
     }
@@ -166,7 +168,8 @@ fn events(timeline: &Timeline, clock: Clock) -> Vec<Event> {
 const MOST_AT_ONCE: usize = 64;
 
 fn mark(record: &FrameRecord) -> Option<Mark> {
-    let BoundingBox { x, y, w, h } = record.face?;
+    // As it stands in labels.json, so that what is made from there has the same edges.
+    let BoundingBox { x, y, w, h } = BoundingBox::from(box_in_file(record.face?).map(|number| number as f32));
     let edges = [x, y, x + w, y + h].map(|edge| edge.round() as i32);
     Some(Mark { edges, label: record.label, status: record.status })
 }
@@ -180,6 +183,11 @@ fn clock_text(time_cs: u64) -> String {
 /// The format's order of bytes.
 fn bgr(colour: Colour) -> String {
     format!("{:02X}{:02X}{:02X}", colour.blue, colour.green, colour.red)
+}
+
+/// A signer's name, without what the format reads as its own.
+fn plain(name: &str) -> String {
+    name.replace(|c: char| c.is_control() || "{}\\,".contains(c), "_")
 }
 
 /// A name cannot begin a line of its own.
@@ -200,6 +208,18 @@ mod tests {
         timeline.media.start_s = 0.2;
         let first = |clock| events(&timeline, clock)[0].start_cs;
         assert_eq!((first(Clock::Players), first(Clock::Container)), (0, 20));
+    }
+
+    #[test]
+    fn signers_are_called_as_people_call_them() {
+        let mut timeline = sample::two_signers();
+        timeline.tracks[0].name = Some("Ann{\\b1},".into());
+        let mut bytes = Vec::new();
+        Ass.write(&timeline, &mut bytes).unwrap();
+        let text = String::from_utf8(bytes).unwrap();
+        assert!(
+            text.contains(",Ann__b1__,0,0,0,,") && text.contains("Ann__b1__: happiness") && text.contains("B: neutral")
+        );
     }
 
     #[test]

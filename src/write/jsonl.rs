@@ -10,6 +10,7 @@
 //! - Last line: `{"complete":…,"media":…,"summary":…,"signers":[{"track":…,"neutral":…,"events":…}]}`. Where it is missing, the
 //!   run was cut off.
 
+use std::collections::BTreeMap;
 use std::io::{self, BufWriter, Write};
 use std::time::{Duration, Instant};
 
@@ -161,8 +162,9 @@ impl LiveLines {
     /// Writes the header to `output`.
     pub fn begin(output: Output, header: &Header) -> Result<Self, WriteError> {
         let flush_every = if output.is_stream() { Duration::ZERO } else { FLUSH_EVERY };
-        let mut live = Self { lines: Lines(BufWriter::new(output)), flush_every, flushed: Instant::now() };
-        live.lines.line(header).and_then(|()| live.lines.0.flush()).map_err(|source| live.error(source))?;
+        let lines = Lines { out: BufWriter::new(output), names: BTreeMap::new() };
+        let mut live = Self { lines, flush_every, flushed: Instant::now() };
+        live.lines.line(header).and_then(|()| live.lines.out.flush()).map_err(|source| live.error(source))?;
         Ok(live)
     }
 
@@ -175,7 +177,7 @@ impl LiveLines {
     ) -> Result<(), WriteError> {
         self.lines.frame((frame, pts, time_s, status), faces).map_err(|source| self.error(source))?;
         if self.flushed.elapsed() >= self.flush_every {
-            self.lines.0.flush().map_err(|source| self.error(source))?;
+            self.lines.out.flush().map_err(|source| self.error(source))?;
             self.flushed = Instant::now();
         }
         Ok(())
@@ -185,14 +187,14 @@ impl LiveLines {
     pub fn end(mut self, timeline: &Timeline) -> Result<(), WriteError> {
         self.lines
             .line(&Footer::of(timeline))
-            .and_then(|()| self.lines.0.flush())
+            .and_then(|()| self.lines.out.flush())
             .map_err(|source| self.error(source))?;
-        let (output, _) = self.lines.0.into_parts();
+        let (output, _) = self.lines.out.into_parts();
         output.commit()
     }
 
     fn error(&self, source: io::Error) -> WriteError {
-        self.lines.0.get_ref().error(source)
+        self.lines.out.get_ref().error(source)
     }
 }
 
@@ -203,7 +205,8 @@ impl Writer for Jsonl {
     fn write(&self, timeline: &Timeline, out: &mut dyn Write) -> io::Result<()> {
         let Timeline { tool, settings, media, model, .. } = timeline;
         let neutral = |id: u32| timeline.tracks.iter().find(|track| track.id == id)?.neutral.as_ref();
-        let mut lines = Lines(out);
+        let names = timeline.tracks.iter().map(|track| (track.id, track.signer())).collect();
+        let mut lines = Lines { out, names };
         lines.line(&Header::new(tool, media, model, settings))?;
         for row in rows(timeline) {
             // As they were before anybody knew what is neutral.
@@ -221,12 +224,16 @@ impl Writer for Jsonl {
 }
 
 /// The form of the lines, whoever writes them.
-struct Lines<W>(W);
+struct Lines<W> {
+    out: W,
+    /// What signers are called, as far as people have named them.
+    names: BTreeMap<u32, String>,
+}
 
 impl<W: Write> Lines<W> {
     fn line(&mut self, value: &impl Serialize) -> io::Result<()> {
-        serde_json::to_writer(&mut self.0, value)?;
-        self.0.write_all(b"\n")
+        serde_json::to_writer(&mut self.out, value)?;
+        self.out.write_all(b"\n")
     }
 
     fn frame(
@@ -256,7 +263,7 @@ impl<W: Write> Lines<W> {
                 pts,
                 time_s,
                 track: Some(track),
-                signer: Some(signer(track)),
+                signer: Some(self.names.get(&track).cloned().unwrap_or_else(|| signer(track))),
                 status,
                 face: face.map(box_in_file),
                 face_score: face_score.map(score_in_file),
