@@ -367,6 +367,13 @@ fn a_blind_annotation_shows_no_label_and_is_compared_at_the_end() {
     page.click("endblind");
     page.until("layer === 'review'");
     assert!(page.is("data.human.some((tier) => tier.annotations.length === 2)"), "the person's labels are a tier now");
+    // A sample is part of the video's stretches, and the same every time.
+    assert!(page.is(
+        "(() => { stretches = null; blindShare = 0.999999; const all = blindStretches().length; blindShare = 0.5; \
+         stretches = null; const once = JSON.stringify(blindStretches()); stretches = null; \
+         return once === JSON.stringify(blindStretches()) && blindStretches().length === Math.max(1, Math.round(all / 2)); \
+         })()"
+    ));
 }
 
 #[test]
