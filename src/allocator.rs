@@ -2,6 +2,9 @@
 #![expect(unsafe_code, reason = "An allocator is unsafe by its nature")]
 
 use std::alloc::{GlobalAlloc, Layout};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use mimalloc::MiMalloc;
 
@@ -40,10 +43,26 @@ fn or_end(pointer: *mut u8) -> *mut u8 {
     pointer
 }
 
+/// What is tried first when the memory does not suffice.
+static INSTEAD: OnceLock<fn()> = OnceLock::new();
+static IS_ENDING: AtomicBool = AtomicBool::new(false);
+
+/// Has `instead` called when the memory does not suffice. It allocates nothing, and does not come back if it finds a way to go on.
+pub fn instead_of_ending(instead: fn()) {
+    // A second one, in tests, changes nothing.
+    let _ = INSTEAD.set(instead);
+}
+
 #[cold]
 #[expect(clippy::exit, reason = "without memory there is no way to return an error")]
 fn end() -> ! {
     // Nothing here may allocate.
+    match INSTEAD.get() {
+        Some(instead) if !IS_ENDING.swap(true, Ordering::SeqCst) => instead(),
+        // Another thread is about to replace the program, or has just failed to.
+        Some(_) => std::thread::sleep(Duration::from_secs(1)),
+        None => {}
+    }
     let line = b"annotate: the memory does not suffice (see --max-memory)\n";
     let _ = rustix::io::write(rustix::stdio::stderr(), line);
     std::process::exit(7)

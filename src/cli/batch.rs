@@ -9,7 +9,6 @@ use clap::Args;
 use serde_json::{Value, json};
 use signal_hook::consts::SIGINT;
 
-use super::Failure;
 use super::calibration::{CalibrationArguments, calibrated};
 use super::limits::limit_memory;
 use super::output::{self, Outputs};
@@ -18,6 +17,7 @@ use super::range::RangeArguments;
 use super::settings::Options;
 use super::shared::{self, AnnotationArguments, ExecutionArguments, ReplaceArguments, TierArguments};
 use super::signals::Steps;
+use super::{Failure, continued, exit_code, review};
 use crate::corpus::inputs::{Inputs, Item};
 use crate::corpus::journal::{Done, Entry, Journal, Stamp, Terms, Written, now};
 use crate::corpus::lock::Lock;
@@ -63,6 +63,12 @@ pub(super) struct Arguments {
     /// Also write every video once more with boxes, labels and strips drawn into it: sub/a.mp4 becomes sub/a.mp4.overlay.mp4
     #[arg(long)]
     overlay: bool,
+    /// Also write a review page for every video: sub/a.mp4 becomes sub/a.mp4.html; needs the format json
+    #[arg(long)]
+    review: bool,
+    /// Go on where the memory did not suffice
+    #[arg(long, hide = true)]
+    memory_ended: bool,
     /// Read every video to see whether it is still the same, not only those whose size or times differ
     #[arg(long)]
     checksum: bool,
@@ -91,6 +97,12 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     let detectors = shared::open_detectors(&mut options)?;
     options.annotation.neutral = arguments.calibration.neutral(options.annotation.neutral.clone())?;
     let signals = Steps::listen()?;
+    if arguments.review && !arguments.formats.contains(&Format::Json) {
+        return Err(Failure::Usage("--review needs the format json, which corrections are applied to".into()));
+    }
+    let is_continued = arguments.memory_ended;
+    continued::keep_list(&arguments.inputs, is_continued)
+        .map_err(|error| Failure::Input(format!("standard input: {error}")))?;
     let found = inputs::find(&arguments.inputs, &arguments.output_dir)?;
     check(&found, &arguments.formats)?;
     let _lock = Lock::take(&arguments.output_dir)?;
@@ -100,7 +112,11 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
         settings: settings(&options, &arguments)?,
         formats: arguments.formats.iter().map(|format| format.name().into()).collect(),
     };
-    let journal = Journal::open(&arguments.output_dir, &terms, found.items.len())?;
+    let journal = Journal::open(&arguments.output_dir, &terms, found.items.len(), is_continued)?;
+    // What fails without any video at work would fail again and again.
+    if !is_continued || journal.has_begun_any() {
+        continued::arrange().map_err(anyhow::Error::from)?;
+    }
     let known = arguments.calibration.known(&model)?;
     let batch = Batch {
         known,
@@ -126,6 +142,9 @@ fn settings(options: &Options, arguments: &Arguments) -> Result<Value, Failure> 
     }
     if arguments.overlay {
         settings["overlay"] = true.into();
+    }
+    if arguments.review {
+        settings["review"] = true.into();
     }
     Ok(settings)
 }
@@ -185,13 +204,10 @@ impl Batch<'_> {
         output::remove_leftovers(folder);
         let started = Instant::now();
         let drain = || self.signals.is_draining();
-        let done: Vec<Option<Done>> = match self.arguments.again {
-            true => vec![None; found.items.len()],
-            false => {
-                let check = |item: &Item| Ok::<_, Failure>(self.done(item));
-                workers::share(&found.items, self.jobs, &drain, &check)?.into_iter().map(Option::flatten).collect()
-            }
-        };
+        self.fail_what_takes_all_memory(found)?;
+        let check = |item: &Item| Ok::<_, Failure>(self.done(item));
+        let done: Vec<Option<Done>> =
+            workers::share(&found.items, self.jobs, &drain, &check)?.into_iter().map(Option::flatten).collect();
         let touched: Vec<PathBuf> = done.iter().flatten().flat_map(|done| done.touched.clone()).collect();
         let open: Vec<&Item> =
             found.items.iter().zip(&done).filter(|(_, done)| done.is_none()).map(|(item, _)| item).collect();
@@ -202,9 +218,9 @@ impl Batch<'_> {
             open.len(),
             open.iter().map(|i| size(i)).sum(),
         );
-        let worked = workers::share(&open, self.jobs, &drain, &|item| self.item(item, &progress));
+        let worked = self.work(&open, &drain, &progress);
         progress.finish();
-        let mut worked = worked?.into_iter().map(Option::flatten);
+        let mut worked = worked?.into_iter();
         let refused = found.refused.iter();
         let refused = refused.map(|(path, reason)| Outcome::failed(path, 3, &format!("{}: {reason}", printable(path))));
         let outcomes = found.items.iter().zip(done).map(|(item, done)| {
@@ -225,10 +241,49 @@ impl Batch<'_> {
         }
     }
 
+    /// Works on the videos, first and one at a time on those that were worked on when the memory did not suffice.
+    fn work(
+        &self,
+        open: &[&Item],
+        drain: &(dyn Fn() -> bool + Sync),
+        progress: &CorpusProgress,
+    ) -> Result<Vec<Option<Outcome>>, Failure> {
+        let share = |items: &[&Item], jobs: usize| {
+            workers::share(items, jobs, drain, &|item| self.item(item, jobs == 1, progress))
+        };
+        let is_suspect = |item: &&Item| self.journal.begun(&item.output).is_some();
+        let (suspects, others): (Vec<&Item>, Vec<&Item>) = open.iter().copied().partition(|item| is_suspect(item));
+        let (tried, worked) = (share(&suspects, 1)?, share(&others, self.jobs)?);
+        let (mut tried, mut worked) = (tried.into_iter().map(Option::flatten), worked.into_iter().map(Option::flatten));
+        let of = |item: &&Item| if is_suspect(item) { tried.next().flatten() } else { worked.next().flatten() };
+        Ok(open.iter().map(of).collect())
+    }
+
+    /// Notes what took all memory although nothing else was worked on.
+    fn fail_what_takes_all_memory(&self, found: &Inputs) -> Result<(), Failure> {
+        for item in found.items.iter().filter(|item| self.journal.begun(&item.output) == Some(true)) {
+            let outcome = without_memory(item);
+            talk!("annotate: {}; going on with the others", outcome.reason);
+            self.journal.item(&item.output, Stamp::of(&item.path).ok(), &outcome, 0.0)?;
+        }
+        Ok(())
+    }
+
     /// What is known of a video that is done. With `--overwrite`, results that somebody has touched are made again.
     fn done(&self, item: &Item) -> Option<Done> {
+        let of_this_run = match self.journal.begun(&item.output) {
+            Some(true) => Some(without_memory(item)),
+            _ => self.journal.settled(&item.output).cloned(),
+        };
+        if let Some(outcome) = of_this_run {
+            return Some(Done { outcome: Outcome { path: item.path.clone(), ..outcome }, touched: Vec::new() });
+        }
+        if self.arguments.again {
+            return None;
+        }
         let mut wanted = output::names(item, &self.arguments.formats);
         wanted.extend(self.arguments.overlay.then(|| overlay_name(item)));
+        wanted.extend(self.arguments.review.then(|| page_name(item)));
         let done = self.journal.done(&item.output, &item.path, &wanted, self.arguments.checksum)?;
         let is_open = self.arguments.replace.overwrite && !(done.touched.is_empty() && done.outcome.kept.is_empty());
         (!is_open).then_some(done)
@@ -242,8 +297,9 @@ impl Batch<'_> {
     }
 
     /// Annotates one video; nothing comes back where it was left off.
-    fn item(&self, item: &Item, progress: &CorpusProgress) -> Result<Option<Outcome>, Failure> {
+    fn item(&self, item: &Item, alone: bool, progress: &CorpusProgress) -> Result<Option<Outcome>, Failure> {
         let started = Instant::now();
+        self.journal.start(&item.output, alone)?;
         let stamp = Stamp::of(&item.path).ok();
         let outcome = match self.annotate(item, stamp.as_ref().map_or(0, |stamp| stamp.size), progress)? {
             Some(outcome) => outcome,
@@ -301,14 +357,13 @@ impl Batch<'_> {
                 part.end(false);
                 return failed(error.exit_code(), error.to_string());
             }
-            Err(error @ AnnotateError::Panicked { .. }) => {
+            // What concerns all videos.
+            Err(error @ (AnnotateError::Output(_) | AnnotateError::Setting(_))) => return Err(error.into()),
+            Err(error) => {
                 part.end(false);
-                return failed(
-                    1,
-                    format!("{}: {error} (this should not happen: please report it)", printable(&item.path)),
-                );
+                let failure = Failure::from(error);
+                return failed(exit_code(&failure), format!("{}: {failure}", printable(&item.path)));
             }
-            Err(error) => return Err(error.into()),
         };
         if self.arguments.calibration.is_on() {
             calibrated(&mut timeline, &self.options.annotation, self.known.as_ref());
@@ -324,6 +379,14 @@ impl Batch<'_> {
                 Err(error @ (OverlayError::Decode(_) | OverlayError::Encode { .. })) => {
                     kept.push(WriteError::Io { path, source: std::io::Error::other(error.to_string()) });
                 }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        if self.arguments.review {
+            let (labels, path) = (folder.join(with_suffix(&item.output, ".json")), folder.join(page_name(item)));
+            match review::plain_page(&timeline, &labels, &path, self.bundle.existing) {
+                Ok(()) => written.push(path),
+                Err(error) if error.is_taken() => kept.push(error),
                 Err(error) => return Err(error.into()),
             }
         }
@@ -369,6 +432,17 @@ impl Batch<'_> {
         }
         result
     }
+}
+
+/// What becomes of a video for which all memory does not suffice.
+fn without_memory(item: &Item) -> Outcome {
+    let reason = format!("{}: the memory does not suffice for it (see --max-memory)", printable(&item.path));
+    Outcome::failed(&item.path, 7, &reason)
+}
+
+/// What the review page of a video is called, relative to the output folder.
+fn page_name(item: &Item) -> PathBuf {
+    with_suffix(&item.output, ".html")
 }
 
 /// What the video with everything drawn into it is called, relative to the output folder.

@@ -63,7 +63,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         formats: arguments.formats.iter().map(|format| format.name().into()).collect(),
     };
     let files = plan.files();
-    let journal = Journal::open(folder, &terms, files.len())?;
+    let journal = Journal::open(folder, &terms, files.len(), false)?;
     let mut touched = Vec::new();
     let mut outcomes: Vec<Outcome> = Vec::new();
     for file in files {

@@ -4,7 +4,7 @@
 //! input is still the same, and every file asked for is there. A file whose bytes are not those that were written has been
 //! touched by somebody; it stays as it is, and the input is done all the same. A line that a killed run left half is no line.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::MetadataExt as _;
@@ -122,6 +122,20 @@ pub enum Entry {
         terms: Terms,
         /// How many videos there are.
         items: usize,
+        /// Whether it goes on where the memory did not suffice for the one before.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        continued: bool,
+    },
+    /// Work on an input began.
+    Start {
+        /// When, RFC 3339.
+        time: String,
+        /// Where its results will be, without their extension.
+        #[serde(with = "super::path")]
+        output: PathBuf,
+        /// Whether nothing else is worked on meanwhile.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        alone: bool,
     },
     /// An input was worked on.
     Item {
@@ -159,14 +173,15 @@ pub struct Journal {
     terms_sha256: String,
     file: Mutex<File>,
     known: Known,
+    is_continued: bool,
 }
 
 impl Journal {
-    /// Opens the log in `folder` and notes that a run begins.
+    /// Opens the log in `folder` and notes that a run begins, or goes on where the memory did not suffice.
     ///
     /// # Errors
     /// If it cannot be read or written.
-    pub fn open(folder: &Path, terms: &Terms, items: usize) -> Result<Self, WriteError> {
+    pub fn open(folder: &Path, terms: &Terms, items: usize, continued: bool) -> Result<Self, WriteError> {
         let path = folder.join(NAME);
         let unwritable = |source| WriteError::Io { path: path.clone(), source };
         let options = OpenOptions::new().read(true).append(true).create(true).clone();
@@ -176,16 +191,33 @@ impl Journal {
             file.write_all(b"\n").map_err(unwritable)?;
         }
         let terms_sha256 = terms.digest();
-        let this = Self { folder: folder.into(), terms_sha256: terms_sha256.clone(), file: Mutex::new(file), known };
-        this.note(&Entry::Begin { time: now(), terms_sha256, terms: terms.clone(), items })?;
+        let (folder, file) = (folder.to_path_buf(), Mutex::new(file));
+        let this = Self { folder, terms_sha256: terms_sha256.clone(), file, known, is_continued: continued };
+        this.note(&Entry::Begin { time: now(), terms_sha256, terms: terms.clone(), items, continued })?;
         Ok(this)
+    }
+
+    /// Where a run goes on: what it said of an input before.
+    pub fn settled(&self, output: &Path) -> Option<&Outcome> {
+        let is_of_this_run = self.is_continued && self.known.settled.contains(output);
+        self.known.last.get(output).map(|(_, _, outcome)| outcome).filter(|_| is_of_this_run)
+    }
+
+    /// Where a run goes on: whether the work on an input had begun when it ended, and then whether on nothing else.
+    pub fn begun(&self, output: &Path) -> Option<bool> {
+        self.known.begun.get(output).copied().filter(|_| self.is_continued)
+    }
+
+    /// Whether the work on any input had begun where a run goes on.
+    pub fn has_begun_any(&self) -> bool {
+        self.is_continued && !self.known.begun.is_empty()
     }
 
     /// What became of the input at `path`, where it is done: neither it nor what it was done with has changed since, and all
     /// of the files `wanted`, relative to the output folder, are there. With `by_content` the input is read to see; otherwise
     /// only where size, times or number differ.
     pub fn done(&self, output: &Path, path: &Path, wanted: &[PathBuf], by_content: bool) -> Option<Done> {
-        let (terms, stamp, outcome) = self.known.get(output)?;
+        let (terms, stamp, outcome) = self.known.last.get(output)?;
         let result = outcome.result.as_ref()?;
         // 6: others of its files stood in the way, and still do.
         if *terms != self.terms_sha256 || !matches!(outcome.code, 0 | 6) {
@@ -202,11 +234,21 @@ impl Journal {
         }
         let mut touched = Vec::new();
         for written in &result.outputs {
-            if !written.is_untouched(&self.folder)? {
+            // ELAN writes how a document is shown whenever somebody has looked at it.
+            let is_arrangement = written.path.extension().is_some_and(|extension| extension == "pfsx");
+            if !written.is_untouched(&self.folder)? && !is_arrangement {
                 touched.push(written.path.clone());
             }
         }
         Some(Done { outcome: Outcome { path: path.into(), ..outcome.clone() }, touched })
+    }
+
+    /// Notes that the work on an input begins, `alone` if on nothing else meanwhile.
+    ///
+    /// # Errors
+    /// If the log cannot be written.
+    pub fn start(&self, output: &Path, alone: bool) -> Result<(), WriteError> {
+        self.note(&Entry::Start { time: now(), output: output.into(), alone })
     }
 
     /// Notes what became of an input.
@@ -232,8 +274,43 @@ impl Journal {
     }
 }
 
-/// The last entry of each output.
-type Known = HashMap<PathBuf, (String, Option<Stamp>, Outcome)>;
+/// What a log says.
+#[derive(Default)]
+struct Known {
+    /// The last entry of each output.
+    last: HashMap<PathBuf, (String, Option<Stamp>, Outcome)>,
+    /// Outputs with an entry since the last run began that does not go on with another.
+    settled: HashSet<PathBuf>,
+    /// Outputs on which the last run was working when it ended, and whether on nothing else.
+    begun: HashMap<PathBuf, bool>,
+}
+
+impl Known {
+    fn add(&mut self, entry: Entry, folder: &Path) {
+        match entry {
+            Entry::Begin { continued, .. } => {
+                self.begun.clear();
+                if !continued {
+                    self.settled.clear();
+                }
+            }
+            Entry::Start { output, alone, .. } => {
+                self.begun.insert(output, alone);
+            }
+            Entry::Item { terms_sha256, output, stamp, outcome, .. } => {
+                for written in outcome.result.iter().flat_map(|result| &result.outputs) {
+                    if let Some(parent) = folder.join(&written.path).parent().filter(|_| is_below(&written.path)) {
+                        files::remember(parent, &written.sha256);
+                    }
+                }
+                self.begun.remove(&output);
+                self.settled.insert(output.clone());
+                self.last.insert(output, (terms_sha256, stamp, outcome));
+            }
+            Entry::End { .. } => {}
+        }
+    }
+}
 
 /// A log of a million videos is a third of this.
 const LONGEST: u64 = 4 << 30;
@@ -247,16 +324,11 @@ fn known(file: &File, folder: &Path) -> io::Result<(Known, bool)> {
         return Err(io::Error::new(ErrorKind::FileTooLarge, reason));
     }
     let mut lines = BufReader::new(file);
-    let (mut known, mut line, mut is_whole) = (Known::new(), Vec::new(), true);
+    let (mut known, mut line, mut is_whole) = (Known::default(), Vec::new(), true);
     while lines.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line)? > 0 {
         is_whole = line.ends_with(b"\n");
-        if let Ok(Entry::Item { terms_sha256, output, stamp, outcome, .. }) = serde_json::from_slice(&line) {
-            for written in outcome.result.iter().flat_map(|result| &result.outputs) {
-                if let Some(parent) = folder.join(&written.path).parent().filter(|_| is_below(&written.path)) {
-                    files::remember(parent, &written.sha256);
-                }
-            }
-            known.insert(output, (terms_sha256, stamp, outcome));
+        if let Ok(entry) = serde_json::from_slice(&line) {
+            known.add(entry, folder);
         }
         line.clear();
     }
@@ -267,4 +339,53 @@ fn known(file: &File, folder: &Path) -> io::Result<(Known, bool)> {
 pub fn now() -> String {
     chrono::DateTime::<chrono::Utc>::from(std::time::SystemTime::now())
         .to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::timeline::Expression;
+
+    #[test]
+    fn a_run_that_goes_on_knows_what_was_at_work_and_what_was_settled() {
+        let folder = tempfile::tempdir().unwrap();
+        let model = ModelIdentity {
+            name: "m".into(),
+            sha256: "0".repeat(64),
+            classes: Expression::ALL.into(),
+            symmetric: false,
+        };
+        let terms = Terms { tool: Tool::default(), model, settings: Value::Null, formats: Vec::new() };
+        let open = |continued| Journal::open(folder.path(), &terms, 3, continued).unwrap();
+        let [a, b, c] = ["a", "b", "c"].map(Path::new);
+        let item = |journal: &Journal, path: &Path, code| {
+            journal.item(path, None, &Outcome::failed(path, code, "why"), 0.0).unwrap();
+        };
+        let first = open(false);
+        item(&first, c, 3);
+        drop(first);
+        // Another run, in which the memory did not suffice while two were at work.
+        let second = open(false);
+        for path in [a, b] {
+            second.start(path, false).unwrap();
+        }
+        drop(second);
+        let third = open(true);
+        assert_eq!([a, b, c].map(|path| third.begun(path)), [Some(false), Some(false), None]);
+        assert!(third.has_begun_any() && [a, b, c].iter().all(|path| third.settled(path).is_none()));
+        third.start(a, true).unwrap();
+        item(&third, a, 0);
+        third.start(b, true).unwrap();
+        drop(third);
+        let fourth = open(true);
+        assert_eq!([a, b, c].map(|path| fourth.begun(path)), [None, Some(true), None]);
+        assert_eq!(fourth.settled(a).map(|outcome| outcome.code), Some(0));
+        item(&fourth, b, 7);
+        drop(fourth);
+        assert_eq!(open(true).settled(b).map(|outcome| outcome.code), Some(7));
+        // A run of its own starts anew, also after one that was killed.
+        open(false).start(a, true).unwrap();
+        let last = open(false);
+        assert!(!last.has_begun_any() && last.begun(a).is_none() && last.settled(b).is_none());
+    }
 }
