@@ -246,7 +246,8 @@ fn write_element(element: &Element, depth: usize, out: &mut dyn Write) -> io::Re
         let value = value.replace('\n', "&#10;").replace('\r', "&#13;").replace('\t', "&#9;");
         write!(out, " {name}=\"{value}\"")?;
     }
-    if element.nodes.is_empty() {
+    // A text without characters is read back as none, and must not be written otherwise then.
+    if element.nodes.iter().all(|node| matches!(node, Node::Text(text) if clean(text).is_empty())) {
         return out.write_all(b"/>\n");
     }
     out.write_all(b">")?;
@@ -307,6 +308,17 @@ mod tests {
         assert!(matches!(refused("<a><b></a>"), XmlError::Syntax { .. }));
         assert!(matches!(refused("<a"), XmlError::Syntax { .. }));
         assert_eq!(parse(b"<a>\xff</a>").unwrap_err(), XmlError::NotUtf8 { at: 3 });
+    }
+
+    #[test]
+    fn what_was_read_back_is_written_as_before() {
+        let bytes = |element: &Element| {
+            let mut bytes = Vec::new();
+            serialise(element, &mut bytes).unwrap();
+            bytes
+        };
+        let given = Element::new("a").child(Element::new("b").text("")).child(Element::new("c").text("\u{1}"));
+        assert_eq!(bytes(&round_trip(&given)), bytes(&given));
     }
 
     #[test]
