@@ -384,3 +384,54 @@ fn a_second_run_over_the_same_folder_is_told_to_wait() {
     corpus.clips(&["short.mp4"]);
     corpus.ends(&["in"], 0);
 }
+
+#[test]
+fn what_takes_all_memory_fails_alone_and_the_others_go_on() {
+    let corpus = Corpus::new();
+    corpus.clips(&["c.mp4"]);
+    corpus.ends(&["in"], 0);
+    corpus.clips(&["a.mp4", "b.mp4", "d.mp4"]);
+    // The log of a run that ended for want of memory: first with two at work, then with one of them by itself.
+    let log = corpus.at("out/run.jsonl");
+    let begin = std::fs::read_to_string(&log).unwrap().lines().next().unwrap().to_owned();
+    let start = |output: &str, alone: bool| {
+        serde_json::json!({"event": "start", "time": "2026-01-01T00:00:00Z", "output": output, "alone": alone})
+            .to_string()
+    };
+    let mut file = std::fs::OpenOptions::new().append(true).open(&log).unwrap();
+    writeln!(file, "{begin}\n{}\n{}", start("a.mp4", true), start("b.mp4", false)).unwrap();
+    let talk = corpus.ends(&["in", "--memory-ended"], 8);
+    assert!(talk.contains("in/a.mp4: the memory does not suffice for it") && talk.contains("3 of 4"), "{talk}");
+    assert_eq!(corpus.failures(), [("in/a.mp4".to_string(), 7)].into());
+    assert!(["b", "c", "d"].iter().all(|name| corpus.at(&format!("out/{name}.mp4.json")).is_file()));
+    let text = std::fs::read_to_string(&log).unwrap();
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let last_start = |output: &str| lines.iter().rfind(|l| l["event"] == "start" && l["output"] == output).unwrap();
+    assert_eq!(last_start("b.mp4")["alone"], true, "what was at work is tried by itself");
+    // Another day, with more memory, it is tried again.
+    corpus.ends(&["in"], 0);
+    assert_eq!(corpus.worked_on(), 1);
+}
+
+#[test]
+fn review_pages_are_written_and_are_results_like_others() {
+    let corpus = Corpus::new();
+    corpus.clips(&["sub/a.mp4"]);
+    let talk = corpus.ends(&["in", "-f", "csv", "--review"], 2);
+    assert!(talk.contains("--review needs the format json"), "{talk}");
+    corpus.ends(&["in", "--review"], 0);
+    let page = std::fs::read_to_string(corpus.at("out/sub/a.mp4.html")).unwrap();
+    assert!(page.contains("a.mp4.json") && page.contains("../../in/sub/a.mp4"));
+    let index = std::fs::read_to_string(corpus.at("out/index.html")).unwrap();
+    assert!(index.contains("href=\"./sub/a.mp4.html\""), "{index}");
+    corpus.ends(&["in", "--review"], 0);
+    assert_eq!(corpus.worked_on(), 0, "the page is there");
+    std::fs::remove_file(corpus.at("out/sub/a.mp4.html")).unwrap();
+    corpus.ends(&["in", "--review"], 0);
+    assert!(corpus.at("out/sub/a.mp4.html").is_file());
+    // What ELAN writes when somebody looks at a document is no change.
+    corpus.ends(&["in", "-f", "json,eaf"], 0);
+    std::fs::write(corpus.at("out/sub/a.mp4.pfsx"), "<preferences version=\"1.1\"/>").unwrap();
+    let talk = corpus.ends(&["in", "-f", "json,eaf"], 0);
+    assert!(!talk.contains("changed since"), "{talk}");
+}
