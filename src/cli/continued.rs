@@ -3,13 +3,14 @@
 //! Without memory there is no way to unwind: the program replaces itself by a new one with the same arguments and one more. The
 //! log says what was worked on; that is tried once more, one video at a time, and what again takes all memory fails alone.
 
-use std::io::{self, SeekFrom};
+use std::io::{self, Read as _, Seek as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
 
 use crate::allocator;
+use crate::corpus::inputs::LONGEST_LIST;
 
 /// The argument that says so.
 const ARGUMENT: &str = "--memory-ended";
@@ -56,8 +57,8 @@ pub(super) fn keep_list(inputs: &[PathBuf], is_continued: bool) -> io::Result<()
         return Ok(());
     }
     let mut list = tempfile::tempfile()?;
-    io::copy(&mut io::stdin().lock(), &mut list)?;
-    io::Seek::seek(&mut list, SeekFrom::Start(0))?;
+    io::copy(&mut io::stdin().lock().take(LONGEST_LIST), &mut list)?;
+    list.rewind()?;
     rustix::stdio::dup2_stdin(&list)?;
     Ok(())
 }

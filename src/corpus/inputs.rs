@@ -30,7 +30,7 @@ const NO_VIDEOS: [&str; 38] = [
 /// Extensions of files that are lists of videos.
 const LISTS: [&str; 3] = ["list", "lst", "txt"];
 /// A list of ten million names.
-const LONGEST_LIST: u64 = 1 << 30;
+pub const LONGEST_LIST: u64 = 1 << 30;
 
 /// One video of a corpus.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
