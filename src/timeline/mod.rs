@@ -496,6 +496,11 @@ impl Timeline {
         self.corrections.is_some() || self.settings.get("corrections").is_some()
     }
 
+    /// What a track's signer is called.
+    pub fn signer_of(&self, track: u32) -> String {
+        self.tracks.iter().find(|known| known.id == track).map_or_else(|| signer(track), Track::signer)
+    }
+
     /// Names of the events of a track that a frame lies in, with a space between them.
     pub fn events_at(&self, track: u32, frame: usize) -> String {
         let events = self.tracks.iter().filter(|own| own.id == track).flat_map(|track| &track.events);

@@ -16,7 +16,7 @@ use super::Writer;
 use super::rows::rows;
 use crate::timeline::{
     BoundingBox, BoxSource, Expression, FrameRecord, Measure, Status, Timeline, box_in_file, probability_in_file,
-    score_in_file, signer, time_in_file,
+    score_in_file, time_in_file,
 };
 
 pub(super) struct Parquet;
@@ -141,7 +141,7 @@ fn columns(timeline: &Timeline, cells: &[Cells]) -> Vec<Column> {
     }
     columns.push(texts("label", true, &|c| c.record?.label.map(|label| label.name().into())));
     columns.push(numbers("confidence", &|c| c.record?.confidence.map(probability_in_file)));
-    columns.push(texts("signer", true, &|c| c.track.map(signer)));
+    columns.push(texts("signer", true, &|c| c.track.map(|track| timeline.signer_of(track))));
     columns.push(numbers("container_start_s", &|_| Some(time_in_file(timeline.container_start().0))));
     for measure in Measure::ALL {
         columns.push(numbers(measure.name(), &|c| c.record?.measures?.get(measure)));

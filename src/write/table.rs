@@ -5,9 +5,10 @@ use std::io::{self, Write};
 
 use super::Writer;
 use super::rows::{FrameRow, rows};
+use crate::files::spreadsheet_cell;
 use crate::timeline::{
     BoxSource, Expression, FrameRecord, Measure, Regions, Status, Timeline, box_in_file, probability_in_file,
-    score_in_file, signer, time_in_file,
+    score_in_file, time_in_file,
 };
 
 pub(super) struct Table {
@@ -66,7 +67,7 @@ fn cells(
     cells.extend((0..Expression::COUNT).map(|class| cell(probabilities.map(|p| probability_in_file(p[class])))));
     cells.push(cell(record.and_then(|record| record.label).map(Expression::name)));
     cells.push(cell(record.and_then(|record| record.confidence).map(probability_in_file)));
-    cells.push(cell(track.map(signer)));
+    cells.push(cell(track.map(|track| spreadsheet_cell(&timeline.signer_of(track)).into_owned())));
     cells.push(time_in_file(timeline.container_start().0).to_string());
     let measures = record.and_then(|record| record.measures);
     cells.extend(Measure::ALL.map(|measure| cell(measures.and_then(|measures| measures.get(measure)))));

@@ -70,6 +70,30 @@ fn measures_chosen_when_converting_are_those_chosen_when_annotating() {
 }
 
 #[test]
+fn a_signer_whom_somebody_named_has_that_name_in_every_format() {
+    let folder = tempfile::tempdir().unwrap();
+    let demo = std::fs::canonicalize("assets/demo/demo.mp4").unwrap();
+    let (code, talk) = run(&[demo.to_str().unwrap(), "-q", "--end", "2", "-o", "l.json"], folder.path());
+    assert_eq!(code, Some(0), "{talk}");
+    let text = std::fs::read_to_string(folder.path().join("l.json")).unwrap();
+    let mut labels: serde_json::Value = serde_json::from_str(&text).unwrap();
+    labels["tracks"][0]["name"] = "Mia".into();
+    std::fs::write(folder.path().join("named.json"), labels.to_string()).unwrap();
+    for format in ["csv", "tsv", "jsonl", "ass", "segments.tsv", "TextGrid", "eaf", "parquet"] {
+        let (code, talk) = run(&["convert", "named.json", "-q", "-o", &format!("n.{format}")], folder.path());
+        assert_eq!(code, Some(0), "{talk}");
+        // Parquet packs its texts.
+        let bytes = std::fs::read(folder.path().join(format!("n.{format}"))).unwrap();
+        let says = |name: &[u8]| bytes.windows(name.len()).any(|part| part == name);
+        assert!(format == "parquet" || says(b"Mia"), "{format}");
+    }
+    let table = std::fs::File::open(folder.path().join("n.parquet")).unwrap();
+    let reader = parquet::file::reader::SerializedFileReader::new(table).unwrap();
+    let mut rows = parquet::file::reader::FileReader::get_row_iter(&reader, None).unwrap();
+    assert!(rows.any(|row| row.unwrap().to_string().contains("Mia")));
+}
+
+#[test]
 fn what_is_made_from_corrected_labels_is_kept_like_a_persons_work() {
     let folder = tempfile::tempdir().unwrap();
     let demo = std::fs::canonicalize("assets/demo/demo.mp4").unwrap();
