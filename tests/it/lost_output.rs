@@ -48,7 +48,7 @@ fn a_result_that_nobody_gets_ends_with_6() {
     for (arguments, redirection) in [
         (&["convert", "l.json", "-q", "-o", "c.csv"][..], ">&-"),
         (&["schema"], "> /dev/null"),
-        (&["schema"], "<> /dev/null"),
+        (&["schema"], "1<> /dev/null"),
     ] {
         let output = with(arguments, redirection, folder.path());
         assert_eq!(output.status.code(), Some(0), "{arguments:?} {redirection}");

@@ -17,7 +17,7 @@ fn save_as_elan(path: &Path, edit: impl Fn(usize, (u64, u64, String)) -> Vec<(u6
         .filter(|line| line.contains("<TIME_SLOT "))
         .map(|line| (attribute(line, "TIME_SLOT_ID"), attribute(line, "TIME_VALUE").parse().unwrap()))
         .collect();
-    let mut slots: Vec<u64> = Vec::new();
+    let (mut slots, mut gone) = (Vec::new(), Vec::new());
     let mut out = Vec::new();
     let (mut is_ours, mut number, mut annotation) = (false, 0, Vec::new());
     for line in text.lines().filter(|line| !line.contains("<TIME_SLOT ")) {
@@ -32,7 +32,11 @@ fn save_as_elan(path: &Path, edit: impl Fn(usize, (u64, u64, String)) -> Vec<(u6
         if line.trim() == "</ANNOTATION>" {
             let whole = std::mem::take(&mut annotation);
             if !is_aligned(&whole) {
-                out.extend(whole);
+                // What hangs on an annotation goes with it.
+                let is_left = whole
+                    .iter()
+                    .all(|l| !l.contains("ANNOTATION_REF=") || !gone.contains(&attribute(l, "ANNOTATION_REF")));
+                out.extend(whole.into_iter().filter(|_| is_left));
                 continue;
             }
             let head = whole.iter().find(|line| line.contains("<ALIGNABLE_ANNOTATION")).unwrap();
@@ -42,6 +46,9 @@ fn save_as_elan(path: &Path, edit: impl Fn(usize, (u64, u64, String)) -> Vec<(u6
             let old = (time("TIME_SLOT_REF1"), time("TIME_SLOT_REF2"), value);
             let new = if is_ours { edit(number, old) } else { vec![old] };
             number += 1;
+            if new.is_empty() {
+                gone.push(attribute(head, "ANNOTATION_ID"));
+            }
             for (place, (start, end, value)) in new.into_iter().enumerate() {
                 let mut slot = |time: u64| {
                     slots.push(time);
