@@ -55,7 +55,7 @@ fn save_as_elan(path: &Path, edit: impl Fn(usize, (u64, u64, String)) -> Vec<(u6
                     format!("slot{}", slots.len() - 1)
                 };
                 let (first, last) = (slot(start), slot(end));
-                let id = format!("{}{}", attribute(head, "ANNOTATION_ID"), if place == 0 { "" } else { "0" });
+                let id = format!("{}{}", attribute(head, "ANNOTATION_ID"), if place == 0 { "" } else { "b" });
                 out.push(format!(
                     "<ANNOTATION><ALIGNABLE_ANNOTATION ANNOTATION_ID=\"{id}\" TIME_SLOT_REF1=\"{first}\" \
                      TIME_SLOT_REF2=\"{last}\"><ANNOTATION_VALUE>{value}</ANNOTATION_VALUE></ALIGNABLE_ANNOTATION></ANNOTATION>"
