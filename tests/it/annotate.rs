@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::material::{clips, ffmpeg, ffprobe, program};
-use annotate::timeline::{Expression, JSON_SCHEMA, Status, Timeline};
+use annotate::timeline::{Expression, FacePart, JSON_SCHEMA, Status, Timeline};
 use serde_json::Value;
 
 /// Runs the program over `input` and reads the timeline it writes.
@@ -113,11 +113,13 @@ fn all_formats_are_written_from_one_run_and_agree() {
         reader.records().map(|row| Expression::from_name(&row.unwrap()[column])).collect();
     assert_eq!(labels, from_csv);
     assert!(text("vtt").starts_with("WEBVTT") && text("srt").contains("-->"));
-    let segments = timeline.tracks[0].segments.len();
-    assert_eq!(text("segments.tsv").lines().count(), segments + 1);
+    let track = &timeline.tracks[0];
+    let segments = track.segments.len();
+    assert_eq!(text("segments.tsv").lines().count(), segments + track.events.len() + 1);
+    let stretches: usize = FacePart::ALL.into_iter().map(|part| track.going_on(part).len()).sum();
     assert_eq!(
         text("TextGrid").matches("text = \"").count() - text("TextGrid").matches("text = \"\"").count(),
-        segments
+        segments + stretches
     );
     assert!(text("ass").matches("Dialogue: 0").count() >= segments);
 }
