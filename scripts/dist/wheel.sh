@@ -1,0 +1,23 @@
+#!/bin/sh
+# The wheel, into target/dist, from the program that `make dist` built or that is given: scripts/dist/wheel.sh [PROGRAM]
+set -eu
+cd "$(dirname "$0")/../.."
+
+venv=target/dist/wheel
+packages="hatchling==1.27.0 build==1.2.2.post1"
+if [ "$(cat "$venv/complete" 2>/dev/null)" != "$packages" ]; then
+    rm -rf "$venv"
+    python3 -m venv "$venv"
+    # A list of words.
+    # shellcheck disable=SC2086
+    "$venv/bin/pip" install --quiet --disable-pip-version-check $packages
+    printf '%s' "$packages" >"$venv/complete"
+fi
+[ $# -eq 0 ] || export ANNOTATE_WHEEL_PROGRAM="$1"
+# The same inputs give the same bytes.
+export SOURCE_DATE_EPOCH="${SOURCE_DATE_EPOCH:-1577836800}"
+rm -f target/dist/annotate_sign-*.whl
+"$venv/bin/python" -m build --no-isolation --wheel --outdir target/dist python >/dev/null
+wheel=$(ls target/dist/annotate_sign-*.whl)
+size=$(stat -c %s "$wheel")
+echo "dist: $wheel, $size bytes" >&2
