@@ -9,7 +9,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 
 ANNOTATE := target/release/annotate
 
-.PHONY: help setup build demo test axe test-cluster test-cuts lint deny features fmt bench bench-corpus bench-peers bench-training bench-faces check-cuda card fuzz sanitize soak install clean
+.PHONY: help setup build demo test axe test-cluster test-cuts lint deny features fmt bench bench-corpus bench-peers bench-training bench-faces check-cuda card fuzz sanitize soak install dist wheel tarball deb container test-dist test-python clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -142,6 +142,34 @@ install: build ## put the binary, man page and completions under PREFIX (/usr/lo
 	install -D -m 644 target/annotate.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/annotate
 	install -D -m 644 target/_annotate $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_annotate
 	install -D -m 644 target/annotate.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/annotate.fish
+
+# A quarter of an hour of processor time the first time.
+dist: ## build the static program, target/dist/annotate, with an FFmpeg of its own (docs/install.md)
+	@scripts/setup.sh
+	scripts/dist/program.sh
+
+wheel: dist ## pack it as a Python wheel, with the Python package (python/)
+	scripts/dist/wheel.sh
+
+tarball: dist ## pack it as a tarball
+	scripts/dist/package.sh tar
+
+deb: dist ## pack it as a Debian package
+	scripts/dist/package.sh deb
+
+container: deb ## build a container image of it, with podman or docker
+	@builder=$$(command -v podman || command -v docker) || { echo 'skipped: neither podman nor docker is installed'; exit 0; }; \
+	"$$builder" build -f packaging/Containerfile -t annotate .
+
+test-dist: wheel tarball deb ## install all of it in minimal Debian 12 and 13 without network, and compare it with the usual build
+	scripts/dist/clean_root.sh
+	scripts/dist/compare.sh $(ANNOTATE_DATA)/videos assets/demo
+
+# With the program that the tests run, so that no other has to be built.
+test-python: ## test the Python package, notebook included
+	@scripts/setup.sh test
+	cargo test --locked --no-run
+	scripts/dist/test_python.sh target/debug/annotate
 
 clean: ## remove everything that was built or written by the demo
 	rm -rf out
