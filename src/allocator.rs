@@ -64,6 +64,6 @@ fn end() -> ! {
         None => {}
     }
     let line = b"annotate: the memory does not suffice (see --max-memory)\n";
-    let _ = rustix::io::write(rustix::stdio::stderr(), line);
+    crate::platform::say_without_memory(line);
     std::process::exit(7)
 }
