@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::material::{clips, ffmpeg, ffprobe, program};
-use annotate::timeline::{Expression, FacePart, JSON_SCHEMA, Status, Timeline};
+use annotate::timeline::{Expression, FacePart, JSON_SCHEMA, NeutralSource, Status, Timeline, Track};
 use serde_json::Value;
 
 /// Runs the program over `input` and reads the timeline it writes.
@@ -256,7 +256,14 @@ fn calibration_is_stored_reused_and_changes_nothing_where_there_is_nothing_to_co
     let earlier = folder.path().join("earlier.json");
     std::fs::write(&earlier, &bytes).unwrap();
     let (again, _) = annotated(demo(), &["--calibrate", earlier.to_str().unwrap()]);
-    assert_eq!(again.tracks, auto.tracks);
+    // The neutral face comes along, and says from where.
+    let beside_it = |timeline: &Timeline| -> Vec<Track> {
+        timeline.tracks.iter().map(|track| Track { neutral: None, ..track.clone() }).collect()
+    };
+    assert_eq!(beside_it(&again), beside_it(&auto));
+    let neutral = |timeline: &Timeline| timeline.tracks[0].neutral.clone().unwrap();
+    assert_eq!(neutral(&again).values, neutral(&auto).values);
+    assert!(matches!(neutral(&again).source, NeutralSource::Other { .. }));
     std::fs::write(&earlier, &plain_bytes).unwrap();
     let output = program().arg(demo()).args(["-o", "-", "--calibrate"]).arg(&earlier).output().unwrap();
     assert_eq!(output.status.code(), Some(5));

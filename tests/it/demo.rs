@@ -16,10 +16,8 @@ fn the_demo_needs_no_file_and_leaves_none() {
     let all = text.lines().find(|line| line.starts_with("all ")).unwrap();
     let right: usize = all.split_whitespace().nth(1).unwrap().parse().unwrap();
     assert!(all.contains(" of  502") && right >= 400, "{text}");
-    let strips: Vec<&str> =
-        talk.lines().filter(|line| line.starts_with("truth ") || line.starts_with("found ")).collect();
-    assert_eq!(strips.len(), 2, "{talk}");
-    assert!(strips[0].contains("HHH") && strips[1].contains("HHH"), "{talk}");
+    let is_strip = |name: &str| talk.lines().any(|line| line.starts_with(name) && line.contains("HHH"));
+    assert!(is_strip("truth ") && is_strip("found "), "{talk}");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
