@@ -45,6 +45,6 @@ fn or_end(pointer: *mut u8) -> *mut u8 {
 fn end() -> ! {
     // Nothing here may allocate.
     let line = b"annotate: the memory does not suffice (see --max-memory)\n";
-    let _ = rustix::io::write(rustix::stdio::stderr(), line);
+    crate::platform::say_without_memory(line);
     std::process::exit(7)
 }

@@ -91,7 +91,7 @@
 //! - [`palette`]: one colour a class; [`statistics`]: kappas
 //! - [`timeline`]: the words everybody uses; [`kernels`]: arithmetic
 //! - [`picture`], [`files`], [`random`], [`allocator`]: the ground
-//! - [`choice`]: settings that are one of a few words
+//! - [`choice`]: settings that are one of a few words; `platform`: what systems do differently
 
 #![warn(unreachable_pub, clippy::exit, clippy::print_stdout, clippy::unwrap_used)]
 
@@ -116,6 +116,7 @@ pub mod palette;
 pub mod picture;
 #[cfg(feature = "video")]
 pub mod pipeline;
+mod platform;
 pub mod random;
 #[cfg(all(feature = "video", feature = "train"))]
 pub mod review;

@@ -7,7 +7,6 @@ use std::time::Instant;
 
 use clap::Args;
 use serde_json::{Value, json};
-use signal_hook::consts::SIGINT;
 
 use super::Failure;
 use super::calibration::{CalibrationArguments, calibrated};
@@ -32,6 +31,7 @@ use crate::pipeline::calibrate::Calibration;
 use crate::pipeline::decode::Source;
 use crate::pipeline::detect::Detectors;
 use crate::pipeline::{AnnotateError, Event, Execution, annotate, decode_options};
+use crate::platform::signals::SIGINT;
 use crate::timeline::Tool;
 use crate::write::Format;
 

@@ -17,6 +17,7 @@ use crate::files::{self, Output, OutputOptions};
 use crate::pipeline::decode::Source;
 use crate::pipeline::detect::Detectors;
 use crate::pipeline::{Event, Execution, annotate, calibrate};
+use crate::platform;
 use crate::timeline::Timeline;
 
 /// Arguments of `annotate elan-recognizer`.
@@ -54,11 +55,8 @@ fn install(extensions: &Path) -> Result<(), Failure> {
     for (name, bytes, is_program) in recognizer::folder(&binary) {
         let path = folder.join(name);
         OutputOptions::state().put(&path, |out| out.write_all(&bytes))?;
-        #[cfg(unix)]
         if is_program {
-            use std::os::unix::fs::PermissionsExt as _;
-            let mode = std::fs::Permissions::from_mode(0o755);
-            std::fs::set_permissions(&path, mode).map_err(|e| fault(&path, e))?;
+            platform::make_executable(&path).map_err(|e| fault(&path, e))?;
         }
     }
     talk!("{}: start ELAN anew; 'annotate' is in its tab 'Recognizers'", folder.display());

@@ -1,16 +1,13 @@
 //! What the program allows itself: address space, files, and time in which nothing moves.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::{Builder, available_parallelism};
 use std::time::Duration;
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use signal_hook::consts::SIGXFSZ;
-
 use super::{Failure, exit_code};
 use crate::pipeline::decode::Patience;
+use crate::platform;
 
 /// Address space that is enough for a video of 8K: measured, 2.1 GB are reserved and 330 MB used.
 const USUAL_MIB: u64 = 8 << 10;
@@ -28,6 +25,7 @@ pub(super) fn limit_memory(mib: Option<u64>, videos: usize) -> Result<(), Failur
     let cores = available_parallelism().map_or(1, usize::from) as u64;
     let mib = match mib {
         Some(0) => return Ok(()),
+        None if !platform::LIMITS_ADDRESS_SPACE => return Ok(()),
         Some(mib) => mib,
         None => USUAL_MIB * videos as u64 + USUAL_MIB_A_CORE * cores,
     };
@@ -37,12 +35,10 @@ pub(super) fn limit_memory(mib: Option<u64>, videos: usize) -> Result<(), Failur
         let least = (taken + LEAST_LEFT).div_ceil(1 << 20);
         return Err(Failure::Limit(format!("--max-memory {mib}: the program itself needs {least} MiB")));
     }
-    let Rlimit { current, maximum } = getrlimit(Resource::As);
-    if current.is_some_and(|current| current <= wanted) {
+    if platform::address_space_limit().is_some_and(|current| current <= wanted) {
         return Ok(());
     }
-    setrlimit(Resource::As, Rlimit { current: Some(wanted), maximum })
-        .map_err(|error| Failure::Usage(format!("--max-memory {mib}: {error}")))
+    platform::limit_address_space(wanted).map_err(|error| Failure::Usage(format!("--max-memory {mib}: {error}")))
 }
 
 /// Address space that the program has taken up, bytes; nothing where the system does not say.
@@ -51,15 +47,6 @@ fn address_space() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let kibibytes = status.lines().find_map(|line| line.strip_prefix("VmSize:"))?;
     Some(kibibytes.trim().strip_suffix(" kB")?.parse::<u64>().ok()? << 10)
-}
-
-/// A file that grows beyond what the system allows (`ulimit -f`) is an error of writing, and not the end of the program.
-///
-/// # Errors
-/// If the signal cannot be caught.
-pub(super) fn survive_full_quota() -> std::io::Result<()> {
-    signal_hook::flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)))?;
-    Ok(())
 }
 
 /// Whether the program was started with this signal ignored.

@@ -129,7 +129,7 @@ impl Cli {
     /// # Errors
     /// With the reason and the exit code it stands for.
     pub fn run(self) -> Result<(), Failure> {
-        limits::survive_full_quota().map_err(anyhow::Error::from)?;
+        crate::platform::signals::survive_full_quota().map_err(anyhow::Error::from)?;
         match self.command {
             None => annotate::run(self.annotate),
             Some(Subcommands::Train(arguments)) => train::run(&arguments),

@@ -4,18 +4,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-
 use super::Failure;
 use super::limits::is_ignored;
+use crate::platform::signals::{HANG_UP, SIGINT, SIGTERM, end_at_second, listen};
 
 /// The signals that are listened to. Whoever started the program with `nohup` wants it to outlive the terminal.
 fn heard() -> Vec<i32> {
-    let mut signals = vec![SIGINT, SIGTERM];
-    if !is_ignored(SIGHUP) {
-        signals.push(SIGHUP);
-    }
-    signals
+    [SIGINT, SIGTERM].into_iter().chain(HANG_UP.filter(|signal| !is_ignored(*signal))).collect()
 }
 
 /// Listening takes a thread, which a small limit of processes or memory does not allow.
@@ -38,20 +33,9 @@ impl Signals {
     /// If the system allows no further thread.
     pub(super) fn listen() -> Result<Self, Failure> {
         let this = Self { interrupt: Arc::default(), signal: Arc::default() };
-        for signal in heard() {
-            // In this order: a signal that finds the flag set by an earlier one ends the program at once.
-            signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&this.interrupt))
-                .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&this.interrupt)))
-                .map_err(refused)?;
-        }
-        let mut signals = signal_hook::iterator::Signals::new(heard()).map_err(refused)?;
+        end_at_second(&heard(), &this.interrupt).map_err(refused)?;
         let last = Arc::clone(&this.signal);
-        let listening = std::thread::Builder::new().name("signals".into()).spawn(move || {
-            for signal in &mut signals {
-                last.store(signal, Ordering::Relaxed);
-            }
-        });
-        listening.map_err(refused)?;
+        listen(&heard(), move |signal| last.store(signal, Ordering::Relaxed)).map_err(refused)?;
         Ok(this)
     }
 
@@ -78,14 +62,8 @@ impl Steps {
     /// If the system allows no further thread.
     pub(super) fn listen() -> Result<Self, Failure> {
         let this = Self { interrupt: Arc::default(), drain: Arc::default(), signal: Arc::default() };
-        let mut signals = signal_hook::iterator::Signals::new(heard()).map_err(refused)?;
-        let heard = this.clone();
-        let listening = std::thread::Builder::new().name("signals".into()).spawn(move || {
-            for signal in &mut signals {
-                heard.hear(signal);
-            }
-        });
-        listening.map_err(refused)?;
+        let steps = this.clone();
+        listen(&heard(), move |signal| steps.hear(signal)).map_err(refused)?;
         Ok(this)
     }
 

@@ -10,6 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::Failure;
 use super::device::DeviceChoice;
 use super::signals::Signals;
+use crate::platform::signals::SIGINT;
 use crate::train::checkpoint::CheckpointError;
 use crate::train::crossval::{CrossvalError, FoldReport};
 use crate::train::fold::FoldError;
@@ -67,7 +68,7 @@ pub(super) fn failure(error: RunError, signals: &Signals) -> Failure {
             }
             TrainError::Checkpoint(CheckpointError::Write(_)) | TrainError::Log(_) => Failure::Output(text),
             TrainError::Interrupted { .. } => {
-                let signal = signals.received().unwrap_or(signal_hook::consts::SIGINT);
+                let signal = signals.received().unwrap_or(SIGINT);
                 Failure::Interrupted { signal, hint: text }
             }
             TrainError::Device(error) => Failure::Unforeseen(error.into()),

@@ -1,9 +1,8 @@
 //! What belongs to a corpus: folders, patterns, lists and single files, and the place of each file's results.
 
 use std::collections::{BTreeMap, HashSet};
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::io::Read as _;
-use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Component, Path, PathBuf};
 
 use walkdir::WalkDir;
@@ -12,6 +11,7 @@ use super::CorpusError;
 use super::content::begins_like_a_video;
 use super::path::{printable, shortened};
 use crate::files;
+use crate::platform::{name_bytes, name_from_bytes};
 
 /// Extensions of files that are taken for videos in folders, in lower case.
 pub const EXTENSIONS: [&str; 67] = [
@@ -139,7 +139,7 @@ fn walk(
             }
         };
         let (path, is_folder) = (entry.path(), entry.file_type().is_dir());
-        if entry.depth() > 0 && entry.file_name().as_bytes().starts_with(b".") {
+        if entry.depth() > 0 && name_bytes(entry.file_name()).starts_with(b".") {
             if entry.file_name() != files::LEDGER {
                 found.left_out.push((path.into(), "it is hidden: its name begins with a dot".into()));
             }
@@ -204,7 +204,7 @@ fn list(path: &Path) -> Result<Vec<PathBuf>, CorpusError> {
         0 => name,
         _ => name.strip_suffix(b"\r").unwrap_or(name),
     });
-    Ok(names.filter(|name| !name.is_empty()).map(|name| OsString::from_vec(name.into()).into()).collect())
+    Ok(names.filter(|name| !name.is_empty()).map(|name| name_from_bytes(name.into()).into()).collect())
 }
 
 /// Where the results of a video that was named by itself go: its path as it was said, or its full path without the
@@ -313,7 +313,7 @@ mod tests {
         assert_eq!(outputs(&found), expected);
         std::fs::write(at("zero.lst"), b"new\nline.mp4\0\xff.mp4\0").unwrap();
         let found = find(&[at("zero.lst")], Path::new("out")).unwrap();
-        let names: Vec<&[u8]> = found.items.iter().map(|item| item.path.as_os_str().as_bytes()).collect();
+        let names: Vec<&[u8]> = found.items.iter().map(|item| name_bytes(item.path.as_os_str())).collect();
         assert_eq!(names, [&b"new\nline.mp4"[..], b"\xff.mp4"]);
     }
 

@@ -7,7 +7,6 @@
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -17,6 +16,7 @@ use serde_json::Value;
 use super::Outcome;
 use super::path::is_below;
 use crate::files::{self, WriteError, file_sha256};
+use crate::platform::{FileFacts, facts_at};
 use crate::timeline::{ModelIdentity, Tool};
 
 /// Name of the log in an output folder.
@@ -61,14 +61,8 @@ impl Stamp {
     /// # Errors
     /// If there is none.
     pub fn of(path: &Path) -> std::io::Result<Self> {
-        let metadata = std::fs::metadata(path)?;
-        let nanoseconds = |seconds: i64, rest: i64| seconds.saturating_mul(1_000_000_000).saturating_add(rest);
-        Ok(Self {
-            size: metadata.len(),
-            modified: nanoseconds(metadata.mtime(), metadata.mtime_nsec()),
-            changed: nanoseconds(metadata.ctime(), metadata.ctime_nsec()),
-            inode: metadata.ino(),
-        })
+        let FileFacts { size, modified, changed, number, .. } = facts_at(path)?;
+        Ok(Self { size, modified, changed, inode: number })
     }
 }
 

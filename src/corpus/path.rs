@@ -1,12 +1,12 @@
 //! Paths in JSON: text where they are, and otherwise their bytes in base64, so that no name is lost.
 
-use std::ffi::OsString;
-use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+
+use crate::platform::{name_bytes, name_from_bytes};
 
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
@@ -19,7 +19,7 @@ enum Portable {
 pub fn serialize<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
     match path.to_str() {
         Some(text) => Portable::Text(text.into()),
-        None => Portable::Bytes { base64: STANDARD.encode(path.as_os_str().as_bytes()) },
+        None => Portable::Bytes { base64: STANDARD.encode(name_bytes(path.as_os_str())) },
     }
     .serialize(serializer)
 }
@@ -29,7 +29,7 @@ pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf
     match Portable::deserialize(deserializer)? {
         Portable::Text(text) => Ok(text.into()),
         Portable::Bytes { base64 } => {
-            STANDARD.decode(base64).map(|bytes| OsString::from_vec(bytes).into()).map_err(D::Error::custom)
+            STANDARD.decode(base64).map(|bytes| name_from_bytes(bytes).into()).map_err(D::Error::custom)
         }
     }
 }
@@ -102,14 +102,14 @@ pub fn shortened(path: &Path) -> PathBuf {
     if name.len() <= LONGEST_NAME - LONGEST_ENDING {
         return path.into();
     }
-    let mark = format!("~{}", &crate::files::sha256(name.as_bytes())[..8]);
+    let mark = format!("~{}", &crate::files::sha256(name_bytes(name))[..8]);
     let mut end = LONGEST_NAME - LONGEST_ENDING - mark.len();
-    let bytes = name.as_bytes();
+    let bytes = name_bytes(name);
     // Not in the middle of a character (a byte 10xxxxxx goes on with one).
     while end > 0 && bytes[end] & 0xc0 == 0x80 {
         end -= 1;
     }
-    path.with_file_name(OsString::from_vec([&bytes[..end], mark.as_bytes()].concat()))
+    path.with_file_name(name_from_bytes([&bytes[..end], mark.as_bytes()].concat()))
 }
 
 /// A path for people: control characters become visible escapes.
@@ -139,7 +139,7 @@ mod tests {
     proptest! {
         #[test]
         fn every_name_comes_back(bytes in prop::collection::vec(1u8..=255, 0..20)) {
-            let path = PathBuf::from(OsString::from_vec(bytes));
+            let path = PathBuf::from(name_from_bytes(bytes));
             let json = serde_json::to_string(&Holder(path.clone())).unwrap();
             prop_assert_eq!(serde_json::from_str::<Holder>(&json).unwrap().0, path);
         }

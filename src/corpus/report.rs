@@ -1,7 +1,6 @@
 //! What became of a corpus, for people and programs: `failures.json`, `summary.csv`, `summary.parquet`, `index.html`.
 
 use std::io::{self, Write};
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use quick_xml::escape::escape;
@@ -12,6 +11,7 @@ use super::journal::{self, Terms};
 use super::path::printable;
 use crate::files::{OutputOptions, WriteError, spreadsheet_cell};
 use crate::palette;
+use crate::platform::name_bytes;
 use crate::timeline::{Expression, time_in_file};
 use crate::write::parquet::{Column, Values, parquet};
 
@@ -219,7 +219,7 @@ fn kind(output: &Path, video: &Path) -> String {
 /// A relative link (RFC 3986): everything but unreserved characters and slashes by its number.
 fn link(path: &Path) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
-    let bytes = path.as_os_str().as_bytes().iter();
+    let bytes = name_bytes(path.as_os_str()).iter();
     // The dot keeps a name with a colon from being taken for a scheme.
     let encoded: String =
         bytes.map(|&byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect();

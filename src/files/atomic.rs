@@ -11,9 +11,9 @@
 //! only has a name of that form was brought from elsewhere and stays.
 
 use std::collections::HashSet;
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::ffi::OsStr;
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, ErrorKind, Write};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -21,6 +21,7 @@ use sha2::{Digest as _, Sha256};
 use tempfile::{NamedTempFile, TempPath};
 
 use super::{file_sha256, hexadecimal, ledger};
+use crate::platform::{FileFacts, facts_at, facts_of, readable_as_new};
 
 /// What the names of unfinished files begin with,
 const PREFIX: &str = ".annotate-";
@@ -134,32 +135,10 @@ struct Pending {
     /// Where the file goes; the output's path with symbolic links followed.
     destination: PathBuf,
     /// What was there when the output was opened.
-    replaced: Option<Seen>,
+    replaced: Option<FileFacts>,
     /// Of the bytes written so far.
     digest: Sha256,
     written: u64,
-}
-
-/// What tells a file from one that has been changed or put in its place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Seen {
-    device: u64,
-    inode: u64,
-    size: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
-impl Seen {
-    fn of(metadata: &fs::Metadata) -> Self {
-        Self {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            size: metadata.size(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-        }
-    }
 }
 
 impl Output {
@@ -252,9 +231,9 @@ fn is_ours(destination: &Path) -> bool {
 }
 
 /// Whether somebody has touched what is at `destination` after it was `seen` to be replaceable.
-fn is_touched_since(destination: &Path, seen: Option<Seen>) -> bool {
-    let now = fs::metadata(destination).ok();
-    now.is_some_and(|now| Some(Seen::of(&now)) != seen && now.len() > 0 && !is_ours(destination))
+fn is_touched_since(destination: &Path, seen: Option<FileFacts>) -> bool {
+    let now = facts_at(destination).ok();
+    now.is_some_and(|now| Some(now) != seen && now.size > 0 && !is_ours(destination))
 }
 
 /// Notes the bytes of a file that is about to be at `destination`.
@@ -345,7 +324,7 @@ impl Target {
         }
         remove_leftovers(folder);
         let temporary = temporary_in(folder).map_err(fail)?;
-        let replaced = existing.as_ref().map(Seen::of);
+        let replaced = existing.as_ref().and_then(|_| facts_at(&destination).ok());
         if let Some(metadata) = existing {
             temporary.as_file().set_permissions(metadata.permissions()).map_err(fail)?;
         }
@@ -357,20 +336,17 @@ impl Target {
 /// A temporary file under a lock of ours.
 fn temporary_in(folder: &Path) -> io::Result<NamedTempFile> {
     loop {
-        // What a new file gets, less the umask; tempfile alone would let nobody else read it.
-        let temporary = tempfile::Builder::new()
-            .prefix(PREFIX)
-            .suffix(SUFFIX)
-            .permissions(Permissions::from_mode(0o666))
-            .tempfile_in(folder)?;
+        let mut builder = tempfile::Builder::new();
+        readable_as_new(builder.prefix(PREFIX).suffix(SUFFIX));
+        let temporary = builder.tempfile_in(folder)?;
         // A file system without locks has no leftovers removed either.
         let is_taken = temporary.as_file().try_lock().is_err_and(|e| matches!(e, fs::TryLockError::WouldBlock));
-        let metadata = temporary.as_file().metadata()?;
+        let facts = facts_of(temporary.as_file())?;
         // Another run may have taken it for a leftover before the lock was there.
-        if is_taken || metadata.nlink() == 0 {
+        if is_taken || facts.names == 0 {
             continue;
         }
-        let name = folder.join(temporary_name(metadata.ino()));
+        let name = folder.join(temporary_name(facts.number));
         if fs::symlink_metadata(&name).is_ok() {
             // Somebody's file has the name that this one should get.
             return Ok(temporary);
@@ -383,8 +359,14 @@ fn temporary_in(folder: &Path) -> io::Result<NamedTempFile> {
 }
 
 /// The name of a temporary file with this number on its file system.
-fn temporary_name(inode: u64) -> String {
-    format!("{PREFIX}{inode:x}{SUFFIX}")
+fn temporary_name(number: u64) -> String {
+    format!("{PREFIX}{number:x}{SUFFIX}")
+}
+
+/// Whether a name is of the form of a temporary file's.
+fn has_temporary_form(name: &OsStr) -> bool {
+    let name = name.to_string_lossy();
+    name.starts_with(PREFIX) && name.ends_with(SUFFIX)
 }
 
 /// Removes what killed runs have left in `folder`; once a folder and run, as a folder may hold a corpus.
@@ -397,9 +379,9 @@ pub(crate) fn remove_leftovers(folder: &Path) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries.flatten() {
         // The entry's own metadata: no link is followed.
-        let is_ours = entry
-            .metadata()
-            .is_ok_and(|metadata| metadata.is_file() && entry.file_name() == *temporary_name(metadata.ino()));
+        let is_file = entry.metadata().is_ok_and(|metadata| metadata.is_file());
+        let is_ours = || facts_at(&entry.path()).is_ok_and(|facts| entry.file_name() == *temporary_name(facts.number));
+        let is_ours = is_file && has_temporary_form(&entry.file_name()) && is_ours();
         if is_ours && File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok()) {
             let _ = fs::remove_file(entry.path());
         }
@@ -469,7 +451,8 @@ impl WriteError {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::symlink;
+    use std::fs::Permissions;
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
 
     use super::*;
 

@@ -9,11 +9,11 @@ use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsStr;
 use std::fs::OpenOptions;
 use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::state;
+use crate::platform::name_bytes;
 
 /// The name of the list in each folder.
 pub const NAME: &str = ".annotate.sha256";
@@ -96,7 +96,7 @@ fn catch_up(folder: &Path, known: &mut Known) -> io::Result<()> {
 /// As `sha256sum` writes it: a backslash ahead where the name holds line breaks or backslashes.
 fn line(name: &OsStr, sha256: &str) -> Vec<u8> {
     let mut escaped = Vec::new();
-    for byte in name.as_bytes() {
+    for byte in name_bytes(name) {
         match byte {
             b'\\' => escaped.extend(b"\\\\"),
             b'\n' => escaped.extend(b"\\n"),
@@ -104,7 +104,7 @@ fn line(name: &OsStr, sha256: &str) -> Vec<u8> {
             byte => escaped.push(*byte),
         }
     }
-    let mark: &[u8] = if escaped == name.as_bytes() { b"" } else { b"\\" };
+    let mark: &[u8] = if escaped == name_bytes(name) { b"" } else { b"\\" };
     [mark, sha256.as_bytes(), b"  ", &escaped, b"\n"].concat()
 }
 

@@ -19,12 +19,11 @@ pub use visible::{visible, visible_lines};
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read as _};
-use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
-use rustix::fs::OFlags;
-
 use sha2::{Digest as _, Sha256};
+
+use crate::platform::{is_pipe, open_without_waiting};
 
 /// A text that a person writes by hand: a recipe, a preset, a configuration.
 pub(crate) const HANDWRITTEN: u64 = 4 << 20;
@@ -37,7 +36,7 @@ pub(crate) fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     let file = File::open(path)?;
     // A device may give bytes without end.
     let kind = file.metadata()?.file_type();
-    if !kind.is_file() && !kind.is_fifo() {
+    if !kind.is_file() && !is_pipe(kind) {
         return Err(io::Error::new(ErrorKind::InvalidInput, "it is neither a file nor a pipe"));
     }
     read_open(file, most)
@@ -56,7 +55,7 @@ pub(crate) fn read_found(path: &Path, most: u64) -> io::Result<Vec<u8>> {
 /// # Errors
 /// If it cannot be opened or is no ordinary file.
 pub(crate) fn open_found(path: &Path) -> io::Result<File> {
-    let file = OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path)?;
+    let file = open_without_waiting(OpenOptions::new().read(true), path)?;
     match file.metadata()?.is_file() {
         true => Ok(file),
         false => Err(io::Error::new(ErrorKind::InvalidInput, "it is no ordinary file")),

@@ -1,15 +1,15 @@
 //! Whether two names lead to one file.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use super::WriteError;
+use crate::platform::facts_at;
 
 /// Whether both names lead to one file: by another path, a link, a second name, or by other letters where the file system
 /// takes capital and small ones for the same.
 pub fn is_same_file(a: &Path, b: &Path) -> bool {
-    let identity = |path: &Path| fs::metadata(path).map(|metadata| (metadata.dev(), metadata.ino()));
+    let identity = |path: &Path| facts_at(path).map(|facts| (facts.device, facts.number));
     matches!((identity(a), identity(b)), (Ok(a), Ok(b)) if a == b)
 }
 

@@ -2,10 +2,9 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
-use rustix::fs::OFlags;
+use crate::platform::{facts_of, open_no_link};
 
 /// Opens the program's own file at `path`.
 ///
@@ -13,18 +12,11 @@ use rustix::fs::OFlags;
 /// If it cannot be opened, or is a link, a pipe or a device, or has a second name: what is written would then land in a
 /// file outside the folder.
 pub(crate) fn open(path: &Path, options: &OpenOptions) -> io::Result<File> {
-    // Without waiting for the other end of a pipe.
-    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let refused = |what: &str| Err(io::Error::new(ErrorKind::InvalidInput, format!("it is {what}")));
-    let opened = options.clone().custom_flags(flags.bits().cast_signed()).open(path);
-    let file = match opened {
-        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
-            return refused("a link, which could lead anywhere; remove it");
-        }
-        opened => opened?,
+    let Some(file) = open_no_link(options, path)? else {
+        return refused("a link, which could lead anywhere; remove it");
     };
-    let metadata = file.metadata()?;
-    match (metadata.is_file(), metadata.nlink()) {
+    match (file.metadata()?.is_file(), facts_of(&file)?.names) {
         (false, _) => refused("no ordinary file"),
         (true, 2..) => refused("a file with a second name elsewhere; remove it"),
         (true, _) => Ok(file),

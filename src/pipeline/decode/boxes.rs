@@ -3,7 +3,8 @@
 use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::FileExt as _;
+
+use crate::platform::read_exact_at;
 
 /// More boxes side by side are not looked at; a fragment is two.
 const MOST_BOXES: usize = 1 << 20;
@@ -37,7 +38,7 @@ fn boxes(file: &File, range: Range<u64>) -> impl Iterator<Item = Box4> {
 fn read<const N: usize>(file: &File, at: u64, end: u64) -> Option<[u8; N]> {
     let mut bytes = [0; N];
     at.checked_add(N as u64).filter(|after| *after <= end)?;
-    file.read_exact_at(&mut bytes, at).ok()?;
+    read_exact_at(file, &mut bytes, at).ok()?;
     Some(bytes)
 }
 

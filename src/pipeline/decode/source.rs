@@ -7,21 +7,17 @@
 use std::ffi::{CStr, CString};
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::IsTerminal as _;
-use std::os::fd::AsRawFd as _;
-use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use ffmpeg_next as ffmpeg;
 use ffmpeg_next::ffi;
 use ffmpeg_next::format::context::Input;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::OFlags;
 
 use super::{DecodeError, DecodeOptions, Patience, boxes, without_secrets};
+use crate::platform::{self, descriptor, is_pipe, name_bytes, open_without_waiting, wait_for_bytes};
 
 /// Where the video comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,7 +43,7 @@ impl Source {
     /// Whether it is read as it comes, once: everything but a file.
     pub fn is_stream(&self) -> bool {
         match self {
-            Self::File(path) => std::fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_fifo()),
+            Self::File(path) => std::fs::metadata(path).is_ok_and(|metadata| is_pipe(metadata.file_type())),
             Self::Stdin | Self::Url(_) => true,
         }
     }
@@ -77,8 +73,8 @@ pub(crate) fn open(source: &Source, options: &DecodeOptions) -> Result<Opened, D
     let DecodeOptions { interrupt, patience, .. } = options;
     let name = source.name();
     let (url, protocols, pipe) = match source {
-        Source::File(path) => match check_file(path, &name)?.file_type().is_fifo() {
-            true => pipe(open_pipe(path, &name, interrupt, patience)?),
+        Source::File(path) => match is_pipe(check_file(path, &name)?.file_type()) {
+            true => pipe(open_pipe(path, &name, interrupt, patience)?, &name)?,
             false => file(path),
         },
         Source::Stdin => stdin(&name, interrupt, patience)?,
@@ -206,14 +202,16 @@ type Address = (Vec<u8>, &'static str, Option<File>);
 
 fn file(path: &Path) -> Address {
     let mut url = b"file:".to_vec();
-    url.extend_from_slice(path.as_os_str().as_bytes());
+    url.extend_from_slice(name_bytes(path.as_os_str()));
     (url, "file", None)
 }
 
 /// A pipe opened anew is ours alone, so that not waiting in `read` disturbs nobody; FFmpeg then looks at the interrupt
 /// callback while nothing comes.
-fn pipe(pipe: File) -> Address {
-    (format!("pipe:{}", pipe.as_raw_fd()).into_bytes(), "pipe", Some(pipe))
+fn pipe(pipe: File, name: &str) -> Result<Address, DecodeError> {
+    let number = descriptor(&pipe);
+    let number = number.map_err(|e| DecodeError::NotOpened { name: name.into(), reason: e.to_string() })?;
+    Ok((format!("pipe:{number}").into_bytes(), "pipe", Some(pipe)))
 }
 
 fn stdin(name: &str, interrupt: &AtomicBool, patience: &Patience) -> Result<Address, DecodeError> {
@@ -222,12 +220,12 @@ fn stdin(name: &str, interrupt: &AtomicBool, patience: &Patience) -> Result<Addr
         let reason = "standard input is a terminal; send a video into it".into();
         return Err(DecodeError::NotOpened { name: name.into(), reason });
     }
-    let path = Path::new("/proc/self/fd/0");
-    let kind = std::fs::metadata(path).map(|metadata| metadata.file_type());
-    Ok(match kind {
-        Ok(kind) if kind.is_fifo() => pipe(open_pipe(path, name, interrupt, patience)?),
+    let path = platform::STDIN.map(Path::new);
+    let kind = path.and_then(|path| std::fs::metadata(path).ok()).map(|metadata| metadata.file_type());
+    Ok(match path.zip(kind) {
+        Some((path, kind)) if is_pipe(kind) => pipe(open_pipe(path, name, interrupt, patience)?, name)?,
         // A file at its beginning may be read in any order, as containers with their index at the end want it.
-        Ok(kind) if kind.is_file() && rustix::fs::tell(&stdin) == Ok(0) => file(path),
+        Some((path, kind)) if kind.is_file() && platform::stdin_is_at_start() => file(path),
         _ => (b"pipe:0".to_vec(), "pipe", None),
     })
 }
@@ -235,15 +233,12 @@ fn stdin(name: &str, interrupt: &AtomicBool, patience: &Patience) -> Result<Addr
 /// Opens a named pipe and waits for somebody to write into it.
 fn open_pipe(path: &Path, name: &str, interrupt: &AtomicBool, patience: &Patience) -> Result<File, DecodeError> {
     let failed = |reason: String| DecodeError::NotOpened { name: name.into(), reason };
-    let flags = OFlags::NONBLOCK.bits() as i32;
-    let opened = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(|e| failed(e.to_string()))?;
-    let a_moment = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
+    const A_MOMENT: Duration = Duration::from_millis(50);
+    let opened = open_without_waiting(OpenOptions::new().read(true), path).map_err(|e| failed(e.to_string()))?;
     patience.reading(|| {
         loop {
-            match poll(&mut [PollFd::new(&opened, PollFlags::IN)], Some(&a_moment)) {
-                Ok(0) | Err(rustix::io::Errno::INTR) => {}
-                Ok(_) => return Ok(()),
-                Err(error) => return Err(failed(error.to_string())),
+            if wait_for_bytes(&opened, A_MOMENT).map_err(|error| failed(error.to_string()))? {
+                return Ok(());
             }
             if interrupt.load(Ordering::Relaxed) {
                 return Err(DecodeError::Interrupted { name: name.into() });
@@ -278,7 +273,7 @@ fn check_file(path: &Path, name: &str) -> Result<Metadata, DecodeError> {
     if kind.is_dir() {
         return Err(DecodeError::Directory { name: name() });
     }
-    if !kind.is_file() && !kind.is_fifo() {
+    if !kind.is_file() && !is_pipe(kind) {
         return Err(DecodeError::NotOpened { name: name(), reason: "neither a file nor a named pipe".into() });
     }
     if kind.is_file() {
