@@ -24,7 +24,7 @@ use crate::corpus::path::{printable, with_suffix};
 use crate::corpus::report::Report;
 use crate::corpus::{Outcome, inputs, report, workers};
 use crate::eaf::BundleOptions;
-use crate::files::WriteError;
+use crate::files::{self, WriteError};
 use crate::model::Model;
 use crate::overlay::{OverlayError, overlay};
 use crate::pipeline::calibrate::Calibration;
@@ -212,7 +212,10 @@ impl Batch<'_> {
             outcome.unwrap_or_else(|| self.left_off(item))
         });
         let outcomes: Vec<Outcome> = outcomes.chain(refused).collect();
-        let report = Report { terms, outcomes: &outcomes, touched: &touched, left_out: &found.left_out };
+        let refused = found.refused.iter().map(|(path, _)| files::place(path).to_path_buf());
+        let places: Vec<PathBuf> = found.items.iter().map(|item| item.output.clone()).chain(refused).collect();
+        let report =
+            Report { terms, outcomes: &outcomes, places: &places, touched: &touched, left_out: &found.left_out };
         let kept = report::write(folder, &report, self.bundle.existing)?;
         if !self.arguments.execution.quiet {
             tell_touched(&touched);

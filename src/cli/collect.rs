@@ -18,6 +18,7 @@ use crate::corpus::plan::{Plan, PlannedFile, Unit};
 use crate::corpus::report::Report;
 use crate::corpus::{Outcome, collect, report};
 use crate::eaf::BundleOptions;
+use crate::files;
 use crate::write::Format;
 
 /// Arguments of `annotate collect`.
@@ -62,20 +63,23 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         settings: json!({"annotation": plan.terms.settings, "tiers": tiers}),
         formats: arguments.formats.iter().map(|format| format.name().into()).collect(),
     };
-    let files = plan.files();
-    let journal = Journal::open(folder, &terms, files.len())?;
+    let planned = plan.files();
+    let journal = Journal::open(folder, &terms, planned.len())?;
     let mut touched = Vec::new();
     let mut outcomes: Vec<Outcome> = Vec::new();
-    for file in files {
+    let mut places: Vec<PathBuf> = Vec::new();
+    for file in planned {
         let units = match file {
             PlannedFile::Video(units) => units,
             PlannedFile::Refused(outcome) => {
+                places.push(files::place(&outcome.path).to_path_buf());
                 outcomes.push(outcome.clone());
                 continue;
             }
         };
         let started = Instant::now();
         let item = Item { path: units[0].path.clone(), output: units[0].output.clone() };
+        places.push(item.output.clone());
         let wanted = output::names(&item, &arguments.formats);
         // Where somebody has changed a result, the others are as they were collected.
         let done = journal.done(&item.output, &item.path, &wanted, false);
@@ -90,9 +94,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
     let pooled = plan.crossvalidations();
     outcomes.extend(pooled.iter().map(|folds| collect::folds(folds, &arguments.parts, folder, existing)));
+    places.extend(outcomes[places.len()..].iter().map(|outcome| files::place(&outcome.path).to_path_buf()));
     let kept = report::write(
         folder,
-        &Report { terms: &terms, outcomes: &outcomes, touched: &touched, left_out: &[] },
+        &Report { terms: &terms, outcomes: &outcomes, places: &places, touched: &touched, left_out: &[] },
         existing,
     )?;
     let failed = outcomes.iter().filter(|outcome| outcome.code != 0).count();

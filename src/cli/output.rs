@@ -15,19 +15,28 @@ use crate::files::{self, Output, WriteError};
 use crate::pipeline::{Row, Settings};
 use crate::timeline::{FrameRecord, Media, ModelIdentity, Timeline, Tool};
 use crate::write::jsonl::{Header, LiveLines};
-use crate::write::{Format, Writer, write};
+use crate::write::{Format, Writer, table_of_corpus, write};
 
 /// A place and the format it gets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Target {
     path: PathBuf,
     format: Format,
+    /// Where the video lies in its corpus; none outside of one.
+    place: Option<PathBuf>,
 }
 
 impl Target {
     /// The format it gets.
     pub(super) fn format(&self) -> Format {
         self.format
+    }
+
+    /// The files that are written here and now: the place, and what lies beside it.
+    fn files(&self) -> Vec<PathBuf> {
+        let beside = self.format.companion().filter(|_| self.path != Path::new("-"));
+        let beside = beside.map(|(extension, _)| self.path.with_extension(extension));
+        std::iter::once(self.path.clone()).chain(beside).collect()
     }
 }
 
@@ -64,11 +73,10 @@ pub(super) fn plan(
                 }
                 _ => OsString::from("stdin"),
             };
-            name.push(".");
-            name.push(format.extension());
-            targets.push(Target { path: folder.unwrap_or(Path::new("")).join(name), format: *format });
+            name.push(format.ending());
+            targets.push(Target { path: folder.unwrap_or(Path::new("")).join(name), format: *format, place: None });
         }
-        for Target { path, .. } in &targets {
+        for path in &targets.iter().flat_map(Target::files).collect::<Vec<_>>() {
             let shown = path.display();
             if path != Path::new("-") && !places.insert(path.clone()) {
                 return Err(Failure::Usage(format!("{shown}: two outputs would have this name")));
@@ -86,7 +94,7 @@ pub(super) const TABLES: &str = "parquet";
 /// What the results of one video of a corpus are called, relative to the output folder.
 pub(super) fn names(item: &Item, formats: &[Format]) -> Vec<PathBuf> {
     let name = |format: &Format| {
-        let name = with_suffix(&item.output, &format!(".{}", format.extension()));
+        let name = with_suffix(&item.output, &format.ending());
         if *format == Format::Parquet { Path::new(TABLES).join(name) } else { name }
     };
     formats.iter().map(name).collect()
@@ -99,8 +107,9 @@ pub(super) fn names(item: &Item, formats: &[Format]) -> Vec<PathBuf> {
 pub(super) fn mirrored(folder: &Path, item: &Item, formats: &[Format]) -> Result<Vec<Target>, String> {
     let name = printable(&item.path);
     let names = names(item, formats).into_iter().zip(formats);
+    let place = Some(item.output.clone());
     let targets: Vec<Target> =
-        names.map(|(path, format)| Target { path: folder.join(path), format: *format }).collect();
+        names.map(|(path, format)| Target { path: folder.join(path), format: *format, place: place.clone() }).collect();
     let parents: BTreeSet<&Path> = targets.iter().filter_map(|target| target.path.parent()).collect();
     for parent in parents {
         make_below(folder, parent).map_err(|reason| format!("{name}: {}: {reason}", printable(parent)))?;
@@ -136,16 +145,16 @@ pub(super) fn remove_leftovers(folder: &Path) {
 /// The place and format `-o` names; `-` and `-.jsonl` are standard output.
 fn named(path: &Path) -> Result<Target, Failure> {
     if path == Path::new("-") {
-        return Ok(Target { path: path.into(), format: Format::Json });
+        return Ok(Target { path: path.into(), format: Format::Json, place: None });
     }
     let format = Format::from_path(path).map_err(|e| Failure::Usage(e.to_string()))?;
     let is_stdout = path.file_stem() == Some("-".as_ref()) && path.parent() == Some(Path::new(""));
-    Ok(Target { path: if is_stdout { "-".into() } else { path.into() }, format })
+    Ok(Target { path: if is_stdout { "-".into() } else { path.into() }, format, place: None })
 }
 
 /// The open outputs of one input.
 pub(super) struct Outputs {
-    whole: Vec<(PathBuf, &'static dyn Writer, Output)>,
+    whole: Vec<(PathBuf, Box<dyn Writer>, Output)>,
     bundles: Vec<Bundle>,
     waiting: Vec<(PathBuf, Output)>,
     live: Vec<(PathBuf, LiveLines)>,
@@ -168,9 +177,9 @@ impl Outputs {
     pub(super) fn open_free(targets: Vec<Target>, live: bool, elan: &BundleOptions) -> Result<Self, Failure> {
         let mut outputs =
             Self { whole: Vec::new(), bundles: Vec::new(), waiting: Vec::new(), live: Vec::new(), kept: Vec::new() };
-        let taken: Vec<PathBuf> = targets.iter().map(|target| target.path.clone()).collect();
-        for Target { path, format } in targets {
-            match outputs.add(path, format, live, &BundleOptions { taken: taken.clone(), ..elan.clone() }) {
+        let taken: Vec<PathBuf> = targets.iter().flat_map(Target::files).collect();
+        for target in targets {
+            match outputs.add(target, live, &BundleOptions { taken: taken.clone(), ..elan.clone() }) {
                 Err(BundleError::Write(error)) if error.is_taken() => outputs.kept.push(error),
                 opened => opened?,
             }
@@ -178,15 +187,22 @@ impl Outputs {
         Ok(outputs)
     }
 
-    fn add(&mut self, path: PathBuf, format: Format, live: bool, elan: &BundleOptions) -> Result<(), BundleError> {
+    fn add(&mut self, target: Target, live: bool, elan: &BundleOptions) -> Result<(), BundleError> {
+        let beside = target.files().into_iter().skip(1);
+        let Target { path, format, place } = target;
         let Some(writer) = format.writer() else {
             self.bundles.push(Bundle::create(&path, elan)?);
             return Ok(());
         };
         let output = elan.existing.create(&path)?;
-        match format {
-            Format::Jsonl if live => self.waiting.push((path, output)),
-            _ => self.whole.push((path, writer, output)),
+        for ((_, writer), beside) in format.companion().into_iter().zip(beside) {
+            let output = elan.existing.create(&beside)?;
+            self.whole.push((beside, Box::new(writer), output));
+        }
+        match (format, place) {
+            (Format::Jsonl, _) if live => self.waiting.push((path, output)),
+            (Format::Parquet, Some(place)) => self.whole.push((path, Box::new(table_of_corpus(&place)), output)),
+            _ => self.whole.push((path, Box::new(writer), output)),
         }
         Ok(())
     }
@@ -246,7 +262,7 @@ impl Outputs {
             put(live.end(timeline).map(|()| vec![path]))?;
         }
         for (path, writer, output) in self.whole {
-            put(write(timeline, writer, output).map(|()| vec![path]))?;
+            put(write(timeline, &*writer, output).map(|()| vec![path]))?;
         }
         for bundle in self.bundles {
             put(bundle.write(timeline))?;
