@@ -7,11 +7,13 @@ use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::choice::choice;
+use super::shared::ReplaceArguments;
 use super::{Failure, print, print_text};
 use crate::choice::Choice as _;
-use crate::files::OutputOptions;
+use crate::files::{self, OutputOptions};
 use crate::model::catalogue::{self, Published};
 use crate::model::class_order::ClassOrder;
+use crate::model::export::{self, ExportError};
 use crate::model::import::{self, CONTEMPT_FILE, Contempt, Description, FACE_MESH, ImportError, KnownNetwork};
 use crate::model::pull::{self, PullError, Wanted};
 use crate::model::registry::{self, EMBEDDED};
@@ -44,6 +46,8 @@ enum ModelsCommand {
     },
     /// Make a model directory from a published checkpoint; nothing in it is executed
     Import(ImportArguments),
+    /// Write a model as a file that other programs run
+    Export(ExportArguments),
     /// Fetch a published checkpoint; the only command that uses the network unasked by an input's address
     Pull(PullArguments),
 }
@@ -83,6 +87,18 @@ struct ImportArguments {
 }
 
 #[derive(Debug, Args)]
+struct ExportArguments {
+    /// A model directory or the name of a built-in model
+    #[arg(default_value = registry::DEFAULT)]
+    model: PathBuf,
+    /// The ONNX file to write: pictures with values 0 to 255 in, logits and calibrated probabilities out
+    #[arg(long, value_name = "FILE.onnx")]
+    onnx: PathBuf,
+    #[command(flatten)]
+    replace: ReplaceArguments,
+}
+
+#[derive(Debug, Args)]
 struct PullArguments {
     /// A name from `annotate models list`, or an address
     source: String,
@@ -110,6 +126,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
         ModelsCommand::Show { model } => show(&model),
         ModelsCommand::Verify { model } => verify(&model),
         ModelsCommand::Import(arguments) => import(&arguments),
+        ModelsCommand::Export(arguments) => export(&arguments),
         ModelsCommand::Pull(arguments) => pull(&arguments),
     }
 }
@@ -250,6 +267,19 @@ fn import_face_mesh(arguments: &ImportArguments) -> Result<(), Failure> {
         OutputOptions::state().put(&output.join(name), |out| out.write_all(content)).map_err(|e| failed(&e))?;
     }
     talk!("{}: face mesh, {} bytes of weights", output.display(), files[0].1.len());
+    Ok(())
+}
+
+fn export(arguments: &ExportArguments) -> Result<(), Failure> {
+    let ExportArguments { model, onnx, replace } = arguments;
+    let files = [WEIGHTS_FILE, CONFIG_FILE, CARD_FILE].map(|name| model.join(name));
+    files::refuse_inputs(onnx, files.iter().map(PathBuf::as_path))?;
+    let content = export::onnx(model).map_err(|error| match error {
+        ExportError::Device(error) => Failure::Unforeseen(error.into()),
+        error => Failure::Configuration(error.to_string()),
+    })?;
+    replace.existing().put(onnx, |out| out.write_all(&content))?;
+    talk!("{} -> {}: {} bytes", model.display(), onnx.display(), content.len());
     Ok(())
 }
 

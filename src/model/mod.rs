@@ -6,7 +6,9 @@
 pub mod catalogue;
 pub mod class_order;
 pub mod config;
+pub mod export;
 pub mod import;
+mod onnx_file;
 pub mod pull;
 pub mod registry;
 

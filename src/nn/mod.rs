@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 pub use layers::Phase;
 pub use parameters::{Parameters, Purpose, WeightsError};
 
-use crate::infer::{Instructions, Plan, Shape};
+use crate::infer::{Instructions, Layer, Plan, Shape};
 use crate::picture::Colours;
 use crate::timeline::Expression;
 use efficientnet::EfficientNetConfig;
@@ -87,15 +87,23 @@ impl Network {
         }
     }
 
+    /// The layers in order, normalisation folded into the weights.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn layers(&self) -> CandleResult<Vec<Layer>> {
+        match self {
+            Self::MobileNet(network) => network.planned(),
+            Self::EfficientNet(network) => network.planned(),
+        }
+    }
+
     /// The network as inference on the CPU runs it, for pictures of `side` x `side` pixels.
     ///
     /// # Errors
     /// If the device fails.
     pub fn plan(&self, side: usize, colours: Colours, instructions: Instructions) -> CandleResult<Plan> {
-        let layers = match self {
-            Self::MobileNet(network) => network.planned()?,
-            Self::EfficientNet(network) => network.planned()?,
-        };
+        let layers = self.layers()?;
         let shape = Shape { height: side, width: side, channels: colours.count() };
         Plan::compile_for(&layers, shape, instructions).map_err(candle_core::Error::wrap)
     }

@@ -11,66 +11,8 @@ use half::f16;
 use prost::Message;
 
 pub(crate) use super::layout::Layer;
+use crate::model::onnx_file::{FLOAT, FLOAT16, Initializer, Model};
 
-// Field numbers of onnx.proto (ONNX IR version 10), as far as they are read.
-
-#[derive(Clone, PartialEq, Message)]
-struct Model {
-    #[prost(message, optional, tag = "7")]
-    graph: Option<Graph>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Graph {
-    #[prost(message, repeated, tag = "1")]
-    nodes: Vec<Node>,
-    #[prost(message, repeated, tag = "5")]
-    initializers: Vec<Initializer>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Node {
-    #[prost(string, repeated, tag = "1")]
-    inputs: Vec<String>,
-    #[prost(string, repeated, tag = "2")]
-    outputs: Vec<String>,
-    #[prost(string, tag = "4")]
-    operator: String,
-    #[prost(message, repeated, tag = "5")]
-    attributes: Vec<Attribute>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Attribute {
-    #[prost(string, tag = "1")]
-    name: String,
-    #[prost(float, tag = "2")]
-    float: f32,
-    #[prost(int64, tag = "3")]
-    int: i64,
-    #[prost(message, optional, tag = "5")]
-    tensor: Option<Initializer>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Initializer {
-    #[prost(int64, repeated, tag = "1")]
-    dims: Vec<i64>,
-    #[prost(int32, tag = "2")]
-    data_type: i32,
-    #[prost(float, repeated, tag = "4")]
-    floats: Vec<f32>,
-    #[prost(string, tag = "8")]
-    name: String,
-    #[prost(bytes = "vec", tag = "9")]
-    raw: Vec<u8>,
-    #[prost(int32, tag = "14")]
-    location: i32,
-}
-
-/// `data_type` of 32-bit and 16-bit floats.
-const FLOAT: i32 = 1;
-const FLOAT16: i32 = 10;
 /// `location` of numbers in another file.
 const EXTERNAL: i32 = 1;
 
@@ -171,6 +113,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::model::onnx_file::{Graph, Node};
 
     fn floats(name: &str, dims: &[i64], values: &[f32]) -> Initializer {
         Initializer {
@@ -192,8 +135,9 @@ mod tests {
         let graph = Graph {
             nodes: vec![node("MatMul", &["x", "w"], "y"), node("Add", &["y", "b"], "z")],
             initializers: vec![floats("w", &[1, 2], &[3.0, 4.0]), floats("b", &[2], &[5.0, 6.0])],
+            ..Default::default()
         };
-        let layers = read(&Model { graph: Some(graph) }.encode_to_vec()).unwrap();
+        let layers = read(&Model { graph: Some(graph), ..Default::default() }.encode_to_vec()).unwrap();
         assert_eq!(layers.len(), 1);
         assert_eq!(layers[0].weight.dims(), [2, 1]);
         assert_eq!(layers[0].bias.as_ref().unwrap().to_vec1::<f32>().unwrap(), [5.0, 6.0]);
@@ -204,8 +148,9 @@ mod tests {
         let graph = Graph {
             nodes: vec![node("MatMul", &["x", "w"], "y")],
             initializers: vec![floats("w", &[i64::MAX, i64::MAX], &[1.0])],
+            ..Default::default()
         };
-        let message = read(&Model { graph: Some(graph) }.encode_to_vec()).err().unwrap();
+        let message = read(&Model { graph: Some(graph), ..Default::default() }.encode_to_vec()).err().unwrap();
         assert!(message.contains("'w'"), "{message}");
     }
 
