@@ -397,10 +397,25 @@ impl<const ROWS: usize, const VECTORS: usize, const STEP: usize> WithSimd for Ti
             let rows: [&[f32]; ROWS] = std::array::from_fn(|row| &x[row * step..][..length]);
             let lines = S::as_simd_f32s(weights).0.chunks_exact(PANEL / lanes);
             for (input, line) in lines.enumerate() {
-                for row in 0..ROWS {
-                    let value = simd.splat_f32s(rows[row][input]);
+                // Of 32 registers there are some for the weights. Of 16 there is one: each weight is loaded once and serves
+                // all pixels, whose values wait.
+                if lanes == 16 {
+                    for row in 0..ROWS {
+                        let value = simd.splat_f32s(rows[row][input]);
+                        for vector in 0..VECTORS {
+                            sums[row][vector] = multiply_add(simd, value, line[vector], sums[row][vector]);
+                        }
+                    }
+                } else {
+                    let mut values = [simd.splat_f32s(0.0); ROWS];
+                    for row in 0..ROWS {
+                        values[row] = simd.splat_f32s(rows[row][input]);
+                    }
                     for vector in 0..VECTORS {
-                        sums[row][vector] = multiply_add(simd, value, line[vector], sums[row][vector]);
+                        let weight = line[vector];
+                        for row in 0..ROWS {
+                            sums[row][vector] = multiply_add(simd, values[row], weight, sums[row][vector]);
+                        }
                     }
                 }
             }
