@@ -11,6 +11,7 @@ use crate::model::{Model, ModelError, registry};
 use crate::pipeline::decode::Source;
 use crate::pipeline::detect::Detectors;
 use crate::pipeline::{self, AnnotateError, Event, Execution, Settings};
+use crate::sink::{Beginning, FanOut, Written};
 use crate::timeline::Timeline;
 
 /// Faces classified together: enough to fill the processor, and few enough to keep memory small.
@@ -78,5 +79,20 @@ impl Annotator {
         mut observe: impl FnMut(Event) -> Result<(), WriteError>,
     ) -> Result<Timeline, AnnotateError> {
         pipeline::annotate(source, &self.model, &self.detectors, &self.settings, &self.execution, &mut observe)
+    }
+
+    /// Annotates any source, and writes it to all of `outputs` in one pass.
+    ///
+    /// # Errors
+    /// As [`annotate`](Self::annotate), and where an output cannot be written.
+    pub fn annotate_to(&self, source: &Source, mut outputs: FanOut) -> Result<(Timeline, Written), AnnotateError> {
+        let model = self.model.identity();
+        let settings = serde_json::to_value(&self.settings).unwrap_or_default();
+        let timeline = self.annotate_while(source, |event| match event {
+            Event::Opened { media, .. } => outputs.begin(&Beginning { media, model: &model, settings: &settings }),
+            Event::Frame(frame) => outputs.frame(frame),
+        })?;
+        let written = outputs.end(&timeline)?;
+        Ok((timeline, written))
     }
 }

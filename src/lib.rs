@@ -5,15 +5,14 @@
 //! ```no_run
 //! use std::path::Path;
 //!
-//! use annotate::files::Output;
-//! use annotate::write::{Format, write};
+//! use annotate::pipeline::decode::Source;
+//! use annotate::sink::{FanOut, Target};
 //!
-//! let timeline = annotate::Annotator::new()?.annotate("corpus.mp4")?;
-//! for path in [Path::new("labels.json"), Path::new("labels.srt")] {
-//!     if let Some(writer) = Format::from_path(path)?.writer() {
-//!         write(&timeline, writer, Output::create(path)?)?;
-//!     }
-//! }
+//! let targets = [Target::of(Path::new("labels.json"))?, Target::of(Path::new("labels.eaf"))?];
+//! let outputs = FanOut::open(&targets, &annotate::eaf::BundleOptions::default())?;
+//! let video = Source::File("corpus.mp4".into());
+//! let (timeline, _) = annotate::Annotator::new()?.annotate_to(&video, outputs)?;
+//! println!("{} frames, {} signers", timeline.frames.pts.len(), timeline.tracks.len());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
@@ -82,6 +81,7 @@
 //! - [`corpus`]: many videos: batch, plan, work, collect; [`review`]: a page on which people correct, and the way back
 //! - [`train`]: the way of a training image: manifest, augment, load, train, measure, report
 //! - [`agree`]: how far two annotations of one video agree
+//! - [`sink`]: several formats in one pass, while the video runs or after it
 //! - [`eaf`]: ELAN's documents; [`overlay`]: the video with everything drawn into it
 //! - [`write`](mod@write): one file a format, all behind one `Writer` trait
 //! - [`pipeline`]: the way of a frame: decode, detect, track, crop, classify, stitch, smooth, segment
@@ -121,6 +121,7 @@ pub mod random;
 pub mod review;
 #[cfg(test)]
 mod sample;
+pub mod sink;
 pub mod statistics;
 pub mod time;
 pub mod timeline;

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::Failure;
 use super::calibration::{CalibrationArguments, calibrated};
 use super::limits::{Watchdog, limit_memory};
-use super::output::{self, Outputs};
+use super::output;
 use super::progress::Progress;
 use super::range::RangeArguments;
 use super::settings::Options;
@@ -28,6 +28,7 @@ use crate::pipeline::calibrate::Calibration;
 use crate::pipeline::decode::{DecodeError, Source, without_secrets};
 use crate::pipeline::detect::Detectors;
 use crate::pipeline::{AnnotateError, Event, Execution, annotate, decode_options};
+use crate::sink::{Beginning, FanOut, Target, Written};
 use crate::timeline::{Expression, Timeline};
 use crate::write::Format;
 
@@ -116,7 +117,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     }
     let model = shared::open_model(&mut options, &device)?;
     let detectors = shared::open_detectors(&mut options)?;
-    let elan = elan_options(&arguments, targets.iter().flatten().any(|target| target.format() == Format::Eaf))?;
+    let elan = elan_options(&arguments, targets.iter().flatten().any(|target| target.format == Format::Eaf))?;
     let known = arguments.calibration.known(&model)?;
     options.annotation.neutral = arguments.calibration.neutral(options.annotation.neutral.clone())?;
     let run =
@@ -153,7 +154,7 @@ struct Run<'a> {
 
 impl Run<'_> {
     /// Annotates one video and writes all that was asked for.
-    fn one(&self, source: &Source, targets: Vec<output::Target>) -> Result<(), Failure> {
+    fn one(&self, source: &Source, targets: Vec<Target>) -> Result<(), Failure> {
         let Self { arguments, options, model, detectors, .. } = self;
         let started = Instant::now();
         let threads = match options.threads {
@@ -168,17 +169,19 @@ impl Run<'_> {
         };
         let _watchdog = Watchdog::watch(source.name(), Arc::clone(&execution.patience))?;
         let calibrates = arguments.calibration.is_on();
-        let mut outputs = Outputs::open(targets, !calibrates, &self.elan)?;
+        let open = if calibrates { FanOut::open_at_end } else { FanOut::open };
+        let mut outputs = open(&targets, &self.elan)?;
+        let (identity, recorded) = (model.identity(), serde_json::to_value(&options.annotation).unwrap_or_default());
         let choice = arguments.execution.progress(options);
         let mut progress = Progress::None;
         let result = annotate(source, model, detectors, &options.annotation, &execution, &mut |event| match event {
             Event::Opened { media, frames } => {
                 progress = Progress::new(choice, &media.path, frames);
-                outputs.begin(media, &model.identity(), &options.annotation)
+                outputs.begin(&Beginning { media, model: &identity, settings: &recorded })
             }
-            Event::Frame(row) => {
-                progress.frame(row);
-                outputs.row(row)
+            Event::Frame(frame) => {
+                progress.frame(frame);
+                outputs.frame(frame)
             }
         });
         progress.finish();
@@ -196,7 +199,7 @@ impl Run<'_> {
                 talk!("{}", effect(&calibration).trim_end());
             }
         }
-        let (mut written, mut kept) = outputs.finish(&timeline)?;
+        let Written { paths: mut written, mut kept } = outputs.end(&timeline)?;
         if let Some(path) = &arguments.overlay {
             let decoding = decode_options(&options.annotation, &execution);
             overlay(source, &timeline, decoding, path, arguments.replace.existing())?;

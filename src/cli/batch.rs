@@ -12,18 +12,17 @@ use signal_hook::consts::SIGINT;
 use super::Failure;
 use super::calibration::{CalibrationArguments, calibrated};
 use super::limits::limit_memory;
-use super::output::{self, Outputs};
 use super::progress::CorpusProgress;
 use super::range::RangeArguments;
 use super::settings::Options;
 use super::shared::{self, AnnotationArguments, ExecutionArguments, ReplaceArguments, TierArguments};
 use super::signals::Steps;
 use crate::corpus::inputs::{Inputs, Item};
-use crate::corpus::journal::{Done, Entry, Journal, Stamp, Terms, Written, now};
+use crate::corpus::journal::{Done, Entry, Fingerprint, Journal, Stamp, Terms, now};
 use crate::corpus::lock::Lock;
 use crate::corpus::path::{printable, with_suffix};
 use crate::corpus::report::Report;
-use crate::corpus::{Outcome, inputs, report, workers};
+use crate::corpus::{Outcome, inputs, report, results, workers};
 use crate::eaf::BundleOptions;
 use crate::files::WriteError;
 use crate::model::Model;
@@ -32,6 +31,7 @@ use crate::pipeline::calibrate::Calibration;
 use crate::pipeline::decode::Source;
 use crate::pipeline::detect::Detectors;
 use crate::pipeline::{AnnotateError, Event, Execution, annotate, decode_options};
+use crate::sink::{Beginning, FanOut, Written};
 use crate::timeline::Tool;
 use crate::write::Format;
 
@@ -142,10 +142,10 @@ pub(super) fn check(found: &Inputs, formats: &[Format]) -> Result<(), Failure> {
         tell_left_out(found);
         return Err(Failure::Input("no video is there; folders are searched for files that are videos".into()));
     }
-    let names = found.items.iter().flat_map(|item| output::names(item, formats).into_iter().zip(formats));
+    let names = found.items.iter().flat_map(|item| results::names(item, formats).into_iter().zip(formats));
     let is_reserved = |(name, format): &(PathBuf, &Format)| {
         report::NAMES.iter().any(|reserved| name == Path::new(reserved))
-            || (name.starts_with(output::TABLES) && **format != Format::Parquet)
+            || (name.starts_with(results::TABLES) && **format != Format::Parquet)
     };
     match names.into_iter().find(is_reserved) {
         Some((name, _)) => {
@@ -182,7 +182,7 @@ struct Batch<'a> {
 impl Batch<'_> {
     fn run(&self, found: &Inputs, terms: &Terms) -> Result<(), Failure> {
         let folder = &self.arguments.output_dir;
-        output::remove_leftovers(folder);
+        results::remove_leftovers(folder);
         let started = Instant::now();
         let drain = || self.signals.is_draining();
         let done: Vec<Option<Done>> = match self.arguments.again {
@@ -227,7 +227,7 @@ impl Batch<'_> {
 
     /// What is known of a video that is done. With `--overwrite`, results that somebody has touched are made again.
     fn done(&self, item: &Item) -> Option<Done> {
-        let mut wanted = output::names(item, &self.arguments.formats);
+        let mut wanted = results::names(item, &self.arguments.formats);
         wanted.extend(self.arguments.overlay.then(|| overlay_name(item)));
         let done = self.journal.done(&item.output, &item.path, &wanted, self.arguments.checksum)?;
         let is_open = self.arguments.replace.overwrite && !(done.touched.is_empty() && done.outcome.kept.is_empty());
@@ -257,14 +257,14 @@ impl Batch<'_> {
         let failed = |code, reason: String| Ok(Some(Outcome::failed(&item.path, code, &reason)));
         let mut part = progress.begin(bytes);
         let folder = &self.arguments.output_dir;
-        let targets = match output::mirrored(folder, item, &self.arguments.formats) {
+        let targets = match results::mirrored(folder, item, &self.arguments.formats) {
             Ok(targets) => targets,
             Err(reason) => {
                 part.end(false);
                 return failed(3, reason);
             }
         };
-        let mut outputs = Outputs::open_free(targets, false, &self.bundle)?;
+        let mut outputs = FanOut::open_free(&targets, &self.bundle)?;
         if outputs.is_empty() {
             // Every place is taken: there is nothing to work for.
             part.end(false);
@@ -279,16 +279,18 @@ impl Batch<'_> {
             patience: self.options.patience(),
         };
         let source = Source::File(item.path.clone());
+        let (identity, recorded) =
+            (self.model.identity(), serde_json::to_value(&self.options.annotation).unwrap_or_default());
         let result =
             annotate(&source, self.model, &self.detectors, &self.options.annotation, &execution, &mut |event| {
                 match event {
                     Event::Opened { media, frames } => {
                         part.opened(frames);
-                        outputs.begin(media, &self.model.identity(), &self.options.annotation)
+                        outputs.begin(&Beginning { media, model: &identity, settings: &recorded })
                     }
-                    Event::Frame(row) => {
+                    Event::Frame(frame) => {
                         part.frame();
-                        outputs.row(row)
+                        outputs.frame(frame)
                     }
                 }
             });
@@ -313,7 +315,7 @@ impl Batch<'_> {
         if self.arguments.calibration.is_on() {
             calibrated(&mut timeline, &self.options.annotation, self.known.as_ref());
         }
-        let (mut written, mut kept) = outputs.finish(&timeline)?;
+        let Written { paths: mut written, mut kept } = outputs.end(&timeline)?;
         if self.arguments.overlay {
             let path = folder.join(overlay_name(item));
             let decoding = decode_options(&self.options.annotation, &execution);
@@ -327,7 +329,7 @@ impl Batch<'_> {
                 Err(error) => return Err(error.into()),
             }
         }
-        let written: Result<Vec<Written>, _> = written.iter().map(|path| Written::of(folder, path)).collect();
+        let written: Result<Vec<_>, _> = written.iter().map(|path| Fingerprint::of(folder, path)).collect();
         let written = written.map_err(|source| WriteError::Io { path: folder.clone(), source })?;
         let outcome = Outcome::of(&item.path, &timeline, written, &kept, folder);
         part.end(outcome.code == 0);

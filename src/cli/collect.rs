@@ -8,16 +8,16 @@ use serde_json::json;
 
 use super::Failure;
 use super::batch::tell_touched;
-use super::output::{self, Outputs};
 use super::shared::{ReplaceArguments, TierArguments};
 use crate::corpus::inputs::Item;
-use crate::corpus::journal::{Entry, Journal, Stamp, Terms, Written, now};
+use crate::corpus::journal::{Entry, Fingerprint, Journal, Stamp, Terms, now};
 use crate::corpus::lock::Lock;
 use crate::corpus::path::printable;
 use crate::corpus::plan::{Plan, PlannedFile, Unit};
 use crate::corpus::report::Report;
-use crate::corpus::{Outcome, collect, report};
+use crate::corpus::{Outcome, collect, report, results};
 use crate::eaf::BundleOptions;
+use crate::sink::{FanOut, Written};
 use crate::write::Format;
 
 /// Arguments of `annotate collect`.
@@ -53,7 +53,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let bundle = BundleOptions { existing, ..arguments.tiers.bundle()? };
     let folder = &arguments.output_dir;
     let _lock = Lock::take(folder)?;
-    output::remove_leftovers(folder);
+    results::remove_leftovers(folder);
     let has_tiers = arguments.formats.contains(&Format::Eaf);
     let tiers = has_tiers.then(|| json!([arguments.tiers.tiers, arguments.tiers.gap_frames]));
     let terms = Terms {
@@ -76,7 +76,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         };
         let started = Instant::now();
         let item = Item { path: units[0].path.clone(), output: units[0].output.clone() };
-        let wanted = output::names(&item, &arguments.formats);
+        let wanted = results::names(&item, &arguments.formats);
         // Where somebody has changed a result, the others are as they were collected.
         let done = journal.done(&item.output, &item.path, &wanted, false);
         if let Some(done) = done.filter(|done| !(done.touched.is_empty() || arguments.replace.overwrite)) {
@@ -127,12 +127,12 @@ fn video(
         Err(outcome) => return Ok(outcome),
     };
     let folder = &arguments.output_dir;
-    let targets = match output::mirrored(folder, item, &arguments.formats) {
+    let targets = match results::mirrored(folder, item, &arguments.formats) {
         Ok(targets) => targets,
         Err(reason) => return Ok(Outcome::failed(&item.path, 3, &reason)),
     };
-    let (written, kept) = Outputs::open_free(targets, false, bundle)?.finish(&timeline)?;
-    let written: Result<Vec<Written>, _> = written.iter().map(|path| Written::of(folder, path)).collect();
+    let Written { paths, kept } = FanOut::open_free(&targets, bundle)?.end(&timeline)?;
+    let written: Result<Vec<_>, _> = paths.iter().map(|path| Fingerprint::of(folder, path)).collect();
     let written = written.map_err(|e| Failure::Output(format!("{}: {e}", printable(&item.output))))?;
     Ok(Outcome::of(&item.path, &timeline, written, &kept, folder))
 }

@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::output::{self, Outputs};
+use super::output;
 use super::shared::{self, MeasureGroups, ReplaceArguments, TierArguments};
 use super::{Failure, printable_list};
 use crate::eaf::BundleOptions;
+use crate::sink::{FanOut, Written};
 use crate::timeline::Timeline;
 use crate::write::Format;
 
@@ -59,10 +60,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     // What is made from corrected labels holds a person's decisions: no later run takes it for the program's own.
     let existing = arguments.replace.existing().holds_hand_work(timeline.is_corrected());
     let elan = BundleOptions { existing, merge_into: merge_into.clone(), ..arguments.tiers.bundle()? };
-    if merge_into.is_some() && targets.iter().all(|target| target.format() != Format::Eaf) {
+    if merge_into.is_some() && targets.iter().all(|target| target.format != Format::Eaf) {
         return Err(Failure::Usage("--merge-into is for an .eaf file; give one with -o".into()));
     }
-    let (written, mut kept) = Outputs::open(targets, false, &elan)?.finish(&timeline)?;
+    let Written { paths: written, mut kept } = FanOut::open_at_end(&targets, &elan)?.end(&timeline)?;
     if !arguments.quiet && !written.is_empty() {
         talk!("{} -> {}", labels.display(), printable_list(&written));
     }

@@ -157,8 +157,8 @@ fn watch(
                 expected = frames;
                 Ok(())
             }
-            Event::Frame(row) => {
-                let done = row.frame as u64 + 1;
+            Event::Frame(frame) => {
+                let done = frame.frame as u64 + 1;
                 if let Some(line) = expected.and_then(|all| progress.line(done, all, &format!("frame {done}"))) {
                     say(&line);
                 }

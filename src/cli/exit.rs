@@ -13,6 +13,7 @@ use crate::pipeline::AnnotateError;
 use crate::pipeline::detect::DetectorError;
 use crate::timeline;
 use crate::train::manifest::ManifestError;
+use crate::write::UnknownFormat;
 
 /// Why the program ends without success, and the exit code that says so.
 #[derive(Debug)]
@@ -192,6 +193,7 @@ always! {
     ModelError => Configuration,
     PresetError => Configuration,
     TooMuch => Limit,
+    UnknownFormat => Usage,
     VocabularyError => Configuration,
 }
 

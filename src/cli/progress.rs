@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::{Deserialize, Serialize};
 
-use crate::pipeline::Row;
+use crate::timeline::SettledFrame;
 
 /// How progress is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
@@ -62,18 +62,18 @@ impl Progress {
     }
 
     /// A frame is finished.
-    pub(super) fn frame(&mut self, row: &Row) {
-        let done = row.frame as u64 + 1;
+    pub(super) fn frame(&mut self, frame: &SettledFrame) {
+        let done = frame.frame as u64 + 1;
         match self {
             Self::Bar(bar) => {
                 bar.set_position(done);
-                bar.set_message(speed(done, row.time_s, bar.elapsed()));
+                bar.set_message(speed(done, frame.time_s, bar.elapsed()));
             }
             Self::Plain { name, started, told, frames } => {
                 if told.elapsed() >= LINE_EVERY {
                     *told = Instant::now();
                     let of = frames.map(|f| format!("/{f}")).unwrap_or_default();
-                    talk!("{name}: {done}{of} frames, {}", speed(done, row.time_s, started.elapsed()));
+                    talk!("{name}: {done}{of} frames, {}", speed(done, frame.time_s, started.elapsed()));
                 }
             }
             Self::None => {}

@@ -7,13 +7,14 @@ use std::thread::available_parallelism;
 
 use clap::Args;
 
+use super::Failure;
 use super::limits::limit_memory;
 use super::progress::CorpusProgress;
 use super::shared::{self, ExecutionArguments};
 use super::signals::Steps;
 use super::training::Bar;
-use super::{Failure, output};
 use crate::corpus::plan::{Line, Plan};
+use crate::corpus::results;
 use crate::corpus::work::{Shard, UnitState, Workplace, train, work};
 use crate::model::registry;
 use crate::pipeline::Execution;
@@ -55,7 +56,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let detectors = shared::detectors(plan.terms.settings.detector.name, plan.terms.detector_model.as_deref())?;
     let signals = Steps::listen()?;
     // A worker that was killed may have been the last to write here.
-    output::remove_leftovers(&arguments.out);
+    results::remove_leftovers(&arguments.out);
     let execution = Execution {
         threads,
         batch_size: options.batch_size,

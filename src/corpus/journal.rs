@@ -72,9 +72,9 @@ impl Stamp {
     }
 }
 
-/// A file that was written.
+/// A file that was written, and what tells whether somebody has changed it since.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Written {
+pub struct Fingerprint {
     /// Relative to the output folder.
     #[serde(with = "super::path")]
     pub path: PathBuf,
@@ -82,7 +82,7 @@ pub struct Written {
     pub sha256: String,
 }
 
-impl Written {
+impl Fingerprint {
     /// Of a file below `folder`.
     ///
     /// # Errors

@@ -14,6 +14,7 @@ pub mod part;
 pub mod path;
 pub mod plan;
 pub mod report;
+pub mod results;
 pub mod work;
 pub mod workers;
 
@@ -54,7 +55,7 @@ impl Outcome {
     pub fn of(
         path: &Path,
         timeline: &Timeline,
-        written: Vec<journal::Written>,
+        written: Vec<journal::Fingerprint>,
         not_written: &[WriteError],
         folder: &Path,
     ) -> Self {
@@ -96,12 +97,12 @@ pub struct InShort {
     /// Share of the classified faces with each label, in canonical order.
     pub shares: [f64; crate::timeline::Expression::COUNT],
     /// The files written, relative to the output folder.
-    pub outputs: Vec<journal::Written>,
+    pub outputs: Vec<journal::Fingerprint>,
 }
 
 impl InShort {
     /// Of `timeline` and what was written for it.
-    pub fn of(timeline: &Timeline, outputs: Vec<journal::Written>) -> Self {
+    pub fn of(timeline: &Timeline, outputs: Vec<journal::Fingerprint>) -> Self {
         let mut shares = [0.0; crate::timeline::Expression::COUNT];
         let labels = timeline.tracks.iter().flat_map(|track| &track.frames).filter_map(|record| record.label);
         labels.for_each(|label| shares[label.index()] += 1.0);

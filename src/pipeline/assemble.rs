@@ -13,32 +13,17 @@ use super::segment::segments;
 use super::smooth::{Observation, Smoothed, Smoother};
 use super::stitch::Stitcher;
 use crate::timeline::{
-    Covered, FaceEvent, FrameRecord, FrameTimes, ModelIdentity, Probabilities, SCHEMA, Segment, Status, Summary,
-    Timeline, Tool, Track,
+    Covered, FaceEvent, FrameRecord, FrameTimes, ModelIdentity, Probabilities, SCHEMA, Segment, SettledFrame, Status,
+    Summary, Timeline, Tool, Track,
 };
-
-/// One frame as it is written while the program runs: its time, and the faces in it by track.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Row {
-    /// Index of the decoded frame.
-    pub frame: usize,
-    /// Presentation time stamp in units of the time base.
-    pub pts: i64,
-    /// Start of the frame, seconds.
-    pub time_s: f64,
-    /// The best status of any track; `no_face` if there is no track.
-    pub status: Status,
-    /// Track ids and records.
-    pub faces: Vec<(u32, FrameRecord)>,
-}
 
 /// Builds the timeline.
 pub(crate) struct Assembler<'a> {
     settings: &'a Settings,
     stitcher: Stitcher,
     smoothers: BTreeMap<u32, Smoother>,
-    /// Rows whose labels wait for later frames; the first one is frame `settled`.
-    waiting: VecDeque<(Row, usize)>,
+    /// Frames whose labels wait for later frames; the first one is frame `settled`.
+    waiting: VecDeque<(SettledFrame, usize)>,
     settled: usize,
     times: FrameTimes,
     tracks: BTreeMap<u32, (Vec<FrameRecord>, Vec<Smoothed>)>,
@@ -58,7 +43,7 @@ impl<'a> Assembler<'a> {
     }
 
     /// Takes the next frame; returns the rows whose labels are settled, in order.
-    pub(crate) fn push(&mut self, classified: Classified) -> Vec<Row> {
+    pub(crate) fn push(&mut self, classified: Classified) -> Vec<SettledFrame> {
         let frame = self.settled + self.waiting.len();
         let Classified { pts, time_s, begins, faces } = classified;
         let faces = self.stitcher.push(time_s, begins.as_ref(), faces);
@@ -73,7 +58,7 @@ impl<'a> Assembler<'a> {
             })
             .collect();
         let status = Status::best(faces.iter().map(|(_, r)| r.status));
-        self.waiting.push_back((Row { frame, pts, time_s, status, faces }, unsettled));
+        self.waiting.push_back((SettledFrame { frame, pts, time_s, status, faces }, unsettled));
         self.settle_ended(&observations);
         for (track, observation) in observations {
             let smoother = self.smoothers.entry(track).or_insert_with(|| Smoother::new(&self.settings.smooth));
@@ -96,7 +81,7 @@ impl<'a> Assembler<'a> {
     }
 
     /// Returns the waiting rows, once no more frames follow.
-    pub(crate) fn drain(&mut self) -> Vec<Row> {
+    pub(crate) fn drain(&mut self) -> Vec<SettledFrame> {
         for (track, mut smoother) in std::mem::take(&mut self.smoothers) {
             for smoothed in smoother.finish() {
                 self.settle(track, smoothed);
@@ -115,7 +100,7 @@ impl<'a> Assembler<'a> {
         }
     }
 
-    fn release(&mut self) -> Vec<Row> {
+    fn release(&mut self) -> Vec<SettledFrame> {
         let mut rows = Vec::new();
         while self.waiting.front().is_some_and(|(_, unsettled)| *unsettled == 0) {
             let Some((mut row, _)) = self.waiting.pop_front() else { break };

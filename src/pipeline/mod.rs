@@ -32,7 +32,7 @@ use crate::files::file_sha256;
 use crate::infer::Precision;
 use crate::model::Model;
 use crate::nn::face_mesh::{FaceMesh, FaceMeshError};
-use crate::timeline::{MeasureGroup, Media, Status, Timeline};
+use crate::timeline::{MeasureGroup, Media, SettledFrame, Status, Timeline};
 pub(crate) use assemble::Assembler;
 pub(crate) use classify::Classified;
 use classify::{Cropped, classify};
@@ -48,7 +48,6 @@ use span::{SpanTracker, Tracked};
 use stage::Stages;
 use track::TrackSettings;
 
-pub use assemble::Row;
 pub use setting::SettingError;
 use setting::require;
 
@@ -163,7 +162,7 @@ pub enum Event<'a> {
         frames: Option<u64>,
     },
     /// A frame is finished.
-    Frame(&'a Row),
+    Frame(&'a SettledFrame),
 }
 
 /// Why a video could not be annotated.

@@ -11,6 +11,7 @@ mod going_on;
 mod in_segment;
 mod measures;
 mod read;
+mod settled;
 
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +29,7 @@ pub use measures::{
     Covered, EventKind, FaceEvent, FaceMeasures, FacePart, Measure, MeasureGroup, Neutral, NeutralSource, Regions,
 };
 pub use read::ReadError;
+pub use settled::SettledFrame;
 
 pub use crate::picture::BoundingBox;
 

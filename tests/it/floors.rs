@@ -14,9 +14,10 @@ const FLOORS: &[&[&str]] = &[
     &["nn"],
     &["model"],
     &["pipeline"],
-    &["write", "annotator"],
+    &["write"],
     &["eaf", "overlay"],
-    &["train", "agree"],
+    &["sink"],
+    &["train", "agree", "annotator"],
     &["corpus", "review"],
     &["cli"],
 ];

@@ -1,0 +1,65 @@
+//! Where the results of a corpus go: a tree that mirrors it, below one folder.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use walkdir::WalkDir;
+
+use super::inputs::Item;
+use super::path::{printable, with_suffix};
+use crate::files;
+use crate::sink::Target;
+use crate::write::Format;
+
+/// The folder of a corpus's tables. Nothing else lies in it, so that programs take it for one table as it stands.
+pub const TABLES: &str = "parquet";
+
+/// What the results of one video of a corpus are called, relative to the output folder.
+pub fn names(item: &Item, formats: &[Format]) -> Vec<PathBuf> {
+    let name = |format: &Format| {
+        let name = with_suffix(&item.output, &format!(".{}", format.extension()));
+        if *format == Format::Parquet { Path::new(TABLES).join(name) } else { name }
+    };
+    formats.iter().map(name).collect()
+}
+
+/// The targets of one video of a corpus below `folder`. The folders on the way are made.
+///
+/// # Errors
+/// With the reason, where a folder cannot be made.
+pub fn mirrored(folder: &Path, item: &Item, formats: &[Format]) -> Result<Vec<Target>, String> {
+    let name = printable(&item.path);
+    let names = names(item, formats).into_iter().zip(formats);
+    let targets: Vec<Target> =
+        names.map(|(path, format)| Target { path: folder.join(path), format: *format }).collect();
+    let parents: BTreeSet<&Path> = targets.iter().filter_map(|target| target.path.parent()).collect();
+    for parent in parents {
+        make_below(folder, parent).map_err(|reason| format!("{name}: {}: {reason}", printable(parent)))?;
+    }
+    Ok(targets)
+}
+
+/// Makes the folders on the way from `folder` down to `parent`, none of them behind a link that leads elsewhere.
+fn make_below(folder: &Path, parent: &Path) -> Result<(), String> {
+    let root = folder.canonicalize().map_err(|e| e.to_string())?;
+    let mut way = folder.to_path_buf();
+    for part in parent.strip_prefix(folder).unwrap_or(Path::new("")) {
+        way.push(part);
+        if let Err(error) = std::fs::create_dir(&way)
+            && !way.is_dir()
+        {
+            return Err(error.to_string());
+        }
+        if !way.canonicalize().is_ok_and(|way| way.starts_with(&root)) {
+            return Err("it is a link that leads out of the output folder".into());
+        }
+    }
+    Ok(())
+}
+
+/// Removes what a run that was killed has left half written below `folder`.
+pub fn remove_leftovers(folder: &Path) {
+    for entry in WalkDir::new(folder).into_iter().filter_map(Result::ok).filter(|entry| entry.file_type().is_dir()) {
+        files::remove_leftovers(entry.path());
+    }
+}
