@@ -129,13 +129,14 @@ impl Cli {
     /// # Errors
     /// With the reason and the exit code it stands for.
     pub fn run(self) -> Result<(), Failure> {
+        limits::end_when_memory_is_exhausted();
         limits::survive_full_quota().map_err(anyhow::Error::from)?;
         match self.command {
             None => annotate::run(self.annotate),
             Some(Subcommands::Train(arguments)) => train::run(&arguments),
             Some(Subcommands::Crossval(arguments)) => crossval::run(&arguments),
             Some(Subcommands::Evaluate(arguments)) => evaluate::run(&arguments),
-            Some(Subcommands::Batch(arguments)) => batch::run(arguments),
+            Some(Subcommands::Batch(arguments)) => batch::run(&arguments),
             Some(Subcommands::Plan(arguments)) => plan::run(&arguments),
             Some(Subcommands::Work(arguments)) => work::run(&arguments),
             Some(Subcommands::Collect(arguments)) => collect::run(&arguments),

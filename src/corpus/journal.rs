@@ -14,8 +14,8 @@ use std::sync::{Mutex, PoisonError};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::Outcome;
 use super::path::is_below;
+use super::{Outcome, Verdict};
 use crate::files::{self, WriteError, file_sha256};
 use crate::timeline::{ModelIdentity, Tool};
 
@@ -144,7 +144,7 @@ pub enum Entry {
     End {
         /// When, RFC 3339.
         time: String,
-        /// Its exit code.
+        /// The exit code of the program that it stands for.
         code: u8,
         /// Inputs that are complete.
         complete: usize,
@@ -187,8 +187,8 @@ impl Journal {
     pub fn done(&self, output: &Path, path: &Path, wanted: &[PathBuf], by_content: bool) -> Option<Done> {
         let (terms, stamp, outcome) = self.known.get(output)?;
         let result = outcome.result.as_ref()?;
-        // 6: others of its files stood in the way, and still do.
-        if *terms != self.terms_sha256 || !matches!(outcome.code, 0 | 6) {
+        // Not written: others of its files stood in the way, and still do.
+        if *terms != self.terms_sha256 || !matches!(outcome.verdict, Verdict::Complete | Verdict::NotWritten) {
             return None;
         }
         let is_kept = |path: &PathBuf| outcome.kept.contains(path) && self.folder.join(path).is_file();
