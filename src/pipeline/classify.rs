@@ -49,41 +49,66 @@ pub(super) fn classify(
         return classify_ahead(start, |logits| model.calibrated(&logits), batch_size, &from, &to);
     }
     while let Ok(first) = from.recv() {
-        let (inputs, faces) = batch(first, batch_size, &from);
+        let (inputs, frames) = batch(first, batch_size, &from);
         let probabilities =
             if inputs.is_empty() { Vec::new() } else { pool.install(|| model.probabilities(inputs.concat()))? };
-        if !deliver(faces, &probabilities, &to) {
+        if !deliver(frames, &probabilities, &to) {
             return Ok(());
         }
     }
     Ok(())
 }
 
-/// The faces of some frames, each with the index of its input in the batch.
-type Faces = Vec<(i64, f64, Option<Lead>, Vec<(Sighting, Option<usize>)>)>;
+/// A frame whose faces wait for their results.
+struct WaitingFrame {
+    pts: i64,
+    time_s: f64,
+    begins: Option<Lead>,
+    /// Each face with the index of its input in the batch.
+    faces: Vec<(Sighting, Option<usize>)>,
+}
 
-/// Batches `first` and the frames that have accumulated behind it, up to `batch_size` faces.
-fn batch(first: Cropped, batch_size: usize, from: &Receiver<Cropped>) -> (Vec<Vec<f32>>, Faces) {
-    let (mut inputs, mut faces) = (Vec::new(), Vec::new());
-    let mut next = Some(first);
-    while let Some(frame) = next {
+impl WaitingFrame {
+    /// Adds the frame's inputs to those of a batch.
+    fn new(Cropped { pts, time_s, begins, faces }: Cropped, inputs: &mut Vec<Vec<f32>>) -> Self {
         let mut indexed = Vec::new();
-        for (sighting, input) in frame.faces {
+        for (sighting, input) in faces {
             indexed.push((sighting, input.as_ref().map(|_| inputs.len())));
             inputs.extend(input);
         }
-        faces.push((frame.pts, frame.time_s, frame.begins, indexed));
+        Self { pts, time_s, begins, faces: indexed }
+    }
+
+    /// The frame with its results out of those of the batch.
+    fn classified(self, probabilities: &[Probabilities]) -> Classified {
+        let Self { pts, time_s, begins, faces } = self;
+        let faces = faces.into_iter().map(|(sighting, index)| (sighting, index.map(|i| probabilities[i]))).collect();
+        Classified { pts, time_s, begins, faces }
+    }
+}
+
+/// Classifies the faces of one frame, in this thread.
+pub(super) fn alone(model: &Model, frame: Cropped) -> candle_core::Result<Classified> {
+    let mut inputs = Vec::new();
+    let frame = WaitingFrame::new(frame, &mut inputs);
+    let probabilities = if inputs.is_empty() { Vec::new() } else { model.probabilities(inputs.concat())? };
+    Ok(frame.classified(&probabilities))
+}
+
+/// Batches `first` and the frames that have accumulated behind it, up to `batch_size` faces.
+fn batch(first: Cropped, batch_size: usize, from: &Receiver<Cropped>) -> (Vec<Vec<f32>>, Vec<WaitingFrame>) {
+    let (mut inputs, mut frames) = (Vec::new(), Vec::new());
+    let mut next = Some(first);
+    while let Some(frame) = next {
+        frames.push(WaitingFrame::new(frame, &mut inputs));
         next = if inputs.len() < batch_size { from.try_recv().ok() } else { None };
     }
-    (inputs, faces)
+    (inputs, frames)
 }
 
 /// Passes frames on; `false` if the receiver has gone.
-fn deliver(faces: Faces, probabilities: &[Probabilities], to: &Sender<Classified>) -> bool {
-    faces.into_iter().all(|(pts, time_s, begins, indexed)| {
-        let faces = indexed.into_iter().map(|(sighting, index)| (sighting, index.map(|i| probabilities[i]))).collect();
-        to.send(Classified { pts, time_s, begins, faces }).is_ok()
-    })
+fn deliver(frames: Vec<WaitingFrame>, probabilities: &[Probabilities], to: &Sender<Classified>) -> bool {
+    frames.into_iter().all(|frame| to.send(frame.classified(probabilities)).is_ok())
 }
 
 /// Starts batches as long as there are frames and fewer than [`UNDER_WAY`] of them are running, and only then waits for
@@ -103,14 +128,14 @@ fn classify_ahead<Started>(
             _ => from.try_recv().ok(),
         };
         if let Some(first) = next {
-            let (inputs, faces) = batch(first, batch_size, from);
+            let (inputs, frames) = batch(first, batch_size, from);
             let started = if inputs.is_empty() { None } else { Some(start(inputs)?) };
-            under_way.push_back((started, faces));
+            under_way.push_back((started, frames));
             continue;
         }
-        let Some((started, faces)) = under_way.pop_front() else { return Ok(()) };
+        let Some((started, frames)) = under_way.pop_front() else { return Ok(()) };
         let probabilities = started.map(&finish).transpose()?.unwrap_or_default();
-        if !deliver(faces, &probabilities, to) {
+        if !deliver(frames, &probabilities, to) {
             return Ok(());
         }
     }

@@ -8,7 +8,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::setting::{SettingError, require};
+use super::settings::{SettingError, require};
 use crate::timeline::{EventKind, FaceEvent, FaceMeasures, FrameRecord, FrameTimes, Measure, Neutral, Status};
 
 /// Thresholds of one kind of event.

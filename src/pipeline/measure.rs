@@ -1,14 +1,13 @@
-//! Measures how long each stage takes on a video; the stages run one after the other in one thread.
+//! How long each stage takes: the stages' steps, one after the other in one thread.
 
 use std::time::{Duration, Instant};
 
 use super::assemble::Assembler;
-use super::classify::{Classified, Cropped};
+use super::classify::alone;
 use super::decode::{Decoder, Source};
 use super::detect::Detectors;
-use super::mesh::Meshes;
-use super::span::SpanTracker;
-use super::{AnnotateError, Excerpt, Execution, Settings, cropped, decode_options, meshed, network, tracker};
+use super::step::{Cropping, Meshing, Step, Tracking};
+use super::{AnnotateError, Excerpt, Execution, Settings, decode_options, network};
 use crate::model::Model;
 
 /// The time that a video's frames take.
@@ -38,51 +37,68 @@ pub fn measure(
 ) -> Result<StageTimes, AnnotateError> {
     settings.check()?;
     let network = network(settings)?;
-    let mut meshes = network.as_ref().map(Meshes::new);
-    let mut spent = [Duration::ZERO; STAGES.len()];
-    let mut clock = Instant::now();
-    let mut lap = |stage: usize| {
-        let now = Instant::now();
-        spent[stage] += now - clock;
-        clock = now;
-    };
+    let mut watch = Stopwatch { spent: [Duration::ZERO; STAGES.len()], since: Instant::now() };
     let mut decoder = Decoder::open(source, decode_options(settings, execution))?;
-    let mut tracker = Some(tracker(&Excerpt::whole(), detectors, settings));
+    let mut tracking = Some(Tracking::new(&Excerpt::whole(), detectors, settings));
+    let mut meshing = Some(Meshing::new(network.as_ref(), settings));
+    let mut cropping = Some(Cropping(model));
     let mut assembler = Assembler::new(settings);
     let (mut frames, mut faces) = (0, 0);
-    loop {
+    while tracking.is_some() {
         let frame = decoder.next_frame()?;
-        lap(0);
+        watch.lap(0);
         let is_last = frame.is_none();
-        let tracked = match (frame, &mut tracker) {
-            (Some(frame), Some(tracker)) => tracker.push(frame)?,
-            _ => tracker.take().map(SpanTracker::finish).unwrap_or_default(),
-        };
-        lap(1);
-        for tracked in tracked {
+        let tracked = drive(&mut tracking, frame, is_last)?;
+        watch.lap(1);
+        let meshed = drive(&mut meshing, tracked, is_last)?;
+        watch.lap(2);
+        let cropped = drive(&mut cropping, meshed, is_last)?;
+        watch.lap(3);
+        for frame in cropped {
             frames += 1;
-            let tracked = meshed(&mut meshes, settings, tracked);
-            lap(2);
-            let Cropped { pts, time_s, begins, faces: crops } = cropped(model, tracked);
-            lap(3);
-            let mut classified = Vec::new();
-            for (sighting, input) in crops {
-                let probabilities = input.map(|input| model.probabilities(input)).transpose();
-                let probabilities =
-                    probabilities.map_err(|error| AnnotateError::Classify { name: source.name(), source: error })?;
-                faces += usize::from(probabilities.is_some());
-                classified.push((sighting, probabilities.and_then(|all| all.first().copied())));
-            }
-            lap(4);
-            assembler.push(Classified { pts, time_s, begins, faces: classified });
-            lap(5);
-        }
-        if is_last {
-            break;
+            faces += frame.faces.iter().filter(|(_, input)| input.is_some()).count();
+            let classified =
+                alone(model, frame).map_err(|error| AnnotateError::Classify { name: source.name(), source: error })?;
+            watch.lap(4);
+            assembler.push(classified);
+            watch.lap(5);
         }
     }
     assembler.drain();
     assembler.finish(decoder.finish(), model.identity(), false);
-    lap(5);
-    Ok(StageTimes { frames, faces, stages: STAGES.into_iter().zip(spent).collect() })
+    watch.lap(5);
+    Ok(StageTimes { frames, faces, stages: STAGES.into_iter().zip(watch.spent).collect() })
+}
+
+/// Gives a step its next frames and, behind the last one, ends it.
+fn drive<S: Step>(
+    step: &mut Option<S>,
+    frames: impl IntoIterator<Item = S::In>,
+    is_last: bool,
+) -> Result<Vec<S::Out>, AnnotateError> {
+    let mut ready = Vec::new();
+    if let Some(step) = step {
+        for frame in frames {
+            ready.extend(step.push(frame)?);
+        }
+    }
+    if is_last {
+        ready.extend(step.take().map(Step::finish).unwrap_or_default());
+    }
+    Ok(ready)
+}
+
+/// Takes the time of stages.
+struct Stopwatch {
+    spent: [Duration; STAGES.len()],
+    since: Instant,
+}
+
+impl Stopwatch {
+    /// All time since the last call was `stage`'s.
+    fn lap(&mut self, stage: usize) {
+        let now = Instant::now();
+        self.spent[stage] += now - self.since;
+        self.since = now;
+    }
 }

@@ -1,4 +1,5 @@
-//! The stages that a frame passes through: decode, detect, track, crop, classify, stitch, smooth, segment.
+//! The way of a frame: decode, track (which detects), mesh, crop, classify, stitch, smooth, segment. [`annotate`] goes it for a
+//! whole video; [`look`] runs the stages that look at single frames, for a whole video or a part of it.
 
 mod assemble;
 pub mod calibrate;
@@ -6,16 +7,18 @@ mod classify;
 pub mod crop;
 pub mod decode;
 pub mod detect;
+mod error;
 pub mod events;
 pub mod frame;
 pub mod measure;
 pub(crate) mod mesh;
 pub mod neutral;
 pub mod segment;
-mod setting;
+mod settings;
 pub mod smooth;
 pub(crate) mod span;
 mod stage;
+mod step;
 mod stitch;
 pub mod track;
 
@@ -23,134 +26,24 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Sender, bounded};
 use rayon::ThreadPoolBuilder;
-use serde::{Deserialize, Serialize};
 
-use crate::files::WriteError;
-use crate::files::file_sha256;
-use crate::infer::Precision;
+use crate::files::{WriteError, file_sha256};
 use crate::model::Model;
-use crate::nn::face_mesh::{FaceMesh, FaceMeshError};
-use crate::timeline::{MeasureGroup, Media, SettledFrame, Status, Timeline};
+use crate::nn::face_mesh::FaceMesh;
+use crate::timeline::{Media, SettledFrame, Timeline};
 pub(crate) use assemble::Assembler;
 pub(crate) use classify::Classified;
-use classify::{Cropped, classify};
-use decode::{DecodeError, DecodeOptions, Decoded, Decoder, Deinterlace, Entry, Patience, Source};
-use detect::{DetectorIdentity, Detectors};
-use events::EventSettings;
-use frame::{Frame, Sighting};
-use mesh::Meshes;
-use neutral::NeutralChoice;
-use segment::SegmentSettings;
-use smooth::SmoothSettings;
-use span::{SpanTracker, Tracked};
+use classify::classify;
+use decode::{DecodeError, Decoded, Decoder, Entry, Source};
+use detect::Detectors;
+pub use error::AnnotateError;
+use frame::Frame;
+pub use settings::{Execution, SettingError, Settings, decode_options};
 use stage::Stages;
-use track::TrackSettings;
-
-pub use setting::SettingError;
-use setting::require;
-
-/// Everything that influences the output; recorded in every output.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Settings {
-    /// When to deinterlace.
-    pub deinterlace: Deinterlace,
-    /// First moment wanted, seconds of container time.
-    pub start_s: Option<f64>,
-    /// First moment no longer wanted, seconds of container time.
-    pub end_s: Option<f64>,
-    /// Largest picture accepted, pixels.
-    pub max_pixels: u64,
-    /// The precision with which the network is computed.
-    pub precision: Precision,
-    /// The detector that finds faces.
-    pub detector: DetectorIdentity,
-    /// How faces are followed.
-    pub track: TrackSettings,
-    /// How labels are smoothed.
-    pub smooth: SmoothSettings,
-    /// How labels become segments.
-    pub segment: SegmentSettings,
-    /// Share of a face from which it counts as covered.
-    pub occluded_above: f64,
-    /// What is measured on faces, and written; nothing of it where the list is empty.
-    pub measures: Vec<MeasureGroup>,
-    /// What measures are relative to.
-    pub neutral: NeutralChoice,
-    /// From where on something is an event.
-    pub events: EventSettings,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            deinterlace: Deinterlace::Auto,
-            start_s: None,
-            end_s: None,
-            // 8K, both ways round.
-            max_pixels: 7680 * 4320,
-            precision: Precision::default(),
-            detector: DetectorIdentity::default(),
-            track: TrackSettings::default(),
-            smooth: SmoothSettings::default(),
-            segment: SegmentSettings::default(),
-            occluded_above: 0.2,
-            measures: MeasureGroup::ALL.into(),
-            neutral: NeutralChoice::default(),
-            events: EventSettings::default(),
-        }
-    }
-}
-
-impl Settings {
-    /// Whether a group of measures is asked for.
-    pub fn wants(&self, group: MeasureGroup) -> bool {
-        self.measures.contains(&group)
-    }
-
-    /// Whether every setting makes sense; each way into the pipeline asks.
-    ///
-    /// # Errors
-    /// The first setting that does not.
-    pub fn check(&self) -> Result<(), SettingError> {
-        self.track.check()?;
-        self.smooth.check()?;
-        self.segment.check()?;
-        self.events.check()?;
-        let is_share = |share: f64| share > 0.0 && share <= 1.0;
-        require("occluded_above", self.occluded_above, "a share above 0, at most 1", is_share)?;
-        let start_s = self.start_s.unwrap_or(f64::NEG_INFINITY);
-        require("start_s", start_s, "a number of seconds", |start_s| !start_s.is_nan())?;
-        let end_s = self.end_s.unwrap_or(f64::INFINITY);
-        require("end_s", end_s, "a number of seconds after start_s", |end_s| end_s > start_s)
-    }
-
-    /// How a video is decoded without an interrupt flag.
-    pub fn decode_options(&self) -> DecodeOptions {
-        DecodeOptions {
-            deinterlace: self.deinterlace,
-            start_s: self.start_s,
-            end_s: self.end_s,
-            max_pixels: self.max_pixels,
-            ..DecodeOptions::default()
-        }
-    }
-}
-
-/// How the work is done; has no influence on the output.
-#[derive(Debug, Clone)]
-pub struct Execution {
-    /// Threads that classify.
-    pub threads: usize,
-    /// Largest number of faces that are classified together.
-    pub batch_size: usize,
-    /// Set (by Ctrl-C, for example) to end early with what is done.
-    pub interrupt: Arc<AtomicBool>,
-    /// How long the source may stay silent, and whether it was silent for longer.
-    pub patience: Arc<Patience>,
-}
+pub(crate) use step::unreadable_if_small;
+use step::{Cropping, Meshing, Tracking, run};
 
 /// What is reported while a video is annotated.
 pub enum Event<'a> {
@@ -165,28 +58,6 @@ pub enum Event<'a> {
     Frame(&'a SettledFrame),
 }
 
-/// Why a video could not be annotated.
-#[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "names and messages say what the variants are")]
-pub enum AnnotateError {
-    #[error(transparent)]
-    Decode(#[from] DecodeError),
-    #[error("{name}: the network failed: {source}")]
-    Classify { name: String, source: candle_core::Error },
-    #[error(transparent)]
-    Setting(#[from] SettingError),
-    #[error(transparent)]
-    Output(#[from] WriteError),
-    #[error("the built-in face detector cannot be read: {0}")]
-    Detector(std::io::Error),
-    #[error("the built-in face mesh cannot be read: {0}")]
-    FaceMesh(#[from] FaceMeshError),
-    #[error("stage '{stage}' cannot be started: {source}")]
-    Thread { stage: &'static str, source: std::io::Error },
-    #[error("stage '{stage}' panicked")]
-    Panicked { stage: &'static str },
-}
-
 /// Decoded frames that wait to be searched: 1080p in 4:2:0 takes 3 MB a frame.
 const DECODED_AHEAD: usize = 8;
 /// Frames that wait for their meshes, and frames that wait for their crops; both still hold their pictures.
@@ -195,8 +66,6 @@ const TRACKED_AHEAD: usize = 4;
 const CROPPED_AHEAD: usize = 64;
 /// Frames that wait for smoothing; a few hundred bytes each.
 const CLASSIFIED_AHEAD: usize = 64;
-/// Side below which a face is too small to read, pixels.
-const SMALLEST_READABLE: f32 = 16.0;
 
 /// Annotates one video: runs the stages that look at single frames, then stitches, smooths and segments. Calls `tell`
 /// in this thread with each frame as soon as its label is settled, in order.
@@ -296,9 +165,9 @@ pub(crate) fn look(
     std::thread::scope(|scope| {
         let (decoded, stop, pool) = (&mut decoded, &*stop, &pool);
         stages.spawn(scope, "decode", move || decode(decoder, excerpt, stop, to_track, decoded));
-        stages.spawn(scope, "track", move || track(tracker(excerpt, detectors, settings), decoded_frames, to_mesh));
-        stages.spawn(scope, "mesh", move || mesh(network, settings, tracked_frames, to_crop));
-        stages.spawn(scope, "crop", move || crop(model, meshed_frames, to_classify));
+        stages.spawn(scope, "track", move || run(Tracking::new(excerpt, detectors, settings), decoded_frames, to_mesh));
+        stages.spawn(scope, "mesh", move || run(Meshing::new(network, settings), tracked_frames, to_crop));
+        stages.spawn(scope, "crop", move || run(Cropping(model), meshed_frames, to_classify));
         stages.spawn(scope, "classify", move || {
             classify(model, pool, execution.batch_size, cropped_frames, to_take)
                 .map_err(|error| AnnotateError::Classify { name: source.name(), source: error })
@@ -308,15 +177,6 @@ pub(crate) fn look(
     });
     stages.finish()?;
     decoded.ok_or(AnnotateError::Panicked { stage: "decode" })
-}
-
-/// How a video is decoded during `execution`, which can interrupt it.
-pub fn decode_options(settings: &Settings, execution: &Execution) -> DecodeOptions {
-    DecodeOptions {
-        interrupt: Arc::clone(&execution.interrupt),
-        patience: Arc::clone(&execution.patience),
-        ..settings.decode_options()
-    }
 }
 
 fn decode(
@@ -353,97 +213,9 @@ fn decode(
     Ok(())
 }
 
-fn track(mut tracker: SpanTracker, from: Receiver<Frame>, to: Sender<Tracked>) -> Result<(), AnnotateError> {
-    for frame in from {
-        for tracked in tracker.push(frame)? {
-            if to.send(tracked).is_err() {
-                return Ok(());
-            }
-        }
-    }
-    for tracked in tracker.finish() {
-        if to.send(tracked).is_err() {
-            break;
-        }
-    }
-    Ok(())
-}
-
 /// The face mesh, where anything of it is asked for.
 fn network(settings: &Settings) -> Result<Option<FaceMesh>, AnnotateError> {
     if settings.measures.is_empty() { Ok(None) } else { Ok(Some(FaceMesh::built_in()?)) }
-}
-
-fn mesh(
-    network: Option<&FaceMesh>,
-    settings: &Settings,
-    from: Receiver<Tracked>,
-    to: Sender<Tracked>,
-) -> Result<(), AnnotateError> {
-    let mut meshes = network.map(Meshes::new);
-    for tracked in from {
-        if to.send(meshed(&mut meshes, settings, tracked)).is_err() {
-            break;
-        }
-    }
-    Ok(())
-}
-
-/// A frame with what its faces do.
-fn meshed(meshes: &mut Option<Meshes>, settings: &Settings, mut tracked: Tracked) -> Tracked {
-    for sighting in &mut tracked.sightings {
-        occluded_above(sighting, settings.occluded_above as f32);
-    }
-    if let Some(meshes) = meshes {
-        if tracked.begins.is_some() {
-            meshes.begin();
-        }
-        meshes.look(&tracked.frame, &mut tracked.sightings);
-    }
-    tracked
-}
-
-/// Says whether the face is covered by the share that was asked for.
-fn occluded_above(sighting: &mut Sighting, above: f32) {
-    let is_judged = matches!(sighting.status, Status::Ok | Status::Occluded);
-    if let Some(covered) = sighting.covered.filter(|_| is_judged) {
-        sighting.status = if covered >= above { Status::Occluded } else { Status::Ok };
-    }
-}
-
-fn tracker<'a>(excerpt: &Excerpt, detectors: &'a Detectors, settings: &'a Settings) -> SpanTracker<'a> {
-    let detector = || detectors.make().map_err(AnnotateError::Detector);
-    SpanTracker::new(excerpt.spans.clone(), &settings.track, Box::new(detector))
-}
-
-fn crop(model: &Model, from: Receiver<Tracked>, to: Sender<Cropped>) -> Result<(), AnnotateError> {
-    for tracked in from {
-        if to.send(cropped(model, tracked)).is_err() {
-            break;
-        }
-    }
-    Ok(())
-}
-
-/// A frame's faces with the network's inputs.
-fn cropped(model: &Model, Tracked { frame, sightings, begins }: Tracked) -> Cropped {
-    let config = model.config();
-    let input = |sighting: &Sighting| {
-        crop::face(frame.picture.as_ref(), sighting, &config.crop, config.input.side, config.input.colours)
-    };
-    let readable = sightings.into_iter().map(unreadable_if_small);
-    let faces = readable.map(|sighting| (input(&sighting), sighting)).map(|(i, s)| (s, i)).collect();
-    Cropped { pts: frame.pts, time_s: frame.time_s, begins, faces }
-}
-
-/// A face of a few pixels is seen, but cannot be read.
-pub(crate) fn unreadable_if_small(sighting: Sighting) -> Sighting {
-    match sighting.face {
-        Some(face) if sighting.status == Status::Ok && face.w < SMALLEST_READABLE => {
-            Sighting { status: Status::LowQuality, ..sighting }
-        }
-        _ => sighting,
-    }
 }
 
 /// SHA-256 of a regular file, so that outputs can be matched to inputs; `None` for streams.

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::setting::{SettingError, require};
+use super::settings::{SettingError, require};
 use super::smooth::Smoothed;
 use crate::timeline::{Expression, FrameTimes, Segment};
 

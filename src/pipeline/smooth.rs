@@ -21,7 +21,7 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use super::setting::{SettingError, require};
+use super::settings::{SettingError, require};
 use crate::timeline::{Expression, Probabilities, most_probable};
 
 /// How labels are smoothed over time.

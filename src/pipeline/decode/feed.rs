@@ -124,7 +124,11 @@ impl Feed {
                     self.source.is_stream() && (error == ffmpeg::Error::Exit || options.patience.has_run_out());
                 let is_broken = matches!(self.source, Source::Url(_)) && error != ffmpeg::Error::Eof;
                 if is_silent || is_broken {
-                    let reason = if is_silent { options.patience.reason() } else { error.to_string() };
+                    let reason = if is_silent {
+                        format!("no data for {} s", options.patience.limit_s())
+                    } else {
+                        error.to_string()
+                    };
                     self.lost = Some(reason);
                     options.patience.lose();
                     return Fed::End;

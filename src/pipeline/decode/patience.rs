@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use super::DecodeError;
+
 /// Watches over the waiting for a source: for how long it may say nothing, and whether it did longer or broke off.
 #[derive(Debug)]
 pub struct Patience {
@@ -57,9 +59,14 @@ impl Patience {
         self.has_run_out.load(Ordering::Relaxed)
     }
 
-    /// The limit, for messages.
-    pub(super) fn reason(&self) -> String {
-        format!("no data for {} s (see --stall-timeout)", self.limit.unwrap_or_default().as_secs_f64())
+    /// The error of a source that was silent for longer than the limit.
+    pub(super) fn silent(&self, name: &str) -> DecodeError {
+        DecodeError::Silent { name: name.into(), limit_s: self.limit_s() }
+    }
+
+    /// The limit, seconds.
+    pub(super) fn limit_s(&self) -> f64 {
+        self.limit.unwrap_or_default().as_secs_f64()
     }
 
     pub(super) fn lose(&self) {

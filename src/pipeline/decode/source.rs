@@ -187,7 +187,10 @@ fn refusal(error: ffmpeg::Error, source: &Source, is_stream: bool, patience: &Pa
         DecodeError::Lost { name: source.name(), reason }
     };
     match error {
-        _ if is_stream && patience.overdue().is_some() => lost(patience.reason()),
+        _ if is_stream && patience.overdue().is_some() => {
+            patience.lose();
+            patience.silent(&name)
+        }
         ffmpeg::Error::InvalidData => DecodeError::NotVideo { name },
         ffmpeg::Error::Exit => DecodeError::Interrupted { name },
         // What a format outside the whitelist gives.
@@ -250,7 +253,7 @@ fn open_pipe(path: &Path, name: &str, interrupt: &AtomicBool, patience: &Patienc
             }
             if patience.overdue().is_some() {
                 patience.lose();
-                return Err(DecodeError::Lost { name: name.into(), reason: patience.reason() });
+                return Err(patience.silent(name));
             }
         }
     })?;

@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use super::detect::{Detection, FaceDetector, SearchWindow};
 use super::frame::{Frame, Sighting};
-use super::setting::{SettingError, require};
+use super::settings::{SettingError, require};
 use crate::choice::Choice;
 use crate::picture::Region;
 use crate::pipeline::track::refiner::FaceRefiner;
