@@ -10,6 +10,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook::consts::SIGXFSZ;
 
 use super::{Failure, exit_code};
+use crate::allocator;
 use crate::pipeline::decode::Patience;
 
 /// Address space that is enough for a video of 8K: measured, 2.1 GB are reserved and 330 MB used.
@@ -60,6 +61,16 @@ fn address_space() -> Option<u64> {
 pub(super) fn survive_full_quota() -> std::io::Result<()> {
     signal_hook::flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)))?;
     Ok(())
+}
+
+/// Where memory runs out, the program ends with a line about it: a limit was reached.
+pub(super) fn end_when_memory_is_exhausted() {
+    allocator::on_exhaustion(|| {
+        // Nothing here may allocate.
+        let line = b"annotate: the memory does not suffice (see --max-memory)\n";
+        let _ = rustix::io::write(rustix::stdio::stderr(), line);
+        std::process::exit(exit_code(&Failure::Limit(String::new())).into())
+    });
 }
 
 /// Whether the program was started with this signal ignored.

@@ -291,7 +291,7 @@ mod tests {
     #[test]
     fn one_pass_writes_every_format_with_the_bytes_of_its_writer() {
         let folder = tempfile::tempdir().unwrap();
-        let timeline = sample::two_signers();
+        let timeline = Timeline { tool: Tool::default(), ..sample::two_signers() };
         let formats = Format::ALL.into_iter().filter(|format| format.writer().is_some());
         let targets: Vec<Target> = formats
             .map(|format| Target { path: folder.path().join("a").with_extension(format.extension()), format })
@@ -308,7 +308,7 @@ mod tests {
         for Target { path, format } in targets {
             let mut expected = Vec::new();
             format.writer().unwrap().write(&timeline, &mut expected).unwrap();
-            assert_eq!(std::fs::read(&path).unwrap(), expected, "{}", format.name());
+            assert!(std::fs::read(&path).unwrap() == expected, "{}", format.name());
         }
     }
 
