@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::apply::lanes_of;
 use super::read::fingerprint;
+use crate::page::escaped;
 use crate::timeline::Timeline;
 
 const HTML: &str = include_str!("../../assets/review/index.html");
@@ -87,7 +88,7 @@ impl Index {
         });
         // Inside a script element only `<` could end it or begin a comment.
         let data = data.to_string().replace('<', "\\u003c");
-        let title = quick_xml::escape::escape(self.title.as_str()).into_owned();
+        let title = escaped(&self.title);
         super::page::fill(HTML, out, |slot| match slot {
             "data" => Some(data.as_str()),
             "title" => Some(title.as_str()),

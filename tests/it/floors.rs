@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// The floors from the ground up. A room may import itself and every room on a lower floor.
 const FLOORS: &[&[&str]] = &[
-    &["choice"],
+    &["choice", "page"],
     &["time", "random", "files", "picture", "allocator"],
     &["timeline", "kernels"],
     &["palette", "statistics"],
@@ -14,7 +14,7 @@ const FLOORS: &[&[&str]] = &[
     &["nn"],
     &["model"],
     &["pipeline"],
-    &["write"],
+    &["write", "encode"],
     &["eaf", "overlay"],
     &["sink"],
     &["train", "agree", "annotator"],
