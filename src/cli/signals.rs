@@ -9,8 +9,8 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use super::Failure;
 use super::limits::is_ignored;
 
-/// The signals that are listened to. Whoever started the program with `nohup` wants it to outlive the terminal.
-fn heard() -> Vec<i32> {
+/// The signals that are handled. A program started with `nohup` is meant to outlive its terminal.
+fn handled() -> Vec<i32> {
     let mut signals = vec![SIGINT, SIGTERM];
     if !is_ignored(SIGHUP) {
         signals.push(SIGHUP);
@@ -38,13 +38,13 @@ impl Signals {
     /// If the system allows no further thread.
     pub(super) fn listen() -> Result<Self, Failure> {
         let this = Self { interrupt: Arc::default(), signal: Arc::default() };
-        for signal in heard() {
+        for signal in handled() {
             // In this order: a signal that finds the flag set by an earlier one ends the program at once.
             signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&this.interrupt))
                 .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&this.interrupt)))
                 .map_err(refused)?;
         }
-        let mut signals = signal_hook::iterator::Signals::new(heard()).map_err(refused)?;
+        let mut signals = signal_hook::iterator::Signals::new(handled()).map_err(refused)?;
         let last = Arc::clone(&this.signal);
         let listening = std::thread::Builder::new().name("signals".into()).spawn(move || {
             for signal in &mut signals {
@@ -78,20 +78,20 @@ impl Steps {
     /// If the system allows no further thread.
     pub(super) fn listen() -> Result<Self, Failure> {
         let this = Self { interrupt: Arc::default(), drain: Arc::default(), signal: Arc::default() };
-        let mut signals = signal_hook::iterator::Signals::new(heard()).map_err(refused)?;
+        let mut signals = signal_hook::iterator::Signals::new(handled()).map_err(refused)?;
         let heard = this.clone();
         let listening = std::thread::Builder::new().name("signals".into()).spawn(move || {
             for signal in &mut signals {
-                heard.hear(signal);
+                heard.receive(signal);
             }
         });
         listening.map_err(refused)?;
         Ok(this)
     }
 
-    fn hear(&self, signal: i32) {
+    fn receive(&self, signal: i32) {
         if self.interrupt.swap(signal != SIGINT || self.is_draining(), Ordering::Relaxed) {
-            // Whoever asks a third time wants no more manners.
+            // A third signal ends the program at once.
             std::process::exit(128 + signal);
         }
         self.signal.store(signal, Ordering::Relaxed);
