@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::inputs::{Inputs, Item};
-use super::journal::{Done, Entry, Fingerprint, Journal, Stamp, Terms, now};
+use super::journal::{Done, Journal, JournalEntry, Stamp, Terms, WrittenFile, now};
 use super::lock::Lock;
 use super::path::{printable, with_suffix};
 use super::report::{self, Report};
@@ -127,7 +127,7 @@ impl Batch<'_> {
         let _lock = Lock::take(self.folder)?;
         let journal = Journal::open(self.folder, self.terms, found.items.len())?;
         results::remove_leftovers(self.folder);
-        let run = Run { batch: self, journal, watch };
+        let run = BatchRun { batch: self, journal, watch };
         let done = run.done(found)?;
         let touched: Vec<PathBuf> = done.iter().flatten().flat_map(|done| done.touched.clone()).collect();
         let done_before = done.iter().flatten().count();
@@ -135,7 +135,7 @@ impl Batch<'_> {
         let report = Report { terms: self.terms, outcomes: &outcomes, touched: &touched, left_out: &found.left_out };
         let kept = report::write(self.folder, &report, self.elan.existing)?;
         let [complete, failed, _] = counts(&outcomes);
-        run.journal.note(&Entry::End { time: now(), code: ending(failed, watch.signal()), complete, failed })?;
+        run.journal.note(&JournalEntry::End { time: now(), code: ending(failed, watch.signal()), complete, failed })?;
         Ok(BatchResult { outcomes, done_before, touched, kept })
     }
 }
@@ -152,13 +152,13 @@ pub fn ending(failed: usize, signal: Option<u8>) -> u8 {
 }
 
 /// A batch at work.
-struct Run<'a> {
+struct BatchRun<'a> {
     batch: &'a Batch<'a>,
     journal: Journal,
     watch: &'a dyn BatchWatch,
 }
 
-impl Run<'_> {
+impl BatchRun<'_> {
     fn is_draining(&self) -> bool {
         self.watch.signal().is_some()
     }
@@ -259,7 +259,7 @@ impl Run<'_> {
         if self.batch.draws_overlay && !self.draw(item, &source, &timeline, &execution, &mut written)? {
             return Ok(None);
         }
-        let fingerprints: Result<Vec<_>, _> = written.paths.iter().map(|path| Fingerprint::of(folder, path)).collect();
+        let fingerprints: Result<Vec<_>, _> = written.paths.iter().map(|path| WrittenFile::of(folder, path)).collect();
         let fingerprints = fingerprints.map_err(|source| WriteError::Io { path: folder.into(), source })?;
         Ok(Some(Outcome::of(&item.path, &timeline, fingerprints, &written.kept, folder)))
     }

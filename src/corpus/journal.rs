@@ -74,7 +74,7 @@ impl Stamp {
 
 /// A file that was written, and what tells whether somebody has changed it since.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Fingerprint {
+pub struct WrittenFile {
     /// Relative to the output folder.
     #[serde(with = "super::path")]
     pub path: PathBuf,
@@ -82,7 +82,7 @@ pub struct Fingerprint {
     pub sha256: String,
 }
 
-impl Fingerprint {
+impl WrittenFile {
     /// Of a file below `folder`.
     ///
     /// # Errors
@@ -111,7 +111,7 @@ pub struct Done {
 /// One line.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
-pub enum Entry {
+pub enum JournalEntry {
     /// A run began.
     Begin {
         /// When, RFC 3339.
@@ -177,7 +177,7 @@ impl Journal {
         }
         let terms_sha256 = terms.digest();
         let this = Self { folder: folder.into(), terms_sha256: terms_sha256.clone(), file: Mutex::new(file), known };
-        this.note(&Entry::Begin { time: now(), terms_sha256, terms: terms.clone(), items })?;
+        this.note(&JournalEntry::Begin { time: now(), terms_sha256, terms: terms.clone(), items })?;
         Ok(this)
     }
 
@@ -216,14 +216,14 @@ impl Journal {
     pub fn item(&self, output: &Path, stamp: Option<Stamp>, outcome: &Outcome, wall_s: f64) -> Result<(), WriteError> {
         let outcome = outcome.clone();
         let (time, terms_sha256) = (now(), self.terms_sha256.clone());
-        self.note(&Entry::Item { time, terms_sha256, output: output.into(), stamp, outcome, wall_s })
+        self.note(&JournalEntry::Item { time, terms_sha256, output: output.into(), stamp, outcome, wall_s })
     }
 
     /// Adds a line.
     ///
     /// # Errors
     /// If the log cannot be written.
-    pub fn note(&self, entry: &Entry) -> Result<(), WriteError> {
+    pub fn note(&self, entry: &JournalEntry) -> Result<(), WriteError> {
         let mut line = serde_json::to_vec(entry).unwrap_or_default();
         line.push(b'\n');
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
@@ -250,7 +250,7 @@ fn known(file: &File, folder: &Path) -> io::Result<(Known, bool)> {
     let (mut known, mut line, mut is_whole) = (Known::new(), Vec::new(), true);
     while lines.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line)? > 0 {
         is_whole = line.ends_with(b"\n");
-        if let Ok(Entry::Item { terms_sha256, output, stamp, outcome, .. }) = serde_json::from_slice(&line) {
+        if let Ok(JournalEntry::Item { terms_sha256, output, stamp, outcome, .. }) = serde_json::from_slice(&line) {
             for written in outcome.result.iter().flat_map(|result| &result.outputs) {
                 if let Some(parent) = folder.join(&written.path).parent().filter(|_| is_below(&written.path)) {
                     files::remember(parent, &written.sha256);

@@ -1,4 +1,4 @@
-//! Four ways to deal with classes that are rarer than others. Each acts on one place of training: the loss, the draw of
+//! Four ways to deal with classes that are rarer than others. Each acts on one part of training: the loss, the draw of
 //! the examples, or the logits.
 
 use candle_core::{Device, Result, Tensor};

@@ -78,7 +78,7 @@ const EXTERNAL: i32 = 1;
 ///
 /// # Errors
 /// What is wrong with the file, to stand behind its name.
-pub(crate) fn read(bytes: &[u8]) -> Result<Vec<Layer>, String> {
+pub(crate) fn read(bytes: &[u8]) -> Result<Vec<CheckpointLayer>, String> {
     let model = Model::decode(bytes).map_err(|e| format!("is not an ONNX file: {e}"))?;
     let graph = model.graph.filter(|g| !g.nodes.is_empty()).ok_or("is not an ONNX file: it has no graph")?;
     let mut constants: HashMap<&str, &Initializer> =
@@ -112,7 +112,7 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Vec<Layer>, String> {
                 };
                 let bias = constant(2).map(Initializer::tensor).transpose()?;
                 results.insert(output, layers.len());
-                layers.push(Layer { weight, bias, norm: None });
+                layers.push(CheckpointLayer { weight, bias, norm: None });
             }
             "Add" => {
                 let layer = [0, 1].iter().find_map(|place| results.get(input(*place)).copied());
