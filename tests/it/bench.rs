@@ -56,7 +56,7 @@ fn a_video_is_measured_stage_by_stage() {
     assert_eq!(report["video"]["frames"], truth["frames"]);
     let stages = report["video"]["stages"].as_array().unwrap();
     let names: Vec<&str> = stages.iter().map(|stage| stage["stage"].as_str().unwrap()).collect();
-    assert_eq!(names, ["decode", "track", "crop", "classify", "assemble", "write"]);
+    assert_eq!(names, ["decode", "track", "mesh", "crop", "classify", "assemble", "write"]);
     assert!(stages.iter().all(|stage| number(&stage["ms_per_frame"]) > 0.0));
     assert!(number(&report["video"]["whole"]["frames_per_s"]) > 0.0);
 }
