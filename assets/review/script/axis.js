@@ -2,7 +2,7 @@
 
 /** The part of the video that is shown, seconds. */
 let view = [startS, endS];
-const LEFT = 124, OVERVIEW = 20, AXIS = 18, LANE = 26, EVENTS = 13, GAP = 6, HUMAN = 22;
+const LEFT = 124, OVERVIEW = 20, AXIS = 18, LANE = 26, EVENTS = 12, GAP = 6, HUMAN = 22;
 /** Height of the curves of a signer; follows the room there is. */
 let curvesHeight = 84;
 /** The frame under the cursor, or null. */
@@ -103,7 +103,7 @@ function drawAxis() {
   const width = canvas.clientWidth || 800;
   const many = Math.max(1, signers().length);
   const room = innerHeight * 0.37 - OVERVIEW - AXIS - data.human.length * HUMAN - many * (LANE + GAP) - EVENTS * signers().reduce((sum, track) => sum + partsOf(track).length, 0);
-  curvesHeight = clamp(Math.floor(room / many), 20, 130);
+  curvesHeight = clamp(Math.floor(room / many), 16, 130);
   const { list, height } = rows();
   const dark = matchMedia("(prefers-color-scheme: dark)").matches;
   const isCurve = (row) => row.kind === "curves";

@@ -164,7 +164,8 @@ fn times_are_edited_by_mouse_on_two_real_signers_and_their_lanes_and_faces_choos
     page.until("video.readyState >= 2");
     assert_eq!(page.value("signers().length"), 2);
     // All of it is above the fold.
-    assert!(page.number("timeline.getBoundingClientRect().bottom") <= page.number("innerHeight"));
+    let (bottom, fold) = (page.number("timeline.getBoundingClientRect().bottom"), page.number("innerHeight"));
+    assert!(bottom <= fold, "the lanes end at {bottom} of {fold} pixels");
     // A click on the second lane chooses its signer, a click on the first one's face that one.
     let lanes: Vec<Vec<String>> = vec![page.lane(1), page.lane(2)];
     page.click_at(page.on_lane("middleOf(lanes().of(2)[0].first_frame + 1)", 1));
