@@ -119,12 +119,12 @@ struct Canvas {
     script: PathBuf,
 }
 
-/// What the graph takes; a change needs another graph.
+/// What a filter graph or a scaler takes; a change needs another one.
 #[derive(Clone, Copy, PartialEq)]
-struct Shape {
-    format: Pixel,
-    width: u32,
-    height: u32,
+pub(crate) struct Shape {
+    pub(crate) format: Pixel,
+    pub(crate) width: u32,
+    pub(crate) height: u32,
 }
 
 impl Canvas {
@@ -191,7 +191,7 @@ impl Canvas {
 }
 
 impl Shape {
-    fn of(picture: &dyn Planes) -> Self {
+    pub(crate) fn of(picture: &dyn Planes) -> Self {
         let luma = picture.luma();
         let format = match picture.chroma() {
             None => Pixel::GRAY8,

@@ -128,18 +128,7 @@ fn beside_truth(mut timeline: Timeline, truth: &Truth) -> Timeline {
     for track in &mut timeline.tracks {
         track.name = Some(if several { format!("found {}", track.signer()) } else { "found".into() });
     }
-    let record = |frame, status| FrameRecord {
-        frame,
-        status,
-        face: None,
-        face_score: None,
-        covered: None,
-        source: None,
-        measures: None,
-        probabilities: None,
-        label: None,
-        confidence: None,
-    };
+    let record = |frame, status| FrameRecord { status, ..FrameRecord::unseen(frame) };
     let end_s = timeline.end_s();
     let segment = |(label, first_frame, last_frame): (Expression, usize, usize)| Segment {
         first_frame,

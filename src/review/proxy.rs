@@ -8,6 +8,7 @@ use ffmpeg_next::software::scaling;
 use ffmpeg_next::{self as ffmpeg, Packet, Rational, codec, encoder, format};
 
 use crate::files::{OutputOptions, WriteError};
+use crate::overlay::Shape;
 use crate::picture::Planes;
 use crate::pipeline::decode::{DecodeError, DecodeOptions, Decoder, Source};
 use crate::pipeline::frame::Frame;
@@ -97,27 +98,6 @@ struct Copy {
     scaler: Option<(Shape, scaling::Context)>,
     size: (u32, u32),
     packets: Vec<Packet>,
-}
-
-/// What the scaler takes; a change needs another one.
-#[derive(Clone, Copy, PartialEq)]
-struct Shape {
-    format: Pixel,
-    width: u32,
-    height: u32,
-}
-
-impl Shape {
-    fn of(picture: &dyn Planes) -> Self {
-        let luma = picture.luma();
-        let format = match picture.chroma() {
-            None => Pixel::GRAY8,
-            Some([blue, _]) if blue.width == luma.width => Pixel::YUV444P,
-            Some([blue, _]) if blue.height == luma.height => Pixel::YUV422P,
-            Some(_) => Pixel::YUV420P,
-        };
-        Self { format, width: luma.width as u32, height: luma.height as u32 }
-    }
 }
 
 impl Copy {
