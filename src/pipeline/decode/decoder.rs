@@ -220,13 +220,13 @@ impl Decoder {
         let mut video = Video::empty();
         match self.codec.decoder.receive_frame(&mut video) {
             Ok(()) => {
-                self.hear(Reporter::Decoder(self.codec.id));
+                self.hear(Reporter::Decoder(self.codec.id))?;
                 self.accept(video)
             }
             Err(ffmpeg::Error::Other { errno }) if errno == ffmpeg::error::EAGAIN => self.feed(),
             Err(ffmpeg::Error::Eof) => {
                 self.progress.ended = true;
-                self.hear(Reporter::Decoder(self.codec.id));
+                self.hear(Reporter::Decoder(self.codec.id))?;
                 self.progress.is_at_the_end = self.feed.lost.is_none();
                 for (video, stamp) in self.clock.finish() {
                     self.settle(video, stamp)?;
@@ -309,10 +309,10 @@ impl Decoder {
                 Fed::Error(error) => {
                     self.codec.expects_a_picture = true;
                     self.lose(error)?;
-                    self.hear_the_demuxer();
+                    self.hear_the_demuxer()?;
                 }
                 Fed::End => {
-                    self.hear_the_demuxer();
+                    self.hear_the_demuxer()?;
                     // After this the decoder only gives what it holds.
                     if let Err(error) = self.codec.decoder.send_eof() {
                         self.lose(error)?;
@@ -332,7 +332,7 @@ impl Decoder {
     }
 
     fn send(&mut self, packet: &ffmpeg::Packet) -> Result<(), DecodeError> {
-        self.hear_the_demuxer();
+        self.hear_the_demuxer()?;
         self.feed.count(packet);
         if self.feed.was_read_ahead(packet) {
             self.notes.was_read_ahead();
@@ -349,10 +349,7 @@ impl Decoder {
             self.codec.unanswered.extend(packet.pts());
         }
         match self.codec.decoder.send_packet(packet) {
-            Ok(()) => {
-                self.hear(Reporter::Decoder(self.codec.id));
-                Ok(())
-            }
+            Ok(()) => self.hear(Reporter::Decoder(self.codec.id)),
             Err(error) => self.lose(error),
         }
     }
@@ -369,10 +366,10 @@ impl Decoder {
     /// Notes that something could not be read or decoded.
     fn lose(&mut self, error: ffmpeg::Error) -> Result<(), DecodeError> {
         let name = || self.name.clone();
-        if is_out_of_memory(error) {
+        let report = reports::take();
+        if is_out_of_memory(error) || report.as_ref().is_some_and(|report| report.lacks_memory) {
             return Err(DecodeError::OutOfMemory { name: name() });
         }
-        let report = reports::take();
         if let Some((width, height)) = report.as_ref().and_then(|report| over_the_limit(&report.message)) {
             return Err(DecodeError::TooLarge { name: name(), width, height, limit: self.options.max_pixels });
         }
@@ -385,16 +382,19 @@ impl Decoder {
         Ok(())
     }
 
-    pub(super) fn hear_the_demuxer(&mut self) {
-        self.hear(Reporter::Demuxer { is_listed: self.feed.is_listed });
+    pub(super) fn hear_the_demuxer(&mut self) -> Result<(), DecodeError> {
+        self.hear(Reporter::Demuxer { is_listed: self.feed.is_listed })
     }
 
     /// Notes what FFmpeg has logged since the last time.
-    pub(super) fn hear(&mut self, reporter: Reporter) {
-        if let Some(report) = reports::take() {
-            self.notes.hear(report, reporter);
-            self.fail_the_proof();
+    pub(super) fn hear(&mut self, reporter: Reporter) -> Result<(), DecodeError> {
+        let Some(report) = reports::take() else { return Ok(()) };
+        if report.lacks_memory {
+            return Err(DecodeError::OutOfMemory { name: self.name.clone() });
         }
+        self.notes.hear(report, reporter);
+        self.fail_the_proof();
+        Ok(())
     }
 
     /// Keeps what the person wants of the prepared frames, to be given one by one.

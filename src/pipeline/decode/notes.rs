@@ -75,7 +75,7 @@ impl Notes {
         let is_damage = match reporter {
             Reporter::Demuxer { is_listed: true } => false,
             Reporter::Demuxer { is_listed: false } => {
-                let report = Report { count: report.count, message: report.message.clone() };
+                let report = report.clone();
                 let frames = self.decoded..self.decoded + HOLE_WITHIN;
                 self.suspicion.get_or_insert(Suspicion { frames, report });
                 false
@@ -233,7 +233,8 @@ mod tests {
 
     #[test]
     fn a_message_alone_is_noted_and_costs_nothing() {
-        let report = || Report { count: 1, message: "Referenced QT chapter track not found".into() };
+        let report =
+            || Report { count: 1, message: "Referenced QT chapter track not found".into(), lacks_memory: false };
         let mut notes = Notes::default();
         notes.hear(report(), Reporter::Demuxer { is_listed: true });
         notes.hear(report(), Reporter::Decoder(Id::MPEG2VIDEO));
@@ -247,7 +248,8 @@ mod tests {
     fn a_message_that_comes_with_every_frame_is_noted_once() {
         let mut notes = Notes::default();
         for _ in 0..50 {
-            let report = Report { count: 1, message: "interlaced frame in progressive sequence, ignoring".into() };
+            let message = "interlaced frame in progressive sequence, ignoring".into();
+            let report = Report { count: 1, message, lacks_memory: false };
             notes.hear(report, Reporter::Decoder(Id::MPEG2VIDEO));
             notes.decode();
         }

@@ -123,7 +123,7 @@ impl Decoder {
             stated,
             options,
         };
-        this.hear_the_demuxer();
+        this.hear_the_demuxer()?;
         this.first_frame().map(|()| this)
     }
 }

@@ -12,11 +12,23 @@ use ffmpeg_next::ffi;
 use super::without_secrets;
 
 /// Errors logged since they were last taken.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Report {
     pub(super) count: usize,
     /// The first of them.
     pub(super) message: String,
+    /// Whether one of them says that memory was lacking: decoders then call what they could not decode damaged.
+    pub(super) lacks_memory: bool,
+}
+
+/// Whether an error says that memory was lacking. A decoder that gets no buffer for its picture says only that, if it gave no
+/// other reason before: the size of the picture, for instance.
+fn tells_of_lacking_memory(message: &str, is_first: bool) -> bool {
+    let lower = message.to_ascii_lowercase();
+    let is_about_allocating = ["alloc", "out of memory", "not enough memory"].iter().any(|word| lower.contains(word));
+    let has_failed = ["could not", "couldn't", "cannot", "can't", "fail", "unable", "memory", "error"];
+    is_about_allocating && has_failed.iter().any(|word| lower.contains(word))
+        || is_first && lower.contains("get_buffer() failed")
 }
 
 thread_local! {
@@ -76,9 +88,13 @@ unsafe extern "C" fn hear(context: *mut c_void, level: c_int, format: *const c_c
     // A thread that ends while it logs has nobody to tell.
     let _ = HEARD.try_with(|heard| {
         let mut heard = heard.borrow_mut();
+        let lacks_memory = tells_of_lacking_memory(&message, heard.is_none());
         match &mut *heard {
-            Some(report) => report.count += 1,
-            None => *heard = Some(Report { count: 1, message }),
+            Some(report) => {
+                report.count += 1;
+                report.lacks_memory |= lacks_memory;
+            }
+            None => *heard = Some(Report { count: 1, message, lacks_memory }),
         }
     });
 }
@@ -98,5 +114,24 @@ unsafe fn concerns_pictures(context: *mut c_void) -> bool {
         }
         let codec = &*context.cast::<ffi::AVCodecContext>();
         codec.codec_type == ffi::AVMediaType::AVMEDIA_TYPE_VIDEO && ffi::av_codec_is_encoder(codec.codec) == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn decoders_that_lack_memory_are_understood() {
+        for message in ["Cannot allocate memory", "Could not allocate memory for MB tables", "Failed to allocate slice"]
+        {
+            assert!(tells_of_lacking_memory(message, false), "{message}");
+        }
+        assert!(tells_of_lacking_memory("get_buffer() failed", true));
+        // The reason stands ahead of it.
+        assert!(!tells_of_lacking_memory("get_buffer() failed", false));
+        for message in ["Picture size 0x0 is invalid", "non-existing PPS 0 referenced", "Invalid block allocation"] {
+            assert!(!tells_of_lacking_memory(message, true), "{message}");
+        }
     }
 }

@@ -167,3 +167,38 @@ fn memory_that_does_not_suffice_is_a_limit_and_no_crash() {
         assert_eq!(labels.exists(), is_written, "{mebibytes} MiB: {message}");
     }
 }
+
+/// The exit code and the line on standard error with so much address space, MiB.
+fn in_memory(clip: &Path, labels: &Path, mebibytes: u64) -> (Option<i32>, String) {
+    let _ = fs::remove_file(labels);
+    let binary = program().get_program().to_owned();
+    let mut command = Command::new("sh");
+    command.args(["-c", &format!("ulimit -v {}; exec \"$0\" \"$@\"", mebibytes * 1024)]).arg(binary);
+    let result = run_within(command.arg(clip).args(["-q", "-o"]).arg(labels), LONGEST).unwrap();
+    (result.status.code(), String::from_utf8_lossy(&result.stderr).into_owned())
+}
+
+#[test]
+fn memory_that_does_not_suffice_is_no_damage_of_the_video() {
+    let folder = tempfile::tempdir().unwrap();
+    let (clip, labels) = (folder.path().join("clip.mp4"), folder.path().join("labels.json"));
+    ffmpeg("-f lavfi -i testsrc2=s=1280x720:r=25:d=0.4 -c:v libx264 -preset ultrafast", &clip);
+    // Between too little to start with and enough.
+    let (mut little, mut enough) = (16, 4096);
+    assert_eq!(in_memory(&clip, &labels, enough).0, Some(0));
+    while enough - little > 4 {
+        let middle = little.midpoint(enough);
+        match in_memory(&clip, &labels, middle).0 {
+            Some(0) => enough = middle,
+            _ => little = middle,
+        }
+    }
+    let mut refused = 0;
+    for mebibytes in (enough.saturating_sub(60)..enough + 12).step_by(3) {
+        let (code, message) = in_memory(&clip, &labels, mebibytes);
+        assert!(matches!(code, Some(0 | 7)), "{mebibytes} MiB: {code:?} {message}");
+        assert_eq!(code == Some(0), labels.exists(), "{mebibytes} MiB: {message}");
+        refused += usize::from(code == Some(7));
+    }
+    assert!(refused > 5);
+}
