@@ -11,7 +11,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::Failure;
-use super::calibration::{CalibrationArguments, calibrated};
+use super::calibration::CalibrationArguments;
 use super::limits::{Watchdog, limit_memory};
 use super::output;
 use super::progress::Progress;
@@ -24,7 +24,7 @@ use crate::eaf::BundleOptions;
 use crate::files::{self, WriteError};
 use crate::model::Model;
 use crate::overlay::overlay;
-use crate::pipeline::calibrate::Calibration;
+use crate::pipeline::calibrate::{Calibration, CalibrationSource, calibrate};
 use crate::pipeline::decode::{DecodeError, Source, without_secrets};
 use crate::pipeline::detect::Detectors;
 use crate::pipeline::{AnnotateError, Event, Execution, annotate, decode_options};
@@ -119,10 +119,17 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     let model = shared::open_model(&mut options, &device)?;
     let detectors = shared::open_detectors(&mut options)?;
     let elan = elan_options(&arguments, targets.iter().flatten().any(|target| target.format == Format::Eaf))?;
-    let known = arguments.calibration.known(&model)?;
+    let calibration = arguments.calibration.source(&model)?;
     options.annotation.neutral = arguments.calibration.neutral(options.annotation.neutral.clone())?;
-    let run =
-        Run { arguments: &arguments, options: &options, model: &model, detectors: &detectors, known, elan, signals };
+    let run = Run {
+        arguments: &arguments,
+        options: &options,
+        model: &model,
+        detectors: &detectors,
+        calibration,
+        elan,
+        signals,
+    };
     let mut worst: Option<Failure> = None;
     for (input, targets) in arguments.inputs.iter().zip(targets) {
         let result = arguments.source(input).and_then(|source| run.one(&source, targets));
@@ -148,7 +155,7 @@ struct Run<'a> {
     options: &'a Options,
     model: &'a Model,
     detectors: &'a Detectors,
-    known: Option<Calibration>,
+    calibration: Option<CalibrationSource>,
     elan: BundleOptions,
     signals: Signals,
 }
@@ -169,8 +176,8 @@ impl Run<'_> {
             patience: options.patience(),
         };
         let _watchdog = Watchdog::watch(source.name(), Arc::clone(&execution.patience))?;
-        let calibrates = arguments.calibration.is_on();
-        let open = if calibrates { FanOut::open_at_end } else { FanOut::open };
+        // Calibration changes labels once more.
+        let open = if self.calibration.is_some() { FanOut::open_at_end } else { FanOut::open };
         let mut outputs = open(&targets, &self.elan)?;
         let (identity, recorded) = (model.identity(), serde_json::to_value(&options.annotation).unwrap_or_default());
         let choice = arguments.execution.progress(options);
@@ -194,8 +201,8 @@ impl Run<'_> {
             }
             (Err(error), _) => return Err(error.into()),
         };
-        if calibrates {
-            let calibration = calibrated(&mut timeline, &options.annotation, self.known.as_ref());
+        if let Some(source) = &self.calibration {
+            let calibration = calibrate(&mut timeline, &options.annotation, source);
             if !arguments.execution.quiet {
                 talk!("{}", effect(&calibration).trim_end());
             }

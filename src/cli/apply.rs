@@ -6,11 +6,10 @@ use candle_core::Device;
 use clap::Args;
 
 use super::Failure;
-use super::review::video_of;
 use crate::eaf::Edited;
 use crate::files::{self, OutputOptions};
 use crate::model::registry;
-use crate::review::{self, Applied, CropError, Crops, ElanEdits, Numbered};
+use crate::review::{self, Applied, CropError, Crops, ElanEdits, Numbered, video_of};
 use crate::timeline::{Operation, ReviewLayer, Timeline};
 use crate::train::manifest;
 use crate::write::Format;

@@ -8,8 +8,7 @@ use serde_json::{Value, json};
 use super::Failure;
 use crate::files;
 use crate::model::Model;
-use crate::pipeline::Settings;
-use crate::pipeline::calibrate::{self, Calibration};
+use crate::pipeline::calibrate::{self, Calibration, CalibrationSource};
 use crate::pipeline::neutral::{NeutralChoice, pooled};
 use crate::timeline::Timeline;
 
@@ -75,23 +74,25 @@ impl CalibrationArguments {
         Ok(pooled(&[timeline]).unwrap_or(chosen))
     }
 
-    /// The calibration of an earlier run.
-    pub(super) fn known(&self, model: &Model) -> Result<Option<Calibration>, Failure> {
-        let Some(path) = self.file() else { return Ok(None) };
-        let timeline = Timeline::read(path).map_err(|e| Failure::Configuration(e.to_string()))?;
-        let refused = |why: &str| Err(Failure::Configuration(format!("{}: {why}", path.display())));
-        match calibrate::of(&timeline) {
-            None => refused("holds no calibration; make one with --calibrate auto"),
-            Some(calibration) if calibration.model_sha256 != model.config().sha256 => {
-                refused("its calibration was measured with another model")
-            }
-            Some(calibration) => Ok(Some(calibration)),
+    /// Where the signers' faces at rest are known from; none where nothing is corrected.
+    pub(super) fn source(&self, model: &Model) -> Result<Option<CalibrationSource>, Failure> {
+        match &self.calibrate {
+            Calibrate::Off => Ok(None),
+            Calibrate::Auto => Ok(Some(CalibrationSource::Own)),
+            Calibrate::From(path) => Ok(Some(CalibrationSource::Other(earlier(path, model)?))),
         }
     }
 }
 
-/// Corrects the labels of `timeline` by what is `known`, or by what is measured in it.
-pub(super) fn calibrated(timeline: &mut Timeline, settings: &Settings, known: Option<&Calibration>) -> Calibration {
-    let calibration = known.cloned().unwrap_or_else(|| calibrate::measure(timeline));
-    calibrate::apply(timeline, settings, &calibration)
+/// The calibration of an earlier run with `model`.
+fn earlier(path: &Path, model: &Model) -> Result<Calibration, Failure> {
+    let timeline = Timeline::read(path).map_err(|e| Failure::Configuration(e.to_string()))?;
+    let refused = |why: &str| Err(Failure::Configuration(format!("{}: {why}", path.display())));
+    match calibrate::of(&timeline) {
+        None => refused("holds no calibration; make one with --calibrate auto"),
+        Some(calibration) if calibration.model_sha256 != model.config().sha256 => {
+            refused("its calibration was measured with another model")
+        }
+        Some(calibration) => Ok(calibration),
+    }
 }

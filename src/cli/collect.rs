@@ -15,7 +15,7 @@ use crate::corpus::lock::Lock;
 use crate::corpus::path::printable;
 use crate::corpus::plan::{Plan, PlannedFile, Unit};
 use crate::corpus::report::Report;
-use crate::corpus::{Outcome, collect, report, results};
+use crate::corpus::{Outcome, Verdict, batch, collect, report, results};
 use crate::eaf::BundleOptions;
 use crate::sink::{FanOut, Written};
 use crate::write::Format;
@@ -54,8 +54,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let folder = &arguments.output_dir;
     let _lock = Lock::take(folder)?;
     results::remove_leftovers(folder);
-    let has_tiers = arguments.formats.contains(&Format::Eaf);
-    let tiers = has_tiers.then(|| json!([arguments.tiers.tiers, arguments.tiers.gap_frames]));
+    let tiers = arguments.tiers.terms(&arguments.formats);
     let terms = Terms {
         tool: plan.terms.tool.clone(),
         model: plan.terms.model.clone(),
@@ -88,14 +87,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         journal.item(&item.output, Stamp::of(&item.path).ok(), &outcome, started.elapsed().as_secs_f64())?;
         outcomes.push(outcome);
     }
-    let pooled = plan.crossvalidations();
-    outcomes.extend(pooled.iter().map(|folds| collect::folds(folds, &arguments.parts, folder, existing)));
     let kept = report::write(
         folder,
         &Report { terms: &terms, outcomes: &outcomes, touched: &touched, left_out: &[] },
         existing,
     )?;
-    let failed = outcomes.iter().filter(|outcome| outcome.code != 0).count();
+    let failed = outcomes.iter().filter(|outcome| !outcome.verdict.is_complete()).count();
     let complete = outcomes.len() - failed;
     let result = match (failed, kept.into_iter().next()) {
         (0, None) => Ok(()),
@@ -106,8 +103,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
             folder.display()
         ))),
     };
-    let code = result.as_ref().err().map_or(0, super::exit_code);
-    journal.note(&Entry::End { time: now(), code, complete, failed })?;
+    journal.note(&Entry::End { time: now(), code: batch::ending(failed, None), complete, failed })?;
     if !arguments.quiet {
         tell_touched(&touched);
         talk!("{complete} of {} videos complete -> {}/index.html", outcomes.len(), folder.display());
@@ -129,7 +125,7 @@ fn video(
     let folder = &arguments.output_dir;
     let targets = match results::mirrored(folder, item, &arguments.formats) {
         Ok(targets) => targets,
-        Err(reason) => return Ok(Outcome::failed(&item.path, 3, &reason)),
+        Err(reason) => return Ok(Outcome::failed(&item.path, Verdict::Refused, &reason)),
     };
     let Written { paths, kept } = FanOut::open_free(&targets, bundle)?.end(&timeline)?;
     let written: Result<Vec<_>, _> = paths.iter().map(|path| Fingerprint::of(folder, path)).collect();

@@ -14,9 +14,10 @@ use super::signals::Signals;
 use crate::eaf::preset::Preset;
 use crate::eaf::recognizer::{self, Progress, Request};
 use crate::files::{self, Output, OutputOptions};
+use crate::pipeline::calibrate::{CalibrationSource, calibrate};
 use crate::pipeline::decode::Source;
 use crate::pipeline::detect::Detectors;
-use crate::pipeline::{Event, Execution, annotate, calibrate};
+use crate::pipeline::{Event, Execution, annotate};
 use crate::platform;
 use crate::timeline::Timeline;
 
@@ -91,7 +92,7 @@ fn job() -> Result<(), Failure> {
     let mut bytes = Vec::new();
     let stdin = std::io::stdin().lock();
     stdin.take(LONGEST_REQUEST).read_to_end(&mut bytes).map_err(|e| Failure::Input(format!("standard input: {e}")))?;
-    let request = Request::parse(&bytes).map_err(|e| Failure::Input(e.to_string()))?;
+    let request = Request::parse(&bytes)?;
     let [tier_names, calibration, deinterlace, measures] = request.choices;
     let mut flags = json!({"annotation": {"deinterlace": deinterlace}});
     if measures == "none" {
@@ -122,8 +123,7 @@ fn job() -> Result<(), Failure> {
     };
     let mut timeline = watch(&request.video, &model, &detectors, &options, &execution)?;
     if calibration == "auto" {
-        let measured = calibrate::measure(&timeline);
-        calibrate::apply(&mut timeline, &options.annotation, &measured);
+        calibrate(&mut timeline, &options.annotation, &CalibrationSource::Own);
     }
     if let Some(output) = tiers {
         output.fill(|out| recognizer::write_tiers(&timeline, &preset, out))?;

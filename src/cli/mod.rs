@@ -136,7 +136,7 @@ impl Cli {
             Some(Subcommands::Train(arguments)) => train::run(&arguments),
             Some(Subcommands::Crossval(arguments)) => crossval::run(&arguments),
             Some(Subcommands::Evaluate(arguments)) => evaluate::run(&arguments),
-            Some(Subcommands::Batch(arguments)) => batch::run(arguments),
+            Some(Subcommands::Batch(arguments)) => batch::run(&arguments),
             Some(Subcommands::Plan(arguments)) => plan::run(&arguments),
             Some(Subcommands::Work(arguments)) => work::run(&arguments),
             Some(Subcommands::Collect(arguments)) => collect::run(&arguments),

@@ -1,4 +1,4 @@
-//! `annotate plan`: a corpus or a cross-validation as units of work.
+//! `annotate plan`: a corpus as units of work.
 
 use std::path::PathBuf;
 use std::thread::available_parallelism;
@@ -7,7 +7,6 @@ use candle_core::Device;
 use clap::Args;
 
 use super::Failure;
-use super::choice::choice;
 use super::limits::limit_memory;
 use super::progress::CorpusProgress;
 use super::shared::{self, AnnotationArguments, ExecutionArguments, ReplaceArguments};
@@ -16,9 +15,6 @@ use crate::corpus::inputs;
 use crate::corpus::plan::{Line, Plan, SCHEMA, Terms};
 use crate::files;
 use crate::timeline::Tool;
-use crate::train::crossval::CrossValidation;
-use crate::train::fold::Grouping;
-use crate::train::recipe::Recipe;
 
 /// Refused files whose reason is said; all of them stand in the plan.
 const REFUSED_SAID: usize = 10;
@@ -27,23 +23,8 @@ const REFUSED_SAID: usize = 10;
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// Folders (with all below them), patterns, lists of names (.txt, .lst, .list; '-' for standard input) and videos
-    #[arg(required_unless_present = "data", value_name = "CORPUS")]
+    #[arg(required = true, value_name = "CORPUS")]
     inputs: Vec<PathBuf>,
-    /// Plan the folds of a cross-validation over these images instead
-    #[arg(long, value_name = "MANIFEST", conflicts_with = "inputs", requires = "recipe")]
-    data: Option<PathBuf>,
-    /// What each fold's model is trained by
-    #[arg(long, value_name = "R.toml", requires = "data")]
-    recipe: Option<PathBuf>,
-    /// Number of folds; the manifest's own if not given
-    #[arg(long, value_name = "K", requires = "data")]
-    folds: Option<usize>,
-    /// What stays on one side of a fold
-    #[arg(long, value_parser = choice::<Grouping>(), default_value = "subject", requires = "data")]
-    group: Grouping,
-    /// Where models that the recipe names are looked for
-    #[arg(long, value_name = "DIR", default_value = ".", requires = "data")]
-    models: PathBuf,
     /// Length of the ranges that long videos are cut into: 5min, 90s, 1h; rounded to whole spans of the tracker
     #[arg(long, value_name = "TIME", default_value = "5min", value_parser = duration)]
     segment: f64,
@@ -93,26 +74,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         detector_model: options.detector_model.clone(),
         settings: options.annotation.clone(),
     };
-    let read = [&arguments.data, &arguments.recipe, &options.detector_model];
-    files::refuse_inputs(&arguments.output, read.into_iter().flatten().chain(&arguments.inputs).map(PathBuf::as_path))?;
-    if let (Some(manifest), Some(recipe)) = (&arguments.data, &arguments.recipe) {
-        let output = arguments.replace.existing().create(&arguments.output)?;
-        let of = CrossValidation {
-            manifest: manifest.clone(),
-            splits: None,
-            recipe: Recipe::read(recipe, &[]).map_err(|e| Failure::Configuration(e.to_string()))?,
-            models: arguments.models.clone(),
-            folds: arguments.folds,
-            grouping: arguments.group,
-            out: PathBuf::new(),
-        };
-        let plan = Plan::of_folds(&of, terms)?;
-        output.fill(|out| plan.write(out))?;
-        if !arguments.execution.quiet {
-            talk!("{} folds of {}", plan.lines.len(), of.recipe.name);
-        }
-        return Ok(());
-    }
+    let read = options.detector_model.iter().chain(&arguments.inputs);
+    files::refuse_inputs(&arguments.output, read.map(PathBuf::as_path))?;
     let jobs = arguments.jobs.map_or_else(|| available_parallelism().map_or(1, usize::from), usize::from);
     limit_memory(options.max_memory, jobs)?;
     let signals = Steps::listen()?;

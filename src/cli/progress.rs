@@ -202,8 +202,9 @@ impl PartProgress<'_> {
     }
 
     /// The file is finished, completely or not.
-    pub(super) fn end(self, is_complete: bool) {
+    pub(super) fn end(&mut self, is_complete: bool) {
         self.of.advance(self.bytes - self.told, Some(is_complete));
+        self.told = self.bytes;
     }
 }
 

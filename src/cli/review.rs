@@ -9,8 +9,8 @@ use super::Failure;
 use super::shared::ReplaceArguments;
 use crate::agree::Vocabulary;
 use crate::eaf;
-use crate::files::{self, OutputOptions, WriteError};
-use crate::review::{self, Correction, HumanTier, Index, IndexEntry, Page, ProxyError};
+use crate::files;
+use crate::review::{self, Correction, HumanTier, Index, IndexEntry, Page, ProxyError, relative_url, video_of};
 use crate::timeline::Timeline;
 
 /// Arguments of `annotate review`.
@@ -80,10 +80,10 @@ fn page(arguments: &Arguments, labels: &Path, timeline: &Timeline, output: &Path
     // The copy begins with the first frame.
     let (video_url, start_s) = match arguments.proxy {
         true => (
-            url(&proxy(&video, timeline, output, arguments.replace)?, output),
+            relative_url(&proxy(&video, timeline, output, arguments.replace)?, output),
             timeline.frames.time_s.first().copied().unwrap_or(0.0),
         ),
-        false => (url(&video, output), timeline.media.start_s),
+        false => (relative_url(&video, output), timeline.media.start_s),
     };
     let page = Page {
         timeline,
@@ -95,28 +95,6 @@ fn page(arguments: &Arguments, labels: &Path, timeline: &Timeline, output: &Path
         language: arguments.language.clone(),
     };
     Ok(arguments.replace.existing().put(output, |out| page.write(out))?)
-}
-
-/// A page over `labels`, which hold `timeline`, as `annotate review` makes it without options.
-///
-/// # Errors
-/// If it cannot be written.
-pub(super) fn plain_page(
-    timeline: &Timeline,
-    labels: &Path,
-    output: &Path,
-    existing: OutputOptions,
-) -> Result<(), WriteError> {
-    let page = Page {
-        timeline,
-        labels: labels.file_name().unwrap_or_default().to_string_lossy().into_owned(),
-        video_url: url(&video_of(timeline, labels), output),
-        start_s: timeline.media.start_s,
-        blind: None,
-        human: Vec::new(),
-        language: None,
-    };
-    existing.put(output, |out| page.write(out))
 }
 
 fn say(text: &str) {
@@ -174,7 +152,7 @@ fn index(arguments: &Arguments) -> Result<(), Failure> {
         };
         let html = path.with_extension("html");
         page(arguments, path, &timeline, &html)?;
-        let mut entry = IndexEntry::new(name, url(&html, &output), &timeline);
+        let mut entry = IndexEntry::new(name, relative_url(&html, &output), &timeline);
         entry.waiting = waiting(&timeline, path, &corrections);
         entries.push(entry);
     }
@@ -233,27 +211,6 @@ fn waiting(timeline: &Timeline, labels: &Path, files: &[(PathBuf, Vec<Correction
         (count > 0).then_some((name, count))
     });
     open.collect()
-}
-
-/// Where the annotated video is: as it was named, else beside the annotation.
-pub(super) fn video_of(timeline: &Timeline, labels: &Path) -> PathBuf {
-    let named = PathBuf::from(&timeline.media.path);
-    let beside = labels.with_file_name(named.file_name().unwrap_or_default());
-    if !named.is_file() && beside.is_file() { beside } else { named }
-}
-
-/// The video's URL as seen from the page.
-fn url(video: &Path, page: &Path) -> String {
-    let folder = page.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let relative = eaf::relative_path(video, folder);
-    let mut url = String::new();
-    for byte in relative.to_string_lossy().bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => url.push(char::from(byte)),
-            byte => url.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    url
 }
 
 /// A person's tiers, in the time of the video called `video`.

@@ -187,7 +187,12 @@ impl Options {
 
     /// How long a stream may keep silent, for one input.
     pub(super) fn patience(&self) -> Arc<Patience> {
-        Arc::new(Patience::new(Duration::from_secs_f64(self.stall_timeout)))
+        Arc::new(Patience::new(self.stall_timeout()))
+    }
+
+    /// How long a source may keep silent; zero for ever.
+    pub(super) fn stall_timeout(&self) -> Duration {
+        Duration::from_secs_f64(self.stall_timeout)
     }
 }
 

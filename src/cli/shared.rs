@@ -23,6 +23,7 @@ use crate::pipeline::detect::{DetectorName, Detectors};
 use crate::pipeline::neutral::{NeutralChoice, pooled};
 use crate::pipeline::track::Latency;
 use crate::timeline::{MeasureGroup, Timeline};
+use crate::write::Format;
 
 /// What changes the result.
 #[derive(Debug, Args)]
@@ -204,6 +205,11 @@ impl ExecutionArguments {
 }
 
 impl TierArguments {
+    /// What changes ELAN's files, where `formats` has them.
+    pub(super) fn terms(&self, formats: &[Format]) -> Option<Value> {
+        formats.contains(&Format::Eaf).then(|| json!([self.tiers, self.gap_frames]))
+    }
+
     pub(super) fn bundle(&self) -> Result<BundleOptions, Failure> {
         let mut preset = Preset::load(&self.tiers)?;
         preset.gap_frames = self.gap_frames.unwrap_or(preset.gap_frames);

@@ -12,10 +12,9 @@ use super::limits::limit_memory;
 use super::progress::CorpusProgress;
 use super::shared::{self, ExecutionArguments};
 use super::signals::Steps;
-use super::training::Bar;
-use crate::corpus::plan::{Line, Plan};
+use crate::corpus::plan::Plan;
 use crate::corpus::results;
-use crate::corpus::work::{Shard, UnitState, Workplace, train, work};
+use crate::corpus::work::{Shard, UnitState, Workplace, work};
 use crate::model::registry;
 use crate::pipeline::Execution;
 
@@ -46,9 +45,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let cores = available_parallelism().map_or(1, usize::from);
     let jobs = arguments.jobs.map_or(if device.is_cpu() { cores } else { 1 }, usize::from);
     let threads = if options.threads > 0 { options.threads } else { cores.div_ceil(jobs) };
-    // What a training needs depends on its recipe, so it is limited only where somebody says to what.
-    let trains = plan.lines.iter().any(|line| matches!(line, Line::Fold(_)));
-    if options.max_memory.is_some() || (device.is_cpu() && !trains) {
+    if options.max_memory.is_some() || device.is_cpu() {
         limit_memory(options.max_memory, jobs)?;
     }
     let model = registry::open(&plan.terms.model_name, &device)
@@ -86,30 +83,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         }
     });
     progress.finish();
-    let mut bar = Bar::new(Arc::clone(&signals.interrupt));
-    let folds = result.and_then(|()| {
-        train(&plan, arguments.shard, &place, &mut bar, &|fold, state| {
-            match state {
-                UnitState::Done | UnitState::Skipped => done.fetch_add(1, Ordering::Relaxed),
-                UnitState::Failed(_) => failed.fetch_add(1, Ordering::Relaxed),
-                UnitState::Temporary { .. } => temporary.fetch_add(1, Ordering::Relaxed),
-                UnitState::Interrupted => 0,
-            };
-            let said = match state {
-                UnitState::Done => "done".into(),
-                UnitState::Skipped => "done before".into(),
-                UnitState::Failed(outcome) => outcome.reason.clone(),
-                UnitState::Temporary { reason } => format!("to be tried again: {reason}"),
-                UnitState::Interrupted => "interrupted".into(),
-            };
-            talk!("fold {} of {}: {said}", fold.fold, fold.folds);
-        })
-    });
-    bar.bar.finish_and_clear();
-    folds?;
+    result?;
     let [done, skipped, failed, temporary] = [done, skipped, failed, temporary].map(AtomicUsize::into_inner);
     if !arguments.execution.quiet {
-        talk!("{done} units done, {skipped} were before, {failed} failed, {temporary} to be tried again");
+        talk!("{done} units done, {skipped} done before, {failed} failed, {temporary} to be tried again");
     }
     match signals.received() {
         Some(signal) => {

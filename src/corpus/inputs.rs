@@ -9,7 +9,7 @@ use walkdir::WalkDir;
 
 use super::CorpusError;
 use super::content::begins_like_a_video;
-use super::path::{printable, shortened};
+use super::path::shortened;
 use crate::files;
 use crate::platform::{name_bytes, name_from_bytes};
 
@@ -69,12 +69,9 @@ pub fn find(arguments: &[PathBuf], outside: &Path) -> Result<Inputs, CorpusError
             return Ok(());
         }
         match items.insert(item.output.clone(), item.path.clone()) {
-            Some(other) if other != item.path => Err(CorpusError::Usage(format!(
-                "{} and {}: their results would have one name, {}; run them into two folders",
-                printable(&other),
-                printable(&item.path),
-                printable(&item.output),
-            ))),
+            Some(first) if first != item.path => {
+                Err(CorpusError::SharedName { first, second: item.path, output: item.output })
+            }
             _ => Ok(()),
         }
     };
@@ -94,7 +91,8 @@ pub fn find(arguments: &[PathBuf], outside: &Path) -> Result<Inputs, CorpusError
                 }
             }
         } else if let Some(pattern) = pattern(argument) {
-            let paths = glob::glob(pattern).map_err(|e| CorpusError::Usage(format!("{pattern}: {e}")))?;
+            let paths = glob::glob(pattern)
+                .map_err(|e| CorpusError::Pattern { pattern: pattern.into(), reason: e.to_string() })?;
             for path in paths.filter_map(Result::ok).filter(|path| !path.is_dir()) {
                 add(Item { output: mirrored(&path), path })?;
             }
@@ -198,7 +196,7 @@ fn list(path: &Path) -> Result<Vec<PathBuf>, CorpusError> {
         }
         false => crate::files::read(path, LONGEST_LIST),
     };
-    let bytes = bytes.map_err(|e| CorpusError::Input { path: printable(path), reason: e.to_string() })?;
+    let bytes = bytes.map_err(|e| CorpusError::Input { path: path.into(), reason: e.to_string() })?;
     let separator = if bytes.contains(&0) { 0 } else { b'\n' };
     let names = bytes.split(|byte| *byte == separator).map(|name| match separator {
         0 => name,
@@ -326,7 +324,7 @@ mod tests {
         assert_eq!(outputs(&found), ["a.mov", "a.mp4", "x/a.mp4"]);
         let list = at("list.txt");
         std::fs::write(&list, "q/a.mp4\n./q/a.mp4\n").unwrap();
-        assert!(matches!(find(&[list], Path::new("out")), Err(CorpusError::Usage(_))));
+        assert!(matches!(find(&[list], Path::new("out")), Err(CorpusError::SharedName { .. })));
     }
 
     #[test]

@@ -13,8 +13,8 @@ use std::sync::{Mutex, PoisonError};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::Outcome;
 use super::path::is_below;
+use super::{Outcome, Verdict};
 use crate::files::{self, WriteError, file_sha256};
 use crate::platform::{FileFacts, facts_at};
 use crate::timeline::{ModelIdentity, Tool};
@@ -152,7 +152,7 @@ pub enum Entry {
     End {
         /// When, RFC 3339.
         time: String,
-        /// Its exit code.
+        /// The exit code of the program that it stands for.
         code: u8,
         /// Inputs that are complete.
         complete: usize,
@@ -213,8 +213,8 @@ impl Journal {
     pub fn done(&self, output: &Path, path: &Path, wanted: &[PathBuf], by_content: bool) -> Option<Done> {
         let (terms, stamp, outcome) = self.known.last.get(output)?;
         let result = outcome.result.as_ref()?;
-        // 6: others of its files stood in the way, and still do.
-        if *terms != self.terms_sha256 || !matches!(outcome.code, 0 | 6) {
+        // Not written: others of its files stood in the way, and still do.
+        if *terms != self.terms_sha256 || !matches!(outcome.verdict, Verdict::Complete | Verdict::NotWritten) {
             return None;
         }
         let is_kept = |path: &PathBuf| outcome.kept.contains(path) && self.folder.join(path).is_file();
@@ -352,11 +352,11 @@ mod tests {
         let terms = Terms { tool: Tool::default(), model, settings: Value::Null, formats: Vec::new() };
         let open = |continued| Journal::open(folder.path(), &terms, 3, continued).unwrap();
         let [a, b, c] = ["a", "b", "c"].map(Path::new);
-        let item = |journal: &Journal, path: &Path, code| {
-            journal.item(path, None, &Outcome::failed(path, code, "why"), 0.0).unwrap();
+        let item = |journal: &Journal, path: &Path, verdict| {
+            journal.item(path, None, &Outcome::failed(path, verdict, "why"), 0.0).unwrap();
         };
         let first = open(false);
-        item(&first, c, 3);
+        item(&first, c, Verdict::Refused);
         drop(first);
         // Another run, in which the memory did not suffice while two were at work.
         let second = open(false);
@@ -368,15 +368,15 @@ mod tests {
         assert_eq!([a, b, c].map(|path| third.begun(path)), [Some(false), Some(false), None]);
         assert!(third.has_begun_any() && [a, b, c].iter().all(|path| third.settled(path).is_none()));
         third.start(a, true).unwrap();
-        item(&third, a, 0);
+        item(&third, a, Verdict::Complete);
         third.start(b, true).unwrap();
         drop(third);
         let fourth = open(true);
         assert_eq!([a, b, c].map(|path| fourth.begun(path)), [None, Some(true), None]);
-        assert_eq!(fourth.settled(a).map(|outcome| outcome.code), Some(0));
-        item(&fourth, b, 7);
+        assert_eq!(fourth.settled(a).map(|outcome| outcome.verdict), Some(Verdict::Complete));
+        item(&fourth, b, Verdict::Limit);
         drop(fourth);
-        assert_eq!(open(true).settled(b).map(|outcome| outcome.code), Some(7));
+        assert_eq!(open(true).settled(b).map(|outcome| outcome.verdict), Some(Verdict::Limit));
         // A run of its own starts anew, also after one that was killed.
         open(false).start(a, true).unwrap();
         let last = open(false);

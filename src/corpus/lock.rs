@@ -8,7 +8,6 @@ use std::io::{Read as _, Seek as _, Write as _};
 use std::path::Path;
 
 use super::CorpusError;
-use super::path::printable;
 
 /// Name of the lock in an output folder.
 pub const NAME: &str = ".annotate.lock";
@@ -35,10 +34,7 @@ impl Lock {
                 let mut holder = String::new();
                 let _ = file.take(200).read_to_string(&mut holder);
                 let holder = if holder.is_empty() { "another run" } else { holder.trim() };
-                return Err(CorpusError::Busy(format!(
-                    "{}: {holder} is writing there; wait for it to end, or take another folder",
-                    printable(folder)
-                )));
+                return Err(CorpusError::Busy { folder: folder.into(), holder: holder.into() });
             }
             Err(TryLockError::Error(source)) => return Err(unwritable(source).into()),
         }

@@ -1,10 +1,11 @@
 //! Many videos: what belongs to a corpus, where its results go, and how the work is shared and taken up again.
 //!
-//! One machine: [`journal`] knows what is done, [`lock`] keeps a second run away, [`workers`] shares the files out, and
-//! [`report`] says what became of each. Several machines: [`plan`] cuts the corpus into units, each a pure function of
+//! One machine: [`batch`] annotates what is not done. [`journal`] knows what is, [`lock`] keeps a second run away, [`workers`]
+//! shares the files out, and [`report`] says what became of each. Several machines: [`plan`] cuts the corpus into units, each a pure function of
 //! its line; [`work`] does a shard of them and leaves [`part`]s; [`collect`] puts the parts together to what one
 //! machine would have written, byte for byte.
 
+pub mod batch;
 pub mod collect;
 mod content;
 pub mod inputs;
@@ -15,6 +16,7 @@ pub mod path;
 pub mod plan;
 pub mod report;
 pub mod results;
+mod verdict;
 pub mod work;
 pub mod workers;
 
@@ -22,8 +24,13 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::eaf::BundleError;
 use crate::files::{WriteError, visible};
+use crate::overlay::OverlayError;
+use crate::pipeline::AnnotateError;
 use crate::timeline::Timeline;
+use path::printable;
+pub use verdict::Verdict;
 
 /// What became of one input.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -31,9 +38,10 @@ pub struct Outcome {
     /// The input.
     #[serde(with = "path")]
     pub path: PathBuf,
-    /// The exit code that annotating it alone would have given: 0 complete, 3 refused, 4 partial, 6 results that could not
-    /// be written, 7 over a limit, 130 or 143 left off as the run was interrupted.
-    pub code: u8,
+    /// What became of it, in files as a number called `code`: 0 complete, 3 refused, 4 partial, 6 results that could not be
+    /// written, 7 over a limit, 130 or 143 left off as the run was interrupted.
+    #[serde(rename = "code")]
+    pub verdict: Verdict,
     /// Why it is not complete; empty where it is.
     pub reason: String,
     /// What the results say in short; absent where there are none.
@@ -47,8 +55,8 @@ pub struct Outcome {
 
 impl Outcome {
     /// Of an input without results, because of `reason`.
-    pub fn failed(path: &Path, code: u8, reason: &str) -> Self {
-        Self { path: path.into(), code, reason: visible(reason), result: None, kept: Vec::new() }
+    pub fn failed(path: &Path, verdict: Verdict, reason: &str) -> Self {
+        Self { path: path.into(), verdict, reason: visible(reason), result: None, kept: Vec::new() }
     }
 
     /// Of an annotated video, for which some files were `written` and others were not.
@@ -67,12 +75,10 @@ impl Outcome {
         let below = |error: &WriteError| error.path().strip_prefix(folder).unwrap_or(error.path()).to_path_buf();
         Self {
             path: path.into(),
-            code: if !timeline.complete {
-                4
-            } else if reasons.is_empty() {
-                0
-            } else {
-                6
+            verdict: match (timeline.complete, reasons.is_empty()) {
+                (false, _) => Verdict::Partial,
+                (true, true) => Verdict::Complete,
+                (true, false) => Verdict::NotWritten,
             },
             reason: visible(&reasons.join("; ")),
             result: Some(InShort::of(timeline, written)),
@@ -123,20 +129,42 @@ impl InShort {
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "names and messages say what the variants are")]
 pub enum CorpusError {
-    #[error("{path}: {reason}")]
-    Input { path: String, reason: String },
-    #[error("{0}")]
-    Usage(String),
-    #[error("{path}: {reason}")]
-    Plan { path: String, reason: String },
-    #[error("{0}")]
-    Mixed(String),
+    #[error("{}: {reason}", printable(path))]
+    Input { path: PathBuf, reason: String },
+    #[error("{}: {reason}", printable(path))]
+    Plan { path: PathBuf, reason: String },
+    #[error("no video is there; folders are searched for files that are videos")]
+    NoVideo,
+    #[error("{pattern}: {reason}")]
+    Pattern { pattern: String, reason: String },
+    #[error(
+        "{} and {}: their results would have one name, {}; run them into two folders",
+        printable(first),
+        printable(second),
+        printable(output)
+    )]
+    SharedName { first: PathBuf, second: PathBuf, output: PathBuf },
+    #[error("{}: the corpus's own reports and tables have this name", printable(name))]
+    ReservedName { name: PathBuf },
+    #[error("the plan is of version {planned}, this is {here}; plan again")]
+    OtherVersion { planned: String, here: String },
+    #[error("the model '{}' is not the one that was planned with; plan again", printable(name))]
+    OtherModel { name: PathBuf },
+    #[error("the detector's model '{}' is not the one that was planned with; plan again", printable(name))]
+    OtherDetector { name: PathBuf },
+    #[error(
+        "{}: it is of another model, other settings or another version than the plan; empty the folder of parts",
+        printable(path)
+    )]
+    OtherPart { path: PathBuf },
+    #[error("{}: {holder} is writing there; wait for it to end, or take another folder", printable(folder))]
+    Busy { folder: PathBuf, holder: String },
     #[error(transparent)]
     Output(#[from] WriteError),
-    #[error("{0}")]
-    Busy(String),
-    #[error("{0}")]
-    Temporary(String),
     #[error(transparent)]
-    Annotate(#[from] crate::pipeline::AnnotateError),
+    Bundle(#[from] BundleError),
+    #[error(transparent)]
+    Overlay(#[from] OverlayError),
+    #[error(transparent)]
+    Annotate(#[from] AnnotateError),
 }

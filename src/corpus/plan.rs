@@ -14,16 +14,13 @@ use serde::{Deserialize, Serialize};
 use super::inputs::{Inputs, Item};
 use super::journal::Stamp;
 use super::path::{is_below, printable};
-use super::{CorpusError, Outcome, workers};
+use super::{CorpusError, Outcome, Verdict, workers};
 use crate::files::{file_sha256, visible};
 use crate::pipeline::decode::{DecodeError, Decoder, Entry, Packets, Source};
 use crate::pipeline::span;
 use crate::pipeline::{Excerpt, Execution, Settings, decode_options};
 use crate::time::{LEAD_S, SPAN_S};
 use crate::timeline::{ModelIdentity, Tool};
-use crate::train::crossval::CrossValidation;
-use crate::train::fold::Grouping;
-use crate::train::recipe::Recipe;
 
 /// The version of the plan's form.
 pub const SCHEMA: &str = "annotate/plan/1";
@@ -127,51 +124,6 @@ impl Unit {
     }
 }
 
-/// A fold of a cross-validation.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Fold {
-    /// Hash of the manifest, the recipe, the grouping, the folds and the version.
-    pub unit: String,
-    /// The same for all folds of one cross-validation.
-    pub task: String,
-    /// Which one, from 1.
-    pub fold: usize,
-    /// How many there are.
-    pub folds: usize,
-    /// The images.
-    #[serde(with = "super::path")]
-    pub data: PathBuf,
-    /// SHA-256 of the manifest.
-    pub data_sha256: String,
-    /// What each fold's model is trained by.
-    pub recipe: Recipe,
-    /// Where models that the recipe names are looked for.
-    #[serde(with = "super::path")]
-    pub models: PathBuf,
-    /// What stays on one side of a fold.
-    pub grouping: Grouping,
-}
-
-impl Fold {
-    /// The cross-validation it is of, whose folder is below that of the parts.
-    pub fn of(&self, parts: &Path) -> CrossValidation {
-        CrossValidation {
-            manifest: self.data.clone(),
-            splits: None,
-            recipe: self.recipe.clone(),
-            models: self.models.clone(),
-            folds: Some(self.folds),
-            grouping: self.grouping,
-            out: parts.join(format!("crossval-{}", self.task)),
-        }
-    }
-
-    /// Whether the manifest is still what was planned.
-    pub(crate) fn is_unchanged(&self) -> io::Result<bool> {
-        Ok(file_sha256(&self.data, &|| false)?.is_none_or(|sha256| sha256 == self.data_sha256))
-    }
-}
-
 /// A line after the first.
 // A plan has as many units as it has lines.
 #[expect(clippy::large_enum_variant, reason = "one value a line of a plan")]
@@ -188,25 +140,19 @@ pub enum Line {
         /// Why.
         outcome: Outcome,
     },
-    /// A fold of a cross-validation.
-    Fold(Fold),
 }
 
 impl Line {
     /// A plan may come from anywhere; what it calls files stays in the folders of parts and results.
     fn check_names(&self) -> Result<(), String> {
         let hexadecimal = |id: &str| id.len() == 32 && id.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-        let (ids, output) = match self {
-            Self::Video(unit) => (vec![&unit.unit], Some(&unit.output)),
-            Self::Refused { .. } => (vec![], None),
-            Self::Fold(fold) => (vec![&fold.unit, &fold.task], None),
-        };
-        if let Some(id) = ids.into_iter().find(|id| !hexadecimal(id)) {
-            return Err(format!("the unit '{}' is no id of 32 hexadecimal digits", visible(id)));
+        let Self::Video(Unit { unit, output, .. }) = self else { return Ok(()) };
+        if !hexadecimal(unit) {
+            return Err(format!("the unit '{}' is no id of 32 hexadecimal digits", visible(unit)));
         }
-        match output.filter(|output| !is_below(output)) {
-            Some(output) => Err(format!("the output '{}' leads out of the folder of results", printable(output))),
-            None => Ok(()),
+        match is_below(output) {
+            true => Ok(()),
+            false => Err(format!("the output '{}' leads out of the folder of results", printable(output))),
         }
     }
 }
@@ -249,54 +195,13 @@ impl Plan {
             tell();
             Ok::<_, CorpusError>(lines)
         })?;
-        let refused = inputs
-            .refused
-            .iter()
-            .map(|(path, reason)| Line::Refused { output: path.clone(), outcome: Outcome::failed(path, 3, reason) });
+        let refused = inputs.refused.iter().map(|(path, reason)| Line::Refused {
+            output: path.clone(),
+            outcome: Outcome::failed(path, Verdict::Refused, reason),
+        });
         // In the order in which `batch` reports them.
         let lines = planned.into_iter().flatten().flatten().chain(refused).collect();
         Ok(Self { terms, lines })
-    }
-
-    /// Plans the folds of a cross-validation; its own folder is of no importance.
-    ///
-    /// # Errors
-    /// If the manifest cannot be read or does not make folds.
-    pub fn of_folds(of: &CrossValidation, terms: Terms) -> Result<Self, CorpusError> {
-        let refused = |reason: String| CorpusError::Input { path: printable(&of.manifest), reason };
-        let folds = of.count().map_err(|e| refused(e.to_string()))?;
-        let sha256 = file_sha256(&of.manifest, &|| false).map_err(|e| refused(e.to_string()))?.unwrap_or_default();
-        let id = |text: String| crate::files::sha256(text.as_bytes())[..32].to_owned();
-        let what = (&sha256, &of.recipe, &of.grouping, folds, &terms.tool.version);
-        let task = id(serde_json::to_string(&what).unwrap_or_default());
-        let line = |fold| {
-            Line::Fold(Fold {
-                unit: id(format!("{task} {fold}")),
-                task: task.clone(),
-                fold,
-                folds,
-                data: of.manifest.clone(),
-                data_sha256: sha256.clone(),
-                recipe: of.recipe.clone(),
-                models: of.models.clone(),
-                grouping: of.grouping,
-            })
-        };
-        let lines = (1..=folds).map(line).collect();
-        Ok(Self { terms, lines })
-    }
-
-    /// The folds of each cross-validation.
-    pub fn crossvalidations(&self) -> Vec<Vec<&Fold>> {
-        let mut all: Vec<Vec<&Fold>> = Vec::new();
-        for line in &self.lines {
-            let Line::Fold(fold) = line else { continue };
-            match all.iter_mut().find(|folds| folds[0].task == fold.task) {
-                Some(folds) => folds.push(fold),
-                None => all.push(vec![fold]),
-            }
-        }
-        all
     }
 
     /// Reads and checks a plan.
@@ -304,7 +209,7 @@ impl Plan {
     /// # Errors
     /// If it cannot be read, is of another form, or a video's ranges leave gaps or overlap.
     pub fn read(path: &Path) -> Result<Self, CorpusError> {
-        let refused = |reason: String| CorpusError::Plan { path: printable(path), reason };
+        let refused = |reason: String| CorpusError::Plan { path: path.into(), reason };
         let text = crate::files::read_text(path, LARGEST).map_err(|e| refused(e.to_string()))?;
         let mut lines = text.lines();
         let first = lines.next().unwrap_or_default();
@@ -368,7 +273,6 @@ impl Plan {
                 (Line::Video(unit), Some(PlannedFile::Video(units))) if units[0].path == unit.path => units.push(unit),
                 (Line::Video(unit), _) => files.push(PlannedFile::Video(vec![unit])),
                 (Line::Refused { outcome, .. }, _) => files.push(PlannedFile::Refused(outcome)),
-                (Line::Fold(_), _) => {}
             }
         }
         files
@@ -396,8 +300,8 @@ impl Plan {
 
 /// The lines of one video.
 fn video(item: &Item, terms: &Terms, spans: i64, interrupt: &Arc<AtomicBool>) -> Result<Vec<Line>, CorpusError> {
-    let refused = |code: u8, reason: String| {
-        Ok(vec![Line::Refused { output: item.output.clone(), outcome: Outcome::failed(&item.path, code, &reason) }])
+    let refused = |verdict, reason: String| {
+        Ok(vec![Line::Refused { output: item.output.clone(), outcome: Outcome::failed(&item.path, verdict, &reason) }])
     };
     let source = Source::File(item.path.clone());
     let execution = Execution { threads: 1, batch_size: 1, interrupt: Arc::clone(interrupt), patience: Arc::default() };
@@ -408,7 +312,7 @@ fn video(item: &Item, terms: &Terms, spans: i64, interrupt: &Arc<AtomicBool>) ->
     let packets = match packets {
         Ok(packets) => packets,
         Err(error @ DecodeError::Interrupted { .. }) => return Err(crate::pipeline::AnnotateError::from(error).into()),
-        Err(error) => return refused(error.exit_code(), error.to_string()),
+        Err(error) => return refused(Verdict::of(&error), error.to_string()),
     };
     let stop = || interrupt.load(Ordering::Relaxed);
     let content = Stamp::of(&item.path).and_then(|stamp| Ok((stamp, file_sha256(&item.path, &stop)?)));
@@ -421,6 +325,6 @@ fn video(item: &Item, terms: &Terms, spans: i64, interrupt: &Arc<AtomicBool>) ->
         Ok((_, None)) => {
             Err(crate::pipeline::AnnotateError::from(DecodeError::Interrupted { name: source.name() }).into())
         }
-        Err(error) => refused(3, format!("{}: {error}", printable(&item.path))),
+        Err(error) => refused(Verdict::Refused, format!("{}: {error}", printable(&item.path))),
     }
 }

@@ -88,7 +88,7 @@ pub fn write(folder: &Path, report: &Report, existing: OutputOptions) -> Result<
 
 fn failures(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     let Report { outcomes, touched, left_out, .. } = *report;
-    let failures: Vec<&Outcome> = outcomes.iter().filter(|outcome| outcome.code != 0).collect();
+    let failures: Vec<&Outcome> = outcomes.iter().filter(|outcome| !outcome.verdict.is_complete()).collect();
     let (inputs, complete) = (outcomes.len(), outcomes.len() - failures.len());
     let touched = touched.to_vec();
     let left_out = left_out.iter().map(|(path, reason)| LeftOut { path, reason }).collect();
@@ -111,7 +111,7 @@ fn columns(outcomes: &[Outcome]) -> Vec<Column> {
     };
     let mut columns = vec![
         texts("media", &|o| Some(o.path.display().to_string())),
-        integers("code", &|o| Some(o.code.into())),
+        integers("code", &|o| Some(o.verdict.number().into())),
         texts("reason", &|o| (!o.reason.is_empty()).then(|| o.reason.clone())),
         texts("sha256", &|o| Some(o.result.as_ref()?.sha256.clone())),
         numbers("duration_s", &|o| Some(time_in_file(o.result.as_ref()?.duration_s))),
@@ -143,7 +143,7 @@ margin:0 .3em 0 1em;vertical-align:-.15em}code{font-size:90%}";
 
 /// One page without anything from outside.
 fn page(terms: &Terms, outcomes: &[Outcome], touched: &[PathBuf], out: &mut dyn Write) -> io::Result<()> {
-    let complete = outcomes.iter().filter(|outcome| outcome.code == 0).count();
+    let complete = outcomes.iter().filter(|outcome| outcome.verdict.is_complete()).count();
     let duration_s = outcomes.iter().filter_map(|o| Some(o.result.as_ref()?.duration_s)).fold(0.0, |sum, s| sum + s);
     let colour = |class: Expression| palette::colour_of(class).hex();
     write!(
@@ -169,13 +169,14 @@ fn page(terms: &Terms, outcomes: &[Outcome], touched: &[PathBuf], out: &mut dyn 
           <th>Signers</th><th>Expressions</th><th>Files</th></tr></thead><tbody>\n",
     )?;
     // What wants looking at comes first.
-    let (bad, good): (Vec<&Outcome>, Vec<&Outcome>) = outcomes.iter().partition(|outcome| outcome.code != 0);
+    let (bad, good): (Vec<&Outcome>, Vec<&Outcome>) =
+        outcomes.iter().partition(|outcome| !outcome.verdict.is_complete());
     for outcome in bad.into_iter().chain(good) {
-        let class = if outcome.code == 0 { "" } else { " class=\"bad\"" };
+        let class = if outcome.verdict.is_complete() { "" } else { " class=\"bad\"" };
         write!(out, "<tr{class}><td>{}", escape(printable(&outcome.path)))?;
-        if outcome.code != 0 {
+        if !outcome.verdict.is_complete() {
             let reason: String = outcome.reason.chars().filter(|c| !c.is_control()).collect();
-            write!(out, "<br><small>{} ({})</small>", escape(&reason), outcome.code)?;
+            write!(out, "<br><small>{} ({})</small>", escape(&reason), outcome.verdict.number())?;
         }
         let Some(result) = &outcome.result else {
             out.write_all(b"</td><td colspan=\"6\"></td></tr>\n")?;

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use walkdir::WalkDir;
 
-use super::inputs::Item;
+use super::inputs::{Inputs, Item};
 use super::path::{printable, with_suffix};
+use super::{CorpusError, report};
 use crate::files;
 use crate::sink::Target;
 use crate::write::Format;
@@ -21,6 +22,25 @@ pub fn names(item: &Item, formats: &[Format]) -> Vec<PathBuf> {
         if *format == Format::Parquet { Path::new(TABLES).join(name) } else { name }
     };
     formats.iter().map(name).collect()
+}
+
+/// Whether there is something to do and no result would have the name of a report.
+///
+/// # Errors
+/// [`CorpusError::NoVideo`] or [`CorpusError::ReservedName`].
+pub fn check(found: &Inputs, formats: &[Format]) -> Result<(), CorpusError> {
+    if found.items.is_empty() && found.refused.is_empty() {
+        return Err(CorpusError::NoVideo);
+    }
+    let names = found.items.iter().flat_map(|item| names(item, formats).into_iter().zip(formats));
+    let is_reserved = |(name, format): &(PathBuf, &Format)| {
+        report::NAMES.iter().any(|reserved| name == Path::new(reserved))
+            || (name.starts_with(TABLES) && **format != Format::Parquet)
+    };
+    match names.into_iter().find(is_reserved) {
+        Some((name, _)) => Err(CorpusError::ReservedName { name }),
+        None => Ok(()),
+    }
 }
 
 /// The targets of one video of a corpus below `folder`. The folders on the way are made.

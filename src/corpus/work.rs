@@ -9,16 +9,13 @@ use serde::{Deserialize, Serialize};
 
 use super::part::{self, Head, Part, PartWriter};
 use super::path::printable;
-use super::plan::{Fold, Line, Plan, Unit};
-use super::{CorpusError, Outcome, workers};
+use super::plan::{Line, Plan, Unit};
+use super::{CorpusError, Outcome, Verdict, workers};
 use crate::files::{OutputOptions, WriteError};
 use crate::model::Model;
 use crate::pipeline::decode::{DecodeError, Source};
 use crate::pipeline::detect::Detectors;
 use crate::pipeline::{AnnotateError, Excerpt, Execution, Look, look};
-use crate::train::crossval::{CrossvalError, run_fold};
-use crate::train::progress::Progress;
-use crate::train::run::RunError;
 
 /// Which share of a plan: every `of`th line, from the `index`th on, counted from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,47 +99,6 @@ pub fn work(
     Ok(())
 }
 
-/// Works on the folds of `shard`, one after the other, as training takes all cores.
-///
-/// # Errors
-/// As [`work`].
-pub fn train(
-    plan: &Plan,
-    shard: Shard,
-    place: &Workplace,
-    progress: &mut dyn Progress,
-    tell: &dyn Fn(&Fold, &UnitState),
-) -> Result<(), CorpusError> {
-    let lines = plan.lines.iter().enumerate().filter(|(index, _)| index % shard.of == shard.index);
-    for (_, line) in lines {
-        let Line::Fold(fold) = line else { continue };
-        if (place.drain)() {
-            break;
-        }
-        let state = one_fold(fold, place, progress)?;
-        tell(fold, &state);
-    }
-    Ok(())
-}
-
-fn one_fold(fold: &Fold, place: &Workplace, progress: &mut dyn Progress) -> Result<UnitState, CorpusError> {
-    let name = printable(&fold.data);
-    let failed = |reason: String| UnitState::Failed(Outcome::failed(&fold.data, 3, &reason));
-    let state = match fold.is_unchanged() {
-        Err(error) if is_temporary(&error) => UnitState::Temporary { reason: format!("{name}: {error}") },
-        Err(error) => failed(format!("{name}: {error}")),
-        Ok(false) => failed(format!("{name}: the manifest is not what it was when it was planned; plan again")),
-        Ok(true) => match run_fold(&fold.of(place.parts), fold.fold, place.model.device(), progress) {
-            Ok(_) => UnitState::Done,
-            Err(_) if place.execution.interrupt.load(Ordering::Relaxed) => UnitState::Interrupted,
-            Err(CrossvalError::Run(RunError::Output(error))) => return Err(error.into()),
-            Err(error) => failed(error.to_string()),
-        },
-    };
-    note(place, &fold.unit, &state)?;
-    Ok(state)
-}
-
 /// Leaves a note where a unit failed, and none where it did not.
 fn note(place: &Workplace, unit: &str, state: &UnitState) -> Result<(), WriteError> {
     let path = failure_place(place.parts, unit);
@@ -157,18 +113,13 @@ fn note(place: &Workplace, unit: &str, state: &UnitState) -> Result<(), WriteErr
 fn check(plan: &Plan, place: &Workplace) -> Result<(), CorpusError> {
     let (tool, identity) = (crate::timeline::Tool::default(), place.model.identity());
     if plan.terms.tool != tool {
-        let (planned, here) = (&plan.terms.tool.version, &tool.version);
-        return Err(CorpusError::Mixed(format!("the plan is of version {planned}, this is {here}; plan again")));
+        return Err(CorpusError::OtherVersion { planned: plan.terms.tool.version.clone(), here: tool.version });
     }
     if plan.terms.model != identity {
-        let name = printable(&plan.terms.model_name);
-        return Err(CorpusError::Mixed(format!("the model '{name}' is not the one that was planned with; plan again")));
+        return Err(CorpusError::OtherModel { name: plan.terms.model_name.clone() });
     }
     if plan.terms.settings.detector != place.detectors.identity() {
-        let name = plan.terms.detector_model.as_deref().map(printable).unwrap_or_default();
-        return Err(CorpusError::Mixed(format!(
-            "the detector's model '{name}' is not the one that was planned with; plan again"
-        )));
+        return Err(CorpusError::OtherDetector { name: plan.terms.detector_model.clone().unwrap_or_default() });
     }
     Ok(())
 }
@@ -193,20 +144,24 @@ fn one(plan: &Plan, unit: &Unit, place: &Workplace) -> Result<UnitState, CorpusE
     if Part::read(&path).is_ok_and(|part| part.head == head) {
         return Ok(UnitState::Skipped);
     }
-    let failed = |code, reason: String| UnitState::Failed(Outcome::failed(&unit.path, code, &reason));
+    let failed = |verdict, reason: String| UnitState::Failed(Outcome::failed(&unit.path, verdict, &reason));
     let name = printable(&unit.path);
     let interrupt = Arc::clone(&place.execution.interrupt);
     let state = match unit.is_unchanged(&interrupt) {
         Err(error) if is_temporary(&error) => UnitState::Temporary { reason: format!("{name}: {error}") },
-        Err(error) if error.kind() == io::ErrorKind::NotFound => failed(3, format!("{name}: no such file")),
-        Err(error) => failed(3, format!("{name}: {error}")),
-        Ok(false) => failed(3, format!("{name}: the file is not what it was when it was planned; plan again")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            failed(Verdict::Refused, format!("{name}: no such file"))
+        }
+        Err(error) => failed(Verdict::Refused, format!("{name}: {error}")),
+        Ok(false) => {
+            failed(Verdict::Refused, format!("{name}: the file is not what it was when it was planned; plan again"))
+        }
         Ok(true) => match excerpt(plan, unit, &unit.excerpt(), place, &path, &head) {
             Ok(()) => UnitState::Done,
             Err(CorpusError::Annotate(AnnotateError::Decode(DecodeError::Interrupted { .. }))) => {
                 UnitState::Interrupted
             }
-            Err(CorpusError::Annotate(AnnotateError::Decode(error))) => failed(error.exit_code(), error.to_string()),
+            Err(CorpusError::Annotate(AnnotateError::Decode(error))) => failed(Verdict::of(&error), error.to_string()),
             // A card that is busy or full may be free later.
             Err(CorpusError::Annotate(error @ AnnotateError::Classify { .. })) if !place.model.device().is_cpu() => {
                 UnitState::Temporary { reason: error.to_string() }

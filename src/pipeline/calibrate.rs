@@ -96,6 +96,24 @@ pub fn apply(timeline: &mut Timeline, settings: &Settings, known: &Calibration) 
     calibration
 }
 
+/// Where the signers' faces at rest are known from.
+#[derive(Debug, Clone, PartialEq)]
+pub enum CalibrationSource {
+    /// They are measured in the video itself.
+    Own,
+    /// Another video's, whose signers A, B, ... are this one's too.
+    Other(Calibration),
+}
+
+/// Corrects the labels of `timeline` by what `source` knows, and stores the calibration in the timeline's settings.
+pub fn calibrate(timeline: &mut Timeline, settings: &Settings, source: &CalibrationSource) -> Calibration {
+    let known = match source {
+        CalibrationSource::Own => measure(timeline),
+        CalibrationSource::Other(calibration) => calibration.clone(),
+    };
+    apply(timeline, settings, &known)
+}
+
 /// The calibration in a timeline's settings, if it was made with one.
 pub fn of(timeline: &Timeline) -> Option<Calibration> {
     serde_json::from_value(timeline.settings.get(KEY)?.clone()).ok()

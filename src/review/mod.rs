@@ -7,6 +7,7 @@ mod elan;
 mod index;
 mod lanes;
 mod page;
+mod plain;
 mod proxy;
 mod read;
 mod settle;
@@ -18,6 +19,7 @@ pub use elan::{ElanChanges, ElanEdits, OtherDocument};
 pub use index::{Index, IndexEntry};
 pub use lanes::{Lanes, Met, Touched, machine_event_id, machine_id, review_of};
 pub use page::{HumanTier, Page};
+pub use plain::{relative_url, video_of, write_plain_page};
 pub use proxy::{ProxyError, proxy};
 pub use read::{
     Correction, CorrectionError, FIRST_SCHEMA, FirstCorrection, Numbered, parse_corrections, read_corrections,

@@ -230,7 +230,7 @@ fn a_shard_is_taken_up_where_it_was_left_and_missing_work_is_named() {
     // Repaired: only what was missing is done.
     std::fs::write(at("corpus/b.avi"), repaired).unwrap();
     let talk = succeeded(&["work", "plan.jsonl", "--out", "parts"], folder.path());
-    assert!(talk.contains("1 units done, 3 were before"), "{talk}");
+    assert!(talk.contains("1 units done, 3 done before"), "{talk}");
     assert_eq!(collect().status.code(), Some(8));
     assert_eq!(failures()["failures"].as_array().unwrap().len(), 1, "{}", failures());
     // A part that was cut off is work to be done; until then it is named.
@@ -240,7 +240,7 @@ fn a_shard_is_taken_up_where_it_was_left_and_missing_work_is_named() {
     assert_eq!(collect().status.code(), Some(8));
     assert_eq!(failures()["failures"].as_array().unwrap().len(), 2);
     let talk = succeeded(&["work", "plan.jsonl", "--out", "parts"], folder.path());
-    assert!(talk.contains("1 units done, 3 were before"), "{talk}");
+    assert!(talk.contains("1 units done, 3 done before"), "{talk}");
 }
 
 #[test]
@@ -327,7 +327,7 @@ fn what_a_killed_worker_left_is_gone_after_the_next_one() {
     // Also where another worker did meanwhile what the killed one had begun, so that nothing is written any more.
     std::fs::rename(&kept, &left[0]).unwrap();
     let talk = succeeded(&work, folder.path());
-    assert!(talk.contains("0 units done, 1 were before") && leftovers().is_empty(), "{talk}: {:?}", leftovers());
+    assert!(talk.contains("0 units done, 1 done before") && leftovers().is_empty(), "{talk}: {:?}", leftovers());
 }
 
 #[test]

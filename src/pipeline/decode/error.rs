@@ -34,13 +34,15 @@ pub enum DecodeError {
     NoDecoder { name: String, codec: String },
     #[error("{name}: not one frame could be decoded: {reason}")]
     NothingDecoded { name: String, reason: String },
-    #[error("{name}: pictures of {width}x{height} are larger than the limit of {limit} pixels (see --max-pixels)")]
+    #[error("{name}: pictures of {width}x{height} are larger than the limit of {limit} pixels")]
     TooLarge { name: String, width: u32, height: u32, limit: u64 },
-    #[error("{name}: no frame lies between --start and --end")]
+    #[error("{name}: no frame lies in the range that is wanted")]
     EmptyRange { name: String },
     #[error("{name}: the stream is lost: {reason}")]
     Lost { name: String, reason: String },
-    #[error("{name}: the memory does not suffice (see --max-memory)")]
+    #[error("{name}: the stream is lost: no data for {limit_s} s")]
+    Silent { name: String, limit_s: f64 },
+    #[error("{name}: the memory does not suffice")]
     OutOfMemory { name: String },
     #[error("{name}: interrupted")]
     Interrupted { name: String },
@@ -48,14 +50,27 @@ pub enum DecodeError {
     Conversion { name: String, reason: String },
 }
 
+/// What a caller can do about a [`DecodeError`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DecodeErrorKind {
+    /// The input is no video, or cannot be read.
+    Input,
+    /// A limit was reached, which may be raised.
+    Limit,
+    /// The source fell silent or broke off; trying again may help.
+    Lost,
+    /// Nothing lies in the range that was asked for.
+    EmptyRange,
+}
+
 impl DecodeError {
-    /// The exit code that says what kind it is: 2 usage, 3 input refused, 7 a limit was reached, 75 try again.
-    pub fn exit_code(&self) -> u8 {
+    /// What kind of error it is.
+    pub fn kind(&self) -> DecodeErrorKind {
         match self {
-            Self::TooLarge { .. } | Self::OutOfMemory { .. } | Self::TooManyEdits { .. } => 7,
-            Self::Lost { .. } => 75,
-            Self::EmptyRange { .. } => 2,
-            _ => 3,
+            Self::TooLarge { .. } | Self::OutOfMemory { .. } | Self::TooManyEdits { .. } => DecodeErrorKind::Limit,
+            Self::Lost { .. } | Self::Silent { .. } => DecodeErrorKind::Lost,
+            Self::EmptyRange { .. } => DecodeErrorKind::EmptyRange,
+            _ => DecodeErrorKind::Input,
         }
     }
 }

@@ -24,7 +24,7 @@ pub use address::without_secrets;
 pub use decoded::Decoded;
 pub use decoder::Decoder;
 pub(crate) use entry::{Entry, Packets};
-pub use error::DecodeError;
+pub use error::{DecodeError, DecodeErrorKind};
 pub use options::{DecodeOptions, Deinterlace};
 pub use patience::Patience;
 pub use source::Source;
