@@ -1,4 +1,4 @@
-//! The program's allocator: mimalloc, with an orderly exit when memory runs out.
+//! The program's allocator: mimalloc, with an orderly end when memory runs out.
 #![expect(unsafe_code, reason = "An allocator is unsafe by its nature")]
 
 use std::alloc::{GlobalAlloc, Layout};
@@ -8,9 +8,16 @@ use std::time::Duration;
 
 use mimalloc::MiMalloc;
 
-/// Suits many small buffers from many threads. When memory runs out, it ends the program with exit code 7 (a limit was
-/// reached) instead of aborting it.
+/// Suits many small buffers from many threads. When memory runs out, it calls what [`on_exhaustion`] was given; without that the
+/// program aborts, as with any allocator.
 pub struct Allocator;
+
+static LAST_WORDS: OnceLock<fn() -> !> = OnceLock::new();
+
+/// Says how the program ends when memory runs out. `end` must not allocate. Only the first call counts.
+pub fn on_exhaustion(end: fn() -> !) {
+    let _ = LAST_WORDS.set(end);
+}
 
 // SAFETY: every call is passed on to mimalloc unchanged.
 unsafe impl GlobalAlloc for Allocator {
@@ -54,8 +61,7 @@ pub fn instead_of_ending(instead: fn()) {
 }
 
 #[cold]
-#[expect(clippy::exit, reason = "without memory there is no way to return an error")]
-fn end() -> ! {
+fn end() {
     // Nothing here may allocate.
     match INSTEAD.get() {
         Some(instead) if !IS_ENDING.swap(true, Ordering::SeqCst) => instead(),
@@ -63,7 +69,7 @@ fn end() -> ! {
         Some(_) => std::thread::sleep(Duration::from_secs(1)),
         None => {}
     }
-    let line = b"annotate: the memory does not suffice (see --max-memory)\n";
-    crate::platform::say_without_memory(line);
-    std::process::exit(7)
+    if let Some(end) = LAST_WORDS.get() {
+        end();
+    }
 }

@@ -240,7 +240,7 @@ pub fn text(agreement: &Agreement) -> String {
     }
     for (label, count) in agreement.unknown_labels.iter().take(LISTED) {
         let label = label.escape_debug();
-        let _ = writeln!(text, "'{label}' ({count} times) is no class and counts as no label; see --map");
+        let _ = writeln!(text, "'{label}' ({count} times) is no class and counts as no label");
     }
     if agreement.unknown_labels.len() > LISTED {
         let _ = writeln!(text, "and {} more words", agreement.unknown_labels.len() - LISTED);

@@ -9,7 +9,7 @@ use super::Failure;
 use crate::eaf::Edited;
 use crate::files::{self, OutputOptions};
 use crate::model::registry;
-use crate::review::{self, Applied, CropError, Crops, ElanEdits, Numbered, video_of};
+use crate::review::{self, Applied, Crops, ElanEdits, Numbered, video_of};
 use crate::timeline::{Operation, ReviewLayer, Timeline};
 use crate::train::manifest;
 use crate::write::Format;
@@ -165,7 +165,7 @@ impl Reviewed {
         self.earlier = Some(there.clone());
         let before = self.before.corrections.iter().filter(|c| c.layer == layer);
         let operations: Vec<Operation> = before.flat_map(|c| c.operations.clone()).collect();
-        review::apply(&mut there, &operations).map_err(|e| Failure::Input(e.to_string()))?;
+        review::apply(&mut there, &operations)?;
         self.corrected = there;
         Ok(self)
     }
@@ -215,8 +215,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     if let Some(path) = &arguments.manifest {
         let Arguments { labels, video, model, .. } = arguments;
         let rows = pictures(&reviewed.corrected, labels, video.as_deref(), model, &path.with_extension("pictures"))?;
-        let mut known =
-            if path.exists() { manifest::read(path).map_err(|e| Failure::Input(e.to_string()))? } else { Vec::new() };
+        let mut known = if path.exists() { manifest::read(path)? } else { Vec::new() };
         known.retain(|old| rows.iter().all(|new| !is_same_file(&new.path, &old.path)));
         let added = rows.len();
         known.extend(rows);
@@ -227,8 +226,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
     if let Some(path) = &arguments.eaf {
         let before: Vec<&Timeline> = [&reviewed.before].into_iter().chain(&reviewed.earlier).collect();
-        let (document, changed, lost) =
-            review::correct_document(path, &before, &reviewed.corrected).map_err(|e| Failure::Input(e.to_string()))?;
+        let (document, changed, lost) = review::correct_document(path, &before, &reviewed.corrected)?;
         // It is corrected in place: all that a person has made of it is in it again.
         let existing = OutputOptions::new().overwrite(true).holds_hand_work(true);
         existing.put(path, |out| document.write(out))?;
@@ -285,11 +283,8 @@ pub(super) fn pictures(
     model: &Path,
     folder: &Path,
 ) -> Result<Vec<manifest::Row>, Failure> {
-    let model = registry::open(model, &Device::Cpu).map_err(|e| Failure::Configuration(e.to_string()))?;
+    let model = registry::open(model, &Device::Cpu)?;
     let video = video.map_or_else(|| video_of(corrected, labels), Path::to_owned);
     let crops = Crops { video: &video, folder, rule: model.config().crop };
-    crops.cut(corrected, review::decode_options(corrected)).map_err(|error| match error {
-        CropError::Write { .. } => Failure::Output(error.to_string()),
-        CropError::Decode(_) | CropError::OtherVideo { .. } => Failure::Input(error.to_string()),
-    })
+    Ok(crops.cut(corrected, review::decode_options(corrected))?)
 }

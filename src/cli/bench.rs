@@ -104,10 +104,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let device = options.device.open()?;
     let model = match arguments.arch {
         Some(arch) => arch.model(&device).map_err(|e| Failure::Unforeseen(e.into()))?,
-        None => registry::open(&options.model, &device).map_err(|e| Failure::Configuration(e.to_string()))?,
+        None => registry::open(&options.model, &device)?,
     };
-    let model =
-        model.with_precision(options.annotation.precision).map_err(|e| Failure::Configuration(e.to_string()))?;
+    let model = model.with_precision(options.annotation.precision)?;
     let loaded = started.elapsed();
     let threads = match options.threads {
         0 => available_parallelism().map_or(1, usize::from),

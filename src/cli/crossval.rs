@@ -8,7 +8,7 @@ use clap::Args;
 use super::Failure;
 use super::choice::choice;
 use super::signals::Signals;
-use super::training::{Bar, Common, FoldLines, configuration, crossval_failure, use_threads};
+use super::training::{Bar, Common, FoldLines, use_threads};
 use crate::train::crossval::{CrossValidation, CrossvalError, Pooled, pool, run_fold};
 use crate::train::fold::Grouping;
 use crate::train::folds;
@@ -55,7 +55,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let of = CrossValidation {
         manifest: arguments.data.clone(),
         splits: Some(arguments.split.clone()).filter(|splits| !splits.is_empty()),
-        recipe: Recipe::read(&arguments.recipe, &common.set).map_err(configuration)?,
+        recipe: Recipe::read(&arguments.recipe, &common.set)?,
         models: common.models.clone(),
         folds: arguments.folds,
         grouping: arguments.group,
@@ -63,7 +63,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     };
     let device = common.device.open()?;
     let signals = Signals::listen()?;
-    let failed = |e| crossval_failure(e, &signals);
+    let failed = |error| Failure::from(error).by(signals.received());
     if let Some(fold) = arguments.fold {
         let mut progress = Bar::new(Arc::clone(&signals.interrupt));
         let report = run_fold(&of, fold, &device, &mut progress);

@@ -88,33 +88,24 @@ struct Against {
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     use_threads(arguments.threads)?;
     let device = arguments.device.open()?;
-    let model = registry::open(&arguments.model, &device)
-        .and_then(|model| model.with_precision(arguments.precision))
-        .map_err(|e| Failure::Configuration(e.to_string()))?;
+    let model =
+        registry::open(&arguments.model, &device).and_then(|model| model.with_precision(arguments.precision))?;
     let model = match arguments.symmetric {
         Some(symmetric) => model.with_symmetry(symmetric),
         None => model,
     };
-    let data = Data::read(&arguments.data).map_err(|e| Failure::Input(e.to_string()))?;
+    let data = Data::read(&arguments.data)?;
     // Before anything is measured.
     let theirs = arguments.against.as_deref().map(report::read_predictions).transpose();
-    let theirs = theirs.map_err(|e| Failure::Input(e.to_string()))?;
-    let examples = dataset::load(&data.rows, arguments.split, model.config().input.colours)
-        .map_err(|e| Failure::Input(e.to_string()))?;
+    let theirs = theirs?;
+    let examples = dataset::load(&data.rows, arguments.split, model.config().input.colours)?;
     let predictions = report::predict(&model, &data.rows, &examples, |example| match arguments.degrade {
         Some(degradation) => degradation.applied(example),
         None => Ok(example),
     });
-    let failed = |e| match e {
-        report::EvaluationError::Image(e) => Failure::Input(e.to_string()),
-        report::EvaluationError::Device(e) => Failure::Unforeseen(e.into()),
-    };
-    let predictions = predictions.map_err(failed)?;
-    let stability = arguments
-        .stability
-        .then(|| stability::stability(&model, &data.rows, &examples, &predictions))
-        .transpose()
-        .map_err(failed)?;
+    let predictions = predictions?;
+    let stability =
+        arguments.stability.then(|| stability::stability(&model, &data.rows, &examples, &predictions)).transpose()?;
     let clusters = report::clusters(&predictions, &data.rows, arguments.group);
     let split = arguments.split.name();
     let worse = arguments.degrade.map(|d| format!(", {d:?}")).unwrap_or_default();
@@ -149,7 +140,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
     let document = Document { title: format!("{} on {}", evaluation.name, evaluation.data), blocks };
     let data = Report { evaluation, degradation: arguments.degrade, against, stability };
-    report::write(&arguments.out, &data, &document, &predictions).map_err(|e| Failure::Output(e.to_string()))
+    Ok(report::write(&arguments.out, &data, &document, &predictions)?)
 }
 
 /// Our predictions beside those in a file, which must be of the same images with the same truth.

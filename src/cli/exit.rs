@@ -5,15 +5,31 @@ use std::fmt;
 use crate::agree::{TooMuch, VocabularyError};
 use crate::corpus::CorpusError;
 use crate::eaf::preset::PresetError;
+use crate::eaf::recognizer::RequestError;
 use crate::eaf::{self, BundleError};
 use crate::files::{WriteError, visible};
-use crate::model::ModelError;
+use crate::model::export::ExportError;
+use crate::model::pull::PullError;
+use crate::model::{self, ModelError};
 use crate::overlay::OverlayError;
 use crate::pipeline::AnnotateError;
+use crate::pipeline::decode::{DecodeError, DecodeErrorKind};
 use crate::pipeline::detect::DetectorError;
-use crate::timeline;
+use crate::platform::signals::SIGINT;
+use crate::review::{self, ApplyError, CorrectionError, ProxyError};
+use crate::train::checkpoint::CheckpointError;
+use crate::train::crossval::CrossvalError;
+use crate::train::dataset::DatasetError;
+use crate::train::fold::FoldError;
+use crate::train::grid::GridError;
 use crate::train::manifest::ManifestError;
+use crate::train::recipe::RecipeError;
+use crate::train::report::{EvaluationError, PredictionsError};
+use crate::train::run::RunError;
+use crate::train::start::StartError;
+use crate::train::trainer::TrainError;
 use crate::write::UnknownFormat;
+use crate::{timeline, train};
 
 /// Why the program ends without success, and the exit code that says so.
 #[derive(Debug)]
@@ -87,6 +103,37 @@ impl From<anyhow::Error> for Failure {
     }
 }
 
+impl Failure {
+    /// The same failure with what a person can do about it behind its message.
+    fn with(self, hint: &str) -> Self {
+        self.saying(|text| format!("{text}{hint}"))
+    }
+
+    /// The same failure with another message; those that nobody foresaw keep their own.
+    fn saying(self, other: impl FnOnce(String) -> String) -> Self {
+        match self {
+            Self::Unforeseen(error) => Self::Unforeseen(error),
+            Self::Usage(text) => Self::Usage(other(text)),
+            Self::Input(text) => Self::Input(other(text)),
+            Self::Partial(text) => Self::Partial(other(text)),
+            Self::Configuration(text) => Self::Configuration(other(text)),
+            Self::Output(text) => Self::Output(other(text)),
+            Self::Limit(text) => Self::Limit(other(text)),
+            Self::SomeFailed(text) => Self::SomeFailed(other(text)),
+            Self::Temporary(text) => Self::Temporary(other(text)),
+            Self::Interrupted { signal, hint } => Self::Interrupted { signal, hint: other(hint) },
+        }
+    }
+
+    /// Names the signal that interrupted; errors of the library do not know it.
+    pub(super) fn by(self, received: Option<i32>) -> Self {
+        match self {
+            Self::Interrupted { signal, hint } => Self::Interrupted { signal: received.unwrap_or(signal), hint },
+            other => other,
+        }
+    }
+}
+
 /// What to do where a file is kept because somebody has touched it.
 fn way_out(error: &WriteError) -> &'static str {
     match error {
@@ -108,16 +155,31 @@ impl From<WriteError> for Failure {
     }
 }
 
+impl From<DecodeError> for Failure {
+    fn from(error: DecodeError) -> Self {
+        let hint = match &error {
+            DecodeError::TooLarge { .. } => " (see --max-pixels)",
+            DecodeError::OutOfMemory { .. } => " (see --max-memory)",
+            DecodeError::EmptyRange { .. } => " (see --start and --end)",
+            DecodeError::Silent { .. } => " (see --stall-timeout)",
+            _ => "",
+        };
+        let text = error.to_string();
+        let failure = match error.kind() {
+            DecodeErrorKind::EmptyRange => Self::Usage(text),
+            DecodeErrorKind::Limit => Self::Limit(text),
+            DecodeErrorKind::Lost => Self::Temporary(text),
+            DecodeErrorKind::Input => Self::Input(text),
+        };
+        failure.with(hint)
+    }
+}
+
 impl From<AnnotateError> for Failure {
     fn from(error: AnnotateError) -> Self {
         let text = error.to_string();
         match error {
-            AnnotateError::Decode(error) => match error.exit_code() {
-                2 => Self::Usage(text),
-                7 => Self::Limit(text),
-                75 => Self::Temporary(text),
-                _ => Self::Input(text),
-            },
+            AnnotateError::Decode(error) => error.into(),
             AnnotateError::Setting(_) | AnnotateError::Classify { .. } => Self::Configuration(text),
             AnnotateError::Output(error) => error.into(),
             // What a small limit of memory or of processes leads to.
@@ -133,11 +195,18 @@ impl From<CorpusError> for Failure {
     fn from(error: CorpusError) -> Self {
         let text = error.to_string();
         match error {
-            CorpusError::Input { .. } | CorpusError::Plan { .. } => Self::Input(text),
-            CorpusError::Usage(_) => Self::Usage(text),
-            CorpusError::Mixed(_) => Self::Configuration(text),
+            CorpusError::Input { .. } | CorpusError::Plan { .. } | CorpusError::NoVideo => Self::Input(text),
+            CorpusError::Pattern { .. } | CorpusError::SharedName { .. } | CorpusError::ReservedName { .. } => {
+                Self::Usage(text)
+            }
+            CorpusError::OtherVersion { .. }
+            | CorpusError::OtherModel { .. }
+            | CorpusError::OtherDetector { .. }
+            | CorpusError::OtherPart { .. } => Self::Configuration(text),
+            CorpusError::Busy { .. } => Self::Temporary(text),
             CorpusError::Output(error) => error.into(),
-            CorpusError::Busy(_) | CorpusError::Temporary(_) => Self::Temporary(text),
+            CorpusError::Bundle(error) => error.into(),
+            CorpusError::Overlay(error) => error.into(),
             CorpusError::Annotate(error) => error.into(),
         }
     }
@@ -169,9 +238,187 @@ impl From<OverlayError> for Failure {
 
 impl From<DetectorError> for Failure {
     fn from(error: DetectorError) -> Self {
+        let text = error.to_string();
         match error {
-            DetectorError::Model(_) => Self::Configuration(error.to_string()),
-            DetectorError::NoModel | DetectorError::NeedlessModel(_) => Self::Usage(error.to_string()),
+            DetectorError::Model(_) => Self::Configuration(text),
+            DetectorError::NoModel => Self::Usage(text).with("; name the ONNX file with --detector-model FILE"),
+            DetectorError::NeedlessModel(_) => {
+                Self::Usage(text).with("; add --detector yunet, or leave out --detector-model")
+            }
+        }
+    }
+}
+
+impl From<ModelError> for Failure {
+    fn from(error: ModelError) -> Self {
+        let hint = if matches!(error, ModelError::Precision(_)) { "; use --precision f32" } else { "" };
+        Self::Configuration(error.to_string()).with(hint)
+    }
+}
+
+impl From<model::import::ImportError> for Failure {
+    fn from(error: model::import::ImportError) -> Self {
+        use model::import::ImportError as Error;
+        let text = error.to_string();
+        match error {
+            Error::Unreadable { .. } => Self::Input(text),
+            Error::Outputs { .. } => Self::Configuration(text).with("; name another order with --classes"),
+            Error::Device(_) | Error::Unforeseen(_) => Self::Unforeseen(error.into()),
+            _ => Self::Configuration(text),
+        }
+    }
+}
+
+impl From<ExportError> for Failure {
+    fn from(error: ExportError) -> Self {
+        match error {
+            ExportError::Device(error) => Self::Unforeseen(error.into()),
+            error => Self::Configuration(error.to_string()),
+        }
+    }
+}
+
+impl From<PullError> for Failure {
+    fn from(error: PullError) -> Self {
+        let text = error.to_string();
+        match error {
+            PullError::Broken { .. } => Self::Temporary(text),
+            PullError::File { .. } => Self::Output(text),
+            PullError::Scheme { .. } => Self::Usage(text),
+            PullError::TooLarge { .. } => Self::Limit(text),
+            _ => Self::Input(text),
+        }
+    }
+}
+
+impl From<train::import::ImportError> for Failure {
+    fn from(error: train::import::ImportError) -> Self {
+        use train::import::ImportError as Error;
+        let text = error.to_string();
+        match error {
+            Error::Write { .. } => Self::Output(text),
+            Error::Picture { .. } => Self::Input(text).with("; --broken skip leaves such files out"),
+            Error::NumberedClass { .. } => Self::Input(text).with("; say what numbers mean with --classes"),
+            _ => Self::Input(text),
+        }
+    }
+}
+
+impl From<train::crop::CropError> for Failure {
+    fn from(error: train::crop::CropError) -> Self {
+        use train::crop::CropError as Error;
+        let text = error.to_string();
+        match error {
+            Error::Write { .. } => Self::Output(text),
+            Error::Detector(_) => Self::Unforeseen(error.into()),
+            _ => Self::Input(text),
+        }
+    }
+}
+
+impl From<EvaluationError> for Failure {
+    fn from(error: EvaluationError) -> Self {
+        match error {
+            EvaluationError::Image(error) => error.into(),
+            EvaluationError::Device(error) => Self::Unforeseen(error.into()),
+        }
+    }
+}
+
+impl From<FoldError> for Failure {
+    fn from(error: FoldError) -> Self {
+        match error {
+            FoldError::TooFewParts { .. } => Self::Usage(error.to_string()),
+            FoldError::TooFewGroups { .. } => Self::Input(error.to_string()),
+        }
+    }
+}
+
+impl From<CheckpointError> for Failure {
+    fn from(error: CheckpointError) -> Self {
+        let text = error.to_string();
+        match error {
+            CheckpointError::OtherRun { .. } => Self::Configuration(text).with("; give another --out or remove it"),
+            CheckpointError::Broken { .. } => Self::Configuration(text),
+            CheckpointError::Write(_) => Self::Output(text),
+        }
+    }
+}
+
+impl From<TrainError> for Failure {
+    fn from(error: TrainError) -> Self {
+        let text = error.to_string();
+        match error {
+            TrainError::TooFew { .. } | TrainError::OneClass(_) | TrainError::Image(_) => Self::Input(text),
+            TrainError::NoValidation => Self::Input(text).with("; `annotate data split` makes a validation part"),
+            TrainError::NotFinite { .. } | TrainError::Start(_) => Self::Configuration(text),
+            TrainError::Checkpoint(error) => error.into(),
+            TrainError::Log(_) => Self::Output(text),
+            TrainError::Interrupted { .. } => Self::Interrupted { signal: SIGINT, hint: text },
+            TrainError::Device(error) => of_device(error),
+            TrainError::Unforeseen(error) => Self::Unforeseen(error),
+        }
+    }
+}
+
+/// Of an error of the arithmetic. It comes from the system only where a thread is to be started.
+fn of_device(error: candle_core::Error) -> Failure {
+    match error {
+        candle_core::Error::Io(error) => Failure::Limit(format!("no thread to load pictures with: {error}")),
+        error => Failure::Unforeseen(error.into()),
+    }
+}
+
+impl From<RunError> for Failure {
+    fn from(error: RunError) -> Self {
+        let text = error.to_string();
+        match error {
+            RunError::Manifest(_) | RunError::Image(_) | RunError::Data(_) => Self::Input(text),
+            RunError::Folds(error) => error.into(),
+            RunError::Start(_) => Self::Configuration(text),
+            RunError::Output(_) => Self::Output(text),
+            RunError::Model(_) => Self::Unforeseen(anyhow::anyhow!(text)),
+            RunError::Device(error) => of_device(error),
+            RunError::Train(error) => error.into(),
+        }
+    }
+}
+
+impl From<CrossvalError> for Failure {
+    fn from(error: CrossvalError) -> Self {
+        let text = error.to_string();
+        match error {
+            CrossvalError::Fold { fold, source } => Self::from(source).saying(|text| format!("fold {fold}: {text}")),
+            CrossvalError::Run(source) => source.into(),
+            CrossvalError::NoFolds { .. } => Self::Usage(text).with("; give --folds"),
+            CrossvalError::NoSuchFold { .. } | CrossvalError::OtherFolds { .. } => Self::Usage(text),
+            CrossvalError::WithoutFold { .. } | CrossvalError::EmptyFold { .. } => Self::Input(text),
+            CrossvalError::Missing { fold, .. } => Self::Input(text).with(&format!("; run it first (--fold {fold})")),
+            CrossvalError::OtherTask { .. } => Self::Configuration(text).with("; give another --out or remove it"),
+            CrossvalError::Broken { .. } => Self::Configuration(text),
+            CrossvalError::Threads(_) => Self::Limit(text),
+        }
+    }
+}
+
+impl From<ProxyError> for Failure {
+    fn from(error: ProxyError) -> Self {
+        let text = error.to_string();
+        match error {
+            ProxyError::Decode(_) | ProxyError::OtherVideo { .. } => Self::Input(text),
+            ProxyError::NoEncoder => Self::Configuration(text),
+            ProxyError::Write(error) => error.into(),
+            ProxyError::Encode { .. } => Self::Output(text),
+        }
+    }
+}
+
+impl From<review::CropError> for Failure {
+    fn from(error: review::CropError) -> Self {
+        let text = error.to_string();
+        match error {
+            review::CropError::Write { .. } => Self::Output(text),
+            review::CropError::Decode(_) | review::CropError::OtherVideo { .. } => Self::Input(text),
         }
     }
 }
@@ -190,17 +437,45 @@ macro_rules! always {
 always! {
     timeline::ReadError => Input,
     eaf::ReadError => Input,
+    RequestError => Input,
     ManifestError => Input,
-    ModelError => Configuration,
+    DatasetError => Input,
+    PredictionsError => Input,
+    CorrectionError => Input,
+    ApplyError => Input,
     PresetError => Configuration,
+    RecipeError => Configuration,
+    StartError => Configuration,
+    GridError => Configuration,
+    VocabularyError => Configuration,
     TooMuch => Limit,
     UnknownFormat => Usage,
-    VocabularyError => Configuration,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::corpus::Verdict;
+
+    #[test]
+    fn a_verdict_in_a_file_has_the_number_that_the_program_would_have_ended_with() {
+        let text = String::new;
+        let pairs = [
+            (Verdict::Unforeseen, Failure::Unforeseen(anyhow::anyhow!("a fault"))),
+            (Verdict::NothingWanted, Failure::Usage(text())),
+            (Verdict::Refused, Failure::Input(text())),
+            (Verdict::Partial, Failure::Partial(text())),
+            (Verdict::Configuration, Failure::Configuration(text())),
+            (Verdict::NotWritten, Failure::Output(text())),
+            (Verdict::Limit, Failure::Limit(text())),
+            (Verdict::Temporary, Failure::Temporary(text())),
+            (Verdict::LeftOff { signal: 15 }, Failure::Interrupted { signal: 15, hint: text() }),
+        ];
+        for (verdict, failure) in pairs {
+            assert_eq!(verdict.number(), exit_code(&failure), "{verdict:?}");
+        }
+        assert_eq!(crate::corpus::batch::ending(1, None), exit_code(&Failure::SomeFailed(text())));
+    }
 
     #[test]
     fn a_message_is_one_line_whatever_the_file_is_called() {

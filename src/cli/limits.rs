@@ -6,6 +6,7 @@ use std::thread::{Builder, available_parallelism};
 use std::time::Duration;
 
 use super::{Failure, exit_code};
+use crate::allocator;
 use crate::pipeline::decode::Patience;
 use crate::platform;
 
@@ -47,6 +48,17 @@ fn address_space() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let kibibytes = status.lines().find_map(|line| line.strip_prefix("VmSize:"))?;
     Some(kibibytes.trim().strip_suffix(" kB")?.parse::<u64>().ok()? << 10)
+}
+
+/// Where memory runs out, the program ends with a line about it: a limit was reached.
+#[expect(clippy::exit, reason = "without memory there is no way to return an error")]
+pub(super) fn end_when_memory_is_exhausted() {
+    allocator::on_exhaustion(|| {
+        // Nothing here may allocate.
+        let line = b"annotate: the memory does not suffice (see --max-memory)\n";
+        platform::say_without_memory(line);
+        std::process::exit(exit_code(&Failure::Limit(String::new())).into())
+    });
 }
 
 /// Whether the program was started with this signal ignored.

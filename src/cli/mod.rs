@@ -130,6 +130,7 @@ impl Cli {
     /// # Errors
     /// With the reason and the exit code it stands for.
     pub fn run(self) -> Result<(), Failure> {
+        limits::end_when_memory_is_exhausted();
         crate::platform::signals::survive_full_quota().map_err(anyhow::Error::from)?;
         match self.command {
             None => annotate::run(self.annotate),

@@ -10,12 +10,12 @@ use super::choice::choice;
 use super::shared::ReplaceArguments;
 use super::{Failure, print, print_text};
 use crate::choice::Choice as _;
-use crate::files::{self, OutputOptions};
+use crate::files::{self, OutputOptions, WriteError};
 use crate::model::catalogue::{self, Published};
 use crate::model::class_order::ClassOrder;
-use crate::model::export::{self, ExportError};
-use crate::model::import::{self, CONTEMPT_FILE, Contempt, Description, FACE_MESH, ImportError, KnownNetwork};
-use crate::model::pull::{self, PullError, Wanted};
+use crate::model::export;
+use crate::model::import::{self, CONTEMPT_FILE, Contempt, Description, FACE_MESH, KnownNetwork};
+use crate::model::pull::{self, Wanted};
 use crate::model::registry::{self, EMBEDDED};
 use crate::model::{CARD_FILE, CONFIG_FILE, ModelConfig, ModelError, WEIGHTS_FILE};
 use crate::nn::{Architecture, Parameters, Purpose};
@@ -138,7 +138,7 @@ fn published(name: &str) -> Result<Option<Published>, Failure> {
 fn list() -> Result<(), Failure> {
     let mut text = String::from("built in\n");
     for embedded in EMBEDDED {
-        let model = registry::open(Path::new(embedded.name), &Device::Cpu).map_err(configuration)?;
+        let model = registry::open(Path::new(embedded.name), &Device::Cpu)?;
         text += &format!("  {:<22} {}\n", embedded.name, facts(model.config())?);
     }
     text += "published by others (annotate models pull NAME, then annotate models import)\n";
@@ -162,16 +162,16 @@ fn show(model: &Path) -> Result<(), Failure> {
     match registry::card(model) {
         Ok(card) => print_text(&card),
         Err(ModelError::Unreadable { .. }) => {
-            let loaded = registry::open(model, &Device::Cpu).map_err(configuration)?;
+            let loaded = registry::open(model, &Device::Cpu)?;
             let config = serde_json::to_string_pretty(loaded.config()).map_err(|e| Failure::Unforeseen(e.into()))?;
             print(format!("{config}\n").as_bytes())
         }
-        Err(error) => Err(configuration(error)),
+        Err(error) => Err(error.into()),
     }
 }
 
 fn verify(model: &Path) -> Result<(), Failure> {
-    let loaded = registry::open(model, &Device::Cpu).map_err(configuration)?;
+    let loaded = registry::open(model, &Device::Cpu)?;
     let config = loaded.config();
     print_text(&format!("{}: sound ({}; SHA-256 {})\n", config.name, facts(config)?, config.sha256))
 }
@@ -236,15 +236,14 @@ fn import(arguments: &ImportArguments) -> Result<(), Failure> {
         origin: arguments.origin.clone(),
         contempt: arguments.contempt,
     };
-    let imported = import::import(source, &description).map_err(import_failure)?;
-    let failed = |e: &dyn std::fmt::Display| Failure::Output(e.to_string());
-    std::fs::create_dir_all(output).map_err(|e| failed(&format!("{}: {e}", output.display())))?;
+    let imported = import::import(source, &description)?;
+    std::fs::create_dir_all(output).map_err(|source| WriteError::Io { path: output.clone(), source })?;
     let config = serde_json::to_vec_pretty(&imported.config).map_err(|e| Failure::Unforeseen(e.into()))?;
     let contempt = imported.contempt.iter().map(|content| (CONTEMPT_FILE, content.as_slice()));
     // The config comes last: with it, the directory is a model.
     let own = [(WEIGHTS_FILE, &imported.weights[..]), (CARD_FILE, imported.card.as_bytes()), (CONFIG_FILE, &config)];
     for (name, content) in contempt.chain(own) {
-        OutputOptions::state().put(&output.join(name), |out| out.write_all(content)).map_err(|e| failed(&e))?;
+        OutputOptions::state().put(&output.join(name), |out| out.write_all(content))?;
     }
     talk!("{}: {}", output.display(), facts(&imported.config)?);
     if imported.left_out > 0 {
@@ -260,11 +259,10 @@ fn import(arguments: &ImportArguments) -> Result<(), Failure> {
 fn import_face_mesh(arguments: &ImportArguments) -> Result<(), Failure> {
     let ImportArguments { source, output, sha256, licence, origin, .. } = arguments;
     let files = import::import_face_mesh(source, sha256.as_deref(), licence.as_deref(), origin.as_deref());
-    let files = files.map_err(import_failure)?;
-    let failed = |e: &dyn std::fmt::Display| Failure::Output(e.to_string());
-    std::fs::create_dir_all(output).map_err(|e| failed(&format!("{}: {e}", output.display())))?;
+    let files = files?;
+    std::fs::create_dir_all(output).map_err(|source| WriteError::Io { path: output.clone(), source })?;
     for (name, content) in &files {
-        OutputOptions::state().put(&output.join(name), |out| out.write_all(content)).map_err(|e| failed(&e))?;
+        OutputOptions::state().put(&output.join(name), |out| out.write_all(content))?;
     }
     talk!("{}: face mesh, {} bytes of weights", output.display(), files[0].1.len());
     Ok(())
@@ -274,21 +272,10 @@ fn export(arguments: &ExportArguments) -> Result<(), Failure> {
     let ExportArguments { model, onnx, replace } = arguments;
     let files = [WEIGHTS_FILE, CONFIG_FILE, CARD_FILE].map(|name| model.join(name));
     files::refuse_inputs(onnx, files.iter().map(PathBuf::as_path))?;
-    let content = export::onnx(model).map_err(|error| match error {
-        ExportError::Device(error) => Failure::Unforeseen(error.into()),
-        error => Failure::Configuration(error.to_string()),
-    })?;
+    let content = export::onnx(model)?;
     replace.existing().put(onnx, |out| out.write_all(&content))?;
     talk!("{} -> {}: {} bytes", model.display(), onnx.display(), content.len());
     Ok(())
-}
-
-fn import_failure(error: ImportError) -> Failure {
-    match error {
-        ImportError::Unreadable { .. } => Failure::Input(error.to_string()),
-        ImportError::Device(_) | ImportError::Unforeseen(_) => Failure::Unforeseen(error.into()),
-        _ => Failure::Configuration(error.to_string()),
-    }
 }
 
 /// The last part of an address.
@@ -344,13 +331,7 @@ fn pull(arguments: &PullArguments) -> Result<(), Failure> {
     let pulled =
         pull::pull(&Wanted { url, sha256: sha256.clone(), bytes, patience: pull::PATIENCE }, &destination, &mut tell);
     bar.finish_and_clear();
-    let pulled = pulled.map_err(|error| match error {
-        PullError::Broken { .. } => Failure::Temporary(error.to_string()),
-        PullError::File { .. } => Failure::Output(error.to_string()),
-        PullError::Scheme { .. } => Failure::Usage(error.to_string()),
-        PullError::TooLarge { .. } => Failure::Limit(error.to_string()),
-        _ => Failure::Input(error.to_string()),
-    })?;
+    let pulled = pulled?;
     let verified = if sha256.is_some() { "as expected" } else { "not verified" };
     let resumed = if pulled.resumed_from > 0 { ", resumed" } else { "" };
     talk!("{}: {} bytes{resumed}; SHA-256 {}, {verified}", destination.display(), pulled.bytes, pulled.sha256);
@@ -358,8 +339,4 @@ fn pull(arguments: &PullArguments) -> Result<(), Failure> {
         talk!("next: {}", next_step(published, &destination));
     }
     Ok(())
-}
-
-fn configuration(error: ModelError) -> Failure {
-    Failure::Configuration(error.to_string())
 }

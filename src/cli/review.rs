@@ -10,7 +10,7 @@ use super::shared::ReplaceArguments;
 use crate::agree::Vocabulary;
 use crate::eaf;
 use crate::files;
-use crate::review::{self, Correction, HumanTier, Index, IndexEntry, Page, ProxyError, relative_url, video_of};
+use crate::review::{self, Correction, HumanTier, Index, IndexEntry, Page, relative_url, video_of};
 use crate::timeline::Timeline;
 
 /// Arguments of `annotate review`.
@@ -106,14 +106,7 @@ fn say(text: &str) {
 /// Writes the copy for browsers beside the page.
 fn proxy(video: &Path, timeline: &Timeline, page: &Path, replace: ReplaceArguments) -> Result<PathBuf, Failure> {
     let path = page.with_extension("proxy.mp4");
-    review::proxy(video, timeline, review::decode_options(timeline), &path, replace.existing()).map_err(|error| {
-        match error {
-            ProxyError::Decode(_) | ProxyError::OtherVideo { .. } => Failure::Input(error.to_string()),
-            ProxyError::NoEncoder => Failure::Configuration(error.to_string()),
-            ProxyError::Write(error) => error.into(),
-            ProxyError::Encode { .. } => Failure::Output(error.to_string()),
-        }
-    })?;
+    review::proxy(video, timeline, review::decode_options(timeline), &path, replace.existing())?;
     talk!("{}", path.display());
     Ok(path)
 }

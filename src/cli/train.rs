@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::choice::choice;
 use super::signals::Signals;
-use super::training::{Bar, Common, FoldLines, configuration, crossval_failure, failure, use_threads};
+use super::training::{Bar, Common, FoldLines, use_threads};
 use super::{Failure, print_text};
 use crate::train::crossval::CrossValidation;
 use crate::train::fold::Grouping;
@@ -53,11 +53,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         return run_grid(arguments, folder);
     }
     let path = arguments.recipe.as_ref().ok_or_else(|| Failure::Usage("give --recipe or --grid".into()))?;
-    let recipe = Recipe::read(path, &common.set).map_err(configuration)?;
+    let recipe = Recipe::read(path, &common.set)?;
     let device = common.device.open()?;
-    let data = Data::read(&arguments.data).map_err(|e| Failure::Input(e.to_string()))?;
-    let prepared = Prepared::new(recipe, &common.models, &device).map_err(|e| Failure::Configuration(e.to_string()))?;
-    let load = |split| dataset::load(&data.rows, split, prepared.colours()).map_err(|e| Failure::Input(e.to_string()));
+    let data = Data::read(&arguments.data)?;
+    let prepared = Prepared::new(recipe, &common.models, &device)?;
+    let load = |split| dataset::load(&data.rows, split, prepared.colours());
     let parts = Parts { training: load(Split::Train)?, validation: load(Split::Validation)?, test: load(Split::Test)? };
     let name = &prepared.recipe.name;
     talk!("{name}: {} training and {} validation images", parts.training.len(), parts.validation.len());
@@ -66,25 +66,21 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let mut progress = Bar::new(Arc::clone(&signals.interrupt));
     let run = run::run(&prepared, &data, &parts, arguments.group, &arguments.out, &device, &mut progress);
     progress.bar.finish_and_clear();
-    let (report, _) = run.map_err(|e| failure(e, &signals))?;
+    let (report, _) = run.map_err(|error| Failure::from(error).by(signals.received()))?;
     talk!("{}", report.evaluation.line());
     talk!("{}: model of epoch {}; see report.html", arguments.out.join("model").display(), report.epoch);
     Ok(())
 }
 
 fn run_grid(arguments: &Arguments, folder: &std::path::Path) -> Result<(), Failure> {
-    let refused = |e: grid::GridError| Failure::Configuration(e.to_string());
-    let (paths, published) = grid::read(folder).map_err(refused)?;
+    let (paths, published) = grid::read(folder)?;
     // All are read first: a misspelt setting in the last one shows now and not tomorrow.
-    let recipes: Vec<Recipe> = paths
-        .iter()
-        .map(|path| Recipe::read(path, &arguments.common.set).map_err(configuration))
-        .collect::<Result<_, _>>()?;
+    let recipes: Vec<Recipe> =
+        paths.iter().map(|path| Recipe::read(path, &arguments.common.set)).collect::<Result<_, _>>()?;
     let device = arguments.common.device.open()?;
-    let data = Data::read(&arguments.data).map_err(|e| Failure::Input(e.to_string()))?;
+    let data = Data::read(&arguments.data)?;
     for recipe in &recipes {
-        Prepared::new(recipe.clone(), &arguments.common.models, &device)
-            .map_err(|e| Failure::Configuration(e.to_string()))?;
+        Prepared::new(recipe.clone(), &arguments.common.models, &device)?;
     }
     let signals = Signals::listen()?;
     let mut entries = Vec::new();
@@ -100,8 +96,8 @@ fn run_grid(arguments: &Arguments, folder: &std::path::Path) -> Result<(), Failu
             out: arguments.out.join(&stem),
         };
         let lines = FoldLines { name: &of.recipe.name, interrupt: &signals.interrupt };
-        let (pooled, predictions) =
-            folds::run_all(&of, arguments.jobs, &device, &lines).map_err(|e| crossval_failure(e, &signals))?;
+        let (pooled, predictions) = folds::run_all(&of, arguments.jobs, &device, &lines)
+            .map_err(|error| Failure::from(error).by(signals.received()))?;
         entries.push(grid::Entry { recipe: stem, pooled, predictions });
     }
     let gains = grid::gains(&entries, &data.rows, arguments.group);
@@ -109,6 +105,6 @@ fn run_grid(arguments: &Arguments, folder: &std::path::Path) -> Result<(), Failu
     if entries.len() > 1 {
         tables.push(gains.table(&entries).plain());
     }
-    grid::write(&arguments.out, &entries, &published, gains).map_err(|e| Failure::Output(e.to_string()))?;
+    grid::write(&arguments.out, &entries, &published, gains)?;
     print_text(&tables.join("\n"))
 }

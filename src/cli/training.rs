@@ -1,4 +1,4 @@
-//! What `train`, `crossval` and `evaluate` have in common: options, progress, exit codes.
+//! What `train`, `crossval` and `evaluate` have in common: options and progress.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,16 +9,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::Failure;
 use super::device::DeviceChoice;
-use super::signals::Signals;
-use crate::platform::signals::SIGINT;
-use crate::train::checkpoint::CheckpointError;
-use crate::train::crossval::{CrossvalError, FoldReport};
-use crate::train::fold::FoldError;
+use crate::train::crossval::FoldReport;
 use crate::train::folds::FoldsProgress;
 use crate::train::progress::{EpochRecord, Progress};
-use crate::train::recipe::RecipeError;
-use crate::train::run::RunError;
-use crate::train::trainer::TrainError;
 
 /// What training, in whatever form, can be told.
 #[derive(Debug, Clone, Args)]
@@ -45,72 +38,6 @@ pub(super) fn use_threads(threads: Option<usize>) -> Result<(), Failure> {
     // Without a number, too: what starts the threads when they are needed first does so without an error to give.
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.unwrap_or(0));
     pool.build_global().map_err(|error| Failure::Limit(format!("no threads to work with: {error}")))
-}
-
-pub(super) fn configuration(error: RecipeError) -> Failure {
-    Failure::Configuration(error.to_string())
-}
-
-/// The exit code of a run's error.
-pub(super) fn failure(error: RunError, signals: &Signals) -> Failure {
-    let text = error.to_string();
-    match error {
-        RunError::Manifest(_) | RunError::Image(_) | RunError::Data(_) => Failure::Input(text),
-        RunError::Folds(FoldError::TooFewParts { .. }) => Failure::Usage(text),
-        RunError::Folds(FoldError::TooFewGroups { .. }) => Failure::Input(text),
-        RunError::Start(_) => Failure::Configuration(text),
-        RunError::Output(_) => Failure::Output(text),
-        RunError::Model(_) => Failure::Unforeseen(anyhow::anyhow!(text)),
-        RunError::Device(error) => device_failure(error),
-        RunError::Train(error) => match error {
-            TrainError::TooFew { .. } | TrainError::NoValidation | TrainError::OneClass(_) | TrainError::Image(_) => {
-                Failure::Input(text)
-            }
-            TrainError::NotFinite { .. }
-            | TrainError::Start(_)
-            | TrainError::Checkpoint(CheckpointError::OtherRun { .. } | CheckpointError::Broken { .. }) => {
-                Failure::Configuration(text)
-            }
-            TrainError::Checkpoint(CheckpointError::Write(_)) | TrainError::Log(_) => Failure::Output(text),
-            TrainError::Interrupted { .. } => {
-                let signal = signals.received().unwrap_or(SIGINT);
-                Failure::Interrupted { signal, hint: text }
-            }
-            TrainError::Device(error) => device_failure(error),
-            TrainError::Unforeseen(error) => Failure::Unforeseen(error),
-        },
-    }
-}
-
-/// The exit code of an error of the arithmetic. It comes from the system only where a thread is to be started.
-fn device_failure(error: candle_core::Error) -> Failure {
-    match error {
-        candle_core::Error::Io(error) => Failure::Limit(format!("no thread to load pictures with: {error}")),
-        error => Failure::Unforeseen(error.into()),
-    }
-}
-
-/// The exit code of a cross-validation's error; the message names the fold.
-pub(super) fn crossval_failure(error: CrossvalError, signals: &Signals) -> Failure {
-    let text = error.to_string();
-    match error {
-        CrossvalError::Fold { source, .. } => match failure(source, signals) {
-            Failure::Input(_) => Failure::Input(text),
-            Failure::Configuration(_) => Failure::Configuration(text),
-            Failure::Output(_) => Failure::Output(text),
-            Failure::Interrupted { signal, .. } => Failure::Interrupted { signal, hint: text },
-            other => other,
-        },
-        CrossvalError::Run(source) => failure(source, signals),
-        CrossvalError::NoFolds { .. } | CrossvalError::NoSuchFold { .. } | CrossvalError::OtherFolds { .. } => {
-            Failure::Usage(text)
-        }
-        CrossvalError::WithoutFold { .. } | CrossvalError::EmptyFold { .. } | CrossvalError::Missing { .. } => {
-            Failure::Input(text)
-        }
-        CrossvalError::OtherTask { .. } | CrossvalError::Broken { .. } => Failure::Configuration(text),
-        CrossvalError::Threads(_) => Failure::Limit(text),
-    }
 }
 
 /// How a run is told of on a terminal.

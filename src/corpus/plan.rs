@@ -126,7 +126,6 @@ impl Unit {
 
 /// A line after the first.
 // A plan has as many units as it has lines.
-#[expect(clippy::large_enum_variant, reason = "one value a line of a plan")]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Line {

@@ -42,7 +42,7 @@ pub enum ModelError {
     Weights { path: PathBuf, source: WeightsError },
     #[error("{}: SHA-256 is {found}, config.json says {expected}", path.display())]
     Changed { path: PathBuf, expected: String, found: String },
-    #[error("--precision bf16: {0}; use --precision f32")]
+    #[error("bfloat16 cannot be used: {0}")]
     Precision(&'static str),
     #[error("the device failed: {0}")]
     Device(#[from] candle_core::Error),

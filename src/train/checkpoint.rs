@@ -43,7 +43,7 @@ pub struct Checkpoint {
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "names and messages say what the variants are")]
 pub enum CheckpointError {
-    #[error("{}: the checkpoint was made with another recipe or data; give another --out or remove it", path.display())]
+    #[error("{}: the checkpoint was made with another recipe or data", path.display())]
     OtherRun { path: PathBuf },
     #[error("{}: {reason}; remove it to begin anew", path.display())]
     Broken { path: PathBuf, reason: String },

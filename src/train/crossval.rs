@@ -62,9 +62,9 @@ pub struct FoldReport {
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "names and messages say what the variants are")]
 pub enum CrossvalError {
-    #[error("{}: give --folds, as the manifest has no column 'fold'", path.display())]
+    #[error("{}: the number of folds is not given, and the manifest has no column 'fold'", path.display())]
     NoFolds { path: PathBuf },
-    #[error("{}: the manifest's column 'fold' has {found} folds, --folds asks for {asked}", path.display())]
+    #[error("{}: the manifest's column 'fold' has {found} folds, but {asked} are asked for", path.display())]
     OtherFolds { path: PathBuf, found: usize, asked: usize },
     #[error("{}, row {row}: no fold, though other rows have one", path.display())]
     WithoutFold { path: PathBuf, row: usize },
@@ -74,9 +74,9 @@ pub enum CrossvalError {
     NoSuchFold { fold: usize, folds: usize },
     #[error("fold {fold}: {source}")]
     Fold { fold: usize, source: RunError },
-    #[error("{}: fold {fold} is not finished; run it first (--fold {fold})", path.display())]
+    #[error("{}: fold {fold} is not finished", path.display())]
     Missing { fold: usize, path: PathBuf },
-    #[error("{}: made with another recipe, manifest, number of folds or grouping; give another --out or remove it", path.display())]
+    #[error("{}: made with another recipe, manifest, number of folds or grouping", path.display())]
     OtherTask { path: PathBuf },
     #[error("{}: {reason}; remove the folder and run the fold again", path.display())]
     Broken { path: PathBuf, reason: String },

@@ -360,7 +360,7 @@ impl Recipe {
         } else {
             let mut table: toml::Value = toml::from_str(&text).map_err(one_line)?;
             for change in changes {
-                set(&mut table, change).map_err(|reason| invalid(format!("--set {change}: {reason}")))?;
+                set(&mut table, change).map_err(|reason| invalid(format!("the change {change}: {reason}")))?;
             }
             table.try_into().map_err(one_line)?
         };

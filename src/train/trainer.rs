@@ -49,7 +49,7 @@ pub struct Fitted {
 pub enum TrainError {
     #[error("there are {found} training images, fewer than one batch of {batch}")]
     TooFew { found: usize, batch: usize },
-    #[error("no validation image has a label; `annotate data split` makes a validation part")]
+    #[error("no validation image has a label")]
     NoValidation,
     #[error("all training images show a single class, '{}'", .0.name())]
     OneClass(Expression),

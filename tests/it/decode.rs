@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::material::{clips, ffmpeg, ffprobe};
-use annotate::pipeline::decode::{DecodeError, DecodeOptions, Decoded, Decoder, Deinterlace, Source};
+use annotate::pipeline::decode::{DecodeError, DecodeErrorKind, DecodeOptions, Decoded, Decoder, Deinterlace, Source};
 use annotate::timeline::DamageKind;
 
 /// One frame as the tests look at it.
@@ -523,5 +523,5 @@ fn what_would_take_memory_beyond_measure_is_refused_before_it_does() {
     std::fs::write(path("edits.mp4"), [boxed(b"ftyp", b"isom"), boxed(b"moov", &track)].concat()).unwrap();
     let error = decode_with(&path("edits.mp4"), DecodeOptions::default()).err().unwrap();
     assert!(matches!(error, DecodeError::TooManyEdits { edits: 100_000, samples: 1000, .. }), "{error}");
-    assert_eq!(error.exit_code(), 7);
+    assert_eq!(error.kind(), DecodeErrorKind::Limit);
 }

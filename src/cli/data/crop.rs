@@ -13,9 +13,9 @@ use crate::files::OutputOptions;
 use crate::model::registry;
 use crate::picture::{ColourNormalisation, Colours};
 use crate::pipeline::Settings;
-use crate::pipeline::decode::{DecodeError, DecodeOptions, Decoder, Source};
+use crate::pipeline::decode::{DecodeOptions, Decoder, Source};
 use crate::timeline::Expression;
-use crate::train::crop::{self, CropError, CropSettings};
+use crate::train::crop::{self, CropSettings};
 use crate::train::manifest::{Row, Split};
 
 #[derive(Debug, clap::Args)]
@@ -83,7 +83,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     );
     let folder = pictures_of(&arguments.out);
     let tell = |count: usize| bar.inc(count as u64);
-    let cropped = crop::crop_rows(&rows, &folder, &settings, &decoding, &tell).map_err(failure)?;
+    let cropped = crop::crop_rows(&rows, &folder, &settings, &decoding, &tell)?;
     bar.finish_and_clear();
     report(arguments, &cropped.without_face)?;
     if 10 * cropped.without_face.len() > rows.len() && !arguments.already_cropped {
@@ -101,7 +101,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 fn settings(arguments: &Arguments) -> Result<CropSettings, Failure> {
-    let model = registry::open(&arguments.model, &Device::Cpu).map_err(|e| Failure::Configuration(e.to_string()))?;
+    let model = registry::open(&arguments.model, &Device::Cpu)?;
     let mut rule = model.config().crop;
     rule.scale = arguments.scale.unwrap_or(rule.scale);
     rule.shift_y = arguments.shift_y.unwrap_or(rule.shift_y);
@@ -133,11 +133,10 @@ fn rows_of_video(path: &Path, arguments: &Arguments, decoding: &DecodeOptions) -
                       corrections with annotate data import corrections";
         return Err(Failure::Usage(format!("{}: {reason}", path.display())));
     };
-    let input = |e: DecodeError| Failure::Input(e.to_string());
-    let mut decoder = Decoder::open(&Source::File(path.into()), decoding.clone()).map_err(input)?;
+    let mut decoder = Decoder::open(&Source::File(path.into()), decoding.clone())?;
     let (mut rows, mut next_s) = (Vec::new(), f64::NEG_INFINITY);
     let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    while let Some(frame) = decoder.next_frame().map_err(input)? {
+    while let Some(frame) = decoder.next_frame()? {
         if frame.time_s < next_s {
             continue;
         }
@@ -168,12 +167,4 @@ fn report(arguments: &Arguments, without_face: &[(usize, PathBuf)]) -> Result<()
     let some: String = without_face.iter().take(NAMED).map(|entry| format!("  {}", line(entry))).collect();
     talk!("no face in {} pictures, listed in {}:\n{}", without_face.len(), list.display(), some.trim_end());
     Ok(())
-}
-
-fn failure(error: CropError) -> Failure {
-    match error {
-        CropError::Write { .. } => Failure::Output(error.to_string()),
-        CropError::Detector(_) => Failure::Unforeseen(error.into()),
-        _ => Failure::Input(error.to_string()),
-    }
 }

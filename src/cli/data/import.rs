@@ -10,7 +10,7 @@ use crate::model::class_order::ClassOrder;
 use crate::model::registry;
 use crate::train::import::feph::{MultiLabel, NoneLabel};
 use crate::train::import::fer2013::Labelling;
-use crate::train::import::{Broken, ImportError, Imported, affectnet, class_folders, feph, fer2013, fer2013_csv};
+use crate::train::import::{Broken, Imported, affectnet, class_folders, feph, fer2013, fer2013_csv};
 
 /// Files that are no pictures and are named; the rest is counted.
 const NAMED: usize = 20;
@@ -81,11 +81,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         DataSet::Affectnet => affectnet::import(&source, broken),
         DataSet::Corrections => Ok(Imported { rows: corrections(arguments)?, ..Imported::default() }),
     };
-    let imported = imported.map_err(|error| match error {
-        ImportError::Write { .. } => Failure::Output(error.to_string()),
-        ImportError::Picture { .. } => Failure::Input(format!("{error}; --broken skip leaves such files out")),
-        _ => Failure::Input(error.to_string()),
-    })?;
+    let imported = imported?;
     save(out, &imported.rows, arguments.replace)?;
     talk!("{}: {} images", out.display(), imported.rows.len());
     for (count, why) in &imported.left_out {

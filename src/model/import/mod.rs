@@ -155,7 +155,7 @@ pub enum ImportError {
     Refused { path: PathBuf, reason: String },
     #[error("{}: the network that was named does not fit: {source}", path.display())]
     Misfit { path: PathBuf, source: WeightsError },
-    #[error("{}: {outputs} outputs, but the order '{order}' has {expected} classes; name another with --classes", path.display())]
+    #[error("{}: {outputs} outputs, but the order '{order}' has {expected} classes", path.display())]
     Outputs { path: PathBuf, outputs: usize, order: String, expected: usize },
     #[error(transparent)]
     Model(#[from] ModelError),

@@ -62,9 +62,11 @@ fn classes(
         let name = name(path);
         let by_number = || order?.meanings().get(name.parse::<usize>().ok()?).copied();
         let Some(meaning) = meaning(&name).or_else(by_number) else {
-            let hint = if name.parse::<usize>().is_ok() { "; say what numbers mean with --classes" } else { "" };
-            let reason = format!("'{name}' is not the name of a class{hint}");
-            return Err(ImportError::File { path: path.clone(), reason });
+            let path = path.clone();
+            return Err(match name.parse::<usize>() {
+                Ok(number) => ImportError::NumberedClass { path, number },
+                Err(_) => ImportError::File { path, reason: format!("'{name}' is not the name of a class") },
+            });
         };
         for image in images(path)? {
             if let Some(reason) = fault(&image) {
@@ -117,7 +119,7 @@ mod tests {
     #[test]
     fn numbers_need_an_order() {
         let folder = tree(&["4/a.png"]);
-        assert!(import(folder.path(), None, Broken::Stop).unwrap_err().to_string().contains("--classes"));
+        assert!(matches!(import(folder.path(), None, Broken::Stop), Err(ImportError::NumberedClass { number: 0, .. })));
         let rows = import(folder.path(), Some(ClassOrder::Affectnet), Broken::Stop).unwrap().rows;
         assert_eq!(rows[0].label, Some(Expression::Fear));
     }

@@ -66,6 +66,8 @@ pub enum ImportError {
     Row { path: PathBuf, line: u64, reason: String },
     #[error("{}: {reason}", path.display())]
     File { path: PathBuf, reason: String },
+    #[error("{}: '{number}' is not the name of a class", path.display())]
+    NumberedClass { path: PathBuf, number: usize },
     #[error("{reason}")]
     Picture { reason: String },
     #[error("{}: no images found; expected {expected}", path.display())]
