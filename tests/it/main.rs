@@ -16,6 +16,7 @@ mod faults;
 mod floors;
 mod lost_output;
 mod material;
+mod mesh;
 mod models;
 mod own;
 mod parts;
