@@ -86,6 +86,17 @@ impl Pose {
         [0, 1, 2].map(|axis| (0..3).map(|row| self.rotation[row][axis] * from[row]).sum::<f64>() / self.scale)
     }
 
+    /// How far the points that make the pose lie from those of the middling head, weighted root mean square, centimetres.
+    pub(super) fn misfit_cm(&self, points: &[Vector], geometry: &Geometry) -> f64 {
+        let (mut sum, mut total) = (0.0, 0.0);
+        for (place, weight) in &geometry.pose {
+            let off = minus(self.on_head(points[*place]), geometry.canonical_cm[*place]);
+            sum += weight * dot(off, off);
+            total += weight;
+        }
+        (sum / total).sqrt()
+    }
+
     /// Yaw and pitch are those of the nose's direction; roll is the rest, about it.
     pub(super) fn angles(&self) -> Angles {
         let r = &self.rotation;
@@ -210,6 +221,7 @@ mod tests {
                 .collect();
             let pose = Pose::of(&points, &geometry).unwrap();
             prop_assert!((pose.scale / scale - 1.0).abs() < 1e-9);
+            prop_assert!(pose.misfit_cm(&points, &geometry) < 1e-6);
             let angles = pose.angles();
             for (found, expected) in [(angles.yaw, yaw), (angles.pitch, pitch), (angles.roll, roll)] {
                 prop_assert!((found - expected).abs() < 1e-6, "{angles:?}: {expected}");
