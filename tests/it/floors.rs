@@ -20,6 +20,7 @@ const FLOORS: &[&[&str]] = &[
     &["train", "agree", "annotator"],
     &["review"],
     &["corpus"],
+    &["adapt"],
     &["cli"],
 ];
 
