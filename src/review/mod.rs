@@ -9,6 +9,7 @@ mod lanes;
 mod page;
 mod plain;
 mod proxy;
+mod queue;
 mod read;
 mod settle;
 
@@ -21,6 +22,7 @@ pub use lanes::{Lanes, Met, Touched, machine_event_id, machine_id, review_of};
 pub use page::{HumanTier, Page};
 pub use plain::{relative_url, video_of, write_plain_page};
 pub use proxy::{ProxyError, proxy};
+pub use queue::{QueueItem, Queued, queue, write_queue};
 pub use read::{
     Correction, CorrectionError, FIRST_SCHEMA, FirstCorrection, Numbered, parse_corrections, read_corrections,
 };
