@@ -23,8 +23,8 @@ use crate::train::dataset::{Example, load_where};
 use crate::train::fold::Grouping;
 use crate::train::manifest::Row;
 use crate::train::metrics::best_temperature;
+use crate::train::run;
 use crate::train::significance::{ClassComparison, Comparison, compare, compare_classes, widened};
-use crate::train::{run, trainer};
 
 /// What is asked for.
 #[derive(Debug, Clone)]
@@ -380,9 +380,4 @@ impl Steps for Counted<'_> {
     fn is_interrupted(&self) -> bool {
         self.progress.is_interrupted()
     }
-}
-
-/// Whether an error is an interruption.
-pub fn is_interruption(error: &AdaptError) -> bool {
-    matches!(error, AdaptError::Interrupted | AdaptError::Train(trainer::TrainError::Interrupted { .. }))
 }

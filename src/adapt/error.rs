@@ -20,7 +20,7 @@ pub enum AdaptError {
     #[error("{0}")]
     TooLittle(#[from] TooLittle),
     #[error(
-        "{}: its pictures were cut out with scale {} and shift {}, the start wants {} and {}; cut them out again for it (--model)",
+        "{}: its pictures were cut out with scale {} and shift {}, the start wants {} and {}",
         path.display(), found.scale, found.shift_y, wanted.scale, wanted.shift_y
     )]
     OtherRule { path: PathBuf, found: CropRule, wanted: CropRule },

@@ -13,17 +13,14 @@ use super::annotations::{self, AnnotationsArguments};
 use super::choice::choice;
 use super::device::DeviceChoice;
 use super::signals::Signals;
-use super::training::{failure, use_threads};
-use crate::adapt::adapting::{AdaptProgress, AdaptSettings, Adapted, Sources, adapt, is_interruption};
-use crate::adapt::error::AdaptError;
-use crate::adapt::head::FeatureError;
+use super::training::use_threads;
+use crate::adapt::adapting::{AdaptProgress, AdaptSettings, Adapted, Sources, adapt};
 use crate::adapt::nested::Aim;
 use crate::adapt::source::Kind;
 use crate::adapt::{Import, left_out, report};
 use crate::model::registry;
 use crate::train::fold::Grouping;
 use crate::train::manifest::{self, Row};
-use crate::train::run::RunError;
 
 /// Arguments of `annotate adapt`.
 #[derive(Debug, Args)]
@@ -127,7 +124,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let mut progress = Bar::new(&signals.interrupt);
     let adapted = adapt(&rows, &of_start, sources, &settings, &arguments.out, &device, &mut progress);
     progress.bar.finish_and_clear();
-    let adapted = adapted.map_err(|error| of_error(error, &signals))?;
+    let adapted = adapted.map_err(|error| Failure::from(error).by(signals.received()))?;
     tell(&adapted, &arguments.out);
     match &import {
         Some(import) => annotations::partial(import, &list(&arguments.out)),
@@ -181,27 +178,6 @@ fn tell(adapted: &Adapted, out: &Path) {
         talk!("{forecast}");
     }
     talk!("{}: the model; see report.html", out.display());
-}
-
-fn of_error(error: AdaptError, signals: &Signals) -> Failure {
-    let text = error.to_string();
-    if is_interruption(&error) {
-        let signal = signals.received().unwrap_or(signal_hook::consts::SIGINT);
-        return Failure::Interrupted { signal, hint: "interrupted; the same command goes on where it was".into() };
-    }
-    match error {
-        AdaptError::TooLittle(_) | AdaptError::OtherRule { .. } | AdaptError::Image(_) | AdaptError::Folds(_) => {
-            Failure::Input(text)
-        }
-        AdaptError::Features(FeatureError::Image(_)) => Failure::Input(text),
-        AdaptError::Features(FeatureError::Write(error)) | AdaptError::Write(error) => error.into(),
-        AdaptError::Features(_) | AdaptError::Device(_) => Failure::Unforeseen(anyhow::anyhow!(text)),
-        AdaptError::Start(_) | AdaptError::Model(_) | AdaptError::Recipe(_) | AdaptError::NoHead(_) => {
-            Failure::Configuration(text)
-        }
-        AdaptError::Train(error) => failure(RunError::Train(error), signals),
-        AdaptError::Interrupted => Failure::Unforeseen(anyhow::anyhow!(text)),
-    }
 }
 
 /// How far the work is.

@@ -13,12 +13,11 @@ use super::Failure;
 use super::signals::Signals;
 use crate::adapt::import::Rate;
 use crate::adapt::source::Kind;
-use crate::adapt::{self, Import, ImportError, ImportProgress, ImportSettings, LeftOut, SignerChoice, left_out};
+use crate::adapt::{self, Import, ImportProgress, ImportSettings, LeftOut, SignerChoice, left_out};
 use crate::agree::Vocabulary;
 use crate::annotator::Annotator;
 use crate::model::registry;
 use crate::timeline::MeasureGroup;
-use crate::train::crop::CropError;
 
 /// How annotations become pictures.
 #[derive(Debug, Clone, Args)]
@@ -81,22 +80,7 @@ pub(super) fn import(
     let mut bar = Bar::new();
     let import = adapt::import(sources, kinds, &settings, &annotator, folder, &mut bar);
     bar.bar.finish_and_clear();
-    import.map_err(|error| failure(error, &signals))
-}
-
-fn failure(error: ImportError, signals: &Signals) -> Failure {
-    let text = error.to_string();
-    match error {
-        ImportError::NoSource { .. } | ImportError::Nothing { .. } | ImportError::Read { .. } => Failure::Input(text),
-        ImportError::Interrupted => {
-            let signal = signals.received().unwrap_or(signal_hook::consts::SIGINT);
-            Failure::Interrupted { signal, hint: text }
-        }
-        ImportError::Annotate(error) => error.into(),
-        ImportError::Crop(CropError::Write { .. }) => Failure::Output(text),
-        ImportError::Crop(_) => Failure::Input(text),
-        ImportError::Write(error) => error.into(),
-    }
+    import.map_err(|error| Failure::from(error).by(signals.received()))
 }
 
 /// Says what was left out, and lists it at `list`.

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::adapt::error::AdaptError;
+use crate::adapt::head::FeatureError;
 use crate::agree::{TooMuch, VocabularyError};
 use crate::corpus::CorpusError;
 use crate::eaf::preset::PresetError;
@@ -29,7 +31,7 @@ use crate::train::run::RunError;
 use crate::train::start::StartError;
 use crate::train::trainer::TrainError;
 use crate::write::UnknownFormat;
-use crate::{timeline, train};
+use crate::{adapt, timeline, train};
 
 /// Why the program ends without success, and the exit code that says so.
 #[derive(Debug)]
@@ -341,6 +343,53 @@ impl From<CheckpointError> for Failure {
             CheckpointError::OtherRun { .. } => Self::Configuration(text).with("; give another --out or remove it"),
             CheckpointError::Broken { .. } => Self::Configuration(text),
             CheckpointError::Write(_) => Self::Output(text),
+        }
+    }
+}
+
+impl From<AdaptError> for Failure {
+    fn from(error: AdaptError) -> Self {
+        let text = error.to_string();
+        match error {
+            AdaptError::TooLittle(_) | AdaptError::Image(_) => Self::Input(text),
+            AdaptError::OtherRule { .. } => Self::Input(text).with("; cut them out again for it (--model)"),
+            AdaptError::Folds(error) => error.into(),
+            AdaptError::Features(error) => error.into(),
+            AdaptError::Write(error) => error.into(),
+            AdaptError::Start(_) | AdaptError::Model(_) | AdaptError::Recipe(_) | AdaptError::NoHead(_) => {
+                Self::Configuration(text)
+            }
+            AdaptError::Train(TrainError::Interrupted { .. }) | AdaptError::Interrupted => {
+                Self::Interrupted { signal: SIGINT, hint: "interrupted; the same command goes on where it was".into() }
+            }
+            AdaptError::Train(error) => error.into(),
+            AdaptError::Device(error) => of_device(error),
+        }
+    }
+}
+
+impl From<FeatureError> for Failure {
+    fn from(error: FeatureError) -> Self {
+        let text = error.to_string();
+        match error {
+            FeatureError::Image(_) => Self::Input(text),
+            FeatureError::Write(error) => error.into(),
+            FeatureError::Device(error) => of_device(error),
+            FeatureError::Weights(_) => Self::Configuration(text),
+        }
+    }
+}
+
+impl From<adapt::ImportError> for Failure {
+    fn from(error: adapt::ImportError) -> Self {
+        use adapt::ImportError as Error;
+        let text = error.to_string();
+        match error {
+            Error::NoSource { .. } | Error::Nothing { .. } | Error::Read { .. } => Self::Input(text),
+            Error::Interrupted => Self::Interrupted { signal: SIGINT, hint: text },
+            Error::Annotate(error) => error.into(),
+            Error::Crop(error) => error.into(),
+            Error::Write(error) => error.into(),
         }
     }
 }
