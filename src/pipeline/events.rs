@@ -104,6 +104,9 @@ impl EventSettings {
 
 /// Looking this far up or down, or aside, brows and mouth say little, degrees.
 const READABLE_PITCH_DEGREES: f64 = 30.0;
+/// What opens the mouth in one frame alone is no mouth: a hand before it makes the points of the lips jump. The opening is the median of
+/// all frames up to so far away, seconds.
+const LIPS_STEADIED_S: f64 = 0.04;
 /// Sums of frame times miss round settings by a few rounding errors.
 const ROUNDING_S: f64 = 1e-6;
 /// What eyes are compared with in a blink: the medians of so long before and after, seconds. Lowered lids are no blink.
@@ -144,7 +147,6 @@ pub(crate) fn face_events(
     // On small and over-exposed faces closed lips seem open by a little, always by the same.
     let closed = neutral.values.get(Measure::MouthOpening).unwrap_or(0.0).max(0.0);
     let opened = |m: &FaceMeasures| m.get(Measure::MouthOpening).map(|opening| opening - closed);
-    add(EventKind::MouthOpen, &|m| level(opened(m), m), &settings.mouth_open);
     add(EventKind::MouthRounded, &|m| m.get(Measure::MouthWidth).map(|width| -width), &settings.mouth_rounded);
     add(EventKind::HeadLeft, &turned(Measure::Yaw, 1.0), &settings.head_turned);
     add(EventKind::HeadRight, &turned(Measure::Yaw, -1.0), &settings.head_turned);
@@ -152,6 +154,9 @@ pub(crate) fn face_events(
     add(EventKind::HeadDown, &turned(Measure::Pitch, -1.0), &settings.head_up_down);
     add(EventKind::TiltLeft, &turned(Measure::Roll, 1.0), &settings.head_tilted);
     add(EventKind::TiltRight, &turned(Measure::Roll, -1.0), &settings.head_tilted);
+    let opened = track.steadied(&track.values(&|m| level(opened(m), m)), LIPS_STEADIED_S);
+    let opened = track.spans(&opened, &settings.mouth_open);
+    events.extend(opened.into_iter().map(|span| track.event(EventKind::MouthOpen, span)));
     let open = track.values(&|m| m.get(Measure::EyeOpenness));
     let lacking: Vec<Option<f64>> = open.iter().map(|open| open.map(|open| 1.0 - open)).collect();
     let closed = track.spans(&lacking, &settings.eyes_closed);
@@ -312,6 +317,17 @@ impl Series<'_> {
         self.frames.iter().map(|record| record.measures.as_ref().and_then(signal)).collect()
     }
 
+    /// The median of the values about each, up to `reach_s` away; none where there is none.
+    fn steadied(&self, values: &[Option<f64>], reach_s: f64) -> Vec<Option<f64>> {
+        let about = |place: usize| {
+            let now = self.start_s(place);
+            let is_near = |other: &usize| (self.start_s(*other) - now).abs() <= reach_s + ROUNDING_S;
+            let before = (0..place).rev().take_while(is_near);
+            before.chain((place..values.len()).take_while(is_near)).filter_map(|other| values[other]).collect()
+        };
+        values.iter().enumerate().map(|(place, value)| value.and_then(|_| median(about(place)))).collect()
+    }
+
     /// What each value lacks of what comes before and after it, as a share of that: of the mean of both sides' medians, as a blink
     /// may end with lids that are lower than before. A value that is not below both of them is only the way from one to the other.
     fn dips(&self, values: &[Option<f64>]) -> Vec<Option<f64>> {
@@ -459,6 +475,16 @@ mod tests {
         let values = runs(&[(0.0, 5), (0.1, 8), (0.0, 2), (0.1, 8), (0.0, 20), (0.1, 8), (0.0, 5), (0.1, 1), (0.0, 9)]);
         let raised = EventKind::BrowsRaised;
         assert_eq!(events(Measure::InnerBrowHeight, &values), [(raised, 5, 22), (raised, 43, 50)]);
+    }
+
+    #[test]
+    fn a_mouth_that_opens_in_single_frames_is_a_hand_before_it() {
+        let values =
+            runs(&[(0.0, 5), (0.3, 1), (0.01, 2), (0.14, 1), (0.0, 2), (0.18, 1), (0.0, 1), (0.16, 1), (0.0, 9)]);
+        assert_eq!(events(Measure::MouthOpening, &values), []);
+        let values = runs(&[(0.0, 5), (0.3, 3), (0.0, 9), (0.1, 6), (0.0, 9)]);
+        let open = EventKind::MouthOpen;
+        assert_eq!(events(Measure::MouthOpening, &values), [(open, 5, 7), (open, 17, 22)]);
     }
 
     #[test]
