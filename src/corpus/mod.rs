@@ -28,7 +28,7 @@ use crate::eaf::BundleError;
 use crate::files::{WriteError, visible};
 use crate::overlay::OverlayError;
 use crate::pipeline::AnnotateError;
-use crate::timeline::Timeline;
+use crate::timeline::{EventCount, EventKind, FaceCounts, Timeline};
 use path::printable;
 pub use verdict::Verdict;
 
@@ -102,8 +102,22 @@ pub struct InShort {
     pub duration_s: f64,
     /// Share of the classified faces with each label, in canonical order.
     pub shares: [f64; crate::timeline::Expression::COUNT],
+    /// Blinks in a minute of the time in which faces were measured, of all signers; none where eyes were not.
+    #[serde(default)]
+    pub blinks_per_minute: Option<f64>,
+    /// Share of that time with raised brows, 0 to 1; none where brows were not measured.
+    #[serde(default)]
+    pub brows_raised_share: Option<f64>,
     /// The files written, relative to the output folder.
     pub outputs: Vec<journal::Fingerprint>,
+}
+
+/// What the faces of all signers did, weighted by how long each was measured; none where nobody's was.
+fn pooled(counts: &[FaceCounts], kind: EventKind, value: fn(&EventCount) -> f64) -> Option<f64> {
+    let own = || counts.iter().filter_map(|signer| Some((signer.measured_s, value(signer.events.get(&kind)?))));
+    let measured_s: f64 = own().map(|(measured_s, _)| measured_s).sum();
+    let sum: f64 = own().map(|(measured_s, value)| measured_s * value).sum();
+    (measured_s > 0.0).then(|| (sum / measured_s * 1e4).round() / 1e4)
 }
 
 impl InShort {
@@ -113,6 +127,7 @@ impl InShort {
         let labels = timeline.tracks.iter().flat_map(|track| &track.frames).filter_map(|record| record.label);
         labels.for_each(|label| shares[label.index()] += 1.0);
         let all: f64 = shares.iter().sum();
+        let counts = timeline.face_counts();
         Self {
             sha256: timeline.media.sha256.clone().unwrap_or_default(),
             frames: timeline.media.frames,
@@ -120,6 +135,8 @@ impl InShort {
             tracks: timeline.summary.tracks,
             duration_s: timeline.media.duration_s,
             shares: shares.map(|share: f64| share / all.max(1.0)),
+            blinks_per_minute: pooled(&counts, EventKind::Blink, |count| count.per_minute),
+            brows_raised_share: pooled(&counts, EventKind::BrowsRaised, |count| count.share),
             outputs,
         }
     }
@@ -167,4 +184,34 @@ pub enum CorpusError {
     Overlay(#[from] OverlayError),
     #[error(transparent)]
     Annotate(#[from] AnnotateError),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample;
+    use crate::timeline::{FaceEvent, FaceMeasures};
+
+    #[test]
+    fn blinks_and_brows_are_counted_over_the_time_in_which_all_signers_were_measured() {
+        let mut timeline = sample::two_signers();
+        for (track, measured) in timeline.tracks.iter_mut().zip([1, 3]) {
+            track.events.clear();
+            for (place, record) in track.frames.iter_mut().enumerate() {
+                record.measures = (place < measured).then(FaceMeasures::default);
+            }
+        }
+        let start_s = timeline.frames.time_s[0];
+        let event = |kind| FaceEvent { kind, first_frame: 0, last_frame: 0, start_s, end_s: start_s + 0.04, peak: 1.0 };
+        timeline.tracks[0].events = vec![event(EventKind::Blink), event(EventKind::BrowsRaised)];
+        let short = InShort::of(&timeline, Vec::new());
+        let measured_s: f64 = timeline.face_counts().iter().map(|counts| counts.measured_s).sum();
+        assert!((short.blinks_per_minute.unwrap() - 60.0 / measured_s).abs() < 0.01, "{short:?}");
+        assert!((short.brows_raised_share.unwrap() - 0.04 / measured_s).abs() < 1e-3, "{short:?}");
+        timeline.settings = serde_json::json!({"measures": ["brows"]});
+        let short = InShort::of(&timeline, Vec::new());
+        assert!(short.blinks_per_minute.is_none() && short.brows_raised_share.is_some());
+        timeline.tracks.clear();
+        assert_eq!(InShort::of(&timeline, Vec::new()).brows_raised_share, None, "nobody was measured");
+    }
 }

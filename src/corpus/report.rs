@@ -122,6 +122,8 @@ fn columns(outcomes: &[Outcome]) -> Vec<Column> {
     for class in Expression::ALL {
         columns.push(numbers(class.name(), &|o| Some(o.result.as_ref()?.shares[class.index()])));
     }
+    columns.push(numbers("blinks_per_minute", &|o| o.result.as_ref()?.blinks_per_minute));
+    columns.push(numbers("brows_raised_share", &|o| o.result.as_ref()?.brows_raised_share));
     columns
 }
 

@@ -46,7 +46,7 @@ pub enum UnitState {
     /// It is done.
     Done,
     /// It cannot be done.
-    Failed(Outcome),
+    Failed(Box<Outcome>),
     /// It could not be done now.
     Temporary {
         /// Why.
@@ -144,7 +144,7 @@ fn one(plan: &Plan, unit: &Unit, place: &Workplace) -> Result<UnitState, CorpusE
     if Part::read(&path).is_ok_and(|part| part.head == head) {
         return Ok(UnitState::Skipped);
     }
-    let failed = |verdict, reason: String| UnitState::Failed(Outcome::failed(&unit.path, verdict, &reason));
+    let failed = |verdict, reason: String| UnitState::Failed(Box::new(Outcome::failed(&unit.path, verdict, &reason)));
     let name = printable(&unit.path);
     let interrupt = Arc::clone(&place.execution.interrupt);
     let state = match unit.is_unchanged(&interrupt) {
