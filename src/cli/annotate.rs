@@ -43,7 +43,7 @@ pub(super) struct Arguments {
     #[arg(short, long = "output", value_name = "FILE", allow_hyphen_values = true)]
     outputs: Vec<PathBuf>,
     /// Formats to write into the output folder, named after the input: json, jsonl, csv, tsv, srt, vtt, ass, segments.tsv,
-    /// TextGrid, parquet, eaf. json if neither -o nor -f is given
+    /// TextGrid, parquet, eaf, boris, bids, py-feat. json if neither -o nor -f is given
     #[arg(short, long = "format", value_name = "FORMAT", value_delimiter = ',')]
     formats: Vec<Format>,
     /// Folder for -f; the current one if not given

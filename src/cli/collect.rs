@@ -17,6 +17,7 @@ use crate::corpus::plan::{Plan, PlannedFile, Unit};
 use crate::corpus::report::Report;
 use crate::corpus::{Outcome, Verdict, batch, collect, report, results};
 use crate::eaf::BundleOptions;
+use crate::files;
 use crate::sink::{FanOut, Written};
 use crate::write::Format;
 
@@ -61,20 +62,23 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         settings: json!({"annotation": plan.terms.settings, "tiers": tiers}),
         formats: arguments.formats.iter().map(|format| format.name().into()).collect(),
     };
-    let files = plan.files();
-    let journal = Journal::open(folder, &terms, files.len(), false)?;
+    let planned = plan.files();
+    let journal = Journal::open(folder, &terms, planned.len(), false)?;
     let mut touched = Vec::new();
     let mut outcomes: Vec<Outcome> = Vec::new();
-    for file in files {
+    let mut corpus_paths: Vec<PathBuf> = Vec::new();
+    for file in planned {
         let units = match file {
             PlannedFile::Video(units) => units,
             PlannedFile::Refused(outcome) => {
+                corpus_paths.push(files::public_path(&outcome.path).to_path_buf());
                 outcomes.push(outcome.clone());
                 continue;
             }
         };
         let started = Instant::now();
         let item = Item { path: units[0].path.clone(), output: units[0].output.clone() };
+        corpus_paths.push(item.output.clone());
         let wanted = results::names(&item, &arguments.formats);
         // Where somebody has changed a result, the others are as they were collected.
         let done = journal.done(&item.output, &item.path, &wanted, false);
@@ -87,11 +91,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         journal.item(&item.output, Stamp::of(&item.path).ok(), &outcome, started.elapsed().as_secs_f64())?;
         outcomes.push(outcome);
     }
-    let kept = report::write(
-        folder,
-        &Report { terms: &terms, outcomes: &outcomes, touched: &touched, left_out: &[] },
-        existing,
-    )?;
+    let report =
+        Report { terms: &terms, outcomes: &outcomes, corpus_paths: &corpus_paths, touched: &touched, left_out: &[] };
+    let kept = report::write(folder, &report, existing)?;
     let failed = outcomes.iter().filter(|outcome| !outcome.verdict.is_complete()).count();
     let complete = outcomes.len() - failed;
     let result = match (failed, kept.into_iter().next()) {

@@ -43,11 +43,11 @@ pub(super) fn plan(
                 }
                 _ => OsString::from("stdin"),
             };
-            name.push(".");
-            name.push(format.extension());
-            targets.push(Target { path: folder.unwrap_or(Path::new("")).join(name), format: *format });
+            name.push(format.ending());
+            let path = folder.unwrap_or(Path::new("")).join(name);
+            targets.push(Target { path, format: *format, corpus_path: None });
         }
-        for Target { path, .. } in &targets {
+        for path in &targets.iter().flat_map(Target::files).collect::<Vec<_>>() {
             let shown = path.display();
             if path != Path::new("-") && !planned_paths.insert(path.clone()) {
                 return Err(Failure::Usage(format!("{shown}: two outputs would have this name")));

@@ -192,7 +192,16 @@ impl OpenBatch<'_> {
         let touched: Vec<PathBuf> = done.iter().flatten().flat_map(|done| done.touched.clone()).collect();
         let done_before = done.iter().flatten().count();
         let outcomes = self.work(done)?;
-        let report = Report { terms, outcomes: &outcomes, touched: &touched, left_out: &self.found.left_out };
+        let refused = self.found.refused.iter().map(|(path, _)| files::public_path(path).to_path_buf());
+        let corpus_paths: Vec<PathBuf> =
+            self.found.items.iter().map(|item| item.output.clone()).chain(refused).collect();
+        let report = Report {
+            terms,
+            outcomes: &outcomes,
+            corpus_paths: &corpus_paths,
+            touched: &touched,
+            left_out: &self.found.left_out,
+        };
         let kept = report::write(folder, &report, elan.existing)?;
         let [complete, failed, _] = counts(&outcomes);
         self.journal.note(&Entry::End { time: now(), code: ending(failed, self.watch.signal()), complete, failed })?;

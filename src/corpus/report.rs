@@ -55,6 +55,8 @@ pub struct Report<'a> {
     pub terms: &'a Terms,
     /// What became of each input, in the inputs' order.
     pub outcomes: &'a [Outcome],
+    /// Where each input lies in the corpus.
+    pub corpus_paths: &'a [PathBuf],
     /// Results that somebody has touched since they were written, relative to the folder.
     pub touched: &'a [PathBuf],
     /// Files in folders that were not taken for videos, and why.
@@ -67,7 +69,7 @@ pub struct Report<'a> {
 /// # Errors
 /// If one cannot be written.
 pub fn write(folder: &Path, report: &Report, existing: OutputOptions) -> Result<Vec<WriteError>, WriteError> {
-    let Report { terms, outcomes, touched, .. } = *report;
+    let Report { terms, outcomes, corpus_paths, touched, .. } = *report;
     let mut kept = Vec::new();
     let mut put = |name: &str, content: &dyn Fn(&mut dyn Write) -> io::Result<()>| match existing
         .confined()
@@ -80,8 +82,8 @@ pub fn write(folder: &Path, report: &Report, existing: OutputOptions) -> Result<
         written => written,
     };
     put("failures.json", &|out| failures(report, out))?;
-    put("summary.csv", &|out| csv_table(outcomes, out))?;
-    put("summary.parquet", &|out| out.write_all(&parquet("summary", columns(outcomes))?))?;
+    put("summary.csv", &|out| csv_table(outcomes, corpus_paths, out))?;
+    put("summary.parquet", &|out| out.write_all(&parquet("summary", columns(outcomes, corpus_paths))?))?;
     put("index.html", &|out| page(terms, outcomes, touched, out))?;
     Ok(kept)
 }
@@ -97,8 +99,8 @@ fn failures(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     out.write_all(b"\n")
 }
 
-/// One row an input.
-fn columns(outcomes: &[Outcome]) -> Vec<Column> {
+/// One row an input, under its place in the corpus: such tables are passed on and say nothing of the machine.
+fn columns(outcomes: &[Outcome], corpus_paths: &[PathBuf]) -> Vec<Column> {
     let texts = |name, value: &dyn Fn(&Outcome) -> Option<String>| {
         Column::new(name, Values::Texts(outcomes.iter().map(value).collect()))
     };
@@ -110,7 +112,7 @@ fn columns(outcomes: &[Outcome]) -> Vec<Column> {
         Column::new(name, Values::Numbers(outcomes.iter().map(value).collect()))
     };
     let mut columns = vec![
-        texts("media", &|o| Some(o.path.display().to_string())),
+        Column::new("media", Values::Texts(corpus_paths.iter().map(|path| Some(path.display().to_string())).collect())),
         integers("code", &|o| Some(o.verdict.number().into())),
         texts("reason", &|o| (!o.reason.is_empty()).then(|| o.reason.clone())),
         texts("sha256", &|o| Some(o.result.as_ref()?.sha256.clone())),
@@ -127,8 +129,8 @@ fn columns(outcomes: &[Outcome]) -> Vec<Column> {
     columns
 }
 
-fn csv_table(outcomes: &[Outcome], out: &mut dyn Write) -> io::Result<()> {
-    let columns = columns(outcomes);
+fn csv_table(outcomes: &[Outcome], corpus_paths: &[PathBuf], out: &mut dyn Write) -> io::Result<()> {
+    let columns = columns(outcomes, corpus_paths);
     let mut table = csv::Writer::from_writer(out);
     table.write_record(columns.iter().map(Column::name))?;
     for row in 0..outcomes.len() {

@@ -18,7 +18,7 @@ pub const TABLES: &str = "parquet";
 /// What the results of one video of a corpus are called, relative to the output folder.
 pub fn names(item: &Item, formats: &[Format]) -> Vec<PathBuf> {
     let name = |format: &Format| {
-        let name = with_suffix(&item.output, &format!(".{}", format.extension()));
+        let name = with_suffix(&item.output, &format.ending());
         if *format == Format::Parquet { Path::new(TABLES).join(name) } else { name }
     };
     formats.iter().map(name).collect()
@@ -50,8 +50,13 @@ pub fn check(found: &Inputs, formats: &[Format]) -> Result<(), CorpusError> {
 pub fn mirrored(folder: &Path, item: &Item, formats: &[Format]) -> Result<Vec<Target>, String> {
     let name = printable(&item.path);
     let names = names(item, formats).into_iter().zip(formats);
-    let targets: Vec<Target> =
-        names.map(|(path, format)| Target { path: folder.join(path), format: *format }).collect();
+    let corpus_path = Some(item.output.clone());
+    let target = |(path, format): (PathBuf, &Format)| Target {
+        path: folder.join(path),
+        format: *format,
+        corpus_path: corpus_path.clone(),
+    };
+    let targets: Vec<Target> = names.map(target).collect();
     let parents: BTreeSet<&Path> = targets.iter().filter_map(|target| target.path.parent()).collect();
     for parent in parents {
         make_below(folder, parent).map_err(|reason| format!("{name}: {}: {reason}", printable(parent)))?;

@@ -31,6 +31,14 @@ use crate::platform::{is_pipe, open_without_waiting};
 /// A text that a person writes by hand: a recipe, a preset, a configuration.
 pub(crate) const HANDWRITTEN: u64 = 4 << 20;
 
+/// A path without what it tells of the machine: a relative one as it is, of an absolute one the file's name.
+pub(crate) fn public_path(path: &Path) -> &Path {
+    match (path.is_absolute(), path.file_name()) {
+        (true, Some(name)) => Path::new(name),
+        _ => path,
+    }
+}
+
 /// All bytes of a file or pipe that the user named.
 ///
 /// # Errors

@@ -23,7 +23,7 @@ use crate::eaf::{Bundle, BundleError, BundleOptions};
 use crate::files::{Output, WriteError};
 use crate::timeline::{FrameRecord, Media, ModelIdentity, SettledFrame, Timeline, Tool};
 use crate::write::jsonl::{Header, LiveLines};
-use crate::write::{Format, Writer, write};
+use crate::write::{Format, Writer, table_of_corpus, write};
 pub use target::Target;
 
 /// What is known of a video before its first frame.
@@ -65,13 +65,13 @@ pub trait Sink {
 /// A format that is written once the timeline is complete.
 struct WholeFile {
     path: PathBuf,
-    writer: &'static dyn Writer,
+    writer: Box<dyn Writer>,
     output: Output,
 }
 
 impl Sink for WholeFile {
     fn end(self: Box<Self>, timeline: &Timeline) -> Result<Vec<PathBuf>, WriteError> {
-        write(timeline, self.writer, self.output)?;
+        write(timeline, &*self.writer, self.output)?;
         Ok(vec![self.path])
     }
 }
@@ -176,12 +176,12 @@ impl FanOut {
     }
 
     fn opened(targets: &[Target], elan: &BundleOptions, is_live: bool) -> Result<Self, BundleError> {
-        let taken: Vec<PathBuf> = targets.iter().map(|target| target.path.clone()).collect();
+        let taken: Vec<PathBuf> = targets.iter().flat_map(Target::files).collect();
         let elan = BundleOptions { taken, ..elan.clone() };
         let mut fan_out = Self::default();
         for target in targets {
-            match sink(target, &elan, is_live) {
-                Ok(sink) => fan_out.sinks.push(sink),
+            match sinks(target, &elan, is_live) {
+                Ok(sinks) => fan_out.sinks.extend(sinks),
                 Err(BundleError::Write(error)) if error.is_taken() => fan_out.kept.push(error),
                 Err(error) => return Err(error),
             }
@@ -245,16 +245,26 @@ impl FanOut {
     }
 }
 
-/// Opens what writes `target`.
-fn sink(Target { path, format }: &Target, elan: &BundleOptions, is_live: bool) -> Result<Box<dyn Sink>, BundleError> {
+/// Opens what writes `target` and the file that lies beside it.
+fn sinks(target: &Target, elan: &BundleOptions, is_live: bool) -> Result<Vec<Box<dyn Sink>>, BundleError> {
+    let Target { path, format, corpus_path } = target;
     let Some(writer) = format.writer() else {
-        return Ok(Box::new(Bundle::create(path, elan)?));
+        return Ok(vec![Box::new(Bundle::create(path, elan)?)]);
     };
     let output = elan.existing.create(path)?;
-    Ok(match format {
-        Format::Jsonl if is_live => Box::new(LiveFile { path: path.clone(), state: LiveState::Open(output) }),
-        _ => Box::new(WholeFile { path: path.clone(), writer, output }),
-    })
+    let path = path.clone();
+    let mut sinks: Vec<Box<dyn Sink>> = vec![match (format, corpus_path) {
+        (Format::Jsonl, _) if is_live => Box::new(LiveFile { path, state: LiveState::Open(output) }),
+        (Format::Parquet, Some(corpus_path)) => {
+            Box::new(WholeFile { path, writer: Box::new(table_of_corpus(corpus_path)), output })
+        }
+        _ => Box::new(WholeFile { path, writer: Box::new(writer), output }),
+    }];
+    if let Some((path, writer)) = target.companion() {
+        let output = elan.existing.create(&path)?;
+        sinks.push(Box::new(WholeFile { path, writer: Box::new(writer), output }));
+    }
+    Ok(sinks)
 }
 
 #[cfg(test)]
@@ -293,9 +303,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let timeline = Timeline { tool: Tool::default(), ..sample::two_signers() };
         let formats = Format::ALL.into_iter().filter(|format| format.writer().is_some());
-        let targets: Vec<Target> = formats
-            .map(|format| Target { path: folder.path().join("a").with_extension(format.extension()), format })
-            .collect();
+        let targets: Vec<Target> =
+            formats.map(|format| Target::of(&folder.path().join(format!("a{}", format.ending()))).unwrap()).collect();
         let mut fan_out = FanOut::open(&targets, &BundleOptions::default()).unwrap();
         let beginning = Beginning { media: &timeline.media, model: &timeline.model, settings: &timeline.settings };
         fan_out.begin(&beginning).unwrap();
@@ -303,9 +312,9 @@ mod tests {
             fan_out.frame(&frame).unwrap();
         }
         let written = fan_out.end(&timeline).unwrap();
-        assert_eq!(written.paths, targets.iter().map(|target| target.path.clone()).collect::<Vec<_>>());
+        assert_eq!(written.paths, targets.iter().flat_map(Target::files).collect::<Vec<_>>());
         assert!(written.kept.is_empty());
-        for Target { path, format } in targets {
+        for Target { path, format, .. } in targets {
             let mut expected = Vec::new();
             format.writer().unwrap().write(&timeline, &mut expected).unwrap();
             assert!(std::fs::read(&path).unwrap() == expected, "{}", format.name());

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::write::{Format, UnknownFormat};
+use crate::write::{Format, UnknownFormat, Writer};
 
 /// A path and the format in which it is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,6 +11,8 @@ pub struct Target {
     pub path: PathBuf,
     /// The format.
     pub format: Format,
+    /// Where the video lies in its corpus, which then stands in every row of a table; none outside of one.
+    pub corpus_path: Option<PathBuf>,
 }
 
 impl Target {
@@ -21,11 +23,23 @@ impl Target {
     /// If the extension names no format.
     pub fn of(path: &Path) -> Result<Self, UnknownFormat> {
         if path == Path::new("-") {
-            return Ok(Self { path: path.into(), format: Format::Json });
+            return Ok(Self { path: path.into(), format: Format::Json, corpus_path: None });
         }
         let format = Format::from_path(path)?;
         let is_stdout = path.file_stem() == Some("-".as_ref()) && path.parent() == Some(Path::new(""));
-        Ok(Self { path: if is_stdout { "-".into() } else { path.into() }, format })
+        Ok(Self { path: if is_stdout { "-".into() } else { path.into() }, format, corpus_path: None })
+    }
+
+    /// The files that are written: the path, and what lies beside it.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let beside = self.companion().map(|(path, _)| path);
+        std::iter::once(self.path.clone()).chain(beside).collect()
+    }
+
+    /// The file that lies beside it, and what writes it; none beside standard output.
+    pub(super) fn companion(&self) -> Option<(PathBuf, &'static dyn Writer)> {
+        let (extension, writer) = self.format.companion()?;
+        (self.path != Path::new("-")).then(|| (self.path.with_extension(extension), writer))
     }
 }
 

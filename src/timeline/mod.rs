@@ -14,6 +14,8 @@ mod measures;
 mod read;
 mod settled;
 
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
 
 pub use check::Inconsistency;
@@ -212,6 +214,17 @@ pub struct Media {
     /// From the start of the first frame to the end of the last, seconds.
     #[serde(serialize_with = "decimals::time")]
     pub duration_s: f64,
+}
+
+impl Media {
+    /// The video's path without what it tells of the machine, for outputs that are passed on.
+    pub fn public_path(&self) -> String {
+        // An address is no path; what is secret in it is taken out before.
+        if self.path.contains("://") {
+            return self.path.clone();
+        }
+        crate::files::public_path(Path::new(&self.path)).display().to_string()
+    }
 }
 
 /// Which model gave the probabilities.

@@ -1,13 +1,17 @@
 //! One file a format, all behind one [`Writer`] trait; [`Output`] puts each in place whole or not at all.
 
 mod ass;
+mod bids;
+mod boris;
 mod cues;
 mod json;
 pub mod jsonl;
 pub(crate) mod parquet;
+mod pyfeat;
 mod rows;
 mod segments;
 mod srt;
+mod stretches;
 mod table;
 mod textgrid;
 mod vtt;
@@ -52,11 +56,17 @@ pub enum Format {
     Parquet,
     /// ELAN's annotations, with three files beside them; see [`crate::eaf::Bundle`].
     Eaf,
+    /// Events for BORIS: where each stretch begins and where it ends.
+    Boris,
+    /// The Brain Imaging Data Structure's table of events, with a description of its columns beside it.
+    Bids,
+    /// The table under the names that py-feat gives its columns.
+    PyFeat,
 }
 
 impl Format {
     /// All formats.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 14] = [
         Self::Json,
         Self::Csv,
         Self::Tsv,
@@ -68,6 +78,9 @@ impl Format {
         Self::TextGrid,
         Self::Parquet,
         Self::Eaf,
+        Self::Boris,
+        Self::Bids,
+        Self::PyFeat,
     ];
 
     /// What `--format` calls it, e.g. `json`.
@@ -84,6 +97,9 @@ impl Format {
             Self::TextGrid => "textgrid",
             Self::Parquet => "parquet",
             Self::Eaf => "eaf",
+            Self::Boris => "boris",
+            Self::Bids => "bids",
+            Self::PyFeat => "py-feat",
         }
     }
 
@@ -92,8 +108,18 @@ impl Format {
         match self {
             Self::Segments => "segments.tsv",
             Self::TextGrid => "TextGrid",
+            Self::Boris => "boris.csv",
+            Self::Bids => "events.tsv",
+            Self::PyFeat => "fex.csv",
             _ => self.name(),
         }
+    }
+
+    /// What follows the name of a video in the name of its result: a dot and the extension, but for BIDS, whose files end
+    /// in `_events.tsv`.
+    pub fn ending(self) -> String {
+        let joint = if self == Self::Bids { '_' } else { '.' };
+        format!("{joint}{}", self.extension())
     }
 
     /// The format that the extension of `path` names.
@@ -101,12 +127,17 @@ impl Format {
         let Some(extension) = path.extension() else {
             return Err(UnknownFormat::NoExtension { path: path.display().to_string() });
         };
-        // The table of segments is known by two extensions together.
+        // Some tables are known by two extensions together.
         let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
-        if name.ends_with(".segments.tsv") || name == "segments.tsv" {
-            return Ok(Self::Segments);
+        let is_called = |format: &Self| {
+            let extension = format.extension();
+            extension.contains('.')
+                && (name == extension || name.ends_with(&format!(".{extension}")) || name.ends_with(&format.ending()))
+        };
+        match Self::ALL.into_iter().find(is_called) {
+            Some(format) => Ok(format),
+            None => extension.to_string_lossy().parse(),
         }
-        extension.to_string_lossy().parse()
     }
 
     /// What writes this format; nothing for one that is several files.
@@ -121,10 +152,29 @@ impl Format {
             Self::Ass => &ass::Ass,
             Self::Segments => &segments::Segments,
             Self::TextGrid => &textgrid::TextGrid,
-            Self::Parquet => &parquet::Parquet,
+            Self::Parquet => &parquet::Parquet { media: None },
             Self::Eaf => return None,
+            Self::Boris => &boris::Boris,
+            Self::Bids => &bids::Events,
+            Self::PyFeat => &pyfeat::PyFeat,
         })
     }
+
+    /// What lies beside a file of this format, under the same name with this extension.
+    pub fn companion(self) -> Option<(&'static str, &'static dyn Writer)> {
+        (self == Self::Bids).then_some(("json", &bids::Sidecar))
+    }
+}
+
+impl Writer for &dyn Writer {
+    fn write(&self, timeline: &Timeline, out: &mut dyn Write) -> io::Result<()> {
+        (**self).write(timeline, out)
+    }
+}
+
+/// What writes a video's table of a corpus: `place` is where the video lies in it, which stands in every row.
+pub fn table_of_corpus(place: &Path) -> impl Writer + use<> {
+    parquet::Parquet { media: Some(place.display().to_string()) }
 }
 
 impl FromStr for Format {
@@ -174,6 +224,11 @@ mod tests {
             assert_eq!(Format::from_path(&Path::new("a.b/labels").with_extension(format.extension())), Ok(format));
         }
         assert_eq!(Format::from_path(Path::new("LABELS.JSON")), Ok(Format::Json));
+        assert_eq!(Format::from_path(Path::new("sub-01_task-story_events.tsv")), Ok(Format::Bids));
+        assert_eq!(Format::from_path(Path::new("current_events.csv")), Ok(Format::Csv));
+        for format in Format::ALL {
+            assert_eq!(Format::from_path(Path::new(&format!("x{}", format.ending()))), Ok(format));
+        }
     }
 
     #[test]
@@ -181,7 +236,8 @@ mod tests {
         let message = "xml".parse::<Format>().unwrap_err().to_string();
         assert_eq!(
             message,
-            "'xml' is no output format; known are json, csv, tsv, jsonl, srt, vtt, ass, segments, textgrid, parquet, eaf"
+            "'xml' is no output format; known are json, csv, tsv, jsonl, srt, vtt, ass, segments, textgrid, parquet, eaf, \
+             boris, bids, py-feat"
         );
         let message = Format::from_path(Path::new("out/labels")).unwrap_err().to_string();
         assert!(message.starts_with("out/labels: no extension that tells the format; known are json"), "{message}");

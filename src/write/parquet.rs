@@ -1,5 +1,6 @@
-//! Apache Parquet: one row per frame and signer, as in the tables, with types and the video's path in every row, so that
-//! a folder of these files is one table of a whole corpus to DuckDB, pandas, R's arrow and their like.
+//! Apache Parquet: one row per frame and signer, as in the tables, with types and the video's place in every row, so that
+//! a folder of these files is one table of a whole corpus to DuckDB, pandas, R's arrow and their like. Such tables are
+//! passed on, so the place says nothing of the machine.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -19,7 +20,10 @@ use crate::timeline::{
     score_in_file, time_in_file,
 };
 
-pub(super) struct Parquet;
+pub(super) struct Parquet {
+    /// What stands for the video; its [public path](crate::timeline::Media::public_path) if none is given.
+    pub media: Option<String>,
+}
 
 /// Rows written together: a few megabytes, which readers skip or read as a whole.
 const ROW_GROUP: usize = 1 << 17;
@@ -50,11 +54,12 @@ struct Cells<'a> {
 
 impl Writer for Parquet {
     fn write(&self, timeline: &Timeline, out: &mut dyn Write) -> io::Result<()> {
-        out.write_all(&table(timeline).map_err(io::Error::other)?)
+        let media = self.media.clone().unwrap_or_else(|| timeline.media.public_path());
+        out.write_all(&table(timeline, &media).map_err(io::Error::other)?)
     }
 }
 
-fn table(timeline: &Timeline) -> Result<Vec<u8>, ParquetError> {
+fn table(timeline: &Timeline, media: &str) -> Result<Vec<u8>, ParquetError> {
     let cells: Vec<Cells> = rows(timeline)
         .flat_map(|row| {
             let cells = |track, status, record| Cells {
@@ -71,8 +76,8 @@ fn table(timeline: &Timeline) -> Result<Vec<u8>, ParquetError> {
             }
         })
         .collect();
-    let groups = cells.chunks(ROW_GROUP).map(|group| columns(timeline, group));
-    file("timeline", &columns(timeline, &[]), groups)
+    let groups = cells.chunks(ROW_GROUP).map(|group| columns(timeline, media, group));
+    file("timeline", &columns(timeline, media, &[]), groups)
 }
 
 /// A table of one row group.
@@ -103,7 +108,7 @@ fn file(name: &str, schema: &[Column], groups: impl Iterator<Item = Vec<Column>>
 }
 
 /// The columns in order, with the values of `cells`.
-fn columns(timeline: &Timeline, cells: &[Cells]) -> Vec<Column> {
+fn columns(timeline: &Timeline, media: &str, cells: &[Cells]) -> Vec<Column> {
     let texts = |name, optional, value: &dyn Fn(&Cells) -> Option<String>| Column {
         name,
         optional,
@@ -121,7 +126,7 @@ fn columns(timeline: &Timeline, cells: &[Cells]) -> Vec<Column> {
     };
     let side = |side: usize| move |cells: &Cells| Some(box_in_file(cells.record?.face? as BoundingBox)[side]);
     let mut columns = vec![
-        texts("media", false, &|_| Some(timeline.media.path.clone())),
+        texts("media", false, &|_| Some(media.into())),
         integers("frame", false, &|c| i64::try_from(c.frame).ok()),
         integers("pts", false, &|c| Some(c.pts)),
         numbers("time_s", &|c| Some(time_in_file(c.time_s))),
@@ -234,7 +239,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(32))]
         #[test]
         fn every_row_of_the_table_reads_back(timeline in sample::any_timeline()) {
-            let bytes = bytes::Bytes::from(table(&timeline).unwrap());
+            let bytes = bytes::Bytes::from(table(&timeline, "a.mp4").unwrap());
             let reader = SerializedFileReader::new(bytes).unwrap();
             let mut tsv = Vec::new();
             crate::write::table::TSV.write(&timeline, &mut tsv).unwrap();

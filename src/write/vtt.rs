@@ -11,7 +11,7 @@ pub(super) struct Vtt;
 impl Writer for Vtt {
     fn write(&self, timeline: &Timeline, out: &mut dyn Write) -> io::Result<()> {
         let (tool, model) = (&timeline.tool, &timeline.model.name);
-        let origin = format!("{} {}, model {model}: {}", tool.name, tool.version, timeline.media.path);
+        let origin = format!("{} {}, model {model}: {}", tool.name, tool.version, timeline.media.public_path());
         write!(out, "WEBVTT\n\nNOTE {}\n\n", one_line(&origin))?;
         for cue in cues(timeline) {
             let (start, end) = (clock(cue.start_ms, '.'), clock(cue.end_ms, '.'));

@@ -4,7 +4,21 @@ use std::path::Path;
 
 use crate::material::program;
 
-const FORMATS: [&str; 10] = ["json", "jsonl", "csv", "tsv", "srt", "vtt", "ass", "segments.tsv", "TextGrid", "parquet"];
+const FORMATS: [&str; 13] = [
+    "json",
+    "jsonl",
+    "csv",
+    "tsv",
+    "srt",
+    "vtt",
+    "ass",
+    "segments.tsv",
+    "TextGrid",
+    "parquet",
+    "boris.csv",
+    "events.tsv",
+    "fex.csv",
+];
 
 fn run(arguments: &[&str], folder: &Path) -> (Option<i32>, String) {
     let output = program().args(arguments).current_dir(folder).output().unwrap();
@@ -30,6 +44,9 @@ fn a_format_made_from_labels_is_what_the_video_gives() {
             [&first, &second].map(|name| std::fs::read(folder.path().join(name)).unwrap());
         assert!(first_bytes == second_bytes, "{first} and {second} differ");
     }
+    let sidecars =
+        ["whole.events.json", "again.events.json"].map(|name| std::fs::read(folder.path().join(name)).unwrap());
+    assert_eq!(sidecars[0], sidecars[1]);
     // Made from the program's own labels, a file is the program's own.
     with_outputs(&["convert", "whole.json"], "again");
     let (code, talk) = run(&["convert", "whole.json", "-o", "whole.json"], folder.path());
@@ -91,6 +108,47 @@ fn a_signer_whom_somebody_named_has_that_name_in_every_format() {
     let reader = parquet::file::reader::SerializedFileReader::new(table).unwrap();
     let mut rows = parquet::file::reader::FileReader::get_row_iter(&reader, None).unwrap();
     assert!(rows.any(|row| row.unwrap().to_string().contains("Mia")));
+}
+
+#[test]
+fn no_table_that_is_passed_on_says_where_the_video_lay() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("anna")).unwrap();
+    let video = folder.path().join("anna/story.mp4");
+    std::fs::copy("assets/demo/demo.mp4", &video).unwrap();
+    let formats = ["csv", "tsv", "srt", "vtt", "ass", "segments", "textgrid", "parquet", "boris", "bids", "py-feat"];
+    let arguments = [video.to_str().unwrap(), "--end", "1", "-f", &formats.join(","), "--output-dir", "out"];
+    let (code, talk) = run(&arguments, folder.path());
+    assert_eq!(code, Some(0), "{talk}");
+    let corpus = folder.path().to_str().unwrap();
+    let (code, talk) = run(&["batch", corpus, "--end", "1", "-f", "parquet", "--output-dir", "batch"], folder.path());
+    assert_eq!(code, Some(0), "{talk}");
+    let files = |folder: &str| walkdir::WalkDir::new(folder).into_iter().map(Result::unwrap);
+    let is_there = |bytes: &[u8], text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
+    let mut count = 0;
+    for entry in files(folder.path().join("out").to_str().unwrap()).filter(|entry| entry.file_type().is_file()) {
+        let bytes = std::fs::read(entry.path()).unwrap();
+        assert!(!is_there(&bytes, corpus) && !is_there(&bytes, "anna/"), "{}", entry.path().display());
+        count += 1;
+    }
+    assert_eq!(count, formats.len() + 2, "each format, the description of BIDS's columns, the list of fingerprints");
+    for table in ["summary.csv", "summary.parquet", "parquet/anna/story.mp4.parquet"] {
+        let bytes = std::fs::read(folder.path().join("batch").join(table)).unwrap();
+        assert!(!is_there(&bytes, corpus) && is_there(&bytes, "anna/story.mp4"), "{table}");
+    }
+}
+
+#[test]
+fn a_description_beside_a_table_takes_nobodys_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let demo = std::fs::canonicalize("assets/demo/demo.mp4").unwrap();
+    let demo = demo.to_str().unwrap();
+    let (code, talk) = run(&[demo, "-o", "x_events.tsv", "-o", "x_events.json"], folder.path());
+    assert!(code == Some(2) && talk.contains("x_events.json: two outputs would have this name"), "{talk}");
+    std::fs::write(folder.path().join("x_events.json"), "mine").unwrap();
+    let (code, talk) = run(&[demo, "--end", "1", "-o", "x_events.tsv"], folder.path());
+    assert!(code == Some(6) && talk.contains("x_events.json"), "{talk}");
+    assert_eq!(std::fs::read(folder.path().join("x_events.json")).unwrap(), b"mine");
 }
 
 #[test]
