@@ -1,8 +1,8 @@
 //! What lasts: segments of expressions and events of the face, as one list in order of time, for the programs that know
 //! nothing but named stretches.
 
-use super::cues::segment_ms;
-use crate::timeline::{ContainerTime, FaceEvent, Segment, Timeline};
+use super::cues::{event_ms, segment_ms};
+use crate::timeline::{FaceEvent, Segment, Timeline};
 
 /// A stretch in player time.
 pub(super) struct Stretch<'a> {
@@ -48,13 +48,8 @@ pub(super) fn stretches(timeline: &Timeline) -> Vec<Stretch<'_>> {
             let what = What::Expression(segment);
             stretches.push(Stretch { start_ms, end_ms, signer: signer.clone(), what });
         }
-        for event in &track.events {
-            let [start, end] = [event.start_s, event.end_s].map(|s| timeline.player_time(ContainerTime(s)));
-            if end.0 > 0.0 {
-                let start_ms = start.round_millis();
-                let end_ms = end.round_millis().max(start_ms + 1);
-                stretches.push(Stretch { start_ms, end_ms, signer: signer.clone(), what: What::Event(event) });
-            }
+        for (event, [start_ms, end_ms]) in event_ms(timeline, track) {
+            stretches.push(Stretch { start_ms, end_ms, signer: signer.clone(), what: What::Event(event) });
         }
     }
     // Stable: what begins at one moment stays in the order of signers.

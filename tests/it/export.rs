@@ -26,6 +26,9 @@ fn python() -> Option<PathBuf> {
     has_it.is_ok_and(|output| output.status.success()).then_some(python)
 }
 
+/// A checkpoint, its architecture, and what is changed in its config at JSON pointers.
+type Variant = (&'static str, &'static str, Vec<(&'static str, Value)>);
+
 /// A checkpoint of the import tests as a model directory, with its config changed at JSON pointers.
 fn imported(file: &str, arch: &str, changes: &[(&str, Value)], folder: &Path) -> PathBuf {
     let directory = folder.join("model");
@@ -79,7 +82,7 @@ fn onnx_runtime_gives_the_same_logits_and_probabilities() {
         println!("skipped: onnx_runtime_gives_the_same_logits_and_probabilities (target/peers has no ONNX Runtime)");
         return;
     };
-    let variants: [(&str, &str, Vec<(&str, Value)>); 5] = [
+    let variants: [Variant; 5] = [
         ("mobilenet7.onnx", "mobilenet.json", vec![("/temperature", json!(1.7))]),
         ("mobilenet7.onnx", "mobilenet.json", vec![("/input/side", json!(37)), ("/input/region", json!("upper"))]),
         ("efficientnet7.onnx", "efficientnet.json", vec![("/input/mean", json!([0.1, 0.5, 0.7]))]),
