@@ -13,7 +13,7 @@ use super::path::{printable, with_suffix};
 use super::report::{self, Report};
 use super::{CorpusError, Outcome, Verdict, results, workers};
 use crate::eaf::BundleOptions;
-use crate::files::WriteError;
+use crate::files::{self, WriteError};
 use crate::model::Model;
 use crate::overlay::{OverlayError, overlay};
 use crate::pipeline::calibrate::{CalibrationSource, calibrate};

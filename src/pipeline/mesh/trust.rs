@@ -10,7 +10,7 @@
 const FLAG_WEIGHT: f64 = 0.1;
 /// Time over which the sum is averaged, seconds.
 const AVERAGED_S: f64 = 0.3;
-/// Average from which what is followed is believed to be a face. Of 367 pictures of people, 363 lie above it; the others are one looking
+/// Average from which what is followed is believed to be a face. Of 367 pictures of people, all but a few lie above it; these are one looking
 /// at the floor (1.7), two small or turned ones (2.7), and one in which the mesh sees nothing. Dogs, in six versions of a photograph, lie
 /// at 1.8 to 2.8.
 const BELIEVED: f64 = 3.0;
