@@ -36,7 +36,7 @@ impl Bf16 {
     /// `[blocks][count][PAIRS]`.
     pub(super) fn narrow(self, x: Planes<'_>, count: usize, scale: Option<&[f32]>, out: &mut [u32]) {
         for (block, out) in out.chunks_exact_mut(count * PAIRS).enumerate() {
-            let x = x.values[block * x.plane..][..count * BLOCK].as_chunks().0;
+            let x = x.values[block * x.plane..][..count * BLOCK].as_chunks::<BLOCK>().0;
             let scale = scale.map_or([1.0; BLOCK], |s| std::array::from_fn(|lane| s[block * BLOCK + lane]));
             // SAFETY: `self` proves that the machine has the instructions.
             #[cfg(target_arch = "x86_64")]

@@ -11,7 +11,7 @@ const FLAG_WEIGHT: f64 = 0.1;
 /// Time over which the sum is averaged, seconds.
 const AVERAGED_S: f64 = 0.3;
 /// Average from which what is followed is believed to be a face. Of 367 pictures of people, all but a few lie above it; these are one looking
-/// at the floor (1.7), two small or turned ones (2.7), and one in which the mesh sees nothing. Dogs, in six versions of a photograph, lie
+/// at the floor (1.7), two small or turned ones (2.7), and one in which the mesh sees nothing. A photograph of dogs lies
 /// at 1.8 to 2.8.
 const BELIEVED: f64 = 3.0;
 /// Average below which it is no longer believed.
