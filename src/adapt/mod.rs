@@ -1,6 +1,6 @@
 //! From a corpus's own annotations to pictures a model can learn from, and to a model that is fitted to them.
 //!
-//! [`import`] takes annotations of videos, whatever file they stand in, and cuts the signer's face out of some moments of each.
+//! [`mod@import`] takes annotations of videos, whatever file they stand in, and cuts the signer's face out of some moments of each.
 //! [`adapting`] tries a small set of ways ([`candidate`]) in a nested cross-validation ([`nested`]), says what the chosen one
 //! gains and how sure that is ([`report`]), and writes the model.
 
