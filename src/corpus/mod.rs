@@ -63,7 +63,7 @@ impl Outcome {
     pub fn of(
         path: &Path,
         timeline: &Timeline,
-        written: Vec<journal::Fingerprint>,
+        written: Vec<journal::WrittenFile>,
         not_written: &[WriteError],
         folder: &Path,
     ) -> Self {
@@ -103,12 +103,12 @@ pub struct InShort {
     /// Share of the classified faces with each label, in canonical order.
     pub shares: [f64; crate::timeline::Expression::COUNT],
     /// The files written, relative to the output folder.
-    pub outputs: Vec<journal::Fingerprint>,
+    pub outputs: Vec<journal::WrittenFile>,
 }
 
 impl InShort {
     /// Of `timeline` and what was written for it.
-    pub fn of(timeline: &Timeline, outputs: Vec<journal::Fingerprint>) -> Self {
+    pub fn of(timeline: &Timeline, outputs: Vec<journal::WrittenFile>) -> Self {
         let mut shares = [0.0; crate::timeline::Expression::COUNT];
         let labels = timeline.tracks.iter().flat_map(|track| &track.frames).filter_map(|record| record.label);
         labels.for_each(|label| shares[label.index()] += 1.0);
