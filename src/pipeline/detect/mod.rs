@@ -99,12 +99,9 @@ pub enum Detectors {
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "names and messages say what the variants are")]
 pub enum DetectorError {
-    #[error("the detector yunet needs its network: name the ONNX file with --detector-model FILE")]
+    #[error("the detector yunet needs its network")]
     NoModel,
-    #[error(
-        "{}: a detector's model is for yunet: add --detector yunet, or leave out --detector-model (seeta is built in)",
-        .0.display()
-    )]
+    #[error("{}: a detector's model is for yunet (seeta is built in)", .0.display())]
     NeedlessModel(PathBuf),
     #[error(transparent)]
     Model(#[from] YunetError),
