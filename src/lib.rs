@@ -78,6 +78,7 @@
 //! A room imports only from rooms below it (`CONTRIBUTING.md` shows the floors). From the top:
 //!
 //! - [`cli`]: one file a subcommand
+//! - [`adapt`]: from a corpus's own annotations to pictures, and to a model fitted to them
 //! - [`corpus`]: many videos: batch, plan, work, collect; [`review`]: a page on which people correct, and the way back
 //! - [`train`]: the way of a training image: manifest, augment, load, train, measure, report
 //! - [`agree`]: how far two annotations of one video agree
@@ -95,6 +96,8 @@
 
 #![warn(unreachable_pub, clippy::exit, clippy::print_stdout, clippy::unwrap_used)]
 
+#[cfg(all(feature = "video", feature = "train"))]
+pub mod adapt;
 pub mod agree;
 pub mod allocator;
 #[cfg(feature = "video")]

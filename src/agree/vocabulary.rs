@@ -19,6 +19,8 @@ pub struct Vocabulary {
 pub enum VocabularyError {
     #[error("{path}: {source}")]
     Read { path: String, source: csv::Error },
+    #[error("{path}: {reason}")]
+    Toml { path: String, reason: String },
     #[error(
         "{path}, line {line}: '{class}' is none of the classes neutral, happiness, sadness, surprise, fear, disgust, \
              anger, nor '-' for words to be left out"
@@ -27,11 +29,48 @@ pub enum VocabularyError {
 }
 
 impl Vocabulary {
-    /// Reads a CSV of `word,class`, without a header; the class `-` leaves a word out.
+    /// Reads a CSV of `word,class`, without a header, or a TOML of `class = ["word", ...]` and `word = "class"`; the class `-`
+    /// leaves a word out.
     ///
     /// # Errors
     /// If it cannot be read or names an unknown class.
     pub fn read(path: &Path) -> Result<Self, VocabularyError> {
+        match path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml")) {
+            true => Self::read_toml(path),
+            false => Self::read_csv(path),
+        }
+    }
+
+    fn read_toml(path: &Path) -> Result<Self, VocabularyError> {
+        let fault = |reason: String| VocabularyError::Toml { path: path.display().to_string(), reason };
+        let text = files::read_text(path, files::HANDWRITTEN).map_err(|e| fault(e.to_string()))?;
+        let table: toml::Table = toml::from_str(&text).map_err(|e| fault(files::toml_fault(&text, &e)))?;
+        let class = |name: &str| {
+            match name {
+            "-" => Ok(None),
+            name => Expression::from_name(name).map(Some).ok_or_else(|| {
+                fault(format!("'{name}' is none of the classes neutral, happiness, sadness, surprise, fear, disgust, anger, nor '-'"))
+            }),
+        }
+        };
+        let mut words = HashMap::new();
+        for (key, value) in &table {
+            match value {
+                toml::Value::String(name) => drop(words.insert(folded(key), class(name)?)),
+                toml::Value::Array(list) => {
+                    let expression = class(key)?;
+                    for word in list {
+                        let word = word.as_str().ok_or_else(|| fault(format!("'{key}': {word} is no word")))?;
+                        words.insert(folded(word), expression);
+                    }
+                }
+                _ => return Err(fault(format!("'{key}' is neither class = [\"word\", ...] nor word = \"class\""))),
+            }
+        }
+        Ok(Self { words })
+    }
+
+    fn read_csv(path: &Path) -> Result<Self, VocabularyError> {
         let shown = || path.display().to_string();
         let fault = |source| VocabularyError::Read { path: shown(), source };
         let text = files::read(path, files::HANDWRITTEN).map_err(|e| fault(e.into()))?;
@@ -252,5 +291,32 @@ mod tests {
         std::fs::write(&path, "a,happy\n").unwrap();
         assert!(Vocabulary::read(&path).unwrap_err().to_string().contains("line 1: 'happy'"));
         assert!(Vocabulary::read(&folder.path().join("absent")).is_err());
+    }
+
+    #[test]
+    fn a_toml_says_the_same_by_class_or_by_word() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("map.toml");
+        std::fs::write(&path, "happiness = [\"Smile\", \"grins\"]\n\"-\" = [\"mouthing\"]\nSchreck = \"fear\"\n")
+            .unwrap();
+        let vocabulary = Vocabulary::read(&path).unwrap();
+        for (word, class) in [
+            ("smile", Some(Expression::Happiness)),
+            ("GRINS", Some(Expression::Happiness)),
+            ("mouthing", None),
+            ("schreck", Some(Expression::Fear)),
+        ] {
+            assert_eq!(vocabulary.class_of(word), Ok(class), "{word}");
+        }
+        for (text, part) in [
+            ("joy = [\"x\"]", "'joy' is none"),
+            ("x = 3", "'x' is neither"),
+            ("fear = [1]", "'fear': 1"),
+            ("fear", "line 1"),
+        ] {
+            std::fs::write(&path, text).unwrap();
+            let message = Vocabulary::read(&path).unwrap_err().to_string();
+            assert!(message.contains(part), "{message}");
+        }
     }
 }

@@ -9,6 +9,7 @@ macro_rules! talk {
 
 mod agree;
 mod annotate;
+mod annotations;
 mod apply;
 mod batch;
 mod bench;

@@ -57,6 +57,19 @@ fn separator(start: &[u8]) -> u8 {
     [b',', b';', b'\t'].into_iter().rev().max_by_key(|separator| count(*separator)).unwrap_or(b',')
 }
 
+/// A whole file's text: UTF-8, or UTF-16 with its byte order mark.
+///
+/// # Errors
+/// If it is neither.
+pub(crate) fn text_of(bytes: &[u8]) -> io::Result<String> {
+    let bytes = match bytes {
+        [0xff, 0xfe, ..] => from_utf16(bytes, u16::from_le_bytes)?,
+        [0xfe, 0xff, ..] => from_utf16(bytes, u16::from_be_bytes)?,
+        bytes => bytes.strip_prefix(&[0xef, 0xbb, 0xbf]).unwrap_or(bytes).to_vec(),
+    };
+    String::from_utf8(bytes).map_err(|e| io::Error::new(ErrorKind::InvalidData, format!("it is not UTF-8: {e}")))
+}
+
 fn from_utf16(text: impl Read, unit: fn([u8; 2]) -> u16) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     text.take(LARGEST_UTF16 + 1).read_to_end(&mut bytes)?;

@@ -1,16 +1,13 @@
 //! Training pictures from reviewed segments: the face as annotation crops it, labelled by the person.
 
-use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
-use image::{ImageFormat, RgbImage};
-
 use super::apply::decided;
-use crate::files::OutputOptions;
-use crate::picture::Colours;
-use crate::picture::{CropRule, crop, face_square};
-use crate::pipeline::decode::{DecodeError, DecodeOptions, Decoder, Source};
+use crate::picture::CropRule;
+use crate::pipeline::decode::{DecodeError, DecodeOptions};
 use crate::timeline::{Expression, SegmentState, Timeline};
+use crate::train;
+use crate::train::crop::{KnownFace, cut_known, note_rule};
 use crate::train::manifest::{Row, Split};
 
 /// Side of the pictures, pixels: enough for every network here, and a face in most videos has no more.
@@ -47,35 +44,29 @@ impl Crops<'_> {
     /// If the video cannot be decoded or a picture cannot be written.
     pub fn cut(&self, timeline: &Timeline, options: DecodeOptions) -> Result<Vec<Row>, CropError> {
         let wanted = wanted(timeline);
-        let Some(last) = wanted.last().map(|wanted| wanted.frame) else { return Ok(Vec::new()) };
+        if wanted.is_empty() {
+            return Ok(Vec::new());
+        }
         std::fs::create_dir_all(self.folder).map_err(|e| write_error(self.folder, &e))?;
-        let mut decoder = Decoder::open(&Source::File(self.video.into()), options)?;
-        let mut wanted = wanted.into_iter().peekable();
-        let mut rows = Vec::new();
-        while let Some(frame) = decoder.next_frame()? {
-            while let Some(Wanted { track, label, frame: index }) = wanted.next_if(|w| w.frame == frame.index) {
-                let record = timeline.tracks.iter().find(|t| t.id == track);
-                let record = record.and_then(|t| t.frames.get(index.checked_sub(t.first_frame)?));
-                let Some(face) = record.and_then(|record| record.face) else { continue };
-                let square = face_square(&face, 0.0, &self.rule);
-                let samples = crop(frame.picture.as_ref(), &square, SIDE, Colours::Rgb);
-                let samples = samples.into_iter().map(|sample| sample.round() as u8).collect();
-                let stem = self.video.file_stem().unwrap_or_default().to_string_lossy();
-                let path = self.folder.join(format!("{stem}-{track}-{index:06}.png"));
-                let side = SIDE as u32;
-                if let Some(picture) = RgbImage::from_raw(side, side, samples) {
-                    save(&picture, &path)?;
-                }
-                rows.push(self.row(path, timeline, track, label, index));
-            }
-            if frame.index >= last {
-                break;
-            }
+        let stem = self.video.file_stem().unwrap_or_default().to_string_lossy();
+        let (mut faces, mut rows) = (Vec::new(), Vec::new());
+        for Wanted { frame, track, label } in wanted {
+            let record = timeline.tracks.iter().find(|t| t.id == track);
+            let record = record.and_then(|t| t.frames.get(frame.checked_sub(t.first_frame)?));
+            let path = self.folder.join(format!("{stem}-{track}-{frame:06}.png"));
+            let Some(face) = record.and_then(|record| KnownFace::of(record, path.clone())) else { continue };
+            faces.push(face);
+            rows.push((path, track, label, frame));
         }
-        match wanted.next() {
-            Some(Wanted { frame, .. }) => Err(CropError::OtherVideo { video: self.video.into(), frame }),
-            None => Ok(rows),
+        let missing = cut_known(self.video, &faces, &self.rule, SIDE, &options).map_err(|error| match error {
+            train::crop::CropError::Decode(error) => CropError::Decode(error),
+            error => write_error(self.folder, &error),
+        })?;
+        if let Some(frame) = missing {
+            return Err(CropError::OtherVideo { video: self.video.into(), frame });
         }
+        note_rule(self.folder, &self.rule).map_err(|e| write_error(self.folder, &e))?;
+        Ok(rows.into_iter().map(|(path, track, label, frame)| self.row(path, timeline, track, label, frame)).collect())
     }
 
     fn row(&self, path: PathBuf, timeline: &Timeline, track: u32, label: Expression, frame: usize) -> Row {
@@ -90,12 +81,6 @@ impl Crops<'_> {
             ..Row::new(path.canonicalize().unwrap_or(path), Split::Train)
         }
     }
-}
-
-fn save(picture: &RgbImage, path: &Path) -> Result<(), CropError> {
-    let mut bytes = Cursor::new(Vec::new());
-    picture.write_to(&mut bytes, ImageFormat::Png).map_err(|e| write_error(path, &e))?;
-    OutputOptions::state().put(path, |out| out.write_all(bytes.get_ref())).map_err(|e| write_error(path, &e))
 }
 
 fn write_error(path: &Path, error: &dyn std::fmt::Display) -> CropError {

@@ -16,7 +16,7 @@ use super::dataset::Picture;
 use super::manifest::Row;
 use super::photo::{self, PhotoError, is_called_a_picture};
 use crate::files::OutputOptions;
-use crate::picture::CropRule;
+use crate::picture::{self, BoundingBox, CropRule, face_square};
 use crate::picture::{Colour, Matrix, Plane, Planes};
 use crate::picture::{ColourNormalisation, Colours};
 use crate::pipeline::crop::face;
@@ -25,6 +25,7 @@ use crate::pipeline::detect::Detectors;
 use crate::pipeline::frame::{Frame, Sighting};
 use crate::pipeline::track::{FaceTracker, TrackSettings};
 use crate::time::Timestamp;
+use crate::timeline::{FrameRecord, Measure};
 
 /// How faces are cut out.
 #[derive(Debug, Clone)]
@@ -260,11 +261,84 @@ fn crop_video(
     }
 }
 
+/// A face of a video whose place is known, and where its picture goes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KnownFace {
+    /// Index of the decoded frame.
+    pub frame: usize,
+    /// The face, in pixels of the displayed picture.
+    pub face: BoundingBox,
+    /// In-plane turn of the head, degrees clockwise; 0 where unknown.
+    pub roll_degrees: f32,
+    /// The picture to write.
+    pub path: PathBuf,
+}
+
+impl KnownFace {
+    /// The face of a record of a timeline, turned as far as was measured; none where it was not seen.
+    pub fn of(record: &FrameRecord, path: PathBuf) -> Option<Self> {
+        let roll = record.measures.as_ref().and_then(|measures| measures.get(Measure::Roll));
+        Some(Self { frame: record.frame, face: record.face?, roll_degrees: roll.unwrap_or(0.0) as f32, path })
+    }
+}
+
+/// Cuts the `faces`, in order of their frames, out of a video by `rule`, `side` pixels wide and in colour, as annotation
+/// does. Gives the first frame that the video does not have, where it is too short.
+///
+/// # Errors
+/// If the video cannot be decoded or a picture cannot be written.
+pub fn cut_known(
+    video: &Path,
+    faces: &[KnownFace],
+    rule: &CropRule,
+    side: usize,
+    decoding: &DecodeOptions,
+) -> Result<Option<usize>, CropError> {
+    let mut wanted = faces.iter().peekable();
+    if wanted.peek().is_none() {
+        return Ok(None);
+    }
+    let mut decoder = Decoder::open(&Source::File(video.into()), decoding.clone())?;
+    // Frames after the last one wanted are not looked at.
+    while wanted.peek().is_some()
+        && let Some(frame) = decoder.next_frame()?
+    {
+        while let Some(known) = wanted.next_if(|known| known.frame == frame.index) {
+            let square = face_square(&known.face, known.roll_degrees, rule);
+            let pixels = picture::crop(frame.picture.as_ref(), &square, side, Colours::Rgb);
+            write_picture(pixels, &known.path, side, Colours::Rgb)?;
+        }
+    }
+    Ok(wanted.next().map(|known| known.frame))
+}
+
+/// The file that says how the pictures of a folder were cut out.
+const RULE_FILE: &str = "crop.json";
+
+/// Notes in the folder of a manifest's pictures by which rule they were cut out.
+///
+/// # Errors
+/// If the file cannot be written.
+pub fn note_rule(folder: &Path, rule: &CropRule) -> Result<(), CropError> {
+    let path = folder.join(RULE_FILE);
+    let write = |out: &mut dyn std::io::Write| Ok(serde_json::to_writer(out, rule)?);
+    OutputOptions::state().put(&path, write).map_err(|e| write_error(&path, &e))
+}
+
+/// The rule by which the pictures in `folder` were cut out, where that is noted.
+pub fn noted_rule(folder: &Path) -> Option<CropRule> {
+    serde_json::from_slice(&crate::files::read(&folder.join(RULE_FILE), crate::files::HANDWRITTEN).ok()?).ok()
+}
+
 fn write_crop(mut pixels: Vec<f32>, path: &Path, settings: &CropSettings) -> Result<(), CropError> {
     settings.normalisation.apply(&mut pixels, settings.colours.count());
+    write_picture(pixels, path, settings.side, settings.colours)
+}
+
+fn write_picture(pixels: Vec<f32>, path: &Path, side: usize, colours: Colours) -> Result<(), CropError> {
     let samples: Vec<u8> = pixels.into_iter().map(|value| value.round() as u8).collect();
-    let side = settings.side as u32;
-    let picture = match settings.colours {
+    let side = side as u32;
+    let picture = match colours {
         Colours::Luma => GrayImage::from_raw(side, side, samples).map(DynamicImage::ImageLuma8),
         Colours::Rgb => RgbImage::from_raw(side, side, samples).map(DynamicImage::ImageRgb8),
     };

@@ -19,6 +19,7 @@ const FLOORS: &[&[&str]] = &[
     &["sink"],
     &["train", "agree", "annotator"],
     &["corpus", "review"],
+    &["adapt"],
     &["cli"],
 ];
 

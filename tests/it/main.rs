@@ -1,5 +1,6 @@
 //! All integration tests in one program, so that the library is linked once. Each module keeps one promise.
 
+mod adapt;
 mod agree;
 mod annotate;
 mod batch;

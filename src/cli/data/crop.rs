@@ -84,6 +84,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let folder = pictures_of(&arguments.out);
     let tell = |count: usize| bar.inc(count as u64);
     let cropped = crop::crop_rows(&rows, &folder, &settings, &decoding, &tell).map_err(failure)?;
+    if !arguments.already_cropped {
+        crop::note_rule(&folder, &settings.rule).map_err(failure)?;
+    }
     bar.finish_and_clear();
     report(arguments, &cropped.without_face)?;
     if 10 * cropped.without_face.len() > rows.len() && !arguments.already_cropped {

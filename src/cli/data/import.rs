@@ -3,7 +3,10 @@
 use std::path::PathBuf;
 
 use super::{ReplaceArguments, pictures_of, save};
+use crate::adapt::Import;
+use crate::adapt::source::Kind;
 use crate::cli::Failure;
+use crate::cli::annotations::{self, AnnotationsArguments};
 use crate::cli::apply::{self, Reviewed};
 use crate::cli::choice::choice;
 use crate::model::class_order::ClassOrder;
@@ -20,8 +23,9 @@ pub(super) struct Arguments {
     /// The data set's format
     #[arg(value_enum)]
     format: DataSet,
-    /// The folder that holds it; for corrections, the file that the review page saved
-    source: PathBuf,
+    /// The folder that holds it; for corrections, the file that the review page saved; for annotations, files and folders
+    #[arg(required = true)]
+    sources: Vec<PathBuf>,
     /// The manifest to write
     #[arg(long, short, visible_alias = "output", value_name = "MANIFEST.csv")]
     out: PathBuf,
@@ -48,9 +52,11 @@ pub(super) struct Arguments {
     /// Corrections: the video, where it is not where it was annotated
     #[arg(long, value_name = "FILE")]
     video: Option<PathBuf>,
-    /// Corrections: the model whose crop rule the pictures follow
+    /// Corrections and annotations: the model whose crop rule the pictures follow
     #[arg(long, value_name = "NAME|DIR", default_value = registry::DEFAULT)]
     model: PathBuf,
+    #[command(flatten)]
+    annotations: AnnotationsArguments,
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
@@ -67,11 +73,38 @@ enum DataSet {
     Affectnet,
     /// What people corrected on the review page
     Corrections,
+    /// ELAN's documents, with their videos
+    Eaf,
+    /// Corrected labels.json, with their videos
+    Labels,
+    /// Praat's TextGrids, with their videos
+    Textgrid,
+    /// Tables of stretches (segments.tsv, csv), with their videos
+    Table,
+}
+
+impl DataSet {
+    /// The kind of annotations, where it is one.
+    fn annotations(self) -> Option<Kind> {
+        match self {
+            Self::Eaf => Some(Kind::Eaf),
+            Self::Labels => Some(Kind::Labels),
+            Self::Textgrid => Some(Kind::TextGrid),
+            Self::Table => Some(Kind::Table),
+            _ => None,
+        }
+    }
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let Arguments { source, out, broken, .. } = arguments;
+    let Arguments { sources, out, broken, .. } = arguments;
+    if let Some(kind) = arguments.format.annotations() {
+        return annotations(arguments, kind);
+    }
     let broken = *broken;
+    let [source] = &sources[..] else {
+        return Err(Failure::Usage("this format is imported from one folder or file at a time".into()));
+    };
     let source = source.canonicalize().map_err(|e| Failure::Input(format!("{}: {e}", source.display())))?;
     let imported = match arguments.format {
         DataSet::ClassFolders => class_folders::import(&source, arguments.classes, broken),
@@ -79,7 +112,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         DataSet::Fer2013Csv => fer2013_csv::import(&source, &absolute(&pictures_of(out))?, arguments.labels),
         DataSet::Feph => feph::import(&source, arguments.multi_label, arguments.none_label, broken),
         DataSet::Affectnet => affectnet::import(&source, broken),
-        DataSet::Corrections => Ok(Imported { rows: corrections(arguments)?, ..Imported::default() }),
+        DataSet::Corrections => Ok(Imported { rows: corrections(arguments, &source)?, ..Imported::default() }),
+        DataSet::Eaf | DataSet::Labels | DataSet::Textgrid | DataSet::Table => Ok(Imported::default()),
     };
     let imported = imported.map_err(|error| match error {
         ImportError::Write { .. } => Failure::Output(error.to_string()),
@@ -104,8 +138,28 @@ fn absolute(path: &std::path::Path) -> Result<PathBuf, Failure> {
     std::path::absolute(path).map_err(|e| Failure::Output(format!("{}: {e}", path.display())))
 }
 
-fn corrections(arguments: &Arguments) -> Result<Vec<crate::train::manifest::Row>, Failure> {
-    let Arguments { source, out, annotation, video, model, .. } = arguments;
+/// Pictures of what people annotated.
+fn annotations(arguments: &Arguments, kind: Kind) -> Result<(), Failure> {
+    let Arguments { sources, out, model, annotations, .. } = arguments;
+    let import = annotations::import(annotations, sources, &[kind], model, &pictures_of(out))?;
+    annotations::tell(&import, &out.with_extension("left-out.csv"))?;
+    if import.rows.is_empty() {
+        return Err(annotations::nothing(&import));
+    }
+    save(out, &import.rows, arguments.replace)?;
+    let Import { rows, annotated_s, disputed, partly, .. } = &import;
+    talk!("{}: {} pictures of {:.1} annotated minutes", out.display(), rows.len(), annotated_s / 60.0);
+    if *disputed > 0 {
+        talk!("annotators disagree about {disputed} of them: these have soft labels");
+    }
+    if *partly > 0 {
+        talk!("{partly} of them were not annotated by all annotators of their signer");
+    }
+    annotations::partial(&import, &out.with_extension("left-out.csv"))
+}
+
+fn corrections(arguments: &Arguments, source: &PathBuf) -> Result<Vec<crate::train::manifest::Row>, Failure> {
+    let Arguments { out, annotation, video, model, .. } = arguments;
     let annotation = annotation.as_ref().ok_or_else(|| Failure::Usage("--annotation is missing".into()))?;
     let reviewed = Reviewed::read(std::slice::from_ref(source), annotation)?;
     apply::pictures(&reviewed.corrected, annotation, video.as_deref(), model, &pictures_of(out))

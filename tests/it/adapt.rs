@@ -1,0 +1,261 @@
+//! From annotations to pictures and to a model: a corpus of the bundled clip's figure as several signers, in other light, other
+//! sizes and mirrored, with ELAN documents of two annotators.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use annotate::timeline::{Expression, Timeline};
+use annotate::train::manifest::{self, Row};
+use serde_json::Value;
+
+use crate::material::{ffmpeg, program};
+
+const CLIP: &str = "assets/demo/demo.mp4";
+
+/// How each signer's video differs from the bundled clip; all are small, so that looking at them is quick.
+const SIGNERS: [(&str, &str); 4] = [
+    ("ann", "scale=640:360"),
+    ("ben", "scale=640:360,hflip,eq=brightness=-0.12:contrast=0.9"),
+    ("cleo", "scale=560:316,eq=gamma=1.3"),
+    ("dora", "scale=600:338,hflip,eq=saturation=0.4:contrast=1.1"),
+];
+
+/// What is held when in the clip.
+fn held() -> Vec<(u64, u64, Expression)> {
+    let truth: Value = serde_json::from_slice(&std::fs::read("assets/demo/truth.json").unwrap()).unwrap();
+    let ms = |value: &Value| (value.as_f64().unwrap() * 1000.0).round() as u64;
+    let spans = truth["spans"].as_array().unwrap().iter().filter(|span| span["kind"] == "held");
+    let label = |span: &Value| Expression::from_name(span["label"].as_str().unwrap()).unwrap();
+    spans.map(|span| (ms(&span["start_s"]), ms(&span["end_s"]), label(span))).collect()
+}
+
+/// Makes the video of one signer.
+fn video(signer: usize, folder: &Path) -> PathBuf {
+    let (name, filter) = SIGNERS[signer];
+    let path = folder.join(format!("{name}.mp4"));
+    ffmpeg(&format!("-i {CLIP} -vf {filter} -c:v libx264 -preset veryfast -crf 20 -pix_fmt yuv420p"), &path);
+    path
+}
+
+/// A document with tiers of start, end (milliseconds) and word.
+fn eaf(path: &Path, video: &str, tiers: &[(&str, &[(u64, u64, &str)])]) {
+    let (mut slots, mut body, mut count) = (String::new(), String::new(), 0);
+    for (name, annotations) in tiers {
+        let person = name.rsplit_once('@').map_or("", |(_, person)| person);
+        let _ = write!(body, "<TIER TIER_ID=\"{name}\" LINGUISTIC_TYPE_REF=\"t\" PARTICIPANT=\"{person}\">");
+        for (start, end, word) in *annotations {
+            count += 1;
+            let _ = write!(slots, "<TIME_SLOT TIME_SLOT_ID=\"s{count}\" TIME_VALUE=\"{start}\"/>");
+            let _ = write!(slots, "<TIME_SLOT TIME_SLOT_ID=\"e{count}\" TIME_VALUE=\"{end}\"/>");
+            let _ = write!(
+                body,
+                "<ANNOTATION><ALIGNABLE_ANNOTATION ANNOTATION_ID=\"a{count}\" TIME_SLOT_REF1=\"s{count}\" \
+                 TIME_SLOT_REF2=\"e{count}\"><ANNOTATION_VALUE>{word}</ANNOTATION_VALUE></ALIGNABLE_ANNOTATION></ANNOTATION>"
+            );
+        }
+        body.push_str("</TIER>");
+    }
+    let text = format!(
+        "<?xml version=\"1.0\"?><ANNOTATION_DOCUMENT AUTHOR=\"\" DATE=\"2026-01-01T00:00:00Z\" FORMAT=\"3.0\" VERSION=\"3.0\">\
+         <HEADER TIME_UNITS=\"milliseconds\"><MEDIA_DESCRIPTOR MEDIA_URL=\"file:///somewhere/else/{video}\" \
+         MIME_TYPE=\"video/mp4\" RELATIVE_MEDIA_URL=\"./{video}\"/></HEADER><TIME_ORDER>{slots}</TIME_ORDER>{body}\
+         <LINGUISTIC_TYPE LINGUISTIC_TYPE_ID=\"t\" TIME_ALIGNABLE=\"true\"/></ANNOTATION_DOCUMENT>"
+    );
+    std::fs::write(path, text).unwrap();
+}
+
+fn annotate(arguments: &str, folder: &Path) -> (Output, String) {
+    let output = program().args(arguments.split_whitespace()).current_dir(folder).output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    (output, stderr)
+}
+
+fn succeed(arguments: &str, folder: &Path) -> String {
+    let (output, stderr) = annotate(arguments, folder);
+    assert_eq!(output.status.code(), Some(0), "{arguments}: {stderr}");
+    stderr
+}
+
+fn left_out(path: &Path) -> Vec<[String; 6]> {
+    let mut reader = csv::Reader::from_path(path).unwrap();
+    reader.records().map(|row| std::array::from_fn(|cell| row.as_ref().unwrap()[cell].to_owned())).collect()
+}
+
+#[test]
+fn two_annotators_documents_become_pictures_of_the_right_faces_and_every_loss_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    video(0, folder);
+    let held = held();
+    let words: BTreeMap<Expression, &str> = Expression::ALL
+        .into_iter()
+        .zip(["neutral", "Freude", "traurig", "surprised", "Angst", "Ekel", "wütend"])
+        .collect();
+    let first: Vec<(u64, u64, &str)> = held.iter().map(|(start, end, label)| (*start, *end, words[label])).collect();
+    // The second annotator is some frames late, calls fear surprise, and uses words of her own.
+    let mut second: Vec<(u64, u64, &str)> = held
+        .iter()
+        .map(|(start, end, label)| {
+            (start + 80, end - 40, if *label == Expression::Fear { "Staunen" } else { label.name() })
+        })
+        .collect();
+    second.extend([
+        (15_000, 15_400, "mouthing"),
+        (30_000, 31_000, "joy"),
+        (9_900, 10_000, "joy"),
+        (15_500, 15_500, "joy"),
+    ]);
+    eaf(
+        &folder.join("ann.eaf"),
+        "ann.mp4",
+        &[("expression@ann", &first), ("expression-2@ann", &second), ("gloss@ann", &[])],
+    );
+    let (output, stderr) = annotate("data import eaf ann.eaf --tier expression*@* -o m.csv", folder);
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
+    assert!(stderr.contains("'mouthing' (1)") && stderr.contains("annotators disagree about"), "{stderr}");
+
+    let rows = manifest::read(&folder.join("m.csv")).unwrap();
+    assert!((40..=50).contains(&rows.len()), "{}", rows.len());
+    assert!(rows.iter().all(|row| row.subject.as_deref() == Some("ann") && row.path.is_file()));
+    let sequences: BTreeSet<_> = rows.iter().map(|row| row.sequence.clone().unwrap()).collect();
+    assert_eq!(sequences.len(), 1);
+    for row in &rows {
+        // 25 frames a second; nothing within 0.1 s of an edge of either annotator.
+        let middle = row.frame.unwrap() * 40 + 20;
+        let (start, end, label) = held.iter().find(|(start, end, _)| (*start..*end).contains(&middle)).unwrap();
+        assert!(middle >= start + 180 && middle <= end - 140, "{middle} in {start} to {end}");
+        match label {
+            Expression::Fear => {
+                let target = row.target().unwrap();
+                assert_eq!(row.label, None);
+                assert_eq!([Expression::Fear, Expression::Surprise].map(|class| target[class.index()]), [0.5; 2]);
+            }
+            label => assert_eq!((row.label, row.soft_neutral), (Some(*label), None)),
+        }
+    }
+    // Pictures of one annotation lie half a second apart and are faces: the default model reads most of them rightly.
+    let frames: Vec<u64> = rows.iter().map(|row| row.frame.unwrap()).collect();
+    assert!(frames.windows(2).all(|pair| pair[1] >= pair[0] + 10), "{frames:?}");
+    std::fs::copy(folder.join("m.csv"), folder.join("test.csv")).unwrap();
+    let text = std::fs::read_to_string(folder.join("test.csv")).unwrap().replace(",train,", ",test,");
+    std::fs::write(folder.join("test.csv"), text).unwrap();
+    succeed("evaluate --data test.csv --out e", folder);
+    let report: Value = serde_json::from_slice(&std::fs::read(folder.join("e/report.json")).unwrap()).unwrap();
+    assert!(report["metrics"]["accuracy"].as_f64().unwrap() > 0.8, "{}", report["metrics"]["accuracy"]);
+
+    let listed = left_out(&folder.join("m.left-out.csv"));
+    let reason = |word: &str, start: &str| {
+        let of = |row: &&[String; 6]| row[4] == word && row[2] == start;
+        listed.iter().find(of).map(|row| (row[1].as_str(), row[5].clone())).unwrap()
+    };
+    assert!(listed.iter().all(|row| row[0].ends_with("ann.eaf") && row[1] == "expression-2@ann"), "{listed:?}");
+    assert!(reason("mouthing", "15.000").1.contains("stands for no class"));
+    assert!(reason("joy", "30.000").1.contains("after the video"));
+    assert!(reason("joy", "9.900").1.contains("shorter than"));
+    assert!(reason("joy", "15.500").1.contains("no length"));
+    assert_eq!(listed.len(), 4);
+
+    // What was seen is kept: the second time nobody looks for faces, and the bytes are the same.
+    let before = std::fs::read(folder.join("m.csv")).unwrap();
+    let stderr = succeed("data import eaf ann.eaf --tier expression*@* -o m.csv", folder);
+    assert!(!stderr.contains("looking for faces"), "{stderr}");
+    assert_eq!(std::fs::read(folder.join("m.csv")).unwrap(), before);
+
+    // The same stretches as a table, a TextGrid and a labels.json that a person corrected.
+    let mut table = "begin;end;label;signer\n".to_owned();
+    first
+        .iter()
+        .for_each(|(start, end, word)| table += &format!("{};{};{word};ann\n", *start as f64 / 1e3, *end as f64 / 1e3));
+    std::fs::write(folder.join("ann.csv"), table).unwrap();
+    let mut grid = format!(
+        "File type = \"ooTextFile\"\nObject class = \"TextGrid\"\n0\n22\n<exists>\n1\n\"IntervalTier\"\n\"expression@ann\"\n0\n22\n{}\n",
+        first.len()
+    );
+    first.iter().for_each(|(start, end, word)| {
+        grid += &format!("{}\n{}\n\"{word}\"\n", *start as f64 / 1e3, *end as f64 / 1e3)
+    });
+    std::fs::write(folder.join("ann.TextGrid"), grid).unwrap();
+    std::fs::create_dir_all(folder.join("t.pictures")).unwrap();
+    let timelines = folder.join("m.pictures/timelines");
+    let timeline = std::fs::read_dir(&timelines).unwrap().next().unwrap().unwrap().path();
+    std::fs::copy(&timeline, folder.join("ann.mp4.json")).unwrap();
+    let labels = |rows: &[Row]| rows.iter().map(|row| (row.frame, row.label)).collect::<Vec<_>>();
+    succeed("data import table ann.csv -o t.csv", folder);
+    succeed("data import textgrid ann.TextGrid -o g.csv", folder);
+    let [of_table, of_grid] = ["t.csv", "g.csv"].map(|name| manifest::read(&folder.join(name)).unwrap());
+    assert_eq!(labels(&of_table), labels(&of_grid));
+    assert!(of_table.len() >= rows.len() && of_table.iter().all(|row| row.label.is_some()));
+
+    // The program's own labels teach it nothing.
+    let (output, stderr) = annotate("data import labels ann.mp4.json -o n.csv", folder);
+    assert_eq!(output.status.code(), Some(3), "{stderr}");
+    assert!(stderr.contains("nobody has corrected it"), "{stderr}");
+    let timeline = Timeline::read(&folder.join("ann.mp4.json")).unwrap();
+    let segment = &timeline.tracks[0].segments[1];
+    let state = serde_json::json!({
+        "segment": format!("1.{}", segment.first_frame), "track": 1, "first_frame": segment.first_frame,
+        "last_frame": segment.last_frame, "label": segment.label,
+    });
+    let mut after = state.clone();
+    (after["label"], after["review"]) = ("disgust".into(), "changed".into());
+    let correction = serde_json::json!({
+        "schema": "annotate/correction/2", "id": "x", "kind": "label", "layer": "review", "labels": "",
+        "media_sha256": timeline.media.sha256, "model_sha256": timeline.model.sha256, "reviewer": "r",
+        "time": "2026-11-27T10:00:00Z", "before": [state], "after": [after],
+    });
+    std::fs::write(folder.join("c.jsonl"), correction.to_string()).unwrap();
+    succeed("apply c.jsonl --labels ann.mp4.json -o corrected.json", folder);
+    succeed("data import labels corrected.json -o c.csv", folder);
+    let corrected = manifest::read(&folder.join("c.csv")).unwrap();
+    assert!(!corrected.is_empty() && corrected.iter().all(|row| row.label == Some(Expression::Disgust)));
+    let inside = |row: &Row| (segment.first_frame..=segment.last_frame).contains(&(row.frame.unwrap() as usize));
+    assert!(corrected.iter().all(inside));
+}
+
+#[test]
+fn what_is_wrong_with_annotations_is_named_with_file_tier_and_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let joy: &[(u64, u64, &str)] = &[(1000, 2000, "joy")];
+    eaf(&folder.join("gone.eaf"), "gone.mp4", &[("expression@A", joy)]);
+    eaf(&folder.join("other.eaf"), "gone.mp4", &[("gloss@A", joy), ("mimik", joy)]);
+    std::fs::write(folder.join("broken.eaf"), "<x").unwrap();
+    for (file, parts) in [
+        ("gone.eaf", ["gone.eaf", "its video is not there", "'gone.mp4'"]),
+        ("other.eaf", ["other.eaf", "no tier is called 'expression@*'", "gloss@A, mimik"]),
+        ("broken.eaf", ["broken.eaf", "cannot be used", ""]),
+        ("absent.eaf", ["absent.eaf", "no such file", ""]),
+    ] {
+        let (output, stderr) = annotate(&format!("data import eaf {file} -o m.csv"), folder);
+        assert_eq!(output.status.code(), Some(3), "{file}: {stderr}");
+        let last = stderr.lines().last().unwrap();
+        assert!(parts.iter().all(|part| last.contains(part)), "{file}: {stderr}");
+        assert!(!folder.join("m.csv").exists());
+    }
+    std::fs::create_dir(folder.join("empty")).unwrap();
+    let (output, stderr) = annotate("data import eaf empty -o m.csv", folder);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(stderr.contains("no annotation file of the kinds: eaf"), "{stderr}");
+
+    // Two people beside each other, and one file of three that can be used.
+    ffmpeg(
+        &format!(
+            "-t 6 -i {CLIP} -vf scale=480:270,split[a][b];[b]hflip[c];[a][c]hstack -c:v libx264 -preset veryfast -crf 20 -pix_fmt yuv420p"
+        ),
+        &folder.join("two.mp4"),
+    );
+    let spans: &[(u64, u64, &str)] = &[(200, 1400, "neutral"), (2000, 3600, "joy")];
+    eaf(&folder.join("two.eaf"), "two.mp4", &[("expression@Left", spans), ("mimik", spans)]);
+    let (output, stderr) = annotate("data import eaf two.eaf gone.eaf -o m.csv", folder);
+    assert_eq!(output.status.code(), Some(3), "{stderr}");
+    assert!(stderr.contains("tier 'expression@Left', 0.200 to 1.400 s ('neutral'): 2 faces are seen"), "{stderr}");
+    let (output, stderr) = annotate("data import eaf two.eaf gone.eaf --signer B -o m.csv", folder);
+    assert_eq!(output.status.code(), Some(4), "the rest is written: {stderr}");
+    let rows = manifest::read(&folder.join("m.csv")).unwrap();
+    assert!(rows.len() >= 4 && rows.iter().all(|row| row.path.to_string_lossy().contains("-B-")), "{rows:?}");
+    let (output, stderr) = annotate("data import eaf two.eaf --signer Z -o n.csv", folder);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(stderr.contains("no signer is called 'Z' there; found: A, B"), "{stderr}");
+}
