@@ -7,6 +7,7 @@ macro_rules! talk {
     };
 }
 
+mod adapt;
 mod agree;
 mod annotate;
 mod annotations;
@@ -85,6 +86,8 @@ enum Subcommands {
     Crossval(crossval::Arguments),
     /// Measure a model on labelled images
     Evaluate(evaluate::Arguments),
+    /// Fit a model to a corpus's own annotations, and prove what that gains
+    Adapt(adapt::Arguments),
     /// Annotate a corpus on this machine; the same command again goes on where it was left
     Batch(batch::Arguments),
     /// Cut a corpus into units of work for several machines
@@ -137,6 +140,7 @@ impl Cli {
             Some(Subcommands::Train(arguments)) => train::run(&arguments),
             Some(Subcommands::Crossval(arguments)) => crossval::run(&arguments),
             Some(Subcommands::Evaluate(arguments)) => evaluate::run(&arguments),
+            Some(Subcommands::Adapt(arguments)) => adapt::run(&arguments),
             Some(Subcommands::Batch(arguments)) => batch::run(arguments),
             Some(Subcommands::Plan(arguments)) => plan::run(&arguments),
             Some(Subcommands::Work(arguments)) => work::run(&arguments),

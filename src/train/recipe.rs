@@ -353,12 +353,24 @@ impl Recipe {
     pub fn read(path: &Path, changes: &[String]) -> Result<Self, RecipeError> {
         let text = files::read_text(path, files::HANDWRITTEN)
             .map_err(|source| RecipeError::Unreadable { path: path.into(), source })?;
+        Self::changed(&text, path, changes)
+    }
+
+    /// Checks the text of a recipe; `path` is where it is said to be.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn parse(text: &str, path: &Path) -> Result<Self, RecipeError> {
+        Self::changed(text, path, &[])
+    }
+
+    fn changed(text: &str, path: &Path, changes: &[String]) -> Result<Self, RecipeError> {
         let invalid = |reason: String| RecipeError::Invalid { path: path.into(), reason };
         let one_line = |e: toml::de::Error| invalid(e.to_string().trim_end().replace('\n', " "));
         let recipe: Self = if changes.is_empty() {
-            toml::from_str(&text).map_err(one_line)?
+            toml::from_str(text).map_err(one_line)?
         } else {
-            let mut table: toml::Value = toml::from_str(&text).map_err(one_line)?;
+            let mut table: toml::Value = toml::from_str(text).map_err(one_line)?;
             for change in changes {
                 set(&mut table, change).map_err(|reason| invalid(format!("--set {change}: {reason}")))?;
             }

@@ -6,6 +6,7 @@ use candle_core::{DType, Device};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::checkpoint::Tensors;
 use super::dataset::{DatasetError, Example};
 use super::fold::{FoldError, Grouping};
 use super::manifest::{self, ManifestError, Row};
@@ -174,14 +175,22 @@ pub fn notes(training: &[Example]) -> Vec<String> {
     absent.map(|class| format!("no training image shows '{}': the model cannot learn it", class.name())).collect()
 }
 
-/// The model's config, without measures, and the bytes of its weights: half precision where they fit.
-fn built(prepared: &Prepared, data: &Data, fitted: &Fitted) -> Result<(ModelConfig, Vec<u8>), TrainError> {
+/// The bytes of a model's weights: half precision where they fit.
+///
+/// # Errors
+/// If the device fails.
+pub fn packed(tensors: &Tensors) -> Result<Vec<u8>, TrainError> {
     let fits = |tensor: &candle_core::Tensor| -> candle_core::Result<bool> {
         let largest = tensor.abs()?.flatten_all()?.max(0)?.to_dtype(DType::F32)?.to_scalar::<f32>()?;
         Ok(largest < LARGEST_HALF)
     };
-    let half = fitted.tensors.values().map(fits).collect::<candle_core::Result<Vec<bool>>>()?.into_iter().all(|f| f);
-    let weights = model::write_tensors(&fitted.tensors, half)?;
+    let half = tensors.values().map(fits).collect::<candle_core::Result<Vec<bool>>>()?.into_iter().all(|f| f);
+    Ok(model::write_tensors(tensors, half)?)
+}
+
+/// The model's config, without measures, and the bytes of its weights.
+fn built(prepared: &Prepared, data: &Data, fitted: &Fitted) -> Result<(ModelConfig, Vec<u8>), TrainError> {
+    let weights = packed(&fitted.tensors)?;
     let config = ModelConfig {
         name: prepared.recipe.name.clone(),
         architecture: prepared.architecture.clone(),
@@ -202,7 +211,11 @@ fn built(prepared: &Prepared, data: &Data, fitted: &Fitted) -> Result<(ModelConf
     Ok((config, weights))
 }
 
-fn write_model(folder: &Path, config: &ModelConfig, weights: &[u8], card: &Document) -> Result<(), WriteError> {
+/// Writes a model directory: weights, config and card.
+///
+/// # Errors
+/// If a file cannot be written.
+pub fn write_model(folder: &Path, config: &ModelConfig, weights: &[u8], card: &Document) -> Result<(), WriteError> {
     std::fs::create_dir_all(folder).map_err(|e| WriteError::new(folder, e))?;
     OutputOptions::state().put(&folder.join(model::WEIGHTS_FILE), |out| out.write_all(weights))?;
     OutputOptions::state().put(&folder.join(model::CONFIG_FILE), |out| {

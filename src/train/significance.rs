@@ -67,6 +67,65 @@ pub fn intervals(judged: &[Judged], clusters: &[String]) -> Intervals {
     Intervals { clusters: members.len(), accuracy, balanced_accuracy, macro_f1, kappa }
 }
 
+/// Recall of one class by two models.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ClassComparison {
+    /// The class.
+    pub class: Expression,
+    /// Images that show it.
+    pub images: u64,
+    /// Recall of the first and of the second.
+    pub recall: [f64; 2],
+    /// F1 of the first and of the second.
+    pub f1: [Option<f64>; 2],
+    /// 95 % interval of the difference of the recalls, by the bootstrap over clusters.
+    pub difference_interval: [f64; 2],
+}
+
+/// Compares two models' answers class by class; classes that no image shows are left out.
+pub fn compare_classes(first: &[Judged], second: &[Judged], clusters: &[String]) -> Vec<ClassComparison> {
+    let pairs: Vec<(Pair, Pair)> = first.iter().zip(second).map(|(a, b)| (pair(a), pair(b))).collect();
+    let measures = |images: &[usize]| {
+        let of = |which: fn(&(Pair, Pair)) -> Pair| table(images.iter().map(|image| which(&pairs[*image])));
+        [class_metrics(&of(|pair| pair.0)), class_metrics(&of(|pair| pair.1))]
+    };
+    let mut values = [const { Vec::new() }; Expression::COUNT];
+    resample(&members(clusters), |images| {
+        let [a, b] = measures(images);
+        for (values, (a, b)) in values.iter_mut().zip(a.iter().zip(&b)) {
+            values.push(a.recall.zip(b.recall).map_or(f64::NAN, |(a, b)| a - b));
+        }
+    });
+    let [a, b] = measures(&(0..pairs.len()).collect::<Vec<_>>());
+    let classes = a.into_iter().zip(b).zip(values);
+    let compared = classes.filter_map(|((a, b), values)| {
+        let recall = [a.recall?, b.recall?];
+        let difference_interval = interval(values);
+        Some(ClassComparison { class: a.class, images: a.images, recall, f1: [a.f1, b.f1], difference_interval })
+    });
+    compared.collect()
+}
+
+/// How the balanced accuracy, or the accuracy, rises when the material is doubled: the slope over the binary logarithm of the
+/// sizes, least squares, with its 95 % interval by the bootstrap over clusters. `judged` are answers to the same images by
+/// models that learnt from more and more.
+pub fn gain_of_doubling(sizes: &[f64], judged: &[Vec<Judged>], clusters: &[String], balanced: bool) -> (f64, [f64; 2]) {
+    let pairs: Vec<Vec<Pair>> = judged.iter().map(|judged| judged.iter().map(pair).collect()).collect();
+    let logarithms: Vec<f64> = sizes.iter().map(|size| size.log2()).collect();
+    let mean = logarithms.iter().sum::<f64>() / logarithms.len() as f64;
+    let spread: f64 = logarithms.iter().map(|l| (l - mean).powi(2)).sum();
+    let slope = |images: &[usize]| {
+        let measure = |pairs: &Vec<Pair>| {
+            let confusion = table(images.iter().map(|image| pairs[*image]));
+            if balanced { balanced_accuracy(&confusion) } else { accuracy(&confusion) }
+        };
+        pairs.iter().zip(&logarithms).map(|(pairs, l)| (l - mean) * measure(pairs)).sum::<f64>() / spread
+    };
+    let mut values = Vec::new();
+    resample(&members(clusters), |images| values.push(slope(images)));
+    (slope(&(0..clusters.len()).collect::<Vec<_>>()), interval(values))
+}
+
 /// Compares two models' answers to the same images, in the same order.
 pub fn compare(first: &[Judged], second: &[Judged], clusters: &[String]) -> Comparison {
     let pairs: Vec<(Pair, Pair)> = first.iter().zip(second).map(|(a, b)| (pair(a), pair(b))).collect();
@@ -240,6 +299,34 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// Ten images of each of two classes: the first model reads `right` of each, the second half of them.
+    fn answers(right: [usize; 2]) -> Vec<Judged> {
+        let judged = |class: usize, is_right: bool| {
+            let answer = if is_right { class } else { 1 - class };
+            let probabilities = std::array::from_fn(|c| if c == answer { 1.0 } else { 0.0 });
+            Judged { truth: Expression::ALL[class], probabilities }
+        };
+        (0..2).flat_map(|class| (0..10).map(move |image| judged(class, image < right[class]))).collect()
+    }
+
+    #[test]
+    fn classes_are_compared_one_by_one_with_what_one_can_be_sure_of() {
+        let clusters: Vec<String> = (0..20).map(|image| image.to_string()).collect();
+        let compared = compare_classes(&answers([10, 5]), &answers([2, 5]), &clusters);
+        assert_eq!(compared.len(), 2);
+        assert_eq!((compared[0].images, compared[0].recall), (10, [1.0, 0.2]));
+        assert!(compared[0].difference_interval[0] > 0.4 && compared[0].difference_interval[1] <= 1.0);
+        assert_eq!(compared[1].difference_interval, [0.0; 2]);
+    }
+
+    #[test]
+    fn a_doubling_gains_what_lies_between_the_points() {
+        let clusters: Vec<String> = (0..20).map(|image| image.to_string()).collect();
+        let judged = [answers([5, 5]), answers([6, 6]), answers([7, 7])];
+        let (gain, [low, high]) = gain_of_doubling(&[10.0, 20.0, 40.0], &judged, &clusters, true);
+        assert!((gain - 0.1).abs() < 1e-9 && low < gain && gain < high, "{low} {gain} {high}");
     }
 
     #[test]

@@ -39,8 +39,11 @@ fn video(signer: usize, folder: &Path) -> PathBuf {
     path
 }
 
-/// A document with tiers of start, end (milliseconds) and word.
-fn eaf(path: &Path, video: &str, tiers: &[(&str, &[(u64, u64, &str)])]) {
+/// Start and end, milliseconds, and word.
+type Stretch<'a> = (u64, u64, &'a str);
+
+/// A document with tiers of stretches.
+fn eaf(path: &Path, video: &str, tiers: &[(&str, &[Stretch])]) {
     let (mut slots, mut body, mut count) = (String::new(), String::new(), 0);
     for (name, annotations) in tiers {
         let person = name.rsplit_once('@').map_or("", |(_, person)| person);
@@ -258,4 +261,164 @@ fn what_is_wrong_with_annotations_is_named_with_file_tier_and_time() {
     let (output, stderr) = annotate("data import eaf two.eaf --signer Z -o n.csv", folder);
     assert_eq!(output.status.code(), Some(3));
     assert!(stderr.contains("no signer is called 'Z' there; found: A, B"), "{stderr}");
+}
+
+/// What the corpus calls what is shown: it has conventions of its own, which no general model can know.
+fn called(label: Expression) -> Expression {
+    match label {
+        Expression::Fear => Expression::Surprise,
+        Expression::Disgust => Expression::Anger,
+        label => label,
+    }
+}
+
+/// Three signers' videos and documents, each with two annotators who differ by some frames.
+fn corpus(folder: &Path) {
+    let held = held();
+    for (signer, (name, _)) in SIGNERS.iter().enumerate().take(3) {
+        let path = video(signer, folder);
+        let first: Vec<(u64, u64, &str)> =
+            held.iter().map(|(start, end, l)| (*start, *end, called(*l).name())).collect();
+        let second: Vec<(u64, u64, &str)> =
+            first.iter().map(|(start, end, word)| (start + 60, end - 20, *word)).collect();
+        let [first_tier, second_tier] = [format!("expression@{name}"), format!("expression-2@{name}")];
+        let file = path.file_name().unwrap().to_str().unwrap();
+        eaf(&folder.join(format!("{name}.eaf")), file, &[(&first_tier, &first), (&second_tier, &second)]);
+    }
+}
+
+fn json(path: &Path) -> Value {
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+#[test]
+fn from_elan_documents_to_a_better_model_with_proof_in_one_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    corpus(folder);
+    let command = "adapt . --tier expression*@* --out models/mine --threads 2 --budget 45s";
+    let stderr = succeed(command, folder);
+    assert!(stderr.contains("pictures of") && stderr.contains("Adapted by '"), "{stderr}");
+    let out = folder.join("models/mine");
+    let report = json(&out.join("report.json"));
+    assert_eq!(report["outcome"], "adapted");
+    assert_eq!(report["inventory"]["signers"].as_object().unwrap().len(), 3);
+    assert_eq!((report["inventory"]["grouping"].as_str(), report["clusters"].as_u64()), (Some("subject"), Some(3)));
+    let gain = report["gain"]["accuracy_difference"].as_f64().unwrap();
+    assert!(gain > 0.1, "the corpus's conventions are learnt: {gain}");
+    assert!(report["gain"]["balanced_accuracy_difference_interval"][0].as_f64().unwrap() > 0.0);
+    // Every labelled picture is judged, once, and never in the fold that learnt from it.
+    let rows = manifest::read(&out.join("adapt/manifest.csv")).unwrap();
+    let labelled = rows.iter().filter(|row| row.label.is_some()).count();
+    assert_eq!(report["gain"]["images"].as_u64().unwrap() as usize, labelled);
+    for fold in report["folds"].as_array().unwrap() {
+        let pictures: Vec<u64> = fold["pictures"].as_array().unwrap().iter().map(|n| n.as_u64().unwrap()).collect();
+        assert_eq!(pictures.iter().sum::<u64>() as usize, labelled);
+    }
+    let page = std::fs::read_to_string(out.join("report.html")).unwrap();
+    for part in [
+        "Before and after",
+        "Learning curve",
+        "What was tried",
+        "Labelled pictures by signer",
+        "more annotated minutes",
+    ] {
+        assert!(page.contains(part), "{part}");
+    }
+    if let Some(kept) = std::env::var_os("ANNOTATE_KEEP") {
+        std::fs::create_dir_all(&kept).unwrap();
+        std::fs::copy(out.join("report.html"), Path::new(&kept).join("report.html")).unwrap();
+    }
+
+    // The model is one like any other: a fourth signer's faces get the corpus's labels.
+    video(3, folder);
+    std::fs::create_dir(folder.join("new")).unwrap();
+    let held = held();
+    let dora: Vec<(u64, u64, &str)> = held.iter().map(|(start, end, l)| (*start, *end, called(*l).name())).collect();
+    std::fs::rename(folder.join("dora.mp4"), folder.join("new/dora.mp4")).unwrap();
+    eaf(&folder.join("new/dora.eaf"), "dora.mp4", &[("expression@dora", &dora)]);
+    succeed("data import eaf new -o new.csv --model models/mine", folder);
+    let text = std::fs::read_to_string(folder.join("new.csv")).unwrap().replace(",train,", ",test,");
+    std::fs::write(folder.join("new.csv"), text).unwrap();
+    succeed("evaluate --data new.csv --out before", folder);
+    succeed("evaluate --data new.csv --model models/mine --out after", folder);
+    let accuracy = |name: &str| json(&folder.join(name).join("report.json"))["metrics"]["accuracy"].as_f64().unwrap();
+    assert!(accuracy("after") > accuracy("before") + 0.1, "{} {}", accuracy("before"), accuracy("after"));
+
+    // The same command again gives the same model, and looks for no faces.
+    let before = std::fs::read(out.join("model.safetensors")).unwrap();
+    std::fs::remove_dir_all(folder.join("new")).unwrap();
+    let stderr = succeed(command, folder);
+    assert!(!stderr.contains("looking for faces"), "{stderr}");
+    assert_eq!(std::fs::read(out.join("model.safetensors")).unwrap(), before);
+}
+
+/// A manifest of noise with these signers and labels.
+fn noise(path: &Path, count: usize, of: impl Fn(usize) -> (String, Expression)) {
+    let folder = path.with_extension("pictures");
+    std::fs::create_dir_all(&folder).unwrap();
+    let mut text = "path,label,subject,split\n".to_owned();
+    for place in 0..count {
+        let name = folder.join(format!("{place}.png"));
+        image::GrayImage::from_fn(48, 48, |x, y| {
+            image::Luma([((x as usize * 7919 + y as usize * 104_729 + place * 1_299_709) % 251) as u8])
+        })
+        .save(&name)
+        .unwrap();
+        let (signer, label) = of(place);
+        let _ = writeln!(text, "{},{},{signer},train", name.display(), label.name());
+    }
+    std::fs::write(path, text).unwrap();
+}
+
+#[test]
+fn where_nothing_can_be_learnt_the_start_is_written_calibrated_and_it_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let label = |place: usize| if (place * 2_654_435_761) % 7 < 3 { Expression::Sadness } else { Expression::Neutral };
+    noise(&folder.join("n.csv"), 90, |place| (format!("s{}", place % 5), label(place)));
+    let stderr = succeed("adapt n.csv --out mine --budget 5s --threads 2", folder);
+    assert!(stderr.contains("written with its probabilities calibrated"), "{stderr}");
+    let report = json(&folder.join("mine/report.json"));
+    assert_eq!(report["outcome"], "calibrated_start");
+    let [mine, start] = ["mine", "default"].map(|name| {
+        let name = if name == "default" { PathBuf::from(name) } else { folder.join(name) };
+        annotate::model::registry::weights(&name).unwrap()
+    });
+    assert_ne!(mine.0.temperature, start.0.temperature);
+    let same = |name: &String| {
+        let values = |of: &BTreeMap<String, candle_core::Tensor>| {
+            of[name].to_dtype(candle_core::DType::F32).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap()
+        };
+        values(&mine.1) == values(&start.1)
+    };
+    assert!(mine.1.keys().all(same), "only the temperature differs");
+    let not_tried = report["not_tried"].as_array().unwrap();
+    assert!(!not_tried.is_empty(), "the budget is too small for networks");
+}
+
+#[test]
+fn too_little_and_what_does_not_fit_is_refused_with_the_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let two = |place: usize| if place.is_multiple_of(2) { Expression::Fear } else { Expression::Neutral };
+    noise(&folder.join("few.csv"), 30, |place| (format!("s{}", place % 4), two(place / 4)));
+    noise(&folder.join("one.csv"), 60, |place| (format!("s{}", place % 4), Expression::Fear));
+    noise(&folder.join("pair.csv"), 60, |place| (format!("s{}", place % 2), two(place / 2)));
+    noise(&folder.join("rule.csv"), 60, |place| (format!("s{}", place % 4), two(place / 4)));
+    std::fs::write(folder.join("rule.pictures/crop.json"), "{\"scale\":1.5,\"shift_y\":0.0}").unwrap();
+    for (arguments, code, part) in [
+        ("few.csv", 3, "there are 30 labelled pictures; at least 40"),
+        ("one.csv", 3, "1 class(es) have 8 pictures or more"),
+        ("pair.csv", 3, "2 signer(s) and 0 video(s); at least 3"),
+        ("rule.csv", 3, "cut out with scale 1.5 and shift 0, the start wants 1.09 and 0"),
+        ("few.csv --start nowhere", 5, "nowhere: no such model"),
+        ("absent.csv", 3, "absent.csv"),
+        ("few.csv --budget soon", 2, "not like 10m"),
+    ] {
+        let (output, stderr) = annotate(&format!("adapt {arguments} --out mine"), folder);
+        assert_eq!(output.status.code(), Some(code), "{arguments}: {stderr}");
+        assert!(stderr.contains(part), "{arguments}: {stderr}");
+        assert!(!folder.join("mine/model.safetensors").exists());
+    }
 }

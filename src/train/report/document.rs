@@ -18,7 +18,7 @@ pub enum Block {
     Text(String),
     /// A table.
     Table(Table),
-    /// A plot: an SVG element. Not in Markdown.
+    /// A plot or pictures: elements of HTML. Not in Markdown.
     Plot(String),
 }
 
@@ -64,7 +64,8 @@ const STYLE: &str = "body{font:16px/1.5 sans-serif;max-width:64em;margin:2em aut
                      table{border-collapse:collapse;margin:1.2em 0}caption{text-align:left;font-weight:bold;padding:.3em 0}\
                      td,th{padding:.2em .6em;border-bottom:1px solid #ccc;text-align:right}\
                      td:first-child,th:first-child{text-align:left}svg{max-width:100%;height:auto;margin:.6em 0;display:block}\
-                     svg text{font:12px sans-serif;fill:#222}";
+                     svg text{font:12px sans-serif;fill:#222}figure{display:inline-block;margin:.4em;width:9.5em;vertical-align:top}\
+                     figcaption{font-size:12px;line-height:1.3}";
 
 impl Document {
     /// As Markdown, without plots.
@@ -97,7 +98,7 @@ impl Document {
         let mut page = format!(
             "<!DOCTYPE html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
              <meta name=\"viewport\" content=\"width=device-width\">\n\
-             <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
+             <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">\n\
              <title>{title}</title>\n<style>{STYLE}</style>\n<h1>{title}</h1>\n"
         );
         for block in &self.blocks {
@@ -118,6 +119,15 @@ impl Document {
         }
         page + "</html>\n"
     }
+}
+
+/// A picture with words below it and more of them on pointing at it; `address` is that of its data.
+pub fn figure(address: &str, caption: &str, title: &str) -> String {
+    let (caption, title) = (escaped(caption), escaped(title));
+    format!(
+        "<figure title=\"{title}\"><img alt=\"{title}\" src=\"{}\"><figcaption>{caption}<br>{title}</figcaption></figure>",
+        escaped(address)
+    )
 }
 
 /// Text for HTML and SVG: markup and control characters taken away.

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-pub use document::{Block, Document, Table};
-pub use plot::{bars, curves, matrix, reliability};
+pub use document::{Block, Document, Table, figure};
+pub use plot::{Measured, bars, curves, matrix, reliability, rising};
 pub use predictions::{Prediction, PredictionsError, read as read_predictions};
 
 use super::dataset::{DatasetError, Example};
@@ -20,7 +20,7 @@ use super::manifest::Row;
 use super::metrics::{self, Judged, Metrics};
 use super::progress::EpochRecord;
 use super::significance::{self, Comparison, Intervals};
-use crate::files::{WriteError, put};
+use crate::files::{OutputOptions, WriteError};
 use crate::model::{Input, Model};
 use crate::timeline::{Expression, ModelIdentity};
 
@@ -171,12 +171,26 @@ pub fn write(
     document: &Document,
     predictions: &[Prediction],
 ) -> Result<(), WriteError> {
+    write_as(OutputOptions::new(), folder, data, document, predictions)
+}
+
+/// The same; `existing` says what becomes of files that are there.
+///
+/// # Errors
+/// If one cannot be written.
+pub fn write_as(
+    existing: OutputOptions,
+    folder: &Path,
+    data: &impl Serialize,
+    document: &Document,
+    predictions: &[Prediction],
+) -> Result<(), WriteError> {
     std::fs::create_dir_all(folder).map_err(|e| WriteError::new(folder, e))?;
     let file = |name: &str| -> PathBuf { folder.join(name) };
-    predictions::write(&file("predictions.csv"), predictions)?;
-    put(&file("report.md"), |out| out.write_all(document.markdown().as_bytes()))?;
-    put(&file("report.html"), |out| out.write_all(document.html().as_bytes()))?;
-    put(&file("report.json"), |out| {
+    predictions::write(existing, &file("predictions.csv"), predictions)?;
+    existing.put(&file("report.md"), |out| out.write_all(document.markdown().as_bytes()))?;
+    existing.put(&file("report.html"), |out| out.write_all(document.html().as_bytes()))?;
+    existing.put(&file("report.json"), |out| {
         serde_json::to_writer_pretty(&mut *out, data)?;
         out.write_all(b"\n")
     })

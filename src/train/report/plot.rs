@@ -157,6 +157,63 @@ pub fn reliability(bins: &[ReliabilityBin]) -> String {
     svg(330.0, 340.0, "Reliability", &content)
 }
 
+/// A share at a size, with its interval.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Measured {
+    /// The size.
+    pub size: f64,
+    /// The share.
+    pub share: f64,
+    /// How sure it is.
+    pub interval: [f64; 2],
+}
+
+/// Shares over sizes, with an interval about each point; sizes lie as their logarithms do, 0 at the left.
+pub fn rising(title: &str, x_name: &str, series: &[(&str, Vec<Measured>)]) -> String {
+    let points = || series.iter().flat_map(|(_, points)| points);
+    let least = points().map(|point| point.size).filter(|size| *size > 0.0).fold(f64::INFINITY, f64::min).min(1e9);
+    // The start stands a doubling ahead of the smallest size.
+    let at = |x: f64| if x > 0.0 { (x / least).log2() + 1.0 } else { 0.0 };
+    let last = points().map(|point| at(point.size)).fold(1.0, f64::max);
+    let values = || points().flat_map(|p| [p.share, p.interval[0], p.interval[1]]).filter(|y| y.is_finite());
+    let low = (values().fold(1.0, f64::min) * 20.0).floor() / 20.0;
+    let high = (values().fold(0.0, f64::max) * 20.0).ceil() / 20.0;
+    let axes = Axes {
+        left: 50.0,
+        top: 30.0,
+        width: 560.0,
+        height: 240.0,
+        x: [-0.3, last + 0.3],
+        y: [low, high.max(low + 0.05)],
+    };
+    let mut content = axes.frame(title, x_name, |v| format!("{:.0} %", 100.0 * v));
+    if let Some((_, points)) = series.first() {
+        for Measured { size: x, .. } in points {
+            let (place, bottom) = axes.place(at(*x), axes.y[0]);
+            let _ =
+                write!(content, "<text x=\"{place:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{x}</text>", bottom + 16.0);
+        }
+    }
+    for (place, (name, points)) in series.iter().enumerate() {
+        let colour = COLOURS[place % COLOURS.len()];
+        // Side by side, so that intervals do not cover each other.
+        let beside = 0.08 * (place as f64 - (series.len() as f64 - 1.0) / 2.0);
+        content += &axes.line(points.iter().map(|point| (at(point.size) + beside, point.share)), colour, false);
+        for Measured { size: x, share: y, interval: [low, high] } in points {
+            let ((left, top), (_, bottom)) = (axes.place(at(*x) + beside, *high), axes.place(at(*x) + beside, *low));
+            let (_, middle) = axes.place(0.0, *y);
+            let _ = write!(
+                content,
+                "<path d=\"M{left:.1} {top:.1}V{bottom:.1}\" stroke=\"{colour}\" stroke-opacity=\"0.5\"/>\
+                 <circle cx=\"{left:.1}\" cy=\"{middle:.1}\" r=\"3\" fill=\"{colour}\"/>"
+            );
+        }
+        let x = 60.0 + 160.0 * place as f64;
+        let _ = write!(content, "<text x=\"{x}\" y=\"322\" style=\"fill:{colour}\">{}</text>", escaped(name));
+    }
+    svg(630.0, 332.0, title, &content)
+}
+
 /// Shares by name as bars, each class's in its colour where `names` are those of the classes.
 pub fn bars(title: &str, names: &[String], values: &[f64]) -> String {
     let axes = Axes { left: 50.0, top: 30.0, width: 620.0, height: 180.0, x: [0.0, names.len() as f64], y: [0.0, 1.0] };

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::files::{self, WriteError, put, spreadsheet_cell, table, text_of_cell};
+use crate::files::{self, OutputOptions, WriteError, spreadsheet_cell, table, text_of_cell};
 use crate::timeline::{Expression, Probabilities};
 use crate::train::metrics::Judged;
 
@@ -41,8 +41,8 @@ struct Row {
 }
 
 /// Writes `predictions`.
-pub(super) fn write(path: &Path, predictions: &[Prediction]) -> Result<(), WriteError> {
-    put(path, |out| {
+pub(super) fn write(existing: OutputOptions, path: &Path, predictions: &[Prediction]) -> Result<(), WriteError> {
+    existing.put(path, |out| {
         let mut csv = csv::Writer::from_writer(out);
         csv.write_record(["path", "truth"].into_iter().chain(Expression::ALL.map(Expression::name)))?;
         for Prediction { image, judged: Judged { truth, probabilities } } in predictions {
@@ -95,7 +95,7 @@ mod tests {
         let judged = Judged { truth: Expression::Fear, probabilities: [1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0] };
         let names = ["=cmd|'/c calc'!A0.png", "+1.png", "-1.png", "@sum.png", "./plain.png", "a=b.png"];
         let predictions = names.map(|name| Prediction { image: name.into(), judged });
-        write(&path, &predictions).unwrap();
+        write(OutputOptions::new(), &path, &predictions).unwrap();
         let mut table = csv::Reader::from_path(&path).unwrap();
         for record in table.records() {
             let record = record.unwrap();
@@ -112,7 +112,7 @@ mod tests {
         let probabilities = [0.5, 0.25, 0.125, 0.125, 0.0, 0.0, 0.0];
         let judged = Judged { truth: Expression::Fear, probabilities };
         let image = |name: &str| Prediction { image: name.into(), judged };
-        write(&path, &[image("a, b.png#3"), image("=HYPERLINK(1).png")]).unwrap();
+        write(OutputOptions::new(), &path, &[image("a, b.png#3"), image("=HYPERLINK(1).png")]).unwrap();
         assert!(
             std::fs::read_to_string(&path).unwrap().contains("\n'=HYPERLINK(1).png,"),
             "no formula in a spreadsheet"

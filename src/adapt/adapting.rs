@@ -1,0 +1,372 @@
+//! From pictures to a model directory with proof: what there is, what is tried, how good it is, what is written.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use candle_core::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::candidate::{Candidate, Method};
+use super::curve::{self, Curve};
+use super::error::AdaptError;
+use super::head::{Features, Head};
+use super::inventory::Inventory;
+use super::learn::{LEAST_FOR_NETWORK, Learnt, Material, Steps};
+use super::nested::{self, Aim, Division, Fold, Nested, Tried};
+use super::report;
+use crate::files::{self, WriteError};
+use crate::model::{ModelConfig, registry};
+use crate::timeline::Expression;
+use crate::train::crop::noted_rule;
+use crate::train::dataset::{Example, load_where};
+use crate::train::fold::Grouping;
+use crate::train::manifest::Row;
+use crate::train::metrics::best_temperature;
+use crate::train::significance::{ClassComparison, Comparison, compare, compare_classes};
+use crate::train::{run, trainer};
+
+/// What is asked for.
+#[derive(Debug, Clone)]
+pub struct AdaptSettings {
+    /// A built-in model or a directory.
+    pub start: PathBuf,
+    /// What the model is chosen for.
+    pub aim: Aim,
+    /// What stays on one side; chosen by what there is where it is not given.
+    pub grouping: Option<Grouping>,
+    /// Folds, at most; never more than groups.
+    pub folds: usize,
+    /// Most time that learning may take on the reference machine, seconds.
+    pub budget_s: f64,
+    /// Of the division and of all that is drawn.
+    pub seed: u64,
+    /// Whether the chosen candidate is written although no gain is shown.
+    pub unproven: bool,
+    /// The new model's name.
+    pub name: String,
+}
+
+/// Where what there is comes from, for the report.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Sources {
+    /// Files and folders as they were named.
+    pub named: Vec<String>,
+    /// Seconds of annotations, where all of it was imported from annotations.
+    pub annotated_s: Option<f64>,
+    /// Annotations that gave no picture, by reason.
+    pub left_out: Vec<(usize, String)>,
+}
+
+/// Told how the work gets on.
+pub trait AdaptProgress {
+    /// It will take about so long on the reference machine, seconds.
+    fn begin(&mut self, seconds: f64);
+    /// A part that was said to take so long is done.
+    fn advance(&mut self, seconds: f64);
+    /// Something a person may want to know.
+    fn say(&mut self, text: &str);
+    /// Whether to stop.
+    fn is_interrupted(&self) -> bool;
+}
+
+/// What is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// The chosen candidate, as its gain is shown.
+    Adapted,
+    /// The chosen candidate, although its gain is not shown.
+    Unproven,
+    /// The start with its temperature fitted, as nothing is shown to be better.
+    CalibratedStart,
+}
+
+/// Everything that came of it; `report.json`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Adapted {
+    /// The new model's name.
+    pub name: String,
+    /// Name and SHA-256 of the start.
+    pub start: (String, String),
+    /// What it was chosen for.
+    pub aim: Aim,
+    /// Where the pictures come from.
+    pub sources: Sources,
+    /// What there is.
+    pub inventory: Inventory,
+    /// Candidates that were tried.
+    pub candidates: Vec<Candidate>,
+    /// Those that were not, and why.
+    pub not_tried: Vec<(Candidate, String)>,
+    /// Time that learning was to take on the reference machine, and was allowed to, seconds.
+    pub budget_s: [f64; 2],
+    /// The folds.
+    pub folds: Vec<Fold>,
+    /// The candidate chosen for all pictures.
+    pub winner: Tried,
+    /// After against before, on the same pictures.
+    pub gain: Comparison,
+    /// Class by class, likewise.
+    pub classes: Vec<ClassComparison>,
+    /// How many independent groups the intervals rest on.
+    pub clusters: usize,
+    /// What more material would give.
+    pub curve: Curve,
+    /// What was written.
+    pub outcome: Outcome,
+    /// Of the written model.
+    pub temperature: f32,
+}
+
+/// Operations a second at which networks learn and look on the reference machine: two cores with AVX-512 (docs/benchmarks.md).
+/// Budgets are counted by these and not by a clock, so that the same command gives the same model everywhere.
+const LEARNT_A_SECOND: f64 = 30e9;
+const LOOKED_A_SECOND: f64 = 40e9;
+/// Forward, and backward by inputs and by weights.
+const PASSES_OF_A_STEP: f64 = 3.0;
+/// A fit of the last layer on a thousand pictures, seconds; each candidate takes four in each fold.
+const FIT_S: f64 = 0.4;
+/// Share of all pictures that one run over the sizes of the curve takes.
+const CURVE_SHARE: f64 = 1.0;
+
+/// Adapts a model to `rows` and writes it, its card and the report into `out`; `out/adapt` keeps what an interrupted run goes
+/// on from. `others` are pictures of the start's kind.
+///
+/// # Errors
+/// If the pictures are too little or do not fit the start, training fails or is interrupted, or a file cannot be written.
+pub fn adapt(
+    rows: &[Row],
+    others: &[Row],
+    sources: Sources,
+    settings: &AdaptSettings,
+    out: &Path,
+    device: &Device,
+    progress: &mut dyn AdaptProgress,
+) -> Result<Adapted, AdaptError> {
+    let (config, weights) = registry::weights(&settings.start)?;
+    let model = registry::open(&settings.start, &Device::Cpu)?;
+    check_rule(rows, &config)?;
+    let inventory = Inventory::of(rows, settings.grouping)?;
+    inventory.warnings.iter().for_each(|warning| progress.say(warning));
+    let head = Head::of(&weights).ok_or_else(|| AdaptError::NoHead(config.name.clone()))?.cooled(config.temperature);
+    let kept = out.join("adapt");
+    std::fs::create_dir_all(&kept).map_err(|e| WriteError::new(&kept, e))?;
+    let examples = load_where(rows, config.input.colours, |_| true)?;
+    let others = load_where(others, config.input.colours, |_| true)?;
+    let folds = settings.folds.min(inventory.groups);
+    let operations = model.operations() as f64;
+    let plan = Plan::new(settings.budget_s, &examples, !others.is_empty(), folds, operations);
+    progress.begin(plan.seconds);
+    let place = kept.join(format!("features-{:.12}.safetensors", digest(&config, rows)));
+    let a_picture_s = 2.0 * operations / LOOKED_A_SECOND;
+    let features =
+        Features::of(&config, &weights, &examples, &place, &mut |count| progress.advance(count as f64 * a_picture_s))?;
+    let material = Material {
+        config: &config,
+        weights: &weights,
+        head: &head,
+        start: &settings.start,
+        examples: &examples,
+        features: &features,
+        others: &others,
+        kept: &kept,
+        device,
+    };
+    let division = Division { rows, grouping: inventory.grouping, folds, seed: settings.seed };
+    let mut steps = Counted { progress, a_picture_s: PASSES_OF_A_STEP * operations / LEARNT_A_SECOND };
+    let found = nested::run(&material, &plan.candidates, &division, settings.aim, &mut steps)?;
+    let winner = nested::overall(&found.folds);
+    let clusters: Vec<String> = found.judged.iter().map(|place| inventory.grouping.key(&rows[*place])).collect();
+    let gain = compare(&found.after, &found.before, &clusters);
+    let classes = compare_classes(&found.after, &found.before, &clusters);
+    let of_curve = (found.judged.as_slice(), found.before.as_slice(), clusters.as_slice());
+    let curve = curve::measure(&material, &division, &winner, of_curve, settings.aim, &mut steps)?;
+    let outcome = outcome(&winner, &gain, settings);
+    let (tensors, temperature) = written(&material, &winner, outcome, &mut steps)?;
+    let adapted = Adapted {
+        name: settings.name.clone(),
+        start: (config.name.clone(), config.sha256.clone()),
+        aim: settings.aim,
+        sources,
+        inventory,
+        candidates: plan.candidates,
+        not_tried: plan.not_tried,
+        budget_s: [plan.seconds, settings.budget_s],
+        folds: found.folds.clone(),
+        winner,
+        gain,
+        classes,
+        clusters: clusters.iter().collect::<std::collections::BTreeSet<_>>().len(),
+        curve,
+        outcome,
+        temperature,
+    };
+    write(&adapted, &found, rows, &examples, &config, &tensors, out)?;
+    Ok(adapted)
+}
+
+/// Pictures that were cut out otherwise show the face at another size.
+fn check_rule(rows: &[Row], config: &ModelConfig) -> Result<(), AdaptError> {
+    let folders: std::collections::BTreeSet<&Path> = rows.iter().filter_map(|row| row.path.parent()).collect();
+    for folder in folders {
+        if let Some(found) = noted_rule(folder).filter(|found| *found != config.crop) {
+            return Err(AdaptError::OtherRule { path: folder.into(), found, wanted: config.crop });
+        }
+    }
+    Ok(())
+}
+
+/// What features depend on.
+fn digest(config: &ModelConfig, rows: &[Row]) -> String {
+    let mut text = format!("{} {:?}", config.sha256, config.input);
+    for row in rows {
+        let stamp = std::fs::metadata(&row.path).map(|m| (m.len(), m.modified().ok())).ok();
+        text.push_str(&format!("{}{stamp:?}\n", row.image()));
+    }
+    files::sha256(text.as_bytes())
+}
+
+/// Whether the gain in the measure that is aimed at is shown: its interval lies above 0.
+fn outcome(winner: &Tried, gain: &Comparison, settings: &AdaptSettings) -> Outcome {
+    let interval = match settings.aim {
+        Aim::Balanced => gain.balanced_accuracy_difference_interval,
+        Aim::Accuracy => gain.accuracy_difference_interval,
+    };
+    match winner.candidate.method {
+        Method::AsItIs => Outcome::CalibratedStart,
+        _ if interval[0] > 0.0 => Outcome::Adapted,
+        _ if settings.unproven => Outcome::Unproven,
+        _ => Outcome::CalibratedStart,
+    }
+}
+
+/// The weights to be written, learnt from everything, and their temperature.
+fn written(
+    material: &Material,
+    winner: &Tried,
+    outcome: Outcome,
+    steps: &mut dyn Steps,
+) -> Result<(BTreeMap<String, Tensor>, f32), AdaptError> {
+    let all: Vec<usize> = (0..material.examples.len()).collect();
+    if outcome == Outcome::CalibratedStart {
+        // A single number, fitted on pictures of which the start has seen none.
+        let labelled = nested::labelled(material, &all);
+        let truths: Vec<Expression> = labelled.iter().filter_map(|place| material.examples[*place].label).collect();
+        let logits = material.logits(&Learnt::Head(material.head.clone()), &labelled)?;
+        let temperature = material.config.temperature * best_temperature(&logits, &truths);
+        return Ok((material.weights.clone(), temperature));
+    }
+    let learnt = material.learn(winner.candidate, &all, winner.hold, steps)?;
+    let tensors = match learnt {
+        Learnt::Head(head) => {
+            let mut tensors = material.weights.clone();
+            head.put(&mut tensors)?;
+            tensors
+        }
+        Learnt::Network(_, tensors) => tensors,
+    };
+    Ok((tensors, winner.temperature))
+}
+
+fn write(
+    adapted: &Adapted,
+    nested: &Nested,
+    rows: &[Row],
+    examples: &[Example],
+    config: &ModelConfig,
+    tensors: &BTreeMap<String, Tensor>,
+    out: &Path,
+) -> Result<(), AdaptError> {
+    let weights = run::packed(tensors)?;
+    let manifest: Vec<String> = rows.iter().map(Row::image).collect();
+    let new = ModelConfig {
+        name: adapted.name.clone(),
+        temperature: adapted.temperature,
+        training: json!({
+            "adapted_from": adapted.start,
+            "start_training": config.training,
+            "method": adapted.winner.candidate,
+            "outcome": adapted.outcome,
+            "pictures": adapted.inventory.pictures,
+            "pictures_sha256": files::sha256(manifest.join("\n").as_bytes()),
+        }),
+        metrics: json!({ "cross_validated_gain": adapted.gain, "clusters": adapted.clusters }),
+        sha256: files::sha256(&weights),
+        ..config.clone()
+    };
+    let document = report::document(adapted, nested, rows, examples);
+    run::write_model(out, &new, &weights, &report::card(adapted, nested))?;
+    report::write(out, adapted, &document, nested, rows)?;
+    Ok(())
+}
+
+/// What is tried, and how long that takes on the reference machine.
+struct Plan {
+    candidates: Vec<Candidate>,
+    not_tried: Vec<(Candidate, String)>,
+    seconds: f64,
+}
+
+impl Plan {
+    fn new(budget_s: f64, examples: &[Example], is_mixed: bool, folds: usize, operations: f64) -> Self {
+        let (pictures, folds) = (examples.len() as f64, folds as f64);
+        let epochs = super::candidate::recipe().map_or(0, |recipe| recipe.epochs()) as f64;
+        let training = pictures * (folds - 1.0) / folds;
+        let of_a_run = |pictures: f64, mixed: bool| {
+            let pictures = if mixed { 2.0 * pictures } else { pictures };
+            pictures * epochs * PASSES_OF_A_STEP * operations / LEARNT_A_SECOND
+        };
+        let mut plan = Self {
+            candidates: Vec::new(),
+            not_tried: Vec::new(),
+            seconds: 2.0 * pictures * operations / LOOKED_A_SECOND,
+        };
+        let mut is_ready_for_networks = false;
+        for candidate in Candidate::all(is_mixed) {
+            let Method::Network { mixed, .. } = candidate.method else {
+                plan.seconds += folds * FIT_S * pictures / 1000.0;
+                plan.candidates.push(candidate);
+                continue;
+            };
+            if training * 0.8 < LEAST_FOR_NETWORK as f64 {
+                let why = format!("fewer than {LEAST_FOR_NETWORK} pictures to learn from in a fold");
+                plan.not_tried.push((candidate, why));
+                continue;
+            }
+            // Where it is chosen, it learns once more in each fold, for the curve, and from everything.
+            let chosen = folds * of_a_run(training, mixed) * (1.0 + CURVE_SHARE) + of_a_run(pictures, mixed);
+            let more = folds * of_a_run(0.8 * training, mixed) + if is_ready_for_networks { 0.0 } else { chosen };
+            if plan.seconds + more > budget_s {
+                let minutes = (plan.seconds + more) / 60.0;
+                plan.not_tried.push((candidate, format!("it needs a budget of {minutes:.0} minutes")));
+                continue;
+            }
+            is_ready_for_networks = true;
+            plan.seconds += more;
+            plan.candidates.push(candidate);
+        }
+        plan
+    }
+}
+
+/// Steps of networks as time on the reference machine.
+struct Counted<'a> {
+    progress: &'a mut dyn AdaptProgress,
+    a_picture_s: f64,
+}
+
+impl Steps for Counted<'_> {
+    fn pictures(&mut self, count: usize) {
+        self.progress.advance(count as f64 * self.a_picture_s);
+    }
+
+    fn is_interrupted(&self) -> bool {
+        self.progress.is_interrupted()
+    }
+}
+
+/// Whether an error is an interruption.
+pub fn is_interruption(error: &AdaptError) -> bool {
+    matches!(error, AdaptError::Interrupted | AdaptError::Train(trainer::TrainError::Interrupted { .. }))
+}

@@ -1,0 +1,108 @@
+//! The ways of adapting that are tried: a small set, stated here, from the one that changes least to the one that changes most.
+
+use serde::{Deserialize, Serialize};
+
+use crate::train::recipe::{Recipe, RecipeError};
+
+/// What is done to the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Method {
+    /// Nothing.
+    AsItIs,
+    /// One temperature and an offset a class are fitted; no picture is seen otherwise.
+    Calibration,
+    /// The last layer is fitted to what the network makes of the pictures.
+    Head {
+        /// Their mirror images are learnt from as well.
+        flips: bool,
+    },
+    /// The last layer is fitted, then all layers learn.
+    Network {
+        /// Half of the pictures are mirrored, drawn anew in each epoch.
+        flips: bool,
+        /// As many pictures of the start's kind are learnt from as well, so that it forgets less.
+        mixed: bool,
+    },
+}
+
+/// A way of adapting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Candidate {
+    /// What is done.
+    pub method: Method,
+    /// Whether rare classes count as much as frequent ones.
+    pub balanced: bool,
+}
+
+impl Candidate {
+    /// The start, unchanged.
+    pub const AS_IT_IS: Self = Self { method: Method::AsItIs, balanced: false };
+
+    /// All of them, the simplest first; those with pictures of the start's kind where there are some.
+    pub fn all(is_mixed: bool) -> Vec<Self> {
+        let methods = [
+            Method::Calibration,
+            Method::Head { flips: false },
+            Method::Head { flips: true },
+            Method::Network { flips: false, mixed: false },
+            Method::Network { flips: true, mixed: false },
+            Method::Network { flips: true, mixed: true },
+        ];
+        let is_possible = |method: &Method| is_mixed || !matches!(method, Method::Network { mixed: true, .. });
+        let both = |method| [false, true].map(|balanced| Self { method, balanced });
+        [Self::AS_IT_IS].into_iter().chain(methods.into_iter().filter(is_possible).flat_map(both)).collect()
+    }
+
+    /// What it is called in reports.
+    pub fn name(self) -> String {
+        let what = match self.method {
+            Method::AsItIs => "as it is",
+            Method::Calibration => "calibration",
+            Method::Head { flips: false } => "last layer",
+            Method::Head { flips: true } => "last layer, flips",
+            Method::Network { flips: false, .. } => "all layers",
+            Method::Network { flips: true, mixed: false } => "all layers, flips",
+            Method::Network { flips: true, mixed: true } => "all layers, flips, mixed",
+        };
+        format!("{what}{}", if self.balanced { ", balanced" } else { "" })
+    }
+
+    /// The same as the name of a folder.
+    pub fn folder(self) -> String {
+        self.name().replace(", ", "-").replace(' ', "_")
+    }
+
+    /// Whether all layers learn.
+    pub fn trains_network(self) -> bool {
+        matches!(self.method, Method::Network { .. })
+    }
+}
+
+/// The recipe by which all layers learn.
+const RECIPE: &str = include_str!("../../pipelines/adapt/network.toml");
+
+/// The recipe by which all layers learn.
+///
+/// # Errors
+/// If the built-in one is none, which a test rules out.
+pub fn recipe() -> Result<Recipe, RecipeError> {
+    Recipe::parse(RECIPE, std::path::Path::new("pipelines/adapt/network.toml"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_way_has_a_name_and_a_folder_of_its_own_and_the_first_changes_nothing() {
+        let all = Candidate::all(true);
+        assert_eq!((all.len(), all[0]), (13, Candidate::AS_IT_IS));
+        assert_eq!(Candidate::all(false).len(), 11);
+        for names in [all.iter().map(|c| c.name()).collect(), all.iter().map(|c| c.folder()).collect::<Vec<_>>()] {
+            let distinct: std::collections::BTreeSet<&String> = names.iter().collect();
+            assert_eq!(distinct.len(), names.len());
+        }
+        recipe().unwrap();
+    }
+}

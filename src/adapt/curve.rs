@@ -1,0 +1,131 @@
+//! How much more material would help: the same folds with less and less to learn from.
+
+use rand::seq::SliceRandom as _;
+use serde::{Deserialize, Serialize};
+
+use super::error::AdaptError;
+use super::learn::{Material, Steps};
+use super::nested::{Aim, Division, Tried, judged, labelled};
+use crate::random::seeded;
+use crate::timeline::Expression;
+use crate::train::metrics::{self, Judged};
+use crate::train::significance::{gain_of_doubling, intervals};
+
+/// Numbers of pictures that are tried.
+const SIZES: [usize; 10] = [50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000];
+/// Of all layers learning, only the largest of those are tried below all there is.
+const SIZES_OF_NETWORKS: usize = 2;
+/// Frames of a video that are left out together: some seconds, as whoever annotates less leaves out stretches.
+const BLOCK: u64 = 250;
+
+/// What so many pictures give.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Point {
+    /// Pictures learnt from, in each fold; 0 is the start.
+    pub pictures: usize,
+    /// Accuracy with its 95 % interval.
+    pub accuracy: (f64, [f64; 2]),
+    /// Balanced accuracy with its 95 % interval.
+    pub balanced_accuracy: (f64, [f64; 2]),
+}
+
+/// What material gives.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Curve {
+    /// From none to all there is.
+    pub points: Vec<Point>,
+    /// What doubling the material gave, in the measure that is aimed at, with its 95 % interval.
+    pub doubling: Option<(f64, [f64; 2])>,
+}
+
+/// The sizes below `most` that are tried, and `most`.
+pub fn sizes(most: usize, trains_network: bool) -> Vec<usize> {
+    let below: Vec<usize> = SIZES.into_iter().filter(|size| *size < most * 4 / 5).collect();
+    let skipped = if trains_network { below.len().saturating_sub(SIZES_OF_NETWORKS) } else { 0 };
+    below.into_iter().skip(skipped).chain([most]).collect()
+}
+
+/// Learns `tried` from less and less; `before` are the start's answers to `order`, pictures by their place.
+///
+/// # Errors
+/// If it cannot be learnt, or is interrupted.
+pub fn measure(
+    material: &Material,
+    division: &Division,
+    tried: &Tried,
+    (order, before, clusters): (&[usize], &[Judged], &[String]),
+    aim: Aim,
+    steps: &mut dyn Steps,
+) -> Result<Curve, AdaptError> {
+    let fold_of = division.folds()?;
+    let blocks = blocks(division);
+    let trainings: Vec<Vec<usize>> = (0..division.folds)
+        .map(|fold| blocks.iter().copied().filter(|place| fold_of[*place] != fold).collect())
+        .collect();
+    let most = trainings.iter().map(Vec::len).min().unwrap_or(0);
+    let mut points = vec![point(0, before, clusters)];
+    let (mut learnt_from, mut answers) = (Vec::new(), Vec::new());
+    for size in sizes(most, tried.candidate.trains_network()) {
+        let mut by_place = vec![None; division.rows.len()];
+        for (fold, training) in trainings.iter().enumerate() {
+            // All of it is what the fold learnt from before.
+            let used: Vec<usize> = match size == most {
+                true => (0..fold_of.len()).filter(|place| fold_of[*place] != fold).collect(),
+                false => training[..size].to_vec(),
+            };
+            let learnt = material.learn(tried.candidate, &used, tried.hold, steps)?;
+            let judging: Vec<usize> = (0..fold_of.len()).filter(|place| fold_of[*place] == fold).collect();
+            let judging = labelled(material, &judging);
+            let truths: Vec<Expression> = judging.iter().filter_map(|place| material.examples[*place].label).collect();
+            let logits = material.logits(&learnt, &judging)?;
+            for (place, answer) in judging.iter().zip(judged(&logits, &truths, tried.temperature)) {
+                by_place[*place] = Some(answer);
+            }
+        }
+        let of_size: Vec<Judged> = order.iter().filter_map(|place| by_place[*place]).collect();
+        points.push(point(size, &of_size, clusters));
+        learnt_from.push(size as f64);
+        answers.push(of_size);
+    }
+    let is_balanced = aim == Aim::Balanced;
+    let doubling = (answers.len() > 1).then(|| gain_of_doubling(&learnt_from, &answers, clusters, is_balanced));
+    Ok(Curve { points, doubling })
+}
+
+fn point(pictures: usize, judged: &[Judged], clusters: &[String]) -> Point {
+    let confusion = metrics::confusion(judged);
+    let sure = intervals(judged, clusters);
+    Point {
+        pictures,
+        accuracy: (metrics::accuracy(&confusion), sure.accuracy),
+        balanced_accuracy: (metrics::balanced_accuracy(&confusion), sure.balanced_accuracy),
+    }
+}
+
+/// All pictures in an order of which any beginning is what somebody may have annotated: stretches of videos, drawn by chance.
+fn blocks(division: &Division) -> Vec<usize> {
+    let mut blocks: std::collections::BTreeMap<String, Vec<usize>> = std::collections::BTreeMap::new();
+    for (place, row) in division.rows.iter().enumerate() {
+        let key = match (&row.sequence, row.frame) {
+            (Some(sequence), Some(frame)) => format!("{sequence} {}", frame / BLOCK),
+            _ => row.image(),
+        };
+        blocks.entry(key).or_default().push(place);
+    }
+    let mut blocks: Vec<Vec<usize>> = blocks.into_values().collect();
+    blocks.shuffle(&mut seeded(division.seed, "learning curve"));
+    blocks.concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_end_with_all_there_is_and_networks_learn_few_of_them() {
+        assert_eq!(sizes(700, false), [50, 100, 200, 500, 700]);
+        assert_eq!(sizes(700, true), [200, 500, 700]);
+        assert_eq!(sizes(40, false), [40]);
+        assert_eq!(sizes(110, false), [50, 110], "a size that is nearly all says nothing new");
+    }
+}

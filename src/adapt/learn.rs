@@ -1,0 +1,217 @@
+//! One candidate on one part of the pictures: learnt, and asked.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use candle_core::{Device, Tensor};
+
+use super::candidate::{Candidate, Method, recipe};
+use super::error::AdaptError;
+use super::head::{self, Features, Head, Lesson};
+use crate::files::{self, OutputOptions, WriteError};
+use crate::model::{self, Model, ModelConfig};
+use crate::timeline::Probabilities;
+use crate::train::balance::{Balance, Balancing, Method as Balancement};
+use crate::train::dataset::Example;
+use crate::train::loader::plain_pictures;
+use crate::train::progress::{EpochRecord, Progress};
+use crate::train::recipe::Recipe;
+use crate::train::run;
+use crate::train::start::Prepared;
+use crate::train::trainer;
+
+/// How strongly a last layer may be held to the start's; which of them is chosen as candidates are.
+pub const HOLDS: [f64; 4] = [1.0, 0.1, 0.01, 0.001];
+/// Fewer pictures are not enough for all layers to learn from.
+pub const LEAST_FOR_NETWORK: usize = 64;
+/// A batch is at most this share of the pictures, so that an epoch has some steps, and at least [`SMALLEST_BATCH`].
+const BATCHES: usize = 8;
+const SMALLEST_BATCH: usize = 8;
+/// Pictures that go through a network at once.
+const ASKED: usize = 64;
+/// The trainer wants some pictures to watch; nothing is chosen by them.
+const WATCHED: usize = 32;
+
+/// A start that is ready to be adapted, and the pictures.
+pub struct Material<'a> {
+    /// The start.
+    pub config: &'a ModelConfig,
+    /// Its weights.
+    pub weights: &'a BTreeMap<String, Tensor>,
+    /// Its last layer, calibrated as the start says.
+    pub head: &'a Head,
+    /// A directory or name by which recipes find it.
+    pub start: &'a Path,
+    /// The pictures.
+    pub examples: &'a [Example],
+    /// What the start makes of them.
+    pub features: &'a Features,
+    /// Pictures of the start's kind; none where there are none at hand.
+    pub others: &'a [Example],
+    /// Where what is learnt is kept.
+    pub kept: &'a Path,
+    /// Where networks learn.
+    pub device: &'a Device,
+}
+
+/// What was learnt.
+pub enum Learnt {
+    /// Another last layer.
+    Head(Head),
+    /// Another network.
+    Network(Box<Model>, BTreeMap<String, Tensor>),
+}
+
+/// Told while a network learns: by how many steps, of pictures each, it got on; whether to stop.
+pub trait Steps {
+    /// A step over so many pictures was taken.
+    fn pictures(&mut self, count: usize);
+    /// Whether to stop.
+    fn is_interrupted(&self) -> bool;
+}
+
+impl Material<'_> {
+    /// Learns `candidate` from the pictures at `places`; `hold` says how strongly the last layer is held.
+    ///
+    /// # Errors
+    /// If training fails or is interrupted, or a file cannot be written.
+    pub fn learn(
+        &self,
+        candidate: Candidate,
+        places: &[usize],
+        hold: f64,
+        steps: &mut dyn Steps,
+    ) -> Result<Learnt, AdaptError> {
+        let lessons = self.lessons(places, candidate.balanced);
+        match candidate.method {
+            Method::AsItIs => Ok(Learnt::Head(self.head.clone())),
+            Method::Calibration => Ok(Learnt::Head(head::calibrated(self.features, &lessons, self.head))),
+            Method::Head { flips } => Ok(Learnt::Head(head::fit(self.features, &lessons, self.head, hold, flips)?)),
+            Method::Network { flips, mixed } => {
+                let head = head::fit(self.features, &lessons, self.head, hold, flips)?;
+                self.network(candidate, places, &head, flips, mixed, steps)
+            }
+        }
+    }
+
+    /// What was learnt says of the pictures at `places`, as logits.
+    ///
+    /// # Errors
+    /// If a picture cannot be decoded or the device fails.
+    pub fn logits(&self, learnt: &Learnt, places: &[usize]) -> Result<Vec<Probabilities>, AdaptError> {
+        match learnt {
+            Learnt::Head(head) => Ok(places.iter().map(|place| head.logits(self.features, *place)).collect()),
+            Learnt::Network(model, _) => {
+                let input = &model.config().input;
+                let mut all = Vec::with_capacity(places.len());
+                for chunk in places.chunks(ASKED) {
+                    let pictures: Vec<&Example> = chunk.iter().map(|place| &self.examples[*place]).collect();
+                    let values = plain_pictures(&pictures, input.side, input.colours)?;
+                    let rows = model.logits(values)?.to_vec2::<f32>()?;
+                    all.extend(
+                        rows.into_iter().map(|row| -> Probabilities { std::array::from_fn(|class| row[class]) }),
+                    );
+                }
+                Ok(all)
+            }
+        }
+    }
+
+    fn lessons(&self, places: &[usize], balanced: bool) -> Vec<Lesson> {
+        let chosen: Vec<Example> = places.iter().map(|place| self.examples[*place].clone()).collect();
+        let balancing = Balancing::new(balance(balanced), &chosen);
+        let weight = |example: &Example| f64::from(balancing.weight(example));
+        places.iter().zip(&chosen).map(|(place, example)| (*place, example.target, weight(example))).collect()
+    }
+
+    fn network(
+        &self,
+        candidate: Candidate,
+        places: &[usize],
+        head: &Head,
+        flips: bool,
+        mixed: bool,
+        steps: &mut dyn Steps,
+    ) -> Result<Learnt, AdaptError> {
+        let mut training: Vec<Example> = places.iter().map(|place| self.examples[*place].clone()).collect();
+        let watched: Vec<Example> = training.iter().filter(|e| e.label.is_some()).take(WATCHED).cloned().collect();
+        if mixed {
+            let count = training.len().min(self.others.len());
+            // Spread over all of them, as a manifest is often sorted by class.
+            training.extend((0..count).map(|place| self.others[place * self.others.len() / count].clone()));
+        }
+        let recipe = self.recipe(candidate, flips, training.len())?;
+        let mut text = serde_json::to_string(&recipe).unwrap_or_default();
+        text.push_str(&self.config.sha256);
+        training.iter().for_each(|example| text.push_str(&format!("{}{:?}", example.row, example.target)));
+        let name = format!("{}-{:.12}", candidate.folder(), files::sha256(text.as_bytes()));
+        let folder = self.kept.join(name);
+        let weights = folder.join("weights.safetensors");
+        let tensors = match model::read_tensors(&std::fs::read(&weights).unwrap_or_default()) {
+            Ok(tensors) => {
+                steps.pictures(recipe.epochs() * training.len());
+                tensors
+            }
+            Err(_) => {
+                std::fs::create_dir_all(&folder).map_err(|e| WriteError::new(&folder, e))?;
+                let mut prepared = Prepared::new(recipe, Path::new("."), self.device)?;
+                head.put(&mut prepared.weights)?;
+                let mut told = Told { steps, batch: prepared.recipe.batch };
+                let fitted = trainer::fit(&prepared, &training, &watched, &folder, self.device, &mut told)?;
+                let bytes = model::write_tensors(&fitted.tensors, false).map_err(trainer::TrainError::from)?;
+                OutputOptions::state().put(&weights, |out| out.write_all(&bytes))?;
+                // Of a finished run nobody goes on.
+                let _ = std::fs::remove_file(folder.join("checkpoint.safetensors"));
+                fitted.tensors
+            }
+        };
+        Ok(Learnt::Network(Box::new(self.model(&tensors)?), tensors))
+    }
+
+    /// The start with other weights, not calibrated.
+    fn model(&self, tensors: &BTreeMap<String, Tensor>) -> Result<Model, AdaptError> {
+        let bytes = run::packed(tensors)?;
+        let config = ModelConfig { sha256: files::sha256(&bytes), temperature: 1.0, ..self.config.clone() };
+        let text = serde_json::to_vec(&config).map_err(anyhow::Error::from).map_err(trainer::TrainError::from)?;
+        Ok(Model::from_bytes(&text, &bytes, self.kept, &Device::Cpu)?)
+    }
+
+    fn recipe(&self, candidate: Candidate, flips: bool, pictures: usize) -> Result<Recipe, AdaptError> {
+        let mut recipe = recipe()?;
+        recipe.name = candidate.name();
+        recipe.start.model = Some(absolute(self.start));
+        recipe.batch = (pictures / BATCHES).clamp(SMALLEST_BATCH, recipe.batch);
+        recipe.augmentation.flip = flips;
+        recipe.balance = balance(candidate.balanced);
+        Ok(recipe)
+    }
+}
+
+/// Built-in names stay as they are.
+fn absolute(start: &Path) -> std::path::PathBuf {
+    match start.is_dir() {
+        true => std::path::absolute(start).unwrap_or_else(|_| start.into()),
+        false => start.into(),
+    }
+}
+
+fn balance(balanced: bool) -> Balance {
+    Balance { method: if balanced { Balancement::Weights } else { Balancement::None }, strength: 1.0 }
+}
+
+struct Told<'a> {
+    steps: &'a mut dyn Steps,
+    batch: usize,
+}
+
+impl Progress for Told<'_> {
+    fn step(&mut self, _: usize, _: usize, _: usize, _: f64) {
+        self.steps.pictures(self.batch);
+    }
+
+    fn epoch(&mut self, _: &EpochRecord) {}
+
+    fn is_interrupted(&self) -> bool {
+        self.steps.is_interrupted()
+    }
+}

@@ -1,0 +1,354 @@
+//! The report: what there was, what was tried, what it gained and how sure that is; one page for a reviewer.
+
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use image::{ImageFormat, RgbImage};
+
+use super::adapting::{Adapted, Outcome};
+use super::curve::Point;
+use super::inventory::video_name;
+use super::nested::{Aim, Nested};
+use crate::files::{OutputOptions, WriteError, spreadsheet_cell};
+use crate::picture::Colours;
+use crate::timeline::{Expression, most_probable};
+use crate::train::augment::plain;
+use crate::train::dataset::Example;
+use crate::train::manifest::Row;
+use crate::train::metrics::{self, Metrics};
+use crate::train::report::{self, Block, Document, Measured, Prediction, Table, comparison_blocks, rising};
+
+/// Pictures shown that the new model and the annotator see most differently; ten times as many are listed.
+const SHOWN: usize = 24;
+const LISTED: usize = 240;
+/// Side of a picture in the report, pixels.
+const SIDE: usize = 72;
+/// Signers and videos that are named one by one.
+const NAMED: usize = 30;
+
+fn percent(value: f64) -> String {
+    format!("{:.1} %", 100.0 * value)
+}
+
+fn points([low, high]: [f64; 2]) -> String {
+    format!("{:+.1} to {:+.1}", 100.0 * low, 100.0 * high)
+}
+
+/// The gain in the measure that was aimed at, with its interval.
+fn aimed(adapted: &Adapted) -> (f64, [f64; 2]) {
+    let gain = &adapted.gain;
+    match adapted.aim {
+        Aim::Balanced => (gain.balanced_accuracy_difference, gain.balanced_accuracy_difference_interval),
+        Aim::Accuracy => (gain.accuracy_difference, gain.accuracy_difference_interval),
+    }
+}
+
+/// What came of it, in a sentence or two.
+pub fn sentence(adapted: &Adapted) -> String {
+    let (gain, interval) = aimed(adapted);
+    let gained = format!(
+        "{:+.1} points of {} ({}; 95 %, {} {}s)",
+        100.0 * gain,
+        adapted.aim.name(),
+        points(interval),
+        adapted.clusters,
+        adapted.inventory.grouping.noun()
+    );
+    let method = adapted.winner.candidate.name();
+    match adapted.outcome {
+        Outcome::Adapted => {
+            format!("Adapted by '{method}': {gained} against the start on pictures it has not learnt from.")
+        }
+        Outcome::Unproven => format!("Adapted by '{method}' as asked, though no gain is shown: {gained}."),
+        Outcome::CalibratedStart if adapted.winner.candidate == super::candidate::Candidate::AS_IT_IS => {
+            format!(
+                "Nothing beats the start as it is; it is written with its probabilities calibrated. Measured: {gained}."
+            )
+        }
+        Outcome::CalibratedStart => format!(
+            "No gain over the start is shown, so that the start is written with its probabilities calibrated. The best way \
+             found, '{method}', gave {gained}."
+        ),
+    }
+}
+
+/// What more material would give, in a sentence; nothing where the curve does not say.
+pub fn forecast(adapted: &Adapted) -> Option<String> {
+    let (doubling, interval) = adapted.curve.doubling?;
+    let learnt = adapted.curve.points.last()?.pictures as f64;
+    let (what, share) = match adapted.sources.annotated_s {
+        Some(annotated_s) if annotated_s > 0.0 => {
+            let learnt_s = annotated_s * learnt / adapted.inventory.pictures as f64;
+            ("20 more annotated minutes".to_owned(), (learnt_s + 1200.0) / learnt_s)
+        }
+        _ => (format!("{learnt:.0} more pictures"), 2.0),
+    };
+    let factor = share.log2();
+    let known = if share > 4.0 { "; that is far beyond what was measured" } else { "" };
+    Some(format!(
+        "If it goes on as it went, {what} would give about {:+.1} points of {} ({}{known}).",
+        100.0 * doubling * factor,
+        adapted.aim.name(),
+        points(interval.map(|value| value * factor)),
+    ))
+}
+
+/// The report.
+pub fn document(adapted: &Adapted, nested: &Nested, rows: &[Row], examples: &[Example]) -> Document {
+    let mut blocks = vec![Block::Text(sentence(adapted))];
+    blocks.extend(forecast(adapted).map(Block::Text));
+    blocks.extend(adapted.inventory.warnings.iter().map(|warning| Block::Text(format!("Note: {warning}."))));
+    blocks.push(Block::Heading("Before and after".into()));
+    blocks.push(Block::Text(format!(
+        "Every picture is judged once, by a model that has seen neither it nor its {noun}; the way of adapting was chosen inside each \
+         model's own material. Before is the start '{start}', on the same pictures. Intervals: percentile bootstrap over {clusters} {noun}s.",
+        noun = adapted.inventory.grouping.noun(),
+        start = adapted.start.0,
+        clusters = adapted.clusters
+    )));
+    blocks.extend(before_and_after(adapted, nested));
+    blocks.push(Block::Heading("More material".into()));
+    blocks.extend(more_material(adapted));
+    blocks.push(Block::Heading("What was tried".into()));
+    blocks.extend(what_was_tried(adapted));
+    blocks.push(Block::Heading("What there was".into()));
+    blocks.extend(what_there_was(adapted));
+    blocks.push(Block::Heading("Worth a second look".into()));
+    blocks.extend(second_look(nested, rows, examples));
+    Document { title: format!("{}: adapted to a corpus", adapted.name), blocks }
+}
+
+/// The model's card: what it is, where it comes from, what it gained, and what is not known.
+pub fn card(adapted: &Adapted, nested: &Nested) -> Document {
+    let (name, sha256) = &adapted.start;
+    let mut blocks = vec![
+        Block::Text(sentence(adapted)),
+        Block::Text(format!(
+            "Start: '{name}' (SHA-256 {sha256}), whose licence and limits hold for this model as well. Learnt from {} pictures of \
+             the corpus named below, whose own terms hold too.",
+            adapted.inventory.pictures
+        )),
+        Block::Text(format!("Sources: {}.", adapted.sources.named.join(", "))),
+    ];
+    blocks.extend(adapted.inventory.warnings.iter().map(|warning| Block::Text(format!("Note: {warning}."))));
+    blocks.push(Block::Heading("Before and after, on pictures not learnt from".into()));
+    blocks.extend(before_and_after(adapted, nested));
+    Document { title: adapted.name.clone(), blocks }
+}
+
+fn before_and_after(adapted: &Adapted, nested: &Nested) -> Vec<Block> {
+    let (Some(before), Some(after)) = (metrics::measure(&nested.before), metrics::measure(&nested.after)) else {
+        return Vec::new();
+    };
+    let mut table = Table::new("Measures", &["measure", "before", "after"]);
+    type Show = fn(&Metrics) -> String;
+    let rows: [(&str, Show); 6] = [
+        ("pictures", |m| m.images.to_string()),
+        ("accuracy", |m| percent(m.accuracy)),
+        ("balanced accuracy (mean recall)", |m| percent(m.balanced_accuracy)),
+        ("macro-F1", |m| format!("{:.3}", m.macro_f1)),
+        ("negative log-likelihood", |m| format!("{:.3}", m.negative_log_likelihood)),
+        ("calibration error", |m| percent(m.calibration_error)),
+    ];
+    for (name, value) in rows {
+        table.row([name.to_owned(), value(&before), value(&after)]);
+    }
+    let mut blocks = vec![Block::Table(table)];
+    blocks.extend(comparison_blocks("After", "before", &adapted.gain));
+    let heads = ["class", "pictures", "recall before", "after", "difference (95 %)", "F1 before", "after"];
+    let mut classes = Table::new("Classes", &heads);
+    let optional = |value: Option<f64>| value.map_or("-".into(), |value| format!("{value:.3}"));
+    for c in &adapted.classes {
+        let difference = c.recall[0] - c.recall[1];
+        classes.row([
+            c.class.name().to_owned(),
+            c.images.to_string(),
+            percent(c.recall[1]),
+            percent(c.recall[0]),
+            format!("{:+.1} ({})", 100.0 * difference, points(c.difference_interval)),
+            optional(c.f1[1]),
+            optional(c.f1[0]),
+        ]);
+    }
+    blocks.push(Block::Table(classes));
+    blocks.push(Block::Text("Confusion and reliability before (first) and after (second):".into()));
+    for measured in [&before, &after] {
+        blocks.push(Block::Plot(report::matrix(&measured.confusion)));
+    }
+    for measured in [&before, &after] {
+        blocks.push(Block::Plot(report::reliability(&measured.reliability)));
+    }
+    blocks
+}
+
+fn more_material(adapted: &Adapted) -> Vec<Block> {
+    let title = format!("'{}' learnt from part of the material", adapted.winner.candidate.name());
+    let heads = ["pictures", "accuracy", "95 %", "balanced accuracy", "95 %"];
+    let mut table = Table::new(&title, &heads);
+    let span = |[low, high]: [f64; 2]| format!("{:.1} to {:.1}", 100.0 * low, 100.0 * high);
+    for point in &adapted.curve.points {
+        let name = if point.pictures == 0 { "0 (the start)".to_owned() } else { point.pictures.to_string() };
+        let (accuracy, balanced) = (point.accuracy, point.balanced_accuracy);
+        table.row([name, percent(accuracy.0), span(accuracy.1), percent(balanced.0), span(balanced.1)]);
+    }
+    type Measure = fn(&Point) -> (f64, [f64; 2]);
+    let of = |value: Measure| -> Vec<Measured> {
+        let points = adapted.curve.points.iter();
+        let measured = |point: &Point| {
+            let (share, interval) = value(point);
+            Measured { size: point.pictures as f64, share, interval }
+        };
+        points.map(measured).collect()
+    };
+    let series = [("accuracy", of(|p| p.accuracy)), ("balanced accuracy", of(|p| p.balanced_accuracy))];
+    let mut blocks = vec![Block::Plot(rising("Learning curve", "pictures learnt from", &series)), Block::Table(table)];
+    blocks.extend(forecast(adapted).map(Block::Text));
+    blocks
+}
+
+fn what_was_tried(adapted: &Adapted) -> Vec<Block> {
+    let text = "Each fold chooses by the probability that a candidate gives to the truth, on pictures of the fold's own material that \
+                the candidate has not learnt from (0 is perfect; averaged over folds). No picture of the fold itself takes part.";
+    let mut table = Table::new("Candidates", &["candidate", "score where it was to be chosen", "folds that chose it"]);
+    let count = adapted.folds.len() as f64;
+    for (place, candidate) in adapted.candidates.iter().enumerate() {
+        let mean = adapted.folds.iter().map(|fold| fold.tried[place].score).sum::<f64>() / count;
+        let chosen = adapted.folds.iter().filter(|fold| fold.chosen == place).count();
+        let mark = if *candidate == adapted.winner.candidate { " (for all pictures)" } else { "" };
+        table.row([format!("{}{mark}", candidate.name()), format!("{mean:.3}"), chosen.to_string()]);
+    }
+    let mut folds = Table::new("Folds", &["fold", "learnt from", "chosen by", "judged on", "chosen"]);
+    for (number, fold) in (1..).zip(&adapted.folds) {
+        let pictures = fold.pictures.map(|count: usize| count.to_string());
+        let chosen = fold.tried[fold.chosen].candidate.name();
+        folds.row(std::iter::once(number.to_string()).chain(pictures).chain([chosen]));
+    }
+    let mut blocks = vec![Block::Text(text.into()), Block::Table(table), Block::Table(folds)];
+    for (candidate, why) in &adapted.not_tried {
+        blocks.push(Block::Text(format!("Not tried: {}: {why}.", candidate.name())));
+    }
+    let [used, allowed] = adapted.budget_s.map(|seconds| seconds / 60.0);
+    blocks
+        .push(Block::Text(format!("Planned: {used:.1} minutes of two cores; the budget was {allowed:.0} (--budget).")));
+    blocks
+}
+
+fn what_there_was(adapted: &Adapted) -> Vec<Block> {
+    let inventory = &adapted.inventory;
+    let soft = inventory.pictures - inventory.labelled;
+    let minutes =
+        adapted.sources.annotated_s.map_or(String::new(), |s| format!(" of {:.1} annotated minutes", s / 60.0));
+    let mut text = format!("{} pictures{minutes}, from {}.", inventory.pictures, adapted.sources.named.join(", "));
+    if soft > 0 {
+        text +=
+            &format!(" About {soft} of them annotators disagree: these are learnt with soft labels and not judged by.");
+    }
+    let mut blocks = vec![Block::Text(text)];
+    let names = Expression::ALL.map(Expression::name);
+    for (what, counts) in [("signer", &inventory.signers), ("video", &inventory.videos)] {
+        if counts.is_empty() {
+            continue;
+        }
+        let heads: Vec<&str> = [what].into_iter().chain(names).chain(["all"]).collect();
+        let mut table = Table::new(&format!("Labelled pictures by {what}"), &heads);
+        for (name, counts) in counts.iter().take(NAMED) {
+            let sum: usize = counts.iter().sum();
+            let name = if name.len() > 40 { format!("{:.12}...", name) } else { name.clone() };
+            table.row(std::iter::once(name).chain(counts.iter().chain([&sum]).map(usize::to_string)));
+        }
+        blocks.push(Block::Table(table));
+        if counts.len() > NAMED {
+            blocks.push(Block::Text(format!("And {} more.", counts.len() - NAMED)));
+        }
+    }
+    if !adapted.sources.left_out.is_empty() {
+        let mut table = Table::new("Left out (each is listed in adapt/manifest.left-out.csv)", &["why", "how many"]);
+        for (count, why) in &adapted.sources.left_out {
+            table.row([why.clone(), count.to_string()]);
+        }
+        blocks.push(Block::Table(table));
+    }
+    blocks
+}
+
+/// Judged pictures with the least probability of what the annotator says, where the model says something else, by their place
+/// among the answers.
+fn disagreements(nested: &Nested) -> Vec<usize> {
+    let is_other = |place: &usize| {
+        let judged = &nested.after[*place];
+        most_probable(&judged.probabilities) != judged.truth
+    };
+    let mut places: Vec<usize> = (0..nested.after.len()).filter(is_other).collect();
+    let given = |place: &usize| nested.after[*place].probabilities[nested.after[*place].truth.index()];
+    places.sort_by(|a, b| given(a).total_cmp(&given(b)));
+    places
+}
+
+fn second_look(nested: &Nested, rows: &[Row], examples: &[Example]) -> Vec<Block> {
+    let places = disagreements(nested);
+    if places.is_empty() {
+        return vec![Block::Text("The new model says what the annotators say of every picture.".into())];
+    }
+    let text = "Pictures of which the new model, which has not seen them, gives the annotator's label the least probability: a slip of \
+                the annotator, a face that is hard to read, or a gap in what was learnt. disagreements.csv has more of them.";
+    let mut figures = String::new();
+    for place in places.iter().take(SHOWN) {
+        let (row, judged) = (nested.judged[*place], &nested.after[*place]);
+        let said = most_probable(&judged.probabilities);
+        let caption =
+            format!("{} / {} {:.0} %", judged.truth.name(), said.name(), 100.0 * judged.probabilities[said.index()]);
+        let title =
+            format!("{} frame {}", video_name(&rows[row]), rows[row].frame.map_or("-".into(), |f| f.to_string()));
+        if let Some(data) = thumbnail(&examples[row]) {
+            figures += &report::figure(&data, &caption, &title);
+        }
+    }
+    vec![Block::Text(text.into()), Block::Text("Each: annotator / model.".into()), Block::Plot(figures)]
+}
+
+/// A picture as the address of its data.
+fn thumbnail(example: &Example) -> Option<String> {
+    let picture = example.picture().ok()?.in_colours(Colours::Rgb);
+    let samples = plain(&picture, SIDE, Colours::Rgb).into_iter().map(|value| value.round() as u8).collect();
+    let image = RgbImage::from_raw(SIDE as u32, SIDE as u32, samples)?;
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    image.write_to(&mut bytes, ImageFormat::Png).ok()?;
+    Some(format!("data:image/png;base64,{}", BASE64.encode(bytes.into_inner())))
+}
+
+/// Writes the report, every answer, and the list of disagreements.
+///
+/// # Errors
+/// If a file cannot be written.
+pub(super) fn write(
+    out: &Path,
+    adapted: &Adapted,
+    document: &Document,
+    nested: &Nested,
+    rows: &[Row],
+) -> Result<(), WriteError> {
+    let answers = nested.judged.iter().zip(&nested.after);
+    let predictions: Vec<Prediction> =
+        answers.map(|(place, judged)| Prediction { image: rows[*place].image(), judged: *judged }).collect();
+    report::write_as(OutputOptions::state(), out, adapted, document, &predictions)?;
+    OutputOptions::state().put(&out.join("disagreements.csv"), |file| {
+        let mut csv = csv::Writer::from_writer(file);
+        csv.write_record(["path", "sequence", "subject", "frame", "annotator", "model", "of_annotators", "of_models"])?;
+        for place in disagreements(nested).into_iter().take(LISTED) {
+            let (row, judged) = (&rows[nested.judged[place]], &nested.after[place]);
+            let said = most_probable(&judged.probabilities);
+            csv.write_record([
+                &*spreadsheet_cell(&row.image()),
+                row.sequence.as_deref().unwrap_or_default(),
+                &*spreadsheet_cell(row.subject.as_deref().unwrap_or_default()),
+                &row.frame.map_or_else(String::new, |frame| frame.to_string()),
+                judged.truth.name(),
+                said.name(),
+                &format!("{:.4}", judged.probabilities[judged.truth.index()]),
+                &format!("{:.4}", judged.probabilities[said.index()]),
+            ])?;
+        }
+        csv.flush()
+    })
+}
