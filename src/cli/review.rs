@@ -1,5 +1,6 @@
 //! `annotate review LABELS.json`: a page to look and correct. `annotate review FOLDER`: such pages and an index over them.
 
+use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
@@ -10,14 +11,15 @@ use super::shared::ReplaceArguments;
 use crate::agree::Vocabulary;
 use crate::eaf;
 use crate::files::{self, OutputOptions, WriteError};
-use crate::review::{self, Correction, HumanTier, Index, IndexEntry, Page, ProxyError};
-use crate::timeline::Timeline;
+use crate::review::{self, Correction, HumanTier, Index, IndexEntry, Page, ProxyError, QueueItem, Queued};
+use crate::timeline::{Expression, Timeline};
 
 /// Arguments of `annotate review`.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// The annotation, or a folder of annotations: each gets its page, and the folder an index of what is reviewed
-    #[arg(value_name = "LABELS.json|FOLDER")]
+    /// The annotation; or a folder of annotations: each gets its page, and the folder an index of what is reviewed; or the
+    /// disagreements.csv of `annotate adapt`: each of its videos gets a page, and a list opens them where they are worth a second look
+    #[arg(value_name = "LABELS.json|FOLDER|disagreements.csv")]
     labels: PathBuf,
     /// The page to write; beside the annotation, as .html, if not given
     #[arg(short, long, value_name = "PAGE.html")]
@@ -42,6 +44,13 @@ pub(super) struct Arguments {
     /// The page's language; the browser's if not given
     #[arg(long, value_parser = ["en", "de"])]
     language: Option<String>,
+    /// Of a folder: also a list, queue.html, of the N stretches (50 if not said) whose review would teach most: where the model was
+    /// unsure, where the label is rare, where --against says something else
+    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "50")]
+    queue: Option<usize>,
+    /// With --queue: a folder of other annotations of the same videos, such as another model's
+    #[arg(long, value_name = "FOLDER", requires = "queue")]
+    against: Option<PathBuf>,
 }
 
 /// More tiers than this would push ours off the screen.
@@ -55,6 +64,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
     if arguments.labels.is_dir() {
         return index(arguments);
+    }
+    if arguments.queue.is_some() {
+        return Err(Failure::Usage("--queue goes with a folder of annotations".into()));
+    }
+    if arguments.labels.extension().is_some_and(|extension| extension == "csv") {
+        return second_look(arguments);
     }
     let timeline = Timeline::read(&arguments.labels)?;
     let output = arguments.output.clone().unwrap_or_else(|| arguments.labels.with_extension("html"));
@@ -163,6 +178,7 @@ fn index(arguments: &Arguments) -> Result<(), Failure> {
         .collect();
     let corrections: Vec<(PathBuf, Vec<Correction>)> = files.iter().filter_map(|path| saved(path)).collect();
     let (mut entries, mut refused) = (Vec::new(), Vec::new());
+    let mut read: Vec<(String, PathBuf, Timeline)> = Vec::new();
     for path in files.iter().filter(|path| is_annotation(path) && !is_superseded(path, &files)) {
         let name = path.strip_prefix(folder).unwrap_or(path).display().to_string();
         let timeline = match Timeline::read(path) {
@@ -176,6 +192,9 @@ fn index(arguments: &Arguments) -> Result<(), Failure> {
         page(arguments, path, &timeline, &html)?;
         let mut entry = IndexEntry::new(name, url(&html, &output), &timeline);
         entry.waiting = waiting(&timeline, path, &corrections);
+        if arguments.queue.is_some() {
+            read.push((entry.name.clone(), html, timeline));
+        }
         entries.push(entry);
     }
     if entries.is_empty() && refused.is_empty() {
@@ -190,7 +209,120 @@ fn index(arguments: &Arguments) -> Result<(), Failure> {
     arguments.replace.existing().put(&output, |out| index.write(out))?;
     let (done, all) = index.entries.iter().fold((0, 0), |sum, e| (sum.0 + e.reviewed[0], sum.1 + e.reviewed[1]));
     talk!("{}: {} annotations, {done} of {all} segments reviewed", output.display(), index.entries.len());
+    match arguments.queue {
+        Some(most) => list(arguments, &read, most),
+        None => Ok(()),
+    }
+}
+
+/// The list of what is worth reviewing first, beside the index.
+fn list(arguments: &Arguments, read: &[(String, PathBuf, Timeline)], most: usize) -> Result<(), Failure> {
+    let output = arguments.labels.join("queue.html");
+    let other = |name: &str| {
+        let path = arguments.against.as_ref()?.join(name);
+        path.is_file().then(|| Timeline::read(&path)).transpose().ok()?
+    };
+    let others: Vec<Option<Timeline>> = read.iter().map(|(name, ..)| other(name)).collect();
+    if arguments.against.is_some() && others.iter().all(Option::is_none) {
+        let folder = arguments.against.as_deref().unwrap_or(Path::new("")).display();
+        return Err(Failure::Input(format!(
+            "--against {folder}: holds no annotation of the same name as one of these"
+        )));
+    }
+    let queued: Vec<Queued> = read
+        .iter()
+        .zip(&others)
+        .map(|((name, html, timeline), other)| Queued {
+            name: name.clone(),
+            page: url(html, &output),
+            timeline,
+            other: other.as_ref(),
+        })
+        .collect();
+    let items = review::queue(&queued, most);
+    put_list(arguments, "What to review first", &items, &output)
+}
+
+fn put_list(arguments: &Arguments, title: &str, items: &[QueueItem], output: &Path) -> Result<(), Failure> {
+    arguments.replace.existing().put(output, |out| review::write_queue(title, items, out))?;
+    talk!("{}: {} stretches", output.display(), items.len());
     Ok(())
+}
+
+/// A line of `disagreements.csv`, as far as it is used.
+#[derive(Debug, serde::Deserialize)]
+struct Disagreement {
+    sequence: String,
+    subject: String,
+    frame: Option<usize>,
+    annotator: Expression,
+    model: Expression,
+    of_annotators: f64,
+}
+
+/// Pages for the videos that a list of disagreements names, and a page that opens them where these are.
+fn second_look(arguments: &Arguments) -> Result<(), Failure> {
+    let path = &arguments.labels;
+    let unusable = |reason: String| Failure::Input(format!("{}: {reason}", path.display()));
+    let folder = path.with_extension("review");
+    let output = arguments.output.clone().unwrap_or_else(|| folder.join("index.html"));
+    let timelines = path.with_file_name("adapt").join("manifest.pictures/timelines");
+    let mut reader = files::table::open(path, csv::Trim::All).map_err(|e| unusable(e.to_string()))?;
+    let mut pages: BTreeMap<String, Option<(PathBuf, Timeline)>> = BTreeMap::new();
+    let (mut items, mut elsewhere) = (Vec::new(), 0);
+    for row in reader.deserialize() {
+        let row: Disagreement = row.map_err(|e| unusable(e.to_string()))?;
+        if !pages.contains_key(&row.sequence) {
+            pages.insert(row.sequence.clone(), opened(arguments, &timelines, &row.sequence, &folder)?);
+        }
+        let (Some(Some((html, timeline))), Some(frame)) = (pages.get(&row.sequence), row.frame) else {
+            elsewhere += 1;
+            continue;
+        };
+        if frame >= timeline.frames.time_s.len() {
+            elsewhere += 1;
+            continue;
+        }
+        let span_s = timeline.frame_in_player_time(frame).map(|time| time.0);
+        items.push(QueueItem {
+            name: Path::new(&timeline.media.path).file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            page: url(html, &output),
+            signer: row.subject.rsplit('@').next().unwrap_or_default().to_owned(),
+            frame,
+            span_s,
+            label: row.annotator,
+            why: format!("the model says {}, and gives the label {:.0} %", row.model.name(), 100.0 * row.of_annotators),
+            score: 1.0 - row.of_annotators,
+        });
+    }
+    if items.is_empty() {
+        return Err(unusable(format!(
+            "no video of its {elsewhere} pictures is known; pictures of a manifest have none"
+        )));
+    }
+    if elsewhere > 0 {
+        say(&format!("{}: of {elsewhere} pictures no video is known", path.display()));
+    }
+    put_list(arguments, "Worth a second look", &items, &output)
+}
+
+/// The review page of the video with this digest, where what was seen in it is kept.
+fn opened(
+    arguments: &Arguments,
+    timelines: &Path,
+    sequence: &str,
+    folder: &Path,
+) -> Result<Option<(PathBuf, Timeline)>, Failure> {
+    let is_digest = sequence.len() == 64 && sequence.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let path = timelines.join(format!("{sequence}.json"));
+    if !is_digest || !path.is_file() {
+        return Ok(None);
+    }
+    let timeline = Timeline::read(&path)?;
+    std::fs::create_dir_all(folder).map_err(|e| Failure::Output(format!("{}: {e}", folder.display())))?;
+    let html = folder.join(format!("{sequence:.12}.html"));
+    page(arguments, &path, &timeline, &html)?;
+    Ok(Some((html, timeline)))
 }
 
 /// Whether a file says at its beginning that it is a timeline.

@@ -8,6 +8,7 @@ mod index;
 mod lanes;
 mod page;
 mod proxy;
+mod queue;
 mod read;
 mod settle;
 
@@ -19,6 +20,7 @@ pub use index::{Index, IndexEntry};
 pub use lanes::{Lanes, Met, Touched, machine_event_id, machine_id, review_of};
 pub use page::{HumanTier, Page};
 pub use proxy::{ProxyError, proxy};
+pub use queue::{QueueItem, Queued, queue, write_queue};
 pub use read::{
     Correction, CorrectionError, FIRST_SCHEMA, FirstCorrection, Numbered, parse_corrections, read_corrections,
 };

@@ -56,6 +56,12 @@ function wire() {
   $("summary").addEventListener("toggle", summarise);
 }
 
+/** A list of what to look at opens the page at `#frame=N`. */
+function openAtFrame() {
+  const wanted = /^#frame=(\d+)$/.exec(location.hash);
+  if (wanted) seek(Number(wanted[1]));
+}
+
 async function start() {
   await unpackTracks();
   fillLanes();
@@ -67,6 +73,8 @@ async function start() {
   const blind = stored(`${STORE}:blind`);
   if (blind || data.blind !== null) startBlind(blind ? blind.share : data.blind); else { refreshList(); drawProgress(); }
   watchFrames();
+  openAtFrame();
+  addEventListener("hashchange", openAtFrame);
   summarise();
   paint();
   document.documentElement.dataset.ready = "true";
