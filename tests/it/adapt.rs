@@ -330,6 +330,14 @@ fn from_elan_documents_to_a_better_model_with_proof_in_one_command() {
         std::fs::copy(out.join("report.html"), Path::new(&kept).join("report.html")).unwrap();
     }
 
+    // What is worth reviewing first, and where it is.
+    let timelines = "models/mine/adapt/manifest.pictures/timelines";
+    succeed(&format!("review {timelines} --queue 5"), folder);
+    let queue = std::fs::read_to_string(folder.join(timelines).join("queue.html")).unwrap();
+    assert_eq!(queue.matches(".html#frame=").count(), 5, "{queue}");
+    let (output, stderr) = annotate("review new.json --queue 5", folder);
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+
     // The model is one like any other: a fourth signer's faces get the corpus's labels.
     video(3, folder);
     std::fs::create_dir(folder.join("new")).unwrap();
