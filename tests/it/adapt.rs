@@ -120,7 +120,7 @@ fn two_annotators_documents_become_pictures_of_the_right_faces_and_every_loss_is
     assert!(stderr.contains("'mouthing' (1)") && stderr.contains("annotators disagree about"), "{stderr}");
 
     let rows = manifest::read(&folder.join("m.csv")).unwrap();
-    assert!((40..=50).contains(&rows.len()), "{}", rows.len());
+    assert!((35..=50).contains(&rows.len()), "{}", rows.len());
     assert!(rows.iter().all(|row| row.subject.as_deref() == Some("ann") && row.path.is_file()));
     let sequences: BTreeSet<_> = rows.iter().map(|row| row.sequence.clone().unwrap()).collect();
     assert_eq!(sequences.len(), 1);
