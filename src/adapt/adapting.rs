@@ -1,6 +1,6 @@
 //! From pictures to a model directory with proof: what there is, what is tried, how good it is, what is written.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
@@ -23,7 +23,7 @@ use crate::train::dataset::{Example, load_where};
 use crate::train::fold::Grouping;
 use crate::train::manifest::Row;
 use crate::train::metrics::best_temperature;
-use crate::train::significance::{ClassComparison, Comparison, compare, compare_classes};
+use crate::train::significance::{ClassComparison, Comparison, compare, compare_classes, widened};
 use crate::train::{run, trainer};
 
 /// What is asked for.
@@ -178,8 +178,12 @@ pub fn adapt(
     let found = nested::run(&material, &plan.candidates, &division, settings.aim, &mut steps)?;
     let winner = nested::overall(&found.folds);
     let clusters: Vec<String> = found.judged.iter().map(|place| inventory.grouping.key(&rows[*place])).collect();
-    let gain = compare(&found.after, &found.before, &clusters);
-    let classes = compare_classes(&found.after, &found.before, &clusters);
+    let groups = clusters.iter().collect::<BTreeSet<_>>().len();
+    let gain = for_few(compare(&found.after, &found.before, &clusters), groups);
+    let mut classes = compare_classes(&found.after, &found.before, &clusters);
+    for class in &mut classes {
+        class.difference_interval = widened(class.recall[0] - class.recall[1], class.difference_interval, groups);
+    }
     let of_curve = (found.judged.as_slice(), found.before.as_slice(), clusters.as_slice());
     let curve = curve::measure(&material, &division, &winner, of_curve, settings.aim, &mut steps)?;
     let outcome = outcome(&winner, &gain, settings);
@@ -197,7 +201,7 @@ pub fn adapt(
         winner,
         gain,
         classes,
-        clusters: clusters.iter().collect::<std::collections::BTreeSet<_>>().len(),
+        clusters: groups,
         curve,
         outcome,
         temperature,
@@ -208,7 +212,7 @@ pub fn adapt(
 
 /// Pictures that were cut out otherwise show the face at another size.
 fn check_rule(rows: &[Row], config: &ModelConfig) -> Result<(), AdaptError> {
-    let folders: std::collections::BTreeSet<&Path> = rows.iter().filter_map(|row| row.path.parent()).collect();
+    let folders: BTreeSet<&Path> = rows.iter().filter_map(|row| row.path.parent()).collect();
     for folder in folders {
         if let Some(found) = noted_rule(folder).filter(|found| *found != config.crop) {
             return Err(AdaptError::OtherRule { path: folder.into(), found, wanted: config.crop });
@@ -225,6 +229,18 @@ fn digest(config: &ModelConfig, rows: &[Row]) -> String {
         text.push_str(&format!("{}{stamp:?}\n", row.image()));
     }
     files::sha256(text.as_bytes())
+}
+
+/// A comparison with intervals as wide as so few groups ask: whether a model is written rests on them.
+fn for_few(mut gain: Comparison, groups: usize) -> Comparison {
+    let Comparison { accuracy_difference, balanced_accuracy_difference, .. } = gain;
+    for (value, interval) in [
+        (accuracy_difference, &mut gain.accuracy_difference_interval),
+        (balanced_accuracy_difference, &mut gain.balanced_accuracy_difference_interval),
+    ] {
+        *interval = widened(value, *interval, groups);
+    }
+    gain
 }
 
 /// Whether the gain in the measure that is aimed at is shown: its interval lies above 0.

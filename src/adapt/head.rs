@@ -52,8 +52,7 @@ pub enum FeatureError {
 }
 
 impl Features {
-    /// Those of `examples`, computed once and kept at `place`; `tell` is called with each number of pictures done and says
-    /// whether to go on.
+    /// Those of `examples`, computed once and kept at `place`; `tell` is called with each number of pictures done.
     ///
     /// # Errors
     /// If a picture cannot be decoded, the device fails or the file cannot be written.
@@ -321,7 +320,8 @@ mod tests {
         let free = fit(&features, learnt, &start, 1e-4, true).unwrap();
         let held = fit(&features, learnt, &start, 1e4, true).unwrap();
         let after = right(&features, judged, &free);
-        assert!(before < 0.8 && after > 0.93, "{before} {after}");
+        // SciPy's L-BFGS-B ends at 0.87 to 0.90 from 0.71 to 0.74, on six draws of the same problem.
+        assert!(before < 0.75 && after > 0.85, "{before} {after}");
         let distance = |head: &Head| head.weights.iter().zip(&start.weights).map(|(a, b)| (a - b).abs()).sum::<f32>();
         assert!(distance(&held) < 0.05 * distance(&free), "{} {}", distance(&held), distance(&free));
     }

@@ -176,7 +176,6 @@ pub fn video_name(row: &Row) -> String {
     let stem = row.path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let parts: Vec<&str> = stem.split('-').collect();
     match is_digest && parts.len() > 2 {
-        true if parts.len() > 3 && sequence.starts_with(parts[parts.len() - 3]) => parts[..parts.len() - 2].join("-"),
         true => parts[..parts.len() - 2].join("-"),
         false => sequence,
     }

@@ -4,6 +4,9 @@ use std::path::{Path, PathBuf};
 
 use crate::files::{OutputOptions, WriteError, spreadsheet_cell};
 
+/// The columns of the list of all of it.
+pub(super) const COLUMNS: [&str; 6] = ["file", "tier", "start_s", "end_s", "word", "reason"];
+
 /// A file, a tier or an annotation that gave no picture, or not all that it could.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LeftOut {
@@ -135,7 +138,7 @@ pub fn words(left_out: &[LeftOut]) -> Vec<(usize, &str)> {
 pub fn write(path: &Path, left_out: &[LeftOut]) -> Result<(), WriteError> {
     OutputOptions::state().put(path, |out| {
         let mut csv = csv::Writer::from_writer(out);
-        csv.write_record(["file", "tier", "start_s", "end_s", "word", "reason"])?;
+        csv.write_record(COLUMNS)?;
         for entry in left_out {
             let [start, end] = match entry.span_s {
                 Some(span_s) => span_s.map(|s| format!("{s:.3}")),

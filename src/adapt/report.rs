@@ -102,7 +102,7 @@ pub fn document(adapted: &Adapted, nested: &Nested, rows: &[Row], examples: &[Ex
     blocks.push(Block::Heading("Before and after".into()));
     blocks.push(Block::Text(format!(
         "Every picture is judged once, by a model that has seen neither it nor its {noun}; the way of adapting was chosen inside each \
-         model's own material. Before is the start '{start}', on the same pictures. Intervals: percentile bootstrap over {clusters} {noun}s.",
+         model's own material. Before is the start '{start}', on the same pictures. Intervals: percentile bootstrap over {clusters} {noun}s; those of differences are widened as Student's t asks for so few.",
         noun = adapted.inventory.grouping.noun(),
         start = adapted.start.0,
         clusters = adapted.clusters

@@ -57,7 +57,10 @@ impl Timelines<'_> {
             return Err(ImportError::Interrupted);
         }
         self.keep(&timeline, &sha256)?;
-        Ok(timeline)
+        // Files have rounded boxes. What is cut out must not depend on whether a video was looked at now or before.
+        let place = self.place(&sha256);
+        Timeline::read(&place)
+            .map_err(|error| ImportError::Read { path: place, source: std::io::Error::other(error.to_string()) })
     }
 
     fn place(&self, sha256: &str) -> PathBuf {

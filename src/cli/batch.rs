@@ -1,7 +1,8 @@
 //! `annotate batch`: a corpus on this machine.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::available_parallelism;
 use std::time::Instant;
 
@@ -19,9 +20,10 @@ use super::{Failure, continued, exit_code, review};
 use crate::corpus::inputs::{Inputs, Item};
 use crate::corpus::journal::{Done, Entry, Fingerprint, Journal, Stamp, Terms, now};
 use crate::corpus::lock::Lock;
+use crate::corpus::moved::{Moves, OfVideo};
 use crate::corpus::path::{printable, with_suffix};
 use crate::corpus::report::Report;
-use crate::corpus::{Outcome, inputs, report, results, workers};
+use crate::corpus::{Outcome, inputs, moved, report, results, workers};
 use crate::eaf::BundleOptions;
 use crate::files::WriteError;
 use crate::model::Model;
@@ -32,7 +34,7 @@ use crate::pipeline::detect::Detectors;
 use crate::pipeline::{AnnotateError, Event, Execution, annotate, decode_options};
 use crate::platform::signals::SIGINT;
 use crate::sink::{Beginning, FanOut, Written};
-use crate::timeline::Tool;
+use crate::timeline::{Timeline, Tool};
 use crate::write::Format;
 
 /// Arguments of `annotate batch`.
@@ -129,6 +131,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
         signals,
         jobs,
         threads,
+        moves: Mutex::default(),
     };
     batch.run(&found, &terms)
 }
@@ -196,6 +199,8 @@ struct Batch<'a> {
     signals: Steps,
     jobs: usize,
     threads: usize,
+    /// What became of the labels of videos that another model had annotated, by where their results are.
+    moves: Mutex<BTreeMap<PathBuf, Moves>>,
 }
 
 impl Batch<'_> {
@@ -212,6 +217,7 @@ impl Batch<'_> {
         let open: Vec<&Item> =
             found.items.iter().zip(&done).filter(|(_, done)| done.is_none()).map(|(item, _)| item).collect();
         let skipped = found.items.len() - open.len();
+        self.tell_other_models(&open);
         let size = |item: &Item| std::fs::metadata(&item.path).map_or(0, |metadata| metadata.len());
         let progress = CorpusProgress::new(
             self.arguments.execution.progress(self.options),
@@ -229,7 +235,8 @@ impl Batch<'_> {
         });
         let outcomes: Vec<Outcome> = outcomes.chain(refused).collect();
         let report = Report { terms, outcomes: &outcomes, touched: &touched, left_out: &found.left_out };
-        let kept = report::write(folder, &report, self.bundle.existing)?;
+        let mut kept = report::write(folder, &report, self.bundle.existing)?;
+        kept.extend(self.write_moves(terms)?);
         if !self.arguments.execution.quiet {
             tell_touched(&touched);
             tell_left_out(found);
@@ -239,6 +246,46 @@ impl Batch<'_> {
             Some(error) if ending.is_ok() => Err(error.into()),
             _ => ending,
         }
+    }
+
+    /// Says which videos are annotated again as another model had done so.
+    fn tell_other_models(&self, open: &[&Item]) {
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        for model in open.iter().filter_map(|item| self.journal.other_model(&item.output)) {
+            *counts.entry(&model.name).or_default() += 1;
+        }
+        for (name, count) in counts.into_iter().filter(|_| !self.arguments.execution.quiet) {
+            talk!("{count} of {} videos to do were annotated with another model, '{name}', before", open.len());
+        }
+    }
+
+    /// Writes which labels another model changed, where one did, in this run or one that it goes on from.
+    fn write_moves(&self, terms: &Terms) -> Result<Vec<WriteError>, Failure> {
+        let folder = &self.arguments.output_dir;
+        let mut all: BTreeMap<PathBuf, Moves> =
+            self.journal.moves().map(|(output, moves)| (output.to_path_buf(), moves.clone())).collect();
+        all.append(&mut self.moves.lock().unwrap_or_else(PoisonError::into_inner));
+        if all.is_empty() {
+            return Ok(Vec::new());
+        }
+        let of_video = |(output, moves): (PathBuf, Moves)| {
+            let page = Some(with_suffix(&output, ".html")).filter(|page| folder.join(page).is_file());
+            OfVideo { output, page, moves }
+        };
+        let videos: Vec<OfVideo> = all.into_iter().map(of_video).collect();
+        let kept = moved::write(folder, &terms.model, &videos, self.bundle.existing)?;
+        if !self.arguments.execution.quiet {
+            talk!("{}: which labels the other model changed", folder.join(moved::PAGE).display());
+        }
+        Ok(kept)
+    }
+
+    /// Notes what became of the labels of a video that another model had annotated.
+    fn note_moves(&self, item: &Item, before: &Timeline, after: &Timeline) -> Result<(), Failure> {
+        let moves = Moves::between(before, after);
+        self.journal.moved(&item.output, &moves)?;
+        self.moves.lock().unwrap_or_else(PoisonError::into_inner).insert(item.output.clone(), moves);
+        Ok(())
     }
 
     /// Works on the videos, first and one at a time on those that were worked on when the memory did not suffice.
@@ -370,7 +417,13 @@ impl Batch<'_> {
         if self.arguments.calibration.is_on() {
             calibrated(&mut timeline, &self.options.annotation, self.known.as_ref());
         }
+        // Read before it is replaced.
+        let before = self.journal.of_other_model(&item.output);
+        let before = before.and_then(|path| Timeline::read(&folder.join(path)).ok());
         let Written { paths: mut written, mut kept } = outputs.end(&timeline)?;
+        if let Some(before) = before {
+            self.note_moves(item, &before, &timeline)?;
+        }
         if self.arguments.overlay {
             let path = folder.join(overlay_name(item));
             let decoding = decode_options(&self.options.annotation, &execution);

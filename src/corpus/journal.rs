@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Outcome;
-use super::path::is_below;
+use super::moved::Moves;
+use super::path::{is_below, with_suffix};
 use crate::files::{self, WriteError, file_sha256};
 use crate::platform::{FileFacts, facts_at};
 use crate::timeline::{ModelIdentity, Tool};
@@ -148,6 +149,18 @@ pub enum Entry {
         /// How long it took, seconds.
         wall_s: f64,
     },
+    /// An input that another model had annotated was annotated again.
+    Moved {
+        /// When, RFC 3339.
+        time: String,
+        /// Under which terms.
+        terms_sha256: String,
+        /// Where its results are, without their extension.
+        #[serde(with = "super::path")]
+        output: PathBuf,
+        /// What became of its labels.
+        moves: Moves,
+    },
     /// A run ended.
     End {
         /// When, RFC 3339.
@@ -180,15 +193,48 @@ impl Journal {
         let unwritable = |source| WriteError::Io { path: path.clone(), source };
         let options = OpenOptions::new().read(true).append(true).create(true).clone();
         let mut file = files::state::open(&path, &options).map_err(unwritable)?;
-        let (known, is_whole) = known(&file, folder).map_err(unwritable)?;
+        let (mut known, is_whole) = known(&file, folder).map_err(unwritable)?;
         if !is_whole {
             file.write_all(b"\n").map_err(unwritable)?;
         }
         let terms_sha256 = terms.digest();
+        known.models.insert(terms_sha256.clone(), terms.model.clone());
         let (folder, file) = (folder.to_path_buf(), Mutex::new(file));
         let this = Self { folder, terms_sha256: terms_sha256.clone(), file, known, is_continued: continued };
         this.note(&Entry::Begin { time: now(), terms_sha256, terms: terms.clone(), items, continued })?;
         Ok(this)
+    }
+
+    /// The model that annotated an input last, where it is not the one at work now.
+    pub fn other_model(&self, output: &Path) -> Option<&ModelIdentity> {
+        let (terms, ..) = self.known.last.get(output)?;
+        let model = self.known.models.get(terms)?;
+        (self.known.models.get(&self.terms_sha256) != Some(model)).then_some(model)
+    }
+
+    /// The timeline that [another model](Self::other_model) gave an input, relative to the folder, where it is there as it was
+    /// written.
+    pub fn of_other_model(&self, output: &Path) -> Option<&Path> {
+        self.other_model(output)?;
+        let (.., outcome) = self.known.last.get(output)?;
+        let is_timeline = |written: &&Fingerprint| written.path == with_suffix(output, ".json");
+        let written = outcome.result.as_ref()?.outputs.iter().find(is_timeline)?;
+        (written.is_untouched(&self.folder) == Some(true)).then_some(&written.path)
+    }
+
+    /// What became of the labels of inputs that were annotated again under these terms, in runs before this one.
+    pub fn moves(&self) -> impl Iterator<Item = (&Path, &Moves)> {
+        let of_these = self.known.moves.iter().filter(|(_, (terms, _))| *terms == self.terms_sha256);
+        of_these.map(|(output, (_, moves))| (output.as_path(), moves))
+    }
+
+    /// Notes what became of an input's labels.
+    ///
+    /// # Errors
+    /// If the log cannot be written.
+    pub fn moved(&self, output: &Path, moves: &Moves) -> Result<(), WriteError> {
+        let (time, terms_sha256) = (now(), self.terms_sha256.clone());
+        self.note(&Entry::Moved { time, terms_sha256, output: output.into(), moves: moves.clone() })
     }
 
     /// Where a run goes on: what it said of an input before.
@@ -273,6 +319,10 @@ impl Journal {
 struct Known {
     /// The last entry of each output.
     last: HashMap<PathBuf, (String, Option<Stamp>, Outcome)>,
+    /// The model of each terms' digest.
+    models: HashMap<String, ModelIdentity>,
+    /// What became of the labels of outputs, and under which terms.
+    moves: HashMap<PathBuf, (String, Moves)>,
     /// Outputs with an entry since the last run began that does not go on with another.
     settled: HashSet<PathBuf>,
     /// Outputs on which the last run was working when it ended, and whether on nothing else.
@@ -282,7 +332,8 @@ struct Known {
 impl Known {
     fn add(&mut self, entry: Entry, folder: &Path) {
         match entry {
-            Entry::Begin { continued, .. } => {
+            Entry::Begin { continued, terms_sha256, terms, .. } => {
+                self.models.insert(terms_sha256, terms.model);
                 self.begun.clear();
                 if !continued {
                     self.settled.clear();
@@ -300,6 +351,9 @@ impl Known {
                 self.begun.remove(&output);
                 self.settled.insert(output.clone());
                 self.last.insert(output, (terms_sha256, stamp, outcome));
+            }
+            Entry::Moved { terms_sha256, output, moves, .. } => {
+                self.moves.insert(output, (terms_sha256, moves));
             }
             Entry::End { .. } => {}
         }

@@ -67,6 +67,29 @@ pub fn intervals(judged: &[Judged], clusters: &[String]) -> Intervals {
     Intervals { clusters: members.len(), accuracy, balanced_accuracy, macro_f1, kappa }
 }
 
+/// The 0.975 quantiles of Student's t for 1 to 10 degrees of freedom.
+const T: [f64; 10] = [12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228];
+/// The same of the normal distribution.
+const Z: f64 = 1.959_964;
+
+/// An interval about `value` from a bootstrap over `clusters`, made as wide as so few of them ask. The bootstrap takes the
+/// clusters that there are for all there could be, and its interval is too narrow where they are few: each side is stretched by
+/// `sqrt(G / (G - 1))` and by Student's t with G - 1 degrees of freedom over the normal quantile, as Cameron, Gelbach & Miller
+/// (2008, "Bootstrap-based improvements for inference with clustered errors", section II) have it for cluster-robust errors.
+/// A single cluster says nothing: its interval has no ends.
+pub fn widened(value: f64, [low, high]: [f64; 2], clusters: usize) -> [f64; 2] {
+    let freedom = clusters.saturating_sub(1);
+    if freedom == 0 {
+        return [f64::NEG_INFINITY, f64::INFINITY];
+    }
+    let df = freedom as f64;
+    // Beyond the table, the first terms of Fisher's expansion are exact to three places.
+    let expanded = Z + (Z.powi(3) + Z) / (4.0 * df) + (5.0 * Z.powi(5) + 16.0 * Z.powi(3) + 3.0 * Z) / (96.0 * df * df);
+    let t = T.get(freedom - 1).copied().unwrap_or(expanded);
+    let factor = (clusters as f64 / df).sqrt() * t / Z;
+    [value - factor * (value - low), value + factor * (high - value)]
+}
+
 /// Recall of one class by two models.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ClassComparison {
@@ -319,6 +342,21 @@ mod tests {
         assert_eq!((compared[0].images, compared[0].recall), (10, [1.0, 0.2]));
         assert!(compared[0].difference_interval[0] > 0.4 && compared[0].difference_interval[1] <= 1.0);
         assert_eq!(compared[1].difference_interval, [0.0; 2]);
+    }
+
+    #[test]
+    fn few_clusters_widen_an_interval_and_many_hardly() {
+        // sqrt(5 / 4) * 2.776 / 1.96, and likewise with 2.042 (30 degrees of freedom, scipy.stats.t.ppf).
+        let [low, high] = widened(0.1, [0.05, 0.2], 5);
+        assert!(
+            (low - (0.1 - 0.05 * 1.5836)).abs() < 1e-4 && (high - (0.1 + 0.1 * 1.5836)).abs() < 1e-4,
+            "{low} {high}"
+        );
+        let [low, _] = widened(0.0, [-1.0, 1.0], 31);
+        assert!((low + 1.0592).abs() < 1e-3, "{low}");
+        let [low, _] = widened(0.0, [-1.0, 1.0], 100_000);
+        assert!((low + 1.0).abs() < 1e-3, "{low}");
+        assert_eq!(widened(0.5, [0.5, 0.5], 1), [f64::NEG_INFINITY, f64::INFINITY]);
     }
 
     #[test]

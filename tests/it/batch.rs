@@ -438,3 +438,50 @@ fn review_pages_are_written_and_are_results_like_others() {
     let talk = corpus.ends(&["in", "-f", "json,eaf"], 0);
     assert!(!talk.contains("changed since"), "{talk}");
 }
+
+#[test]
+fn another_model_annotates_again_and_a_page_says_which_labels_moved() {
+    let corpus = Corpus::new();
+    corpus.clips(&["a.mp4", "sub/b.mp4"]);
+    corpus.ends(&["in", "--review"], 0);
+    assert!(!corpus.at("out/moved.html").exists(), "nothing was annotated before");
+    let [before, before_b] =
+        ["a.mp4.json", "sub/b.mp4.json"].map(|name| Timeline::read(&corpus.at("out").join(name)).unwrap());
+    // A model that calls everything anger.
+    let (mut config, mut weights) = annotate::model::registry::weights(Path::new("default")).unwrap();
+    let bias: Vec<f32> = (0..7).map(|class| if class == 6 { 1e3 } else { 0.0 }).collect();
+    weights.insert(
+        "classifier.bias".into(),
+        candle_core::Tensor::new(bias.as_slice(), &candle_core::Device::Cpu).unwrap(),
+    );
+    let bytes = annotate::model::write_tensors(&weights, false).unwrap();
+    (config.name, config.sha256) = ("angry".into(), annotate::files::sha256(&bytes));
+    std::fs::create_dir(corpus.at("angry")).unwrap();
+    std::fs::write(corpus.at("angry/model.safetensors"), &bytes).unwrap();
+    std::fs::write(corpus.at("angry/config.json"), serde_json::to_vec(&config).unwrap()).unwrap();
+
+    // What a person has changed stays, and is not compared.
+    let touched = corpus.at("out/sub/b.mp4.json");
+    let mut text = std::fs::read_to_string(&touched).unwrap();
+    text.push(' ');
+    std::fs::write(&touched, &text).unwrap();
+    let talk = corpus.ends(&["in", "--review", "--model", "angry"], 8);
+    let said = format!("2 of 2 videos to do were annotated with another model, '{}'", before.model.name);
+    assert!(talk.contains(&said), "{talk}");
+    assert_eq!(std::fs::read_to_string(&touched).unwrap(), text);
+    let labels: Vec<_> = before.tracks[0].frames.iter().filter_map(|record| record.label).collect();
+    assert!(!labels.is_empty() && !before_b.tracks.is_empty());
+    let page = std::fs::read_to_string(corpus.at("out/moved.html")).unwrap();
+    assert!(page.contains(&format!("{} of {} faces", labels.len(), labels.len())), "{page}");
+    assert!(page.contains("./a.mp4.html#frame=") && page.contains("angry") && !page.contains("b.mp4"), "{page}");
+    let mut table = csv::Reader::from_path(corpus.at("out/moved.csv")).unwrap();
+    let rows: Vec<csv::StringRecord> = table.records().map(Result::unwrap).collect();
+    let frames: usize =
+        rows.iter().map(|row| row[3].parse::<usize>().unwrap() - row[2].parse::<usize>().unwrap() + 1).sum();
+    assert_eq!(frames, labels.len(), "every frame of the only signer moved");
+    assert!(rows.iter().all(|row| &row[0] == "a.mp4" && &row[7] == "anger"), "{rows:?}");
+
+    // The same command does nothing again, and the page stays.
+    corpus.ends(&["in", "--review", "--model", "angry"], 8);
+    assert!(std::fs::read_to_string(corpus.at("out/moved.html")).unwrap() == page);
+}

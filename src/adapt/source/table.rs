@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use super::super::annotation::{Annotated, Document, Tier};
-use super::super::left_out::Reason;
+use super::super::left_out::{self, Reason};
 use super::named_like;
 use crate::files::{table, text_of_cell};
 
@@ -19,11 +19,11 @@ const SIGNER: &[&str] = &["signer", "participant", "subject"];
 const ANNOTATOR: &[&str] = &["annotator", "coder", "reviewer"];
 const VIDEO: &[&str] = &["video", "media", "file", "clip", "path"];
 
-/// Whether a file has the columns of a table of stretches.
+/// Whether a file has the columns of a table of stretches, and is not this program's list of those that it left out.
 pub(super) fn is_one(path: &Path) -> bool {
     let Ok(mut reader) = table::open(path, csv::Trim::All) else { return false };
     let Ok(headers) = reader.headers() else { return false };
-    [BEGIN, END, LABEL].iter().all(|names| column(headers, names).is_some())
+    !headers.iter().eq(left_out::COLUMNS) && [BEGIN, END, LABEL].iter().all(|names| column(headers, names).is_some())
 }
 
 /// The first column that is called by one of `names`, whatever stands behind that word (`begin_s`, `Begin Time - ss.msec`).
@@ -139,6 +139,16 @@ mod tests {
             ["expression-C@Ann", "expression-D@Ann"]
         );
         assert_eq!(read[0].tiers[0].annotations[0].start_s, 1.5);
+    }
+
+    #[test]
+    fn the_list_of_what_was_left_out_is_no_table_of_annotations() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("m.left-out.csv");
+        left_out::write(&path, &[]).unwrap();
+        assert!(!is_one(&path));
+        std::fs::write(&path, "file,tier,start_s,end_s,word\n").unwrap();
+        assert!(is_one(&path));
     }
 
     #[test]
