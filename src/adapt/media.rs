@@ -7,6 +7,7 @@ use walkdir::WalkDir;
 use super::annotation::Document;
 use super::left_out::Reason;
 use crate::corpus::inputs::EXTENSIONS;
+use crate::eaf::percent_decoded;
 
 /// Below this the folder of `--media` is not followed.
 const DEEPEST: usize = 16;
@@ -99,22 +100,7 @@ fn decoded(path: &str) -> String {
     if !path.contains('%') || Path::new(path).exists() {
         return path.to_owned();
     }
-    let mut bytes = Vec::new();
-    let mut rest = path.as_bytes();
-    while let [first, after @ ..] = rest {
-        let hex = after.get(..2).and_then(|hex| u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok());
-        match (first, hex) {
-            (b'%', Some(code)) => {
-                bytes.push(code);
-                rest = &after[2..];
-            }
-            (byte, _) => {
-                bytes.push(*byte);
-                rest = after;
-            }
-        }
-    }
-    String::from_utf8(bytes).unwrap_or_else(|_| path.to_owned())
+    String::from_utf8(percent_decoded(path)).unwrap_or_else(|_| path.to_owned())
 }
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ pub use bundle::{Bundle, BundleError, BundleOptions};
 pub use change::Changed;
 pub use edited::{Edited, EditedSegment};
 pub(crate) use link::relative_path;
+pub(crate) use read::percent_decoded;
 pub use read::{Fault, ReadError, parse, read, read_for};
 pub use xml::XmlError;
 

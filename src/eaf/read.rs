@@ -81,7 +81,8 @@ impl Document {
     /// The video with this path or URL, by its file's name.
     pub(super) fn video(&self, path: &str) -> Option<&Media> {
         let wanted = link::file_name(path);
-        let is_it = |url: &str| link::file_name(url) == wanted || decoded(link::file_name(url)) == wanted.as_bytes();
+        let is_it =
+            |url: &str| link::file_name(url) == wanted || percent_decoded(link::file_name(url)) == wanted.as_bytes();
         self.media.iter().find(|media| is_it(&media.url) || media.relative_url.as_deref().is_some_and(is_it))
     }
 
@@ -98,7 +99,7 @@ impl Document {
 }
 
 /// The bytes of a percent-encoded name: ELAN writes none, other programs do.
-fn decoded(name: &str) -> Vec<u8> {
+pub(crate) fn percent_decoded(name: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut rest = name.as_bytes();
     while let [first, after @ ..] = rest {
