@@ -152,18 +152,7 @@ mod tests {
 
     /// A frame whose faces have single numbers as inputs.
     fn frame(pts: i64, inputs: &[Option<f32>]) -> Cropped {
-        let sighting = || Sighting {
-            track: 1,
-            status: Status::Ok,
-            face: None,
-            face_score: None,
-            covered: None,
-            source: None,
-            roll_degrees: 0.0,
-            appearance: None,
-            measures: None,
-            regions: None,
-        };
+        let sighting = || Sighting::absent(1, Status::Ok);
         let faces = inputs.iter().map(|input| (sighting(), input.map(|value| vec![value]))).collect();
         Cropped { pts, time_s: pts as f64, begins: None, faces }
     }

@@ -49,3 +49,21 @@ pub struct Sighting {
     /// Which share of the face's regions is covered; `None` where that was not judged.
     pub regions: Option<Regions>,
 }
+
+impl Sighting {
+    /// Of a track whose face was not seen.
+    pub fn absent(track: u32, status: Status) -> Self {
+        Self {
+            track,
+            status,
+            face: None,
+            face_score: None,
+            covered: None,
+            source: None,
+            roll_degrees: 0.0,
+            appearance: None,
+            measures: None,
+            regions: None,
+        }
+    }
+}

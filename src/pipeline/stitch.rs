@@ -63,7 +63,7 @@ impl Stitcher {
         }
         self.forget(&assigned);
         for (id, known) in &self.known {
-            assigned.entry(*id).or_insert_with(|| (absent(*id, known.absent), None));
+            assigned.entry(*id).or_insert_with(|| (Sighting::absent(*id, known.absent), None));
         }
         let boxes = assigned.iter().filter_map(|(id, (sighting, _))| Some((*id, sighting.face?))).collect();
         self.recent.push_back((time_s, boxes));
@@ -163,21 +163,6 @@ impl Known {
     }
 }
 
-fn absent(id: u32, status: Status) -> Sighting {
-    Sighting {
-        track: id,
-        status,
-        face: None,
-        face_score: None,
-        covered: None,
-        source: None,
-        roll_degrees: 0.0,
-        appearance: None,
-        measures: None,
-        regions: None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -192,21 +177,16 @@ mod tests {
         let picture = GreyPicture { samples, width: 60, height: 60 };
         let appearance = Descriptor::of(&picture, &BoundingBox { x: 15.0, y: 5.0, w: 30.0, h: 30.0 }, 0.0);
         Sighting {
-            track,
-            status: Status::Ok,
             face: Some(BoundingBox { x, y: 30.0, w: 30.0, h: 30.0 }),
             face_score: Some(0.9),
-            covered: None,
             source: Some(BoxSource::Detected),
-            roll_degrees: 0.0,
             appearance: Some(appearance),
-            measures: None,
-            regions: None,
+            ..Sighting::absent(track, Status::Ok)
         }
     }
 
     fn lost(track: u32) -> Sighting {
-        absent(track, Status::NoFace)
+        Sighting::absent(track, Status::NoFace)
     }
 
     /// Runs frames of 0.1 s; returns the ids and whether each was seen.

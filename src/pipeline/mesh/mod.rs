@@ -276,16 +276,9 @@ mod tests {
     #[test]
     fn faces_that_lie_on_each_other_are_not_apart() {
         let sighting = |x: f32, w: f32| Sighting {
-            track: 1,
-            status: Status::Ok,
             face: Some(BoundingBox { x, y: 10.0, w, h: w }),
             face_score: Some(1.0),
-            covered: None,
-            source: None,
-            roll_degrees: 0.0,
-            appearance: None,
-            measures: None,
-            regions: None,
+            ..Sighting::absent(1, Status::Ok)
         };
         let nowhere = Sighting { face: None, ..sighting(0.0, 1.0) };
         assert_eq!(apart(&[sighting(0.0, 100.0), nowhere, sighting(90.0, 100.0)]), [true; 3]);

@@ -344,16 +344,12 @@ impl FollowedFace {
         let face = self.motion.face();
         Glimpse {
             sighting: Sighting {
-                track: self.id,
-                status,
                 face: Some(face),
                 face_score: score,
-                covered: None,
                 source: Some(source),
                 roll_degrees: self.roll_degrees,
                 appearance: Some(self.descriptor),
-                measures: None,
-                regions: None,
+                ..Sighting::absent(self.id, status)
             },
             measured: Some(Measured { face, doubt: 1.0 }),
         }
@@ -361,21 +357,7 @@ impl FollowedFace {
 
     pub(super) fn unseen(&self) -> Glimpse {
         let status = if self.state == State::OutOfFrame { Status::OutOfFrame } else { Status::NoFace };
-        Glimpse {
-            sighting: Sighting {
-                track: self.id,
-                status,
-                face: None,
-                face_score: None,
-                covered: None,
-                source: None,
-                roll_degrees: 0.0,
-                appearance: None,
-                measures: None,
-                regions: None,
-            },
-            measured: None,
-        }
+        Glimpse { sighting: Sighting::absent(self.id, status), measured: None }
     }
 }
 
