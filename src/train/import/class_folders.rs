@@ -119,7 +119,7 @@ mod tests {
     #[test]
     fn numbers_need_an_order() {
         let folder = tree(&["4/a.png"]);
-        assert!(matches!(import(folder.path(), None, Broken::Stop), Err(ImportError::NumberedClass { number: 0, .. })));
+        assert!(matches!(import(folder.path(), None, Broken::Stop), Err(ImportError::NumberedClass { number: 4, .. })));
         let rows = import(folder.path(), Some(ClassOrder::Affectnet), Broken::Stop).unwrap().rows;
         assert_eq!(rows[0].label, Some(Expression::Fear));
     }
