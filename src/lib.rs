@@ -89,7 +89,7 @@
 //! - [`model`]: model directories, their configuration, import of published checkpoints
 //! - [`nn`]: operations with gradients, layers, networks
 //! - [`infer`]: a network compiled into fused steps
-//! - [`palette`]: one colour a class; [`statistics`]: kappas
+//! - [`page`](mod@page): pages for browsers; [`palette`]: one colour a class; [`statistics`]: kappas
 //! - [`timeline`]: the words everybody uses; [`kernels`]: arithmetic
 //! - [`picture`], [`files`], [`random`], [`allocator`]: the ground
 //! - [`choice`]: settings that are one of a few words; `platform`: what systems do differently
@@ -115,6 +115,7 @@ pub mod model;
 pub mod nn;
 #[cfg(feature = "video")]
 pub mod overlay;
+pub mod page;
 pub mod palette;
 pub mod picture;
 #[cfg(feature = "video")]

@@ -292,18 +292,16 @@ fn second_look(nested: &Nested, rows: &[Row], examples: &[Example]) -> Vec<Block
     }
     let text = "Pictures of which the new model, which has not seen them, gives the annotator's label the least probability: a slip of \
                 the annotator, a face that is hard to read, or a gap in what was learnt. disagreements.csv has more of them.";
-    let mut figures = String::new();
-    for place in places.iter().take(SHOWN) {
-        let (row, judged) = (nested.judged[*place], &nested.after[*place]);
+    let figures = places.iter().take(SHOWN).filter_map(|index| {
+        let (row, judged) = (nested.judged[*index], &nested.after[*index]);
         let said = most_probable(&judged.probabilities);
         let caption =
             format!("{} / {} {:.0} %", judged.truth.name(), said.name(), 100.0 * judged.probabilities[said.index()]);
         let title =
             format!("{} frame {}", video_name(&rows[row]), rows[row].frame.map_or("-".into(), |f| f.to_string()));
-        if let Some(data) = thumbnail(&examples[row]) {
-            figures += &report::figure(&data, &caption, &title);
-        }
-    }
+        Some(report::figure(&thumbnail(&examples[row])?, &caption, &title))
+    });
+    let figures = maud::html! { @for figure in figures { (figure) } };
     vec![Block::Text(text.into()), Block::Text("Each: annotator / model.".into()), Block::Plot(figures)]
 }
 

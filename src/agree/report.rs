@@ -2,7 +2,10 @@
 
 use std::fmt::Write as _;
 
+use maud::{Markup, html};
+
 use super::{Agreement, CurveAgreement, EventAgreement, LABELS, LeftOut, Measures, Part, Table};
+use crate::page::{page, printable};
 use crate::timeline::Expression;
 
 /// One sentence that can go into a paper.
@@ -306,68 +309,73 @@ fn tables(measures: &Measures) -> [(&'static str, &Table, &'static str); 2] {
     ]
 }
 
+const STYLE: &str = "body{font:16px/1.5 sans-serif;max-width:60em;margin:2em auto;padding:0 1em}\
+                     table{border-collapse:collapse;margin:1em 0}td,th{padding:.2em .6em;border-bottom:1px solid #ccc;\
+                     text-align:right}td:first-child,th:first-child{text-align:left}";
+
 /// The report as one HTML page without scripts.
 pub fn html(agreement: &Agreement) -> String {
-    let escaped = |text: &str| quick_xml::escape::escape(text.replace(char::is_control, " ")).into_owned();
-    let mut page = format!(
-        "<!DOCTYPE html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
-         <title>Agreement</title>\n<style>body{{font:16px/1.5 sans-serif;max-width:60em;margin:2em auto;padding:0 1em}}\
-         table{{border-collapse:collapse;margin:1em 0}}td,th{{padding:.2em .6em;border-bottom:1px solid #ccc;\
-         text-align:right}}td:first-child,th:first-child{{text-align:left}}</style>\n\
-         <h1>Agreement</h1>\n<p>First annotation: {}<br>Second annotation: {}<br>{}</p>\n<p>{}</p>\n",
-        escaped(&agreement.a),
-        escaped(&agreement.b),
-        escaped(&agreement.grid),
-        escaped(&sentence(agreement)),
-    );
     let videos = videos(agreement);
-    if !videos.is_empty() {
-        page += "<h2>Videos</h2>\n<table>\n<tr>";
-        VIDEO_COLUMNS.iter().for_each(|column| page += &format!("<th>{column}"));
-        for cells in &videos {
-            page += "\n<tr>";
-            cells.iter().for_each(|cell| page += &format!("<td>{}", escaped(cell)));
+    let body = html! {
+        h1 { "Agreement" }
+        p {
+            "First annotation: " (printable(&agreement.a)) br;
+            "Second annotation: " (printable(&agreement.b)) br;
+            (printable(&agreement.grid))
         }
-        page += "\n</table>\n";
-    }
-    for measures in parts(agreement) {
-        let _ = write!(page, "<h2>{}</h2>\n<table>\n", escaped(&measures.name));
-        for (name, value) in rows(measures) {
-            let _ = writeln!(page, "<tr><td>{name}<td>{value}");
+        p { (printable(&sentence(agreement))) }
+        @if !videos.is_empty() {
+            h2 { "Videos" }
+            table {
+                tr { @for column in VIDEO_COLUMNS { th { (column) } } }
+                @for cells in &videos { tr { @for cell in cells { td { (printable(cell)) } } } }
+            }
         }
-        page += "</table>\n";
-        for (title, table, last) in tables(measures) {
-            let heads = heads(last);
-            let _ = write!(page, "<p>{title}</p>\n<table>\n<tr><th>");
-            heads.iter().for_each(|head| page += &format!("<th>{head}"));
-            for (place, (head, row)) in heads.iter().zip(table).enumerate() {
-                let largest = row.iter().max().copied().unwrap_or(0).max(1);
-                let _ = write!(page, "\n<tr><th>{head}");
-                for (column, count) in row.iter().enumerate() {
-                    let share = 100 * count / largest;
-                    let colour = if column == place { "0,114,178" } else { "213,94,0" };
-                    let _ = write!(page, "<td style=\"background:rgba({colour},{:.2})\">{count}", share as f64 / 200.0);
+        @for measures in parts(agreement) {
+            h2 { (printable(&measures.name)) }
+            table { @for (name, value) in rows(measures) { tr { td { (name) } td { (value) } } } }
+            @for (title, table, last) in tables(measures) {
+                p { (title) }
+                (confusion_table(table, last))
+            }
+        }
+        @for (title, columns, rows) in face_tables(agreement) {
+            h2 { (title) }
+            table {
+                tr { @for column in columns { th { (column) } } }
+                @for cells in &rows { tr { @for cell in cells { td { (printable(cell)) } } } }
+            }
+        }
+        @if !agreement.unknown_labels.is_empty() {
+            h2 { "Labels that are no class" }
+            p { "They count as no label." }
+            table {
+                @for (label, count) in &agreement.unknown_labels { tr { td { (printable(label)) } td { (count) } } }
+            }
+        }
+    };
+    page("Agreement", STYLE, &body).into_string()
+}
+
+/// Counts, each the darker the larger its share of the row's largest; what agrees is blue.
+fn confusion_table(table: &Table, last: &str) -> Markup {
+    let heads = heads(last);
+    let shade = |is_same: bool, count: u64, largest: u64| {
+        let colour = if is_same { "0,114,178" } else { "213,94,0" };
+        format!("background:rgba({colour},{:.2})", (100 * count / largest) as f64 / 200.0)
+    };
+    html! {
+        table {
+            tr { th {} @for head in &heads { th { (head) } } }
+            @for (row, (head, counts)) in heads.iter().zip(table).enumerate() {
+                @let largest = counts.iter().max().copied().unwrap_or(0).max(1);
+                tr {
+                    th { (head) }
+                    @for (column, count) in counts.iter().enumerate() {
+                        td style=(shade(row == column, *count, largest)) { (count) }
+                    }
                 }
             }
-            page += "\n</table>\n";
         }
     }
-    for (title, columns, rows) in face_tables(agreement) {
-        let _ = write!(page, "<h2>{title}</h2>\n<table>\n<tr>");
-        columns.iter().for_each(|column| page += &format!("<th>{column}"));
-        for row in rows {
-            page += "\n<tr>";
-            row.iter().for_each(|cell| page += &format!("<td>{}", escaped(cell)));
-        }
-        page += "\n</table>\n";
-    }
-    if !agreement.unknown_labels.is_empty() {
-        page += "<h2>Labels that are no class</h2>\n<p>They count as no label.</p>\n<table>\n";
-        for (label, count) in &agreement.unknown_labels {
-            let _ = writeln!(page, "<tr><td>{}<td>{count}", escaped(label));
-        }
-        page += "</table>\n";
-    }
-    page + "</html>\n"
 }

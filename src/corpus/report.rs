@@ -3,13 +3,14 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use quick_xml::escape::escape;
+use maud::{Markup, html};
 use serde::Serialize;
 
-use super::Outcome;
 use super::journal::{self, Terms};
 use super::path::printable;
+use super::{InShort, Outcome};
 use crate::files::{OutputOptions, WriteError, spreadsheet_cell};
+use crate::page;
 use crate::palette;
 use crate::platform::name_bytes;
 use crate::timeline::{Expression, time_in_file};
@@ -84,7 +85,7 @@ pub fn write(folder: &Path, report: &Report, existing: OutputOptions) -> Result<
     put("failures.json", &|out| failures(report, out))?;
     put("summary.csv", &|out| csv_table(outcomes, corpus_paths, out))?;
     put("summary.parquet", &|out| out.write_all(&parquet("summary", columns(outcomes, corpus_paths))?))?;
-    put("index.html", &|out| page(terms, outcomes, touched, out))?;
+    put("index.html", &|out| writeln!(out, "{}", index_page(terms, outcomes, touched).into_string()))?;
     Ok(kept)
 }
 
@@ -146,71 +147,80 @@ vertical-align:top}td.n{text-align:right;font-variant-numeric:tabular-nums}tr.ba
 margin:0 .3em 0 1em;vertical-align:-.15em}code{font-size:90%}";
 
 /// One page without anything from outside.
-fn page(terms: &Terms, outcomes: &[Outcome], touched: &[PathBuf], out: &mut dyn Write) -> io::Result<()> {
+fn index_page(terms: &Terms, outcomes: &[Outcome], touched: &[PathBuf]) -> Markup {
     let complete = outcomes.iter().filter(|outcome| outcome.verdict.is_complete()).count();
+    let all = outcomes.len();
     let duration_s = outcomes.iter().filter_map(|o| Some(o.result.as_ref()?.duration_s)).fold(0.0, |sum, s| sum + s);
-    let colour = |class: Expression| palette::colour_of(class).hex();
-    write!(
-        out,
-        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{complete} of {} videos</title>\n\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
-         <style>{STYLE}</style></head><body>\n<h1>{complete} of {} videos are complete</h1>\n\
-         <p>{:.1} hours, {} {}, model {} <code>{}</code></p>\n<p class=\"key\">",
-        outcomes.len(),
-        outcomes.len(),
-        duration_s / 3600.0,
-        escape(&terms.tool.name),
-        escape(&terms.tool.version),
-        escape(&terms.model.name),
-        escape(terms.model.sha256.get(..12).unwrap_or_default()),
-    )?;
-    for class in Expression::ALL {
-        write!(out, "<i style=\"background:{}\"></i>{}", colour(class), class.name())?;
-    }
-    out.write_all(
-        b"</p>\n<table><thead><tr><th>Video</th><th>Length</th><th>Frames</th>\
-          <th title=\"The others are occluded, too poor to read, out of the picture or without a face\">Face read</th>\
-          <th>Signers</th><th>Expressions</th><th>Files</th></tr></thead><tbody>\n",
-    )?;
     // What wants looking at comes first.
-    let (bad, good): (Vec<&Outcome>, Vec<&Outcome>) =
-        outcomes.iter().partition(|outcome| !outcome.verdict.is_complete());
-    for outcome in bad.into_iter().chain(good) {
-        let class = if outcome.verdict.is_complete() { "" } else { " class=\"bad\"" };
-        write!(out, "<tr{class}><td>{}", escape(printable(&outcome.path)))?;
-        if !outcome.verdict.is_complete() {
-            let reason: String = outcome.reason.chars().filter(|c| !c.is_control()).collect();
-            write!(out, "<br><small>{} ({})</small>", escape(&reason), outcome.verdict.number())?;
+    let (good, bad): (Vec<&Outcome>, Vec<&Outcome>) = outcomes.iter().partition(|o| o.verdict.is_complete());
+    let body = html! {
+        h1 { (complete) " of " (all) " videos are complete" }
+        p {
+            (format!("{:.1} hours, {} {}, model {} ", duration_s / 3600.0, terms.tool.name, terms.tool.version, terms.model.name))
+            code { (terms.model.sha256.get(..12).unwrap_or_default()) }
         }
-        let Some(result) = &outcome.result else {
-            out.write_all(b"</td><td colspan=\"6\"></td></tr>\n")?;
-            continue;
-        };
-        let seen = 100.0 * result.frames_ok as f64 / result.frames.max(1) as f64;
-        write!(
-            out,
-            "</td><td class=\"n\">{:.1} s</td><td class=\"n\">{}</td><td class=\"n\">{seen:.1} %</td>\
-             <td class=\"n\">{}</td><td><div class=\"bar\">",
-            result.duration_s, result.frames, result.tracks,
-        )?;
-        for class in Expression::ALL.into_iter().filter(|class| result.shares[class.index()] > 0.0) {
-            let share = 100.0 * result.shares[class.index()];
-            let name = class.name();
-            write!(
-                out,
-                "<i style=\"width:{share:.2}%;background:{}\" title=\"{name} {share:.1} %\"></i>",
-                colour(class)
-            )?;
+        p class="key" {
+            @for class in Expression::ALL { i style=(background(class)) {} (class.name()) }
         }
-        out.write_all(b"</div></td><td>")?;
-        for written in &result.outputs {
-            let kind = kind(&written.path, &outcome.path);
-            let mark = if touched.contains(&written.path) { " <small>(changed since)</small>" } else { "" };
-            write!(out, "<a href=\"{}\">{}</a>{mark} ", link(&written.path), escape(&kind))?;
+        table {
+            thead {
+                tr {
+                    th { "Video" } th { "Length" } th { "Frames" }
+                    th title="The others are occluded, too poor to read, out of the picture or without a face" { "Face read" }
+                    th { "Signers" } th { "Expressions" } th { "Files" }
+                }
+            }
+            tbody { @for outcome in bad.into_iter().chain(good) { (index_row(outcome, touched)) } }
         }
-        out.write_all(b"</td></tr>\n")?;
+    };
+    page::page(&format!("{complete} of {all} videos"), STYLE, &body)
+}
+
+fn index_row(outcome: &Outcome, touched: &[PathBuf]) -> Markup {
+    let is_complete = outcome.verdict.is_complete();
+    html! {
+        tr class=[(!is_complete).then_some("bad")] {
+            td {
+                (printable(&outcome.path))
+                @if !is_complete {
+                    br;
+                    small { (page::printable(&outcome.reason)) " (" (outcome.verdict.number()) ")" }
+                }
+            }
+            @match &outcome.result {
+                None => td colspan="6" {},
+                Some(result) => (result_cells(outcome, result, touched)),
+            }
+        }
     }
-    out.write_all(b"</tbody></table>\n</body></html>\n")
+}
+
+fn result_cells(outcome: &Outcome, result: &InShort, touched: &[PathBuf]) -> Markup {
+    let shares = Expression::ALL.map(|class| (class, 100.0 * result.shares[class.index()]));
+    html! {
+        td class="n" { (format!("{:.1} s", result.duration_s)) }
+        td class="n" { (result.frames) }
+        td class="n" { (format!("{:.1} %", 100.0 * result.frames_ok as f64 / result.frames.max(1) as f64)) }
+        td class="n" { (result.tracks) }
+        td {
+            div class="bar" {
+                @for (class, share) in shares.into_iter().filter(|(_, share)| *share > 0.0) {
+                    i style=(format!("width:{share:.2}%;{}", background(class))) title=(format!("{} {share:.1} %", class.name())) {}
+                }
+            }
+        }
+        td {
+            @for written in &result.outputs {
+                a href=(link(&written.path)) { (kind(&written.path, &outcome.path)) }
+                @if touched.contains(&written.path) { " " small { "(changed since)" } }
+                " "
+            }
+        }
+    }
+}
+
+fn background(class: Expression) -> String {
+    format!("background:{}", palette::colour_of(class).hex())
 }
 
 /// What the name of an output says behind that of its video.

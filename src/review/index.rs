@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use serde_json::json;
 
 use super::apply::lanes_of;
+use crate::page::escaped;
 use crate::timeline::Timeline;
 
 const HTML: &str = include_str!("../../assets/review/index.html");
@@ -86,7 +87,7 @@ impl Index {
         });
         // Inside a script element only `<` could end it or begin a comment.
         let data = data.to_string().replace('<', "\\u003c");
-        let title = quick_xml::escape::escape(self.title.as_str()).into_owned();
+        let title = escaped(&self.title);
         super::page::fill(HTML, out, |slot| match slot {
             "data" => Some(data.as_str()),
             "title" => Some(title.as_str()),

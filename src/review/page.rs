@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 
 use super::apply::{lanes_of, machine_of};
 use super::lanes::{Lanes, Touched};
+use crate::page::escaped;
 use crate::palette::{NO_FACE, colour_of, colour_of_event};
 use crate::timeline::{EventKind, Expression, FacePart, FrameRecord, Measure, ReviewLayer, Status, Timeline, Track};
 
@@ -77,7 +78,7 @@ impl Page<'_> {
         let data = self.data().to_string();
         // Inside a script element only `<` could end it or begin a comment.
         let data = data.replace('<', "\\u003c");
-        let title = quick_xml::escape::escape(name_of(&self.timeline.media.path)).into_owned();
+        let title = escaped(&name_of(&self.timeline.media.path));
         fill(HTML, out, |slot| match slot {
             "data" => Some(data.as_str()),
             "title" => Some(title.as_str()),

@@ -7,7 +7,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Write};
 
+use maud::html;
+
 use super::apply::lanes_of;
+use crate::page::{page, printable};
 use crate::timeline::{ContainerTime, Expression, Segment, Timeline, signer};
 
 /// What a segment of the same video and label is worth less for each that is ahead of it.
@@ -159,32 +162,25 @@ const STYLE: &str = "body{font:16px/1.5 sans-serif;max-width:64em;margin:2em aut
 /// # Errors
 /// If `out` fails.
 pub fn write_queue(title: &str, items: &[QueueItem], out: &mut dyn Write) -> io::Result<()> {
-    let text = |text: &str| quick_xml::escape::escape(text.replace(char::is_control, " ")).into_owned();
-    let title = text(title);
-    writeln!(
-        out,
-        "<!DOCTYPE html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width\">\n\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
-         <title>{title}</title>\n<style>{STYLE}</style>\n<h1>{title}</h1>\n\
-         <p>{} stretches, the ones first whose review would teach most.</p>\n\
-         <table><tr><th></th><th>annotation</th><th>signer</th><th>from</th><th>to</th><th>label</th><th>why</th></tr>",
-        items.len()
-    )?;
-    for (number, item) in (1..).zip(items) {
-        writeln!(
-            out,
-            "<tr><td>{number}</td><td><a href=\"{}#frame={}\">{}</a></td><td>{}</td><td>{:.2}</td><td>{:.2}</td><td>{}</td><td>{}</td></tr>",
-            text(&item.page),
-            item.frame,
-            text(&item.name),
-            text(&item.signer),
-            item.span_s[0],
-            item.span_s[1],
-            item.label.name(),
-            text(&item.why)
-        )?;
-    }
-    writeln!(out, "</table>\n</html>")
+    let body = html! {
+        h1 { (printable(title)) }
+        p { (items.len()) " stretches, the ones first whose review would teach most." }
+        table {
+            tr { th {} th { "annotation" } th { "signer" } th { "from" } th { "to" } th { "label" } th { "why" } }
+            @for (number, item) in (1..).zip(items) {
+                tr {
+                    td { (number) }
+                    td { a href=(format!("{}#frame={}", printable(&item.page), item.frame)) { (printable(&item.name)) } }
+                    td { (item.signer) }
+                    td { (format!("{:.2}", item.span_s[0])) }
+                    td { (format!("{:.2}", item.span_s[1])) }
+                    td { (item.label.name()) }
+                    td { (item.why) }
+                }
+            }
+        }
+    };
+    writeln!(out, "{}", page(title, STYLE, &body).into_string())
 }
 
 #[cfg(test)]

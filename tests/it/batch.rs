@@ -119,7 +119,7 @@ fn a_tree_is_mirrored_in_all_formats_and_each_file_is_what_the_plain_command_wri
     let rows: Vec<csv::StringRecord> = table.records().map(Result::unwrap).collect();
     assert_eq!(rows.len(), 5);
     let page = std::fs::read_to_string(corpus.at("out/index.html")).unwrap();
-    assert!(page.contains("it&apos;s &quot;a&quot; {b}\\nline.mp4") && !page.contains("src="), "{page}");
+    assert!(page.contains("it's &quot;a&quot; {b}\\nline.mp4") && !page.contains("src="), "{page}");
     assert!(page.contains("it%27s%20%22a%22%20%7Bb%7D%0Aline.mp4.json"));
 }
 

@@ -2,6 +2,10 @@
 
 use std::fmt::Write as _;
 
+use maud::{Markup, html};
+
+use crate::page::{page, printable};
+
 /// A report.
 pub struct Document {
     /// Its heading.
@@ -19,7 +23,7 @@ pub enum Block {
     /// A table.
     Table(Table),
     /// A plot or pictures: elements of HTML. Not in Markdown.
-    Plot(String),
+    Plot(Markup),
 }
 
 /// A table with a caption; the first column is text, the others numbers.
@@ -58,6 +62,16 @@ impl Table {
         }
         text
     }
+
+    fn markup(&self) -> Markup {
+        html! {
+            table {
+                caption { (printable(&self.caption)) }
+                tr { @for head in &self.heads { th { (printable(head)) } } }
+                @for row in &self.rows { tr { @for cell in row { td { (printable(cell)) } } } }
+            }
+        }
+    }
 }
 
 const STYLE: &str = "body{font:16px/1.5 sans-serif;max-width:64em;margin:2em auto;padding:0 1em;color:#222;background:#fff}\
@@ -94,45 +108,30 @@ impl Document {
 
     /// As one HTML page that asks for nothing else.
     pub fn html(&self) -> String {
-        let title = escaped(&self.title);
-        let mut page = format!(
-            "<!DOCTYPE html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
-             <meta name=\"viewport\" content=\"width=device-width\">\n\
-             <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">\n\
-             <title>{title}</title>\n<style>{STYLE}</style>\n<h1>{title}</h1>\n"
-        );
-        for block in &self.blocks {
-            let _ = match block {
-                Block::Heading(heading) => writeln!(page, "<h2>{}</h2>", escaped(heading)),
-                Block::Text(paragraph) => writeln!(page, "<p>{}</p>", escaped(paragraph)),
-                Block::Plot(svg) => writeln!(page, "{svg}"),
-                Block::Table(table) => {
-                    let line = |cells: &[String], tag: &str| {
-                        let cells: String = cells.iter().map(|c| format!("<{tag}>{}</{tag}>", escaped(c))).collect();
-                        format!("<tr>{cells}</tr>\n")
-                    };
-                    let rows: String = table.rows.iter().map(|row| line(row, "td")).collect();
-                    let caption = escaped(&table.caption);
-                    writeln!(page, "<table><caption>{caption}</caption>\n{}{rows}</table>", line(&table.heads, "th"))
+        let body = html! {
+            h1 { (printable(&self.title)) }
+            @for block in &self.blocks {
+                @match block {
+                    Block::Heading(heading) => h2 { (printable(heading)) },
+                    Block::Text(paragraph) => p { (printable(paragraph)) },
+                    Block::Plot(svg) => (svg),
+                    Block::Table(table) => (table.markup()),
                 }
-            };
-        }
-        page + "</html>\n"
+            }
+        };
+        page(&self.title, STYLE, &body).into_string()
     }
 }
 
 /// A picture with words below it and more of them on pointing at it; `address` is that of its data.
-pub fn figure(address: &str, caption: &str, title: &str) -> String {
-    let (caption, title) = (escaped(caption), escaped(title));
-    format!(
-        "<figure title=\"{title}\"><img alt=\"{title}\" src=\"{}\"><figcaption>{caption}<br>{title}</figcaption></figure>",
-        escaped(address)
-    )
-}
-
-/// Text for HTML and SVG: markup and control characters taken away.
-pub(super) fn escaped(text: &str) -> String {
-    quick_xml::escape::escape(text.replace(char::is_control, " ")).into_owned()
+pub fn figure(address: &str, caption: &str, title: &str) -> Markup {
+    let (caption, title) = (printable(caption), printable(title));
+    html! {
+        figure title=(title) {
+            img alt=(title) src=(address);
+            figcaption { (caption) br; (title) }
+        }
+    }
 }
 
 #[cfg(test)]
