@@ -12,7 +12,6 @@ use annotate::nn::Architecture;
 use annotate::nn::efficientnet::EfficientNetConfig;
 use annotate::nn::face_mesh::{COLOURS, FaceMesh, SIDE};
 use annotate::nn::mobilenet::MobileNetConfig;
-use annotate::picture::Colours;
 use candle_core::Device;
 use divan::Bencher;
 use divan::counter::ItemsCount;
@@ -53,16 +52,7 @@ impl Case {
     /// The network; an error if the machine does not support the precision.
     fn model(&self) -> Result<Model, ModelError> {
         let untrained = |architecture| {
-            let input = Input {
-                side: 224,
-                colours: Colours::Rgb,
-                mean: vec![0.5; 3],
-                deviation: vec![0.25; 3],
-                colour_normalisation: Default::default(),
-                region: Default::default(),
-                symmetric: false,
-            };
-            Model::untrained(architecture, input, 0, &Device::Cpu).expect("the network is made")
+            Model::untrained(architecture, Input::rgb(224), 0, &Device::Cpu).expect("the network is made")
         };
         let model = match self.network {
             Network::Default => registry::open("default".as_ref(), &Device::Cpu).expect("the built-in model reads"),

@@ -12,6 +12,9 @@
 //!
 //! NETWORK is `b0`, `mobilenet_v1` or `default`, TYPE `f32`, `f16` or `bf16`. Answers are JSON objects, one a line.
 
+#[path = "shared/training_steps.rs"]
+mod training_steps;
+
 use std::collections::BTreeMap;
 use std::io::BufRead as _;
 use std::path::{Path, PathBuf};
@@ -28,10 +31,8 @@ use annotate::nn::{Architecture, Network, Parameters, Phase, Purpose};
 use annotate::picture::{Colours, Region, crop};
 use annotate::pipeline::decode::{DecodeOptions, Decoder, Source};
 use annotate::random::seeded;
-use annotate::train::optim::{Gradients, Optimiser};
-use annotate::train::recipe;
 use anyhow::{Context as _, Result, bail, ensure};
-use candle_core::{D, DType, Device, Tensor, Var};
+use candle_core::{DType, Device, Tensor, Var};
 use image::RgbImage;
 use image::imageops::FilterType;
 use rand::RngExt as _;
@@ -64,7 +65,9 @@ fn main() -> Result<()> {
         ["crops", clip, truth, folder] => crops(Path::new(clip), Path::new(truth), Path::new(folder)),
         ["training", side, colours, batch] => {
             let colours = if colours == "1" { Colours::Luma } else { Colours::Rgb };
-            training(&device, (batch.parse()?, side.parse()?, side.parse()?, colours.count()), colours)
+            training_steps::training_steps(&device, [batch.parse()?, side.parse()?], colours, |seconds, loss| {
+                println!("{}", json!({"seconds": seconds, "loss": loss}));
+            })
         }
         _ => bail!("usage: see the top of examples/card.rs"),
     }
@@ -92,15 +95,7 @@ impl Subject {
         };
         let parameters = Parameters::new(Purpose::Training { seed: 1 }, &Device::Cpu);
         Network::new(&parameters, &architecture, Colours::Rgb)?;
-        let input = Input {
-            side: 224,
-            colours: Colours::Rgb,
-            mean: vec![0.5; 3],
-            deviation: vec![0.25; 3],
-            colour_normalisation: Default::default(),
-            region: Default::default(),
-            symmetric: false,
-        };
+        let input = Input::rgb(224);
         Ok(Self { architecture, input, tensors: parameters.tensors()? })
     }
 
@@ -396,46 +391,6 @@ fn speed(device: &Device, subject: &Subject, dtype: DType) -> Result<()> {
             "{}",
             json!({"seconds": seconds, "upload": upload, "network": network, "download": download, "operations": plan.operations()})
         );
-    }
-    Ok(())
-}
-
-// ---- training ----
-
-/// Steps of the seed's MobileNetV1: forward, loss, backward, AdamW; as `examples/train_step.rs`, on any device.
-fn training(device: &Device, shape: (usize, usize, usize, usize), colours: Colours) -> Result<()> {
-    let parameters = Parameters::new(Purpose::Training { seed: 1 }, device);
-    let network = Network::new(&parameters, &Architecture::MobilenetV1(MobileNetConfig::seed()), colours)?;
-    let settings = recipe::Optimiser {
-        kind: recipe::Rule::Adamw,
-        learning_rate: 1e-3,
-        weight_decay: 0.01,
-        momentum: 0.0,
-        nesterov: false,
-        sam_rho: 0.0,
-    };
-    let variables = parameters.variables();
-    let mut optimiser = Optimiser::new(&variables, &settings);
-    let batch = shape.0;
-    let pictures = random(&[shape.0, shape.1, shape.2, shape.3], "pictures")?.to_device(device)?;
-    let targets: Vec<f32> = (0..batch * 7).map(|place| f32::from(place % 7 == place / 7 % 7)).collect();
-    let targets = Tensor::from_vec(targets, (batch, 7), device)?;
-    let dropout = Mutex::new(seeded(1, "dropout"));
-    for line in std::io::stdin().lock().lines() {
-        let steps: u32 = line?.trim().parse().context("a number of steps a line")?;
-        let mut last = 0f32;
-        let started = Instant::now();
-        for _ in 0..steps {
-            let logits = network.forward(&pictures, Phase::Training(&dropout))?;
-            let log_probabilities = candle_nn::ops::log_softmax(&logits, D::Minus1)?;
-            let loss = (log_probabilities * &targets)?.sum(D::Minus1)?.neg()?.mean_all()?;
-            last = loss.to_scalar::<f32>()?;
-            ensure!(last.is_finite(), "the loss left the numbers");
-            let mut gradients = Gradients::default();
-            gradients.add(&loss.backward()?, &variables, 1.0)?;
-            optimiser.step(&gradients, settings.learning_rate)?;
-        }
-        println!("{}", json!({"seconds": started.elapsed().as_secs_f64() / f64::from(steps), "loss": last}));
     }
     Ok(())
 }

@@ -108,6 +108,8 @@ pub mod cli;
 #[cfg(all(feature = "video", feature = "train"))]
 pub mod corpus;
 pub mod eaf;
+#[cfg(feature = "video")]
+mod encode;
 pub mod files;
 pub mod infer;
 pub mod kernels;

@@ -10,13 +10,12 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use ffmpeg_next as ffmpeg;
-use ffmpeg_next::format::Pixel;
 use ffmpeg_next::frame::Video;
 use ffmpeg_next::{Packet, Rational, codec, encoder, ffi, filter, format, media};
 
+use crate::encode::{Encoding, PictureForm, copied};
 use crate::files::{OutputOptions, WriteError};
 use crate::nn::face_mesh::FaceMeshError;
-use crate::picture::Planes;
 use crate::pipeline::decode::{self, DecodeError, DecodeOptions, Decoder, Source};
 use crate::pipeline::frame::Frame;
 use crate::timeline::Timeline;
@@ -112,19 +111,12 @@ fn script(timeline: &Timeline) -> std::io::Result<tempfile::NamedTempFile> {
 /// Draws on pictures.
 struct Canvas {
     graph: filter::Graph,
-    shape: Shape,
+    /// What the graph takes; a change needs another graph.
+    shape: PictureForm,
     /// Size of every picture that comes out, even as H.264 with smaller chroma wants it.
     size: (u32, u32),
     time_base: Rational,
     script: PathBuf,
-}
-
-/// What a filter graph or a scaler takes; a change needs another one.
-#[derive(Clone, Copy, PartialEq)]
-pub(crate) struct Shape {
-    pub(crate) format: Pixel,
-    pub(crate) width: u32,
-    pub(crate) height: u32,
 }
 
 impl Canvas {
@@ -133,7 +125,7 @@ impl Canvas {
             return Err(OverlayError::Lacks("libass"));
         }
         let [numerator, denominator] = timeline.media.time_base;
-        let shape = Shape::of(first.picture.as_ref());
+        let shape = PictureForm::of(first.picture.as_ref());
         let mut canvas = Self {
             graph: filter::Graph::new(),
             shape,
@@ -146,7 +138,7 @@ impl Canvas {
     }
 
     fn build(&mut self) -> Result<(), ffmpeg::Error> {
-        let Shape { format, width, height } = self.shape;
+        let PictureForm { format, width, height } = self.shape;
         let (even_width, even_height) = self.size;
         self.graph = filter::Graph::new();
         let arguments = format!(
@@ -173,12 +165,12 @@ impl Canvas {
     /// The picture of `frame` with everything drawn on it, what `draw_face` draws below the rest; its time stamp in the source's
     /// time base.
     fn draw(&mut self, frame: &Frame, draw_face: impl FnOnce(&mut Video)) -> Result<Video, ffmpeg::Error> {
-        let shape = Shape::of(frame.picture.as_ref());
+        let shape = PictureForm::of(frame.picture.as_ref());
         if shape != self.shape {
             self.shape = shape;
             self.build()?;
         }
-        let mut picture = copy(frame.picture.as_ref(), shape);
+        let mut picture = copied(frame.picture.as_ref());
         draw_face(&mut picture);
         // Not the container's time stamp, which may run backwards where its clock was reset.
         picture.set_pts(Some(ticks(frame.time_s, self.time_base)));
@@ -188,32 +180,6 @@ impl Canvas {
         find(&mut self.graph, "out")?.sink().frame(&mut drawn)?;
         Ok(drawn)
     }
-}
-
-impl Shape {
-    pub(crate) fn of(picture: &dyn Planes) -> Self {
-        let luma = picture.luma();
-        let format = match picture.chroma() {
-            None => Pixel::GRAY8,
-            Some([blue, _]) if blue.width == luma.width => Pixel::YUV444P,
-            Some([blue, _]) if blue.height == luma.height => Pixel::YUV422P,
-            Some(_) => Pixel::YUV420P,
-        };
-        Self { format, width: luma.width as u32, height: luma.height as u32 }
-    }
-}
-
-/// A picture of FFmpeg's to draw on.
-fn copy(picture: &dyn Planes, shape: Shape) -> Video {
-    let mut video = Video::new(shape.format, shape.width, shape.height);
-    let planes = [picture.luma()].into_iter().chain(picture.chroma().into_iter().flatten());
-    for (index, plane) in planes.enumerate() {
-        let stride = video.stride(index);
-        for (y, row) in video.data_mut(index).chunks_mut(stride).take(plane.height).enumerate() {
-            row[..plane.width].copy_from_slice(plane.row(y));
-        }
-    }
-    video
 }
 
 /// A time in units of `time_base`.
@@ -265,23 +231,15 @@ impl Film {
     ) -> Result<Self, ffmpeg::Error> {
         let mut output = format::output_as(place, container)?;
         let codec = encoder::find(codec::Id::H264).ok_or(ffmpeg::Error::EncoderNotFound)?;
-        let mut video = codec::context::Context::new_with_codec(codec).encoder().video()?;
-        video.set_width(canvas.size.0);
-        video.set_height(canvas.size.1);
-        video.set_format(Pixel::YUV420P);
-        video.set_time_base(canvas.time_base);
-        let [numerator, denominator] = timeline.media.frame_rate;
-        video.set_frame_rate((numerator > 0).then_some(Rational(numerator, denominator)));
-        if output.format().flags().contains(format::Flags::GLOBAL_HEADER) {
-            video.set_flags(codec::Flags::GLOBAL_HEADER);
-        }
-        let mut options = ffmpeg::Dictionary::new();
-        options.set("preset", PRESET);
-        options.set("crf", RATE_FACTOR);
-        let encoder = video.open_with(options)?;
-        let mut stream = output.add_stream(codec)?;
-        stream.set_parameters(&encoder);
-        stream.set_time_base(canvas.time_base);
+        let encoding = Encoding {
+            codec,
+            size: canvas.size,
+            time_base: canvas.time_base,
+            frame_rate: timeline.media.frame_rate,
+            key_frames: None,
+            options: &[("preset", PRESET), ("crf", RATE_FACTOR)],
+        };
+        let encoder = encoding.open(&mut output)?;
         sound.add_streams(&mut output)?;
         output.write_header()?;
         let times = &timeline.frames;

@@ -19,7 +19,6 @@ use crate::model::{Input, Model, registry};
 use crate::nn::Architecture;
 use crate::nn::efficientnet::EfficientNetConfig;
 use crate::nn::mobilenet::MobileNetConfig;
-use crate::picture::Colours;
 use crate::pipeline::decode::Source;
 use crate::pipeline::detect::Detectors;
 use crate::pipeline::measure::measure;
@@ -137,16 +136,7 @@ impl Arch {
             Self::TfEfficientnetB2 => (Architecture::Efficientnet(EfficientNetConfig::b2()), 260),
             Self::MobilenetV1 => (Architecture::MobilenetV1(MobileNetConfig::seed()), 224),
         };
-        let input = Input {
-            side,
-            colours: Colours::Rgb,
-            mean: vec![0.5; 3],
-            deviation: vec![0.25; 3],
-            colour_normalisation: Default::default(),
-            region: Default::default(),
-            symmetric: false,
-        };
-        Model::untrained(architecture, input, 0, device)
+        Model::untrained(architecture, Input::rgb(side), 0, device)
     }
 }
 

@@ -121,6 +121,19 @@ const LARGEST_MEAN: f32 = 1000.0;
 const DEVIATIONS: std::ops::RangeInclusive<f32> = 1e-6..=1e6;
 
 impl Input {
+    /// Colour pictures of `side` pixels, whose values the network takes from -2 to 2: what published networks are timed with.
+    pub fn rgb(side: usize) -> Self {
+        Self {
+            side,
+            colours: Colours::Rgb,
+            mean: vec![0.5; 3],
+            deviation: vec![0.25; 3],
+            colour_normalisation: Default::default(),
+            region: Default::default(),
+            symmetric: false,
+        }
+    }
+
     /// What is wrong with the values, as a sentence; `None` where nothing is.
     pub(crate) fn fault(&self) -> Option<String> {
         let channels = self.colours.count();

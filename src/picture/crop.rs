@@ -49,17 +49,7 @@ pub fn crop(picture: &dyn Planes, square: &Region, side: usize, colours: Colours
         (Colours::Luma, _) => y,
         (Colours::Rgb, None) => y.iter().flat_map(|v| [*v; 3]).collect(),
         (Colours::Rgb, Some(chroma)) => {
-            let [cb, cr] = chroma.map(|plane| {
-                let (across, down) = (plane.width as f32 / luma.width as f32, plane.height as f32 / luma.height as f32);
-                let region = Region {
-                    x: square.x * across,
-                    y: square.y * down,
-                    width: square.width * across,
-                    height: square.height * down,
-                    ..*square
-                };
-                resample(&plane, &region, side, side)
-            });
+            let [cb, cr] = chroma.map(|plane| resample(&plane, &square.on_plane(&luma, &plane), side, side));
             y.iter().zip(cb.iter().zip(&cr)).flat_map(|(y, (cb, cr))| rgb(*y, *cb, *cr, colour)).collect()
         }
     }

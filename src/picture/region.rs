@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Plane;
+
 /// A box in pixels of the displayed picture (after rotation and sample aspect ratio), origin top left. It may extend
 /// beyond the picture's edges. Serialises as `[x, y, w, h]`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -60,4 +62,12 @@ pub struct Region {
     pub height: f32,
     /// Clockwise turn in the picture, degrees.
     pub angle_degrees: f32,
+}
+
+impl Region {
+    /// The same part of the picture on another plane: a region of `luma` in pixels of `plane`, which may be smaller.
+    pub fn on_plane(&self, luma: &Plane, plane: &Plane) -> Self {
+        let (across, down) = (plane.width as f32 / luma.width as f32, plane.height as f32 / luma.height as f32);
+        Self { x: self.x * across, y: self.y * down, width: self.width * across, height: self.height * down, ..*self }
+    }
 }

@@ -7,9 +7,8 @@ use ffmpeg_next::frame::Video;
 use ffmpeg_next::software::scaling;
 use ffmpeg_next::{self as ffmpeg, Packet, Rational, codec, encoder, format};
 
+use crate::encode::{Encoding, PictureForm, copied};
 use crate::files::{OutputOptions, WriteError};
-use crate::overlay::Shape;
-use crate::picture::Planes;
 use crate::pipeline::decode::{DecodeError, DecodeOptions, Decoder, Source};
 use crate::pipeline::frame::Frame;
 use crate::timeline::Timeline;
@@ -95,7 +94,8 @@ fn ticks(timeline: &Timeline) -> Vec<i64> {
 struct Copy {
     output: format::context::Output,
     encoder: encoder::video::Encoder,
-    scaler: Option<(Shape, scaling::Context)>,
+    /// With what it takes; a change needs another one.
+    scaler: Option<(PictureForm, scaling::Context)>,
     size: (u32, u32),
     packets: Vec<Packet>,
 }
@@ -103,43 +103,31 @@ struct Copy {
 impl Copy {
     fn begin(place: &str, first: &Frame, timeline: &Timeline) -> Result<Self, ProxyError> {
         let failed = |error: ffmpeg::Error| ProxyError::Encode { path: place.into(), reason: error.to_string() };
-        let shape = Shape::of(first.picture.as_ref());
+        let shape = PictureForm::of(first.picture.as_ref());
         let share = (f64::from(LONGEST) / f64::from(shape.width.max(shape.height))).min(1.0);
         let even = |side: u32| (((f64::from(side) * share / 2.0).round() as u32) * 2).max(2);
         let size = (even(shape.width), even(shape.height));
         let codecs = [codec::Id::H264, codec::Id::VP9];
         let codec = codecs.into_iter().find_map(encoder::find).ok_or(ProxyError::NoEncoder)?;
         let mut output = format::output_as(place, "mp4").map_err(failed)?;
-        let mut video = codec::context::Context::new_with_codec(codec).encoder().video().map_err(failed)?;
-        video.set_width(size.0);
-        video.set_height(size.1);
-        video.set_format(Pixel::YUV420P);
-        video.set_time_base(TIME_BASE);
-        video.set_gop(KEY_FRAMES);
-        // Without them the first frame is at time 0 in every player.
-        video.set_max_b_frames(0);
-        let [numerator, denominator] = timeline.media.frame_rate;
-        video.set_frame_rate((numerator > 0).then_some(Rational(numerator, denominator)));
-        if output.format().flags().contains(format::Flags::GLOBAL_HEADER) {
-            video.set_flags(codec::Flags::GLOBAL_HEADER);
-        }
-        let mut options = ffmpeg::Dictionary::new();
-        options.set("preset", "veryfast");
-        options.set("crf", "24");
-        options.set("deadline", "realtime");
-        let encoder = video.open_with(options).map_err(failed)?;
-        let mut stream = output.add_stream(codec).map_err(failed)?;
-        stream.set_parameters(&encoder);
-        stream.set_time_base(TIME_BASE);
+        let encoding = Encoding {
+            codec,
+            size,
+            time_base: TIME_BASE,
+            frame_rate: timeline.media.frame_rate,
+            key_frames: Some(KEY_FRAMES),
+            options: &[("preset", "veryfast"), ("crf", "24"), ("deadline", "realtime")],
+        };
+        let encoder = encoding.open(&mut output).map_err(failed)?;
         output.write_header().map_err(failed)?;
         Ok(Self { output, encoder, scaler: None, size, packets: Vec::new() })
     }
 
     fn push(&mut self, frame: &Frame, pts: i64) -> Result<(), ffmpeg::Error> {
         let picture = copied(frame.picture.as_ref());
-        let shape = Shape::of(frame.picture.as_ref());
+        let shape = PictureForm::of(frame.picture.as_ref());
         if self.scaler.as_ref().is_none_or(|(known, _)| *known != shape) {
-            let Shape { format, width, height } = shape;
+            let PictureForm { format, width, height } = shape;
             let flags = scaling::Flags::BILINEAR;
             let scaler = scaling::Context::get(format, width, height, Pixel::YUV420P, self.size.0, self.size.1, flags)?;
             self.scaler = Some((shape, scaler));
@@ -184,18 +172,4 @@ impl Copy {
         }
         self.output.write_trailer()
     }
-}
-
-/// A picture of FFmpeg's.
-fn copied(picture: &dyn Planes) -> Video {
-    let shape = Shape::of(picture);
-    let mut video = Video::new(shape.format, shape.width, shape.height);
-    let planes = [picture.luma()].into_iter().chain(picture.chroma().into_iter().flatten());
-    for (index, plane) in planes.enumerate() {
-        let stride = video.stride(index);
-        for (y, row) in video.data_mut(index).chunks_mut(stride).take(plane.height).enumerate() {
-            row[..plane.width].copy_from_slice(plane.row(y));
-        }
-    }
-    video
 }

@@ -14,7 +14,7 @@ const FLOORS: &[&[&str]] = &[
     &["nn"],
     &["model"],
     &["pipeline"],
-    &["write"],
+    &["write", "encode"],
     &["eaf", "overlay"],
     &["sink"],
     &["train", "agree", "annotator"],

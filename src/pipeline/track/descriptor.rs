@@ -73,15 +73,7 @@ impl Descriptor {
 
 /// The mean of `plane` in `region`, which is given in pixels of `luma`; 0 to 1.
 fn mean_of(plane: &Plane, luma: &Plane, region: &Region) -> f32 {
-    let (across, down) = (plane.width as f32 / luma.width as f32, plane.height as f32 / luma.height as f32);
-    let region = Region {
-        x: region.x * across,
-        y: region.y * down,
-        width: region.width * across,
-        height: region.height * down,
-        ..*region
-    };
-    resample(plane, &region, 2, 2).iter().sum::<f32>() / (4.0 * 255.0)
+    resample(plane, &region.on_plane(luma, plane), 2, 2).iter().sum::<f32>() / (4.0 * 255.0)
 }
 
 #[cfg(test)]
