@@ -35,7 +35,7 @@ fn main() -> ExitCode {
     match annotate::cli::Cli::parse_from(annotate::cli::with_dashes(std::env::args_os())).run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            // Where nobody can be told, the exit code has to do.
+            // Where the message cannot be written, the exit code has to do.
             let _ = writeln!(std::io::stderr(), "annotate: {failure}");
             ExitCode::from(annotate::cli::exit_code(&failure))
         }

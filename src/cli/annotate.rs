@@ -99,7 +99,7 @@ impl Arguments {
 }
 
 pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
-    arguments.execution.talk();
+    arguments.execution.init_logging();
     let range = arguments.range.settings();
     let mut options = shared::options(Some(&arguments.annotation), Some(&arguments.execution), range)?;
     let inputs = arguments.all_inputs(&options);

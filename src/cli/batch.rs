@@ -71,7 +71,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    arguments.execution.talk();
+    arguments.execution.init_logging();
     let mut options =
         shared::options(Some(&arguments.annotation), Some(&arguments.execution), arguments.range.settings())?;
     let existing = arguments.replace.existing().confined();

@@ -107,7 +107,7 @@ fn job() -> Result<(), Failure> {
     let model = shared::open_model(&mut options, &device)?;
     let detectors = shared::open_detectors(&mut options)?;
     let signals = Signals::listen()?;
-    // The files are opened first, so that nobody waits for a result that has no place.
+    // The files are opened first: where one cannot be written, the person is told before the work and not after it.
     let open = |path: &Option<PathBuf>| -> Result<Option<Output>, Failure> {
         let Some(path) = path else { return Ok(None) };
         files::refuse_inputs(path, [request.video.as_path(), Path::new(tier_names)])?;

@@ -175,7 +175,7 @@ impl Cli {
 /// fills it.
 fn say(text: &str) {
     let lines: Vec<String> = text.lines().map(visible).collect();
-    // Where nobody can be told, the exit code has to do.
+    // Where the message cannot be written, the exit code has to do.
     let _ = writeln!(std::io::stderr().lock(), "{}", lines.join("\n"));
 }
 

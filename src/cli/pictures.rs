@@ -85,7 +85,7 @@ impl Shape {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    arguments.execution.talk();
+    arguments.execution.init_logging();
     let mut options = shared::options(Some(&arguments.annotation), Some(&arguments.execution), Default::default())?;
     let device = options.device.open()?;
     let model = shared::open_model(&mut options, &device)?;

@@ -59,7 +59,7 @@ fn duration(text: &str) -> Result<f64, String> {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    arguments.execution.talk();
+    arguments.execution.init_logging();
     let mut options = shared::options(Some(&arguments.annotation), Some(&arguments.execution), Default::default())?;
     if options.annotation.start_s.is_some() || options.annotation.end_s.is_some() {
         return Err(Failure::Usage("a plan is for whole videos; leave out start_s and end_s".into()));

@@ -78,10 +78,10 @@ impl Default for Options {
 const MOST_THREADS: usize = 1024;
 /// Faces classified together; the flag takes no more either.
 const MOST_TOGETHER: usize = u16::MAX as usize;
-/// A year: beyond it, nobody is waiting.
+/// A year; more is a mistake.
 const MOST_SECONDS: f64 = 366.0 * 24.0 * 3600.0;
 
-/// The limit of memory that every run has at least if nobody says otherwise, MiB.
+/// The limit of memory that every run has at least by default, MiB.
 const LEAST_USUAL_MIB: u64 = 8 << 10;
 
 /// The file looked for in the current folder, and in `annotate/` below the user's configuration folder.

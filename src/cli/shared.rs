@@ -189,7 +189,7 @@ impl ExecutionArguments {
     }
 
     /// Sets up the log: warnings, or more with -v, to standard error.
-    pub(super) fn talk(&self) {
+    pub(super) fn init_logging(&self) {
         let level = match (self.quiet, self.verbose) {
             (true, _) => "error",
             (false, 0) => "warn",
@@ -224,7 +224,7 @@ pub(super) struct MeasureGroups(pub Vec<MeasureGroup>);
 pub(super) fn measures(text: &str) -> Result<MeasureGroups, String> {
     let group = |name: &str| {
         let known = || MeasureGroup::ALL.map(MeasureGroup::name).join(", ");
-        MeasureGroup::from_name(name).ok_or_else(|| format!("'{name}' is none of {}", known()))
+        MeasureGroup::from_name(name).ok_or_else(|| format!("'{name}' is not one of {}", known()))
     };
     let groups = match text {
         "all" => MeasureGroup::ALL.into(),
@@ -249,7 +249,7 @@ fn neutral(text: &str) -> Result<NeutralChoice, String> {
     let files: Vec<&str> = if Path::new(text).exists() { vec![text] } else { text.split(',').map(str::trim).collect() };
     let timelines = files.iter().map(|file| Timeline::read(Path::new(file)).map_err(|e| e.to_string()));
     let timelines: Vec<Timeline> = timelines.collect::<Result<_, _>>()?;
-    pooled(&timelines).ok_or_else(|| format!("{text}: nobody's face was measured in it"))
+    pooled(&timelines).ok_or_else(|| format!("{text}: no face was measured in it"))
 }
 
 /// A number that JSON has too.

@@ -8,8 +8,8 @@ use super::Failure;
 use super::limits::is_ignored;
 use crate::platform::signals::{HANG_UP, SIGINT, SIGTERM, end_at_second, listen};
 
-/// The signals that are listened to. Whoever started the program with `nohup` wants it to outlive the terminal.
-fn heard() -> Vec<i32> {
+/// The signals that are handled. A program started with `nohup` is meant to outlive its terminal.
+fn handled() -> Vec<i32> {
     [SIGINT, SIGTERM].into_iter().chain(HANG_UP.filter(|signal| !is_ignored(*signal))).collect()
 }
 
@@ -33,9 +33,9 @@ impl Signals {
     /// If the system allows no further thread.
     pub(super) fn listen() -> Result<Self, Failure> {
         let this = Self { interrupt: Arc::default(), signal: Arc::default() };
-        end_at_second(&heard(), &this.interrupt).map_err(refused)?;
+        end_at_second(&handled(), &this.interrupt).map_err(refused)?;
         let last = Arc::clone(&this.signal);
-        listen(&heard(), move |signal| last.store(signal, Ordering::Relaxed)).map_err(refused)?;
+        listen(&handled(), move |signal| last.store(signal, Ordering::Relaxed)).map_err(refused)?;
         Ok(this)
     }
 
@@ -63,13 +63,13 @@ impl Steps {
     pub(super) fn listen() -> Result<Self, Failure> {
         let this = Self { interrupt: Arc::default(), drain: Arc::default(), signal: Arc::default() };
         let steps = this.clone();
-        listen(&heard(), move |signal| steps.hear(signal)).map_err(refused)?;
+        listen(&handled(), move |signal| steps.receive(signal)).map_err(refused)?;
         Ok(this)
     }
 
-    fn hear(&self, signal: i32) {
+    fn receive(&self, signal: i32) {
         if self.interrupt.swap(signal != SIGINT || self.is_draining(), Ordering::Relaxed) {
-            // Whoever asks a third time wants no more manners.
+            // A third signal ends the program at once.
             std::process::exit(128 + signal);
         }
         self.signal.store(signal, Ordering::Relaxed);

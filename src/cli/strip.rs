@@ -54,7 +54,7 @@ impl Moment {
     }
 }
 
-/// Width of a strip where nobody's terminal sets it.
+/// Width of a strip where no terminal sets it.
 const USUAL_WIDTH: usize = 100;
 
 /// Prints the strips, and what the faces did, to standard error.
@@ -103,8 +103,8 @@ fn moments(timeline: &Timeline, track: &Track, count: usize) -> Vec<Moment> {
     let absent = kinds.len() - 1;
     let mut shown_s = vec![vec![0.0; kinds.len()]; count];
     let mut show = |kind: usize, from_s: f64, to_s: f64| {
-        let place = |time_s: f64| (((time_s - start_s) / part_s) as usize).min(count - 1);
-        let parts = place(from_s)..=place(to_s);
+        let column = |time_s: f64| (((time_s - start_s) / part_s) as usize).min(count - 1);
+        let parts = column(from_s)..=column(to_s);
         for (part, shown_s) in parts.clone().zip(&mut shown_s[parts]) {
             let part_start_s = start_s + part as f64 * part_s;
             let overlap_s = to_s.min(part_start_s + part_s) - from_s.max(part_start_s);

@@ -14,7 +14,7 @@ use super::shared::{self, ExecutionArguments};
 use super::signals::Steps;
 use crate::corpus::plan::Plan;
 use crate::corpus::results;
-use crate::corpus::work::{Shard, UnitState, Workplace, work};
+use crate::corpus::work::{Shard, ShardWork, UnitState, work};
 use crate::model::registry;
 use crate::pipeline::Execution;
 
@@ -38,7 +38,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    arguments.execution.talk();
+    arguments.execution.init_logging();
     let options = shared::options(None, Some(&arguments.execution), Default::default())?;
     let plan = Plan::read(&arguments.plan)?;
     let device = options.device.open()?;
@@ -61,12 +61,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         patience: options.patience(),
     };
     let drain = || signals.is_draining();
-    let place =
-        Workplace { parts: &arguments.out, model: &model, detectors: &detectors, execution, jobs, drain: &drain };
+    let shard_work =
+        ShardWork { parts: &arguments.out, model: &model, detectors: &detectors, execution, jobs, drain: &drain };
     let units = plan.lines.len().saturating_sub(arguments.shard.index).div_ceil(arguments.shard.of);
     let progress = CorpusProgress::new(arguments.execution.progress(&options), units, 0);
     let [done, skipped, failed, temporary] = [const { AtomicUsize::new(0) }; 4];
-    let result = work(&plan, arguments.shard, &place, &|unit, state| {
+    let result = work(&plan, arguments.shard, &shard_work, &|unit, state| {
         let count = match state {
             UnitState::Done => &done,
             UnitState::Skipped => &skipped,

@@ -49,7 +49,7 @@ pub struct Batch<'a> {
     pub elan: &'a BundleOptions,
     /// Whether videos that are done are done again.
     pub again: bool,
-    /// Whether videos are done again whose results somebody has touched.
+    /// Whether a video is done again if somebody has touched its results.
     pub overwrite: bool,
     /// Whether every video is read to see that it is still the same, and not only those whose size or times differ.
     pub by_content: bool,

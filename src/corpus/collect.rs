@@ -5,7 +5,7 @@ use std::path::Path;
 use super::part::{self, Part};
 use super::path::printable;
 use super::plan::{Plan, Unit};
-use super::work::{failure_place, head};
+use super::work::{failure_path, head};
 use super::{CorpusError, Outcome, Verdict};
 use crate::files::read_found;
 use crate::pipeline::Assembler;
@@ -28,11 +28,11 @@ pub fn video(plan: &Plan, units: &[&Unit], parts: &Path) -> Result<Result<Timeli
     let mut decoded: Vec<Decoded> = Vec::new();
     let mut times: Option<(f64, f64)> = None;
     for unit in units {
-        let place = part::place(parts, &unit.unit);
-        let part = match Part::read(&place) {
+        let part_path = part::path_of(parts, &unit.unit);
+        let part = match Part::read(&part_path) {
             Ok(part) => part,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                let note = failure_place(parts, &unit.unit);
+                let note = failure_path(parts, &unit.unit);
                 let known = read_found(&note, LARGEST_NOTE)
                     .ok()
                     .and_then(|bytes| serde_json::from_slice::<Outcome>(&bytes).ok());
@@ -43,11 +43,11 @@ pub fn video(plan: &Plan, units: &[&Unit], parts: &Path) -> Result<Result<Timeli
                     known.map_or_else(|| (Verdict::Refused, missing()), |known| (known.verdict, known.reason));
                 return Ok(Err(Outcome::failed(path, verdict, &reason)));
             }
-            Err(error) => return failed(format!("{}: {error}; work again", printable(&place))),
+            Err(error) => return failed(format!("{}: {error}; work again", printable(&part_path))),
         };
         let expected = head(plan, unit);
         if part.head != expected {
-            return Err(CorpusError::OtherPart { path: place });
+            return Err(CorpusError::OtherPart { path: part_path });
         }
         let mut runs_backwards = false;
         let frames = part.frames(|classified| {
@@ -59,8 +59,8 @@ pub fn video(plan: &Plan, units: &[&Unit], parts: &Path) -> Result<Result<Timeli
         })?;
         match frames {
             Ok(part) if !runs_backwards => decoded.push(part),
-            Ok(_) => return failed(format!("{}: it overlaps the part before it; work again", printable(&place))),
-            Err(error) => return failed(format!("{}: {error}; work again", printable(&place))),
+            Ok(_) => return failed(format!("{}: it overlaps the part before it; work again", printable(&part_path))),
+            Err(error) => return failed(format!("{}: {error}; work again", printable(&part_path))),
         }
     }
     assembler.drain();

@@ -43,7 +43,7 @@ pub(super) fn begins_like_a_video(path: &Path) -> bool {
 }
 
 fn is_video(head: &[u8]) -> bool {
-    let at = |place: usize, text: &[u8]| head.get(place..).is_some_and(|rest| rest.starts_with(text));
+    let at = |offset: usize, text: &[u8]| head.get(offset..).is_some_and(|rest| rest.starts_with(text));
     if at(4, b"ftyp") {
         return !NO_VIDEO.iter().any(|brand| at(8, brand));
     }
@@ -53,7 +53,7 @@ fn is_video(head: &[u8]) -> bool {
     is_quicktime || is_avi || BEGINNINGS.iter().any(|beginning| at(0, beginning)) || is_transport_stream(head)
 }
 
-/// A byte 0x47 at the same place of three packets.
+/// A byte 0x47 at the same offset of three packets.
 fn is_transport_stream(head: &[u8]) -> bool {
     PACKETS.iter().any(|length| {
         (0..*length).any(|first| (0..3).all(|packet| head.get(first + packet * length) == Some(&0x47)))

@@ -1,4 +1,4 @@
-//! What belongs to a corpus: folders, patterns, lists and single files, and the place of each file's results.
+//! What belongs to a corpus: folders, patterns, lists and single files, and where each file's results go.
 
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsStr;
@@ -35,8 +35,8 @@ pub const LONGEST_LIST: u64 = 1 << 30;
 /// One video of a corpus.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Item {
-    /// Where its results go, without their extension, relative to the output folder: its place in the corpus and whole
-    /// name.
+    /// Where its results go, without their extension, relative to the output folder: its path in the corpus with its
+    /// whole name.
     pub output: PathBuf,
     /// Where it is, as the person said it.
     pub path: PathBuf,

@@ -2,7 +2,7 @@
 //!
 //! An input is done where its last entry says complete, made by the same program with the same model and settings, the
 //! input is still the same, and every file asked for is there. A file whose bytes are not those that were written has been
-//! touched by somebody; it stays as it is, and the input is done all the same. A line that a killed run left half is no line.
+//! touched by somebody; it stays as it is, and the input is done all the same. A line that a killed run left incomplete is ignored.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{File, OpenOptions};
@@ -49,7 +49,7 @@ pub struct Stamp {
     pub size: u64,
     /// Nanoseconds since 1970 of the last change of its content.
     pub modified: i64,
-    /// The same of it or of what is known about it, which nobody can set.
+    /// The same for a change of its content or its metadata; no program can set it.
     pub changed: i64,
     /// Number on its file system.
     pub inode: u64,

@@ -1,7 +1,7 @@
 //! One run at a time in a folder.
 //!
-//! The lock belongs to the open file and not to the file's existence, so that one left by a run that was killed holds
-//! nobody up. On network file systems it is kept by the server.
+//! The lock belongs to the open file and not to the file's existence, so that a file left by a run that was killed does
+//! not block the next run. On network file systems the server keeps the lock.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
@@ -24,10 +24,10 @@ impl Lock {
     pub fn take(folder: &Path) -> Result<Self, CorpusError> {
         let unwritable = |source: std::io::Error| crate::files::WriteError::Io { path: folder.into(), source };
         std::fs::create_dir_all(folder).map_err(unwritable)?;
-        let place = folder.join(NAME);
+        let path = folder.join(NAME);
         let options = OpenOptions::new().read(true).write(true).create(true).truncate(false).clone();
-        let opened = crate::files::state::open(&place, &options);
-        let mut file = opened.map_err(|source| crate::files::WriteError::Io { path: place, source })?;
+        let opened = crate::files::state::open(&path, &options);
+        let mut file = opened.map_err(|source| crate::files::WriteError::Io { path, source })?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -55,18 +55,18 @@ mod tests {
     #[test]
     fn a_lock_that_is_another_file_by_a_link_or_a_second_name_is_refused_and_the_file_stays() {
         let folder = tempfile::tempdir().unwrap();
-        let (victim, place) = (folder.path().join("victim"), folder.path().join(NAME));
+        let (victim, path) = (folder.path().join("victim"), folder.path().join(NAME));
         std::fs::write(&victim, "precious").unwrap();
-        std::os::unix::fs::symlink(&victim, &place).unwrap();
+        std::os::unix::fs::symlink(&victim, &path).unwrap();
         assert!(Lock::take(folder.path()).is_err());
-        std::fs::remove_file(&place).unwrap();
-        std::fs::hard_link(&victim, &place).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        std::fs::hard_link(&victim, &path).unwrap();
         assert!(Lock::take(folder.path()).is_err());
         assert_eq!(std::fs::read(&victim).unwrap(), b"precious");
     }
 
     #[test]
-    fn the_second_one_is_told_who_has_it_and_a_left_over_file_holds_nobody_up() {
+    fn the_second_one_is_told_who_has_it_and_a_left_over_file_blocks_no_run() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join(NAME), "process 1 on elsewhere, long dead\n".repeat(9)).unwrap();
         let first = Lock::take(folder.path()).unwrap();

@@ -38,7 +38,7 @@ enum Record {
 }
 
 /// Where the part of `unit` is, whose id is a plain name (see [`plan::Plan::read`](super::plan::Plan::read)).
-pub fn place(folder: &Path, unit: &str) -> PathBuf {
+pub fn path_of(folder: &Path, unit: &str) -> PathBuf {
     folder.join(format!("{unit}.part"))
 }
 
@@ -113,7 +113,7 @@ impl Part {
     /// Gives every frame to `take`, and what was decoded.
     ///
     /// # Errors
-    /// If an item is none of a part, or one of `take`.
+    /// If an item does not belong in a part, or `take` fails.
     pub(crate) fn frames<E>(
         &self,
         mut take: impl FnMut(Classified) -> Result<(), E>,

@@ -131,7 +131,7 @@ impl Unit {
 pub enum Line {
     /// A piece of a video.
     Video(Unit),
-    /// A file that nobody needs to try.
+    /// A file that no worker needs to try.
     Refused {
         /// Where its results would go.
         #[serde(with = "super::path")]
@@ -160,7 +160,7 @@ impl Line {
 pub enum PlannedFile<'a> {
     /// A video, by its units in order.
     Video(Vec<&'a Unit>),
-    /// A file that nobody needs to try.
+    /// A file that no worker needs to try.
     Refused(&'a Outcome),
 }
 
@@ -174,8 +174,8 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Plans the work on videos, cut into ranges of about `segment_s` seconds; `jobs` files are looked at at a time. `tell`
-    /// hears of each file.
+    /// Plans the work on videos, cut into ranges of about `segment_s` seconds; `jobs` files are examined at a time. Calls
+    /// `tell` after each file.
     ///
     /// # Errors
     /// On interruption. A file that cannot be opened is a line.

@@ -57,7 +57,7 @@ pub enum UnitState {
 }
 
 /// How a shard is worked on.
-pub struct Workplace<'a> {
+pub struct ShardWork<'a> {
     /// Where parts go.
     pub parts: &'a Path,
     /// The plan's model.
@@ -72,18 +72,18 @@ pub struct Workplace<'a> {
     pub drain: &'a (dyn Fn() -> bool + Sync),
 }
 
-/// Works on the units of `shard` that are not done; `tell` hears what became of each.
+/// Works on the units of `shard` that are not done, and calls `tell` with what became of each.
 ///
 /// # Errors
 /// If the plan is not for this program and model, or parts cannot be written. What is wrong with a video is no error.
 pub fn work(
     plan: &Plan,
     shard: Shard,
-    place: &Workplace,
+    settings: &ShardWork,
     tell: &(dyn Fn(&Unit, &UnitState) + Sync),
 ) -> Result<(), CorpusError> {
-    check(plan, place)?;
-    std::fs::create_dir_all(place.parts).map_err(|source| WriteError::Io { path: place.parts.into(), source })?;
+    check(plan, settings)?;
+    std::fs::create_dir_all(settings.parts).map_err(|source| WriteError::Io { path: settings.parts.into(), source })?;
     let units = plan.lines.iter().enumerate().filter(|(index, _)| index % shard.of == shard.index);
     let units: Vec<&Unit> = units
         .filter_map(|(_, line)| match line {
@@ -91,8 +91,8 @@ pub fn work(
             _ => None,
         })
         .collect();
-    workers::share(&units, place.jobs, place.drain, &|unit| {
-        let state = one(plan, unit, place)?;
+    workers::share(&units, settings.jobs, settings.drain, &|unit| {
+        let state = one(plan, unit, settings)?;
         tell(unit, &state);
         Ok::<_, CorpusError>(())
     })?;
@@ -100,8 +100,8 @@ pub fn work(
 }
 
 /// Leaves a note where a unit failed, and none where it did not.
-fn note(place: &Workplace, unit: &str, state: &UnitState) -> Result<(), WriteError> {
-    let path = failure_place(place.parts, unit);
+fn note(settings: &ShardWork, unit: &str, state: &UnitState) -> Result<(), WriteError> {
+    let path = failure_path(settings.parts, unit);
     if let UnitState::Failed(outcome) = state {
         return OutputOptions::state().put(&path, |out| Ok(serde_json::to_writer(out, outcome)?));
     }
@@ -110,15 +110,15 @@ fn note(place: &Workplace, unit: &str, state: &UnitState) -> Result<(), WriteErr
 }
 
 /// Whether the plan was made by this program for this model and these detectors.
-fn check(plan: &Plan, place: &Workplace) -> Result<(), CorpusError> {
-    let (tool, identity) = (crate::timeline::Tool::default(), place.model.identity());
+fn check(plan: &Plan, settings: &ShardWork) -> Result<(), CorpusError> {
+    let (tool, identity) = (crate::timeline::Tool::default(), settings.model.identity());
     if plan.terms.tool != tool {
         return Err(CorpusError::OtherVersion { planned: plan.terms.tool.version.clone(), here: tool.version });
     }
     if plan.terms.model != identity {
         return Err(CorpusError::OtherModel { name: plan.terms.model_name.clone() });
     }
-    if plan.terms.settings.detector != place.detectors.identity() {
+    if plan.terms.settings.detector != settings.detectors.identity() {
         return Err(CorpusError::OtherDetector { name: plan.terms.detector_model.clone().unwrap_or_default() });
     }
     Ok(())
@@ -135,18 +135,18 @@ pub(crate) fn head(plan: &Plan, unit: &Unit) -> Head {
 }
 
 /// Where it is said that a unit failed.
-pub(crate) fn failure_place(folder: &Path, unit: &str) -> PathBuf {
+pub(crate) fn failure_path(folder: &Path, unit: &str) -> PathBuf {
     folder.join(format!("{unit}.failed.json"))
 }
 
-fn one(plan: &Plan, unit: &Unit, place: &Workplace) -> Result<UnitState, CorpusError> {
-    let (path, head) = (part::place(place.parts, &unit.unit), head(plan, unit));
+fn one(plan: &Plan, unit: &Unit, settings: &ShardWork) -> Result<UnitState, CorpusError> {
+    let (path, head) = (part::path_of(settings.parts, &unit.unit), head(plan, unit));
     if Part::read(&path).is_ok_and(|part| part.head == head) {
         return Ok(UnitState::Skipped);
     }
     let failed = |verdict, reason: String| UnitState::Failed(Box::new(Outcome::failed(&unit.path, verdict, &reason)));
     let name = printable(&unit.path);
-    let interrupt = Arc::clone(&place.execution.interrupt);
+    let interrupt = Arc::clone(&settings.execution.interrupt);
     let state = match unit.is_unchanged(&interrupt) {
         Err(error) if is_temporary(&error) => UnitState::Temporary { reason: format!("{name}: {error}") },
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -156,20 +156,20 @@ fn one(plan: &Plan, unit: &Unit, place: &Workplace) -> Result<UnitState, CorpusE
         Ok(false) => {
             failed(Verdict::Refused, format!("{name}: the file is not what it was when it was planned; plan again"))
         }
-        Ok(true) => match excerpt(plan, unit, &unit.excerpt(), place, &path, &head) {
+        Ok(true) => match excerpt(plan, unit, &unit.excerpt(), settings, &path, &head) {
             Ok(()) => UnitState::Done,
             Err(CorpusError::Annotate(AnnotateError::Decode(DecodeError::Interrupted { .. }))) => {
                 UnitState::Interrupted
             }
             Err(CorpusError::Annotate(AnnotateError::Decode(error))) => failed(Verdict::of(&error), error.to_string()),
             // A card that is busy or full may be free later.
-            Err(CorpusError::Annotate(error @ AnnotateError::Classify { .. })) if !place.model.device().is_cpu() => {
+            Err(CorpusError::Annotate(error @ AnnotateError::Classify { .. })) if !settings.model.device().is_cpu() => {
                 UnitState::Temporary { reason: error.to_string() }
             }
             Err(error) => return Err(error),
         },
     };
-    note(place, &unit.unit, &state)?;
+    note(settings, &unit.unit, &state)?;
     Ok(state)
 }
 
@@ -179,20 +179,25 @@ fn excerpt(
     plan: &Plan,
     unit: &Unit,
     excerpt: &Excerpt,
-    place: &Workplace,
+    settings: &ShardWork,
     path: &Path,
     head: &Head,
 ) -> Result<(), CorpusError> {
     let mut writer = PartWriter::begin(path, head)?;
     let source = Source::File(unit.path.clone());
-    let decoded =
-        look(&source, excerpt, place.model, place.detectors, &plan.terms.settings, &place.execution, &mut |look| {
-            match look {
-                Look::Opened { .. } => Ok(()),
-                Look::Frame(classified) => writer.frame(classified),
-            }
-        })?;
-    if place.execution.interrupt.load(Ordering::Relaxed) {
+    let decoded = look(
+        &source,
+        excerpt,
+        settings.model,
+        settings.detectors,
+        &plan.terms.settings,
+        &settings.execution,
+        &mut |look| match look {
+            Look::Opened { .. } => Ok(()),
+            Look::Frame(classified) => writer.frame(classified),
+        },
+    )?;
+    if settings.execution.interrupt.load(Ordering::Relaxed) {
         return Err(AnnotateError::Decode(DecodeError::Interrupted { name: source.name() }).into());
     }
     if decoded.is_proven {
@@ -200,7 +205,7 @@ fn excerpt(
     }
     tracing::info!("{} ({}): decoded from its beginning", source.name(), unit.range());
     let spans = excerpt.spans.clone();
-    self::excerpt(plan, unit, &Excerpt { spans, entry: None }, place, path, head)
+    self::excerpt(plan, unit, &Excerpt { spans, entry: None }, settings, path, head)
 }
 
 /// Whether trying again may help.
