@@ -24,7 +24,7 @@ use annotate::random::seeded;
 use annotate::train::average::Average;
 use annotate::train::optim::{Gradients, Optimiser};
 use annotate::train::recipe::{self, Curve, Layers, Rule, Schedule, Stage};
-use annotate::train::schedule::{Place, learning_rate};
+use annotate::train::schedule::{TrainingPoint, learning_rate};
 
 use patch::{Appearance, Cover, Maker, Patch, Placement};
 
@@ -121,8 +121,8 @@ fn main() -> anyhow::Result<()> {
         }
         let mut gradients = Gradients::default();
         gradients.add(&losses.sum_all()?.backward()?, &variables, 1.0)?;
-        let place = Place { step: step as u64, steps_an_epoch: steps as u64, scores: &[] };
-        optimiser.step(&gradients, learning_rate(&stage, place))?;
+        let point = TrainingPoint { step: step as u64, steps_an_epoch: steps as u64, scores: &[] };
+        optimiser.step(&gradients, learning_rate(&stage, point))?;
         average.update(&variables, step as u64)?;
         if (step + 1) % 50 == 0 {
             let means = sums.map(|sum| format!("{:.4}", sum / 50.0)).join(" ");

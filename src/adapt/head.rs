@@ -349,13 +349,13 @@ mod tests {
     fn features_are_kept_and_give_the_models_own_logits() {
         use crate::model::registry;
         use crate::picture::Colours;
-        use crate::train::dataset::{Picture, Source};
+        use crate::train::dataset::{ImageSource, Picture};
         let (config, weights) = registry::weights(Path::new(registry::DEFAULT)).unwrap();
         let model = registry::open(Path::new(registry::DEFAULT), &Device::Cpu).unwrap();
         let samples: Vec<u8> = (0..48 * 48).map(|place| (place * 7919 % 251) as u8).collect();
         let example = Example {
             row: 0,
-            source: Source::Kept(Picture::new(samples.clone(), Colours::Luma, 48, 48)),
+            source: ImageSource::Kept(Picture::new(samples.clone(), Colours::Luma, 48, 48)),
             target: [0.0; CLASSES],
             label: None,
             weight: 1.0,

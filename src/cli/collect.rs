@@ -10,7 +10,7 @@ use super::Failure;
 use super::batch::tell_touched;
 use super::shared::{ReplaceArguments, TierArguments};
 use crate::corpus::inputs::Item;
-use crate::corpus::journal::{Entry, Fingerprint, Journal, Stamp, Terms, now};
+use crate::corpus::journal::{Journal, JournalEntry, Stamp, Terms, WrittenFile, now};
 use crate::corpus::lock::Lock;
 use crate::corpus::path::printable;
 use crate::corpus::plan::{Plan, PlannedFile, Unit};
@@ -105,7 +105,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
             folder.display()
         ))),
     };
-    journal.note(&Entry::End { time: now(), code: batch::ending(failed, None), complete, failed })?;
+    journal.note(&JournalEntry::End { time: now(), code: batch::ending(failed, None), complete, failed })?;
     if !arguments.quiet {
         tell_touched(&touched);
         talk!("{complete} of {} videos complete -> {}/index.html", outcomes.len(), folder.display());
@@ -130,7 +130,7 @@ fn video(
         Err(reason) => return Ok(Outcome::failed(&item.path, Verdict::Refused, &reason)),
     };
     let Written { paths, kept } = FanOut::open_free(&targets, bundle)?.end(&timeline)?;
-    let written: Result<Vec<_>, _> = paths.iter().map(|path| Fingerprint::of(folder, path)).collect();
+    let written: Result<Vec<_>, _> = paths.iter().map(|path| WrittenFile::of(folder, path)).collect();
     let written = written.map_err(|e| Failure::Output(format!("{}: {e}", printable(&item.output))))?;
     Ok(Outcome::of(&item.path, &timeline, written, &kept, folder))
 }

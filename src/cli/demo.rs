@@ -73,13 +73,13 @@ fn annotated(clip: &Path, folder: &Path, arguments: &Arguments) -> Result<(), Fa
 #[derive(Deserialize)]
 struct Truth {
     frames: usize,
-    spans: Vec<Span>,
+    spans: Vec<TruthSpan>,
     faces: Vec<Option<BoundingBox>>,
 }
 
 /// A stretch of the clip in which one thing is to be seen; frames are inclusive.
 #[derive(Deserialize)]
-struct Span {
+struct TruthSpan {
     kind: Kind,
     label: Option<Expression>,
     from: Option<Expression>,
@@ -101,7 +101,7 @@ enum Kind {
     Absent,
 }
 
-impl Span {
+impl TruthSpan {
     /// The expressions of the span, each with its frames; a fade changes in its middle.
     fn shown(&self) -> Vec<(Expression, usize, usize)> {
         let (first, last) = (self.first_frame, self.last_frame);
@@ -151,7 +151,7 @@ fn beside_truth(mut timeline: Timeline, truth: &Truth) -> Timeline {
         first_frame: 0,
         last_frame: truth.frames - 1,
         frames: frames.collect(),
-        segments: truth.spans.iter().flat_map(Span::shown).map(segment).collect(),
+        segments: truth.spans.iter().flat_map(TruthSpan::shown).map(segment).collect(),
         events: Vec::new(),
         neutral: None,
     };
@@ -163,7 +163,7 @@ fn beside_truth(mut timeline: Timeline, truth: &Truth) -> Timeline {
 fn counts(timeline: &Timeline, truth: &Truth) -> String {
     let mut text =
         String::from("\nframes read as they were made (where one expression fades into another, none counts):\n");
-    let mut count = |name: &str, wanted: &dyn Fn(&Span) -> bool| {
+    let mut count = |name: &str, wanted: &dyn Fn(&TruthSpan) -> bool| {
         let spans = truth.spans.iter().filter(|span| wanted(span));
         let judged: Vec<bool> = spans
             .flat_map(|span| (span.first_frame..=span.last_frame).map(|frame| (frame, span.label)))

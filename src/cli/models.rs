@@ -195,7 +195,7 @@ fn facts(config: &ModelConfig) -> Result<String, Failure> {
 
 /// An architecture file: what `--arch` names where it is not a known network.
 #[derive(serde::Deserialize)]
-struct Shape {
+struct NetworkShape {
     architecture: Architecture,
     input: crate::model::Input,
 }
@@ -203,9 +203,9 @@ struct Shape {
 /// A description that a person writes.
 const LARGEST_SHAPE: u64 = 1 << 20;
 
-fn shape(arch: &str) -> Result<Shape, Failure> {
+fn shape(arch: &str) -> Result<NetworkShape, Failure> {
     if let Some(known) = KnownNetwork::from_word(arch) {
-        return Ok(Shape { architecture: known.architecture(), input: known.input() });
+        return Ok(NetworkShape { architecture: known.architecture(), input: known.input() });
     }
     let path = Path::new(arch);
     let refused = |reason: String| {
@@ -223,7 +223,7 @@ fn import(arguments: &ImportArguments) -> Result<(), Failure> {
     if arguments.arch == FACE_MESH {
         return import_face_mesh(arguments);
     }
-    let Shape { architecture, input } = shape(&arguments.arch)?;
+    let NetworkShape { architecture, input } = shape(&arguments.arch)?;
     let own_name = || output.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let description = Description {
         name: arguments.name.clone().unwrap_or_else(own_name),

@@ -26,7 +26,7 @@ use crate::model::Model;
 use crate::picture::{Colours, Plane};
 use crate::pipeline::detect::{FaceDetector, SearchWindow};
 use crate::timeline::Expression;
-use crate::train::dataset::{Example, Picture, Source};
+use crate::train::dataset::{Example, ImageSource, Picture};
 use crate::train::loader::plain_pictures;
 
 /// Arguments of `annotate pictures`.
@@ -157,7 +157,7 @@ impl Answerer {
         let size = shape.samples(1).unwrap_or(0);
         let example = |(row, samples): (usize, &[u8])| Example {
             row,
-            source: Source::Kept(
+            source: ImageSource::Kept(
                 Picture::new(samples.to_vec(), colours, shape.width, shape.height).in_colours(input.colours),
             ),
             target: [0.0; Expression::COUNT],

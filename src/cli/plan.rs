@@ -12,7 +12,7 @@ use super::progress::CorpusProgress;
 use super::shared::{self, AnnotationArguments, ExecutionArguments, ReplaceArguments};
 use super::signals::Steps;
 use crate::corpus::inputs;
-use crate::corpus::plan::{Line, Plan, SCHEMA, Terms};
+use crate::corpus::plan::{Plan, PlanLine, PlanTerms, SCHEMA};
 use crate::files;
 use crate::timeline::Tool;
 
@@ -66,7 +66,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
     let model = shared::open_model(&mut options, &Device::Cpu)?;
     shared::open_detectors(&mut options)?;
-    let terms = Terms {
+    let terms = PlanTerms {
         schema: SCHEMA.into(),
         tool: Tool::default(),
         model_name: options.model.clone(),
@@ -94,10 +94,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let plan = plan?;
     output.fill(|out| plan.write(out))?;
     if !arguments.execution.quiet {
-        let refused = plan.lines.iter().filter(|line| matches!(line, Line::Refused { .. })).count();
+        let refused = plan.lines.iter().filter(|line| matches!(line, PlanLine::Refused { .. })).count();
         let units = plan.lines.len() - refused;
         let reasons = plan.lines.iter().filter_map(|line| match line {
-            Line::Refused { outcome, .. } => Some(&outcome.reason),
+            PlanLine::Refused { outcome, .. } => Some(&outcome.reason),
             _ => None,
         });
         super::batch::tell_left_out(&found);

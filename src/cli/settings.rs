@@ -88,12 +88,12 @@ const LEAST_USUAL_MIB: u64 = 8 << 10;
 const FILE: &str = "annotate.toml";
 
 /// A file of settings.
-struct Layer {
+struct SettingsLayer {
     path: PathBuf,
     settings: Dict,
 }
 
-impl Provider for Layer {
+impl Provider for SettingsLayer {
     fn metadata(&self) -> Metadata {
         Metadata::named(self.path.display().to_string())
     }
@@ -103,7 +103,7 @@ impl Provider for Layer {
     }
 }
 
-impl Layer {
+impl SettingsLayer {
     /// Reads the file at `path`; nothing where there is none.
     fn read(path: PathBuf) -> Result<Option<Self>, Failure> {
         let refused = |reason: String| Failure::Configuration(format!("{}: {reason}", path.display()));
@@ -145,12 +145,12 @@ impl Options {
     /// If a configuration file or variable holds an unknown key or an unfit value; the message names it.
     pub(super) fn layered(flags: &Value, home: Home) -> Result<Self, Failure> {
         let mut layers = Figment::from(Serialized::defaults(Self::default()));
-        if let Some(layer) = user_file().map(Layer::read).transpose()?.flatten() {
+        if let Some(layer) = user_file().map(SettingsLayer::read).transpose()?.flatten() {
             layers = layers.merge(layer);
         }
         let mut read_here = None;
         if home == Home::WorkingFolder
-            && let Some(layer) = Layer::read(FILE.into())?
+            && let Some(layer) = SettingsLayer::read(FILE.into())?
         {
             let (path, own) = (layer.path.clone(), extract(&layers)?);
             layers = layers.merge(layer);

@@ -98,7 +98,7 @@ fn run_grid(arguments: &Arguments, folder: &std::path::Path) -> Result<(), Failu
         let lines = FoldLines { name: &of.recipe.name, interrupt: &signals.interrupt };
         let (pooled, predictions) = folds::run_all(&of, arguments.jobs, &device, &lines)
             .map_err(|error| Failure::from(error).by(signals.received()))?;
-        entries.push(grid::Entry { recipe: stem, pooled, predictions });
+        entries.push(grid::GridEntry { recipe: stem, pooled, predictions });
     }
     let gains = grid::gains(&entries, &data.rows, arguments.group);
     let mut tables = vec![grid::table(&entries, &published).plain()];

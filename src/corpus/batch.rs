@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::inputs::{Inputs, Item};
-use super::journal::{Done, Entry, Fingerprint, Journal, Stamp, Terms, now};
+use super::journal::{Done, Journal, JournalEntry, Stamp, Terms, WrittenFile, now};
 use super::lock::Lock;
 use super::path::{printable, with_suffix};
 use super::report::{self, Report};
@@ -204,7 +204,12 @@ impl OpenBatch<'_> {
         };
         let kept = report::write(folder, &report, elan.existing)?;
         let [complete, failed, _] = counts(&outcomes);
-        self.journal.note(&Entry::End { time: now(), code: ending(failed, self.watch.signal()), complete, failed })?;
+        self.journal.note(&JournalEntry::End {
+            time: now(),
+            code: ending(failed, self.watch.signal()),
+            complete,
+            failed,
+        })?;
         Ok(BatchResult { outcomes, done_before, touched, kept })
     }
 
@@ -342,7 +347,7 @@ impl OpenBatch<'_> {
         if self.batch.writes_pages {
             self.write_page(item, &timeline, &mut written)?;
         }
-        let fingerprints: Result<Vec<_>, _> = written.paths.iter().map(|path| Fingerprint::of(folder, path)).collect();
+        let fingerprints: Result<Vec<_>, _> = written.paths.iter().map(|path| WrittenFile::of(folder, path)).collect();
         let fingerprints = fingerprints.map_err(|source| WriteError::Io { path: folder.into(), source })?;
         Ok(Some(Outcome::of(&item.path, &timeline, fingerprints, &written.kept, folder)))
     }

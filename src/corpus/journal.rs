@@ -68,7 +68,7 @@ impl Stamp {
 
 /// A file that was written, and what tells whether somebody has changed it since.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Fingerprint {
+pub struct WrittenFile {
     /// Relative to the output folder.
     #[serde(with = "super::path")]
     pub path: PathBuf,
@@ -76,7 +76,7 @@ pub struct Fingerprint {
     pub sha256: String,
 }
 
-impl Fingerprint {
+impl WrittenFile {
     /// Of a file below `folder`.
     ///
     /// # Errors
@@ -105,7 +105,7 @@ pub struct Done {
 /// One line.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
-pub enum Entry {
+pub enum JournalEntry {
     /// A run began.
     Begin {
         /// When, RFC 3339.
@@ -187,7 +187,7 @@ impl Journal {
         let terms_sha256 = terms.digest();
         let (folder, file) = (folder.to_path_buf(), Mutex::new(file));
         let this = Self { folder, terms_sha256: terms_sha256.clone(), file, known, is_continued: continued };
-        this.note(&Entry::Begin { time: now(), terms_sha256, terms: terms.clone(), items, continued })?;
+        this.note(&JournalEntry::Begin { time: now(), terms_sha256, terms: terms.clone(), items, continued })?;
         Ok(this)
     }
 
@@ -242,7 +242,7 @@ impl Journal {
     /// # Errors
     /// If the log cannot be written.
     pub fn start(&self, output: &Path, alone: bool) -> Result<(), WriteError> {
-        self.note(&Entry::Start { time: now(), output: output.into(), alone })
+        self.note(&JournalEntry::Start { time: now(), output: output.into(), alone })
     }
 
     /// Notes what became of an input.
@@ -252,14 +252,14 @@ impl Journal {
     pub fn item(&self, output: &Path, stamp: Option<Stamp>, outcome: &Outcome, wall_s: f64) -> Result<(), WriteError> {
         let outcome = outcome.clone();
         let (time, terms_sha256) = (now(), self.terms_sha256.clone());
-        self.note(&Entry::Item { time, terms_sha256, output: output.into(), stamp, outcome, wall_s })
+        self.note(&JournalEntry::Item { time, terms_sha256, output: output.into(), stamp, outcome, wall_s })
     }
 
     /// Adds a line.
     ///
     /// # Errors
     /// If the log cannot be written.
-    pub fn note(&self, entry: &Entry) -> Result<(), WriteError> {
+    pub fn note(&self, entry: &JournalEntry) -> Result<(), WriteError> {
         let mut line = serde_json::to_vec(entry).unwrap_or_default();
         line.push(b'\n');
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
@@ -280,18 +280,18 @@ struct Known {
 }
 
 impl Known {
-    fn add(&mut self, entry: Entry, folder: &Path) {
+    fn add(&mut self, entry: JournalEntry, folder: &Path) {
         match entry {
-            Entry::Begin { continued, .. } => {
+            JournalEntry::Begin { continued, .. } => {
                 self.begun.clear();
                 if !continued {
                     self.settled.clear();
                 }
             }
-            Entry::Start { output, alone, .. } => {
+            JournalEntry::Start { output, alone, .. } => {
                 self.begun.insert(output, alone);
             }
-            Entry::Item { terms_sha256, output, stamp, outcome, .. } => {
+            JournalEntry::Item { terms_sha256, output, stamp, outcome, .. } => {
                 for written in outcome.result.iter().flat_map(|result| &result.outputs) {
                     if let Some(parent) = folder.join(&written.path).parent().filter(|_| is_below(&written.path)) {
                         files::remember(parent, &written.sha256);
@@ -301,7 +301,7 @@ impl Known {
                 self.settled.insert(output.clone());
                 self.last.insert(output, (terms_sha256, stamp, outcome));
             }
-            Entry::End { .. } => {}
+            JournalEntry::End { .. } => {}
         }
     }
 }

@@ -63,7 +63,7 @@ impl Outcome {
     pub fn of(
         path: &Path,
         timeline: &Timeline,
-        written: Vec<journal::Fingerprint>,
+        written: Vec<journal::WrittenFile>,
         not_written: &[WriteError],
         folder: &Path,
     ) -> Self {
@@ -109,7 +109,7 @@ pub struct InShort {
     #[serde(default)]
     pub brows_raised_share: Option<f64>,
     /// The files written, relative to the output folder.
-    pub outputs: Vec<journal::Fingerprint>,
+    pub outputs: Vec<journal::WrittenFile>,
 }
 
 /// What the faces of all signers did, weighted by how long each was measured; none where nobody's was.
@@ -122,7 +122,7 @@ fn pooled(counts: &[FaceCounts], kind: EventKind, value: fn(&EventCount) -> f64)
 
 impl InShort {
     /// Of `timeline` and what was written for it.
-    pub fn of(timeline: &Timeline, outputs: Vec<journal::Fingerprint>) -> Self {
+    pub fn of(timeline: &Timeline, outputs: Vec<journal::WrittenFile>) -> Self {
         let mut shares = [0.0; crate::timeline::Expression::COUNT];
         let labels = timeline.tracks.iter().flat_map(|track| &track.frames).filter_map(|record| record.label);
         labels.for_each(|label| shares[label.index()] += 1.0);

@@ -19,7 +19,7 @@ const SEAL: usize = 34;
 
 /// What a part is a part of.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Head {
+pub struct PartHead {
     /// The unit's id, which stands for the content, range, model, settings and version.
     pub unit: String,
     /// SHA-256 of the model's weights.
@@ -32,7 +32,7 @@ pub struct Head {
 
 #[derive(Serialize, Deserialize)]
 enum Record {
-    Head(Head),
+    Head(PartHead),
     Frame(Classified),
     End { frames: usize, decoded: Decoded },
 }
@@ -50,7 +50,7 @@ pub(crate) struct PartWriter {
 }
 
 impl PartWriter {
-    pub(crate) fn begin(path: &Path, head: &Head) -> Result<Self, WriteError> {
+    pub(crate) fn begin(path: &Path, head: &PartHead) -> Result<Self, WriteError> {
         let mut this =
             Self { out: BufWriter::new(OutputOptions::state().create(path)?), digest: Sha256::new(), frames: 0 };
         this.record(&Record::Head(head.clone()))?;
@@ -81,7 +81,7 @@ impl PartWriter {
 
 /// A whole part.
 pub(crate) struct Part {
-    pub(crate) head: Head,
+    pub(crate) head: PartHead,
     bytes: Vec<u8>,
     /// Where the frames begin.
     frames_at: usize,

@@ -30,7 +30,7 @@ const LARGEST: u64 = 1 << 30;
 
 /// The first line.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Terms {
+pub struct PlanTerms {
     /// [`SCHEMA`].
     pub schema: String,
     /// The program that planned; no other version works on the plan.
@@ -47,7 +47,7 @@ pub struct Terms {
     pub settings: Settings,
 }
 
-impl Terms {
+impl PlanTerms {
     /// SHA-256 of the settings and of the grid that videos are cut by, hexadecimal.
     pub fn settings_sha256(&self) -> String {
         let settings = serde_json::to_string(&(&self.settings, SPAN_S, LEAD_S)).unwrap_or_default();
@@ -80,7 +80,7 @@ pub struct Unit {
 }
 
 impl Unit {
-    fn new(item: &Item, sha256: &str, stamp: &Stamp, excerpt: Excerpt, terms: &Terms) -> Self {
+    fn new(item: &Item, sha256: &str, stamp: &Stamp, excerpt: Excerpt, terms: &PlanTerms) -> Self {
         let Range { start, end } = excerpt.spans;
         let from = (start != span::ALL.start).then_some(start);
         let to = (end != span::ALL.end).then_some(end);
@@ -128,7 +128,7 @@ impl Unit {
 // A plan has as many units as it has lines.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Line {
+pub enum PlanLine {
     /// A piece of a video.
     Video(Unit),
     /// A file that no worker needs to try.
@@ -141,7 +141,7 @@ pub enum Line {
     },
 }
 
-impl Line {
+impl PlanLine {
     /// A plan may come from anywhere; what it calls files stays in the folders of parts and results.
     fn check_names(&self) -> Result<(), String> {
         let hexadecimal = |id: &str| id.len() == 32 && id.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
@@ -168,9 +168,9 @@ pub enum PlannedFile<'a> {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
     /// The first line.
-    pub terms: Terms,
+    pub terms: PlanTerms,
     /// The others.
-    pub lines: Vec<Line>,
+    pub lines: Vec<PlanLine>,
 }
 
 impl Plan {
@@ -181,7 +181,7 @@ impl Plan {
     /// On interruption. A file that cannot be opened is a line.
     pub fn of_videos(
         inputs: &Inputs,
-        terms: Terms,
+        terms: PlanTerms,
         segment_s: f64,
         jobs: usize,
         interrupt: &Arc<AtomicBool>,
@@ -194,7 +194,7 @@ impl Plan {
             tell();
             Ok::<_, CorpusError>(lines)
         })?;
-        let refused = inputs.refused.iter().map(|(path, reason)| Line::Refused {
+        let refused = inputs.refused.iter().map(|(path, reason)| PlanLine::Refused {
             output: path.clone(),
             outcome: Outcome::failed(path, Verdict::Refused, reason),
         });
@@ -212,11 +212,11 @@ impl Plan {
         let text = crate::files::read_text(path, LARGEST).map_err(|e| refused(e.to_string()))?;
         let mut lines = text.lines();
         let first = lines.next().unwrap_or_default();
-        let terms: Terms = serde_json::from_str(first).map_err(|e| refused(format!("line 1 is no plan's: {e}")))?;
+        let terms: PlanTerms = serde_json::from_str(first).map_err(|e| refused(format!("line 1 is no plan's: {e}")))?;
         if terms.schema != SCHEMA {
             return Err(refused(format!("its form is '{}', but this program reads '{SCHEMA}'", terms.schema)));
         }
-        let lines: Result<Vec<Line>, _> = lines
+        let lines: Result<Vec<PlanLine>, _> = lines
             .enumerate()
             .map(|(index, line)| serde_json::from_str(line).map_err(|e| refused(format!("line {}: {e}", index + 2))))
             .collect();
@@ -269,9 +269,11 @@ impl Plan {
         let mut files: Vec<PlannedFile> = Vec::new();
         for line in &self.lines {
             match (line, files.last_mut()) {
-                (Line::Video(unit), Some(PlannedFile::Video(units))) if units[0].path == unit.path => units.push(unit),
-                (Line::Video(unit), _) => files.push(PlannedFile::Video(vec![unit])),
-                (Line::Refused { outcome, .. }, _) => files.push(PlannedFile::Refused(outcome)),
+                (PlanLine::Video(unit), Some(PlannedFile::Video(units))) if units[0].path == unit.path => {
+                    units.push(unit)
+                }
+                (PlanLine::Video(unit), _) => files.push(PlannedFile::Video(vec![unit])),
+                (PlanLine::Refused { outcome, .. }, _) => files.push(PlannedFile::Refused(outcome)),
             }
         }
         files
@@ -298,9 +300,17 @@ impl Plan {
 }
 
 /// The lines of one video.
-fn video(item: &Item, terms: &Terms, spans: i64, interrupt: &Arc<AtomicBool>) -> Result<Vec<Line>, CorpusError> {
+fn video(
+    item: &Item,
+    terms: &PlanTerms,
+    spans: i64,
+    interrupt: &Arc<AtomicBool>,
+) -> Result<Vec<PlanLine>, CorpusError> {
     let refused = |verdict, reason: String| {
-        Ok(vec![Line::Refused { output: item.output.clone(), outcome: Outcome::failed(&item.path, verdict, &reason) }])
+        Ok(vec![PlanLine::Refused {
+            output: item.output.clone(),
+            outcome: Outcome::failed(&item.path, verdict, &reason),
+        }])
     };
     let source = Source::File(item.path.clone());
     let execution = Execution { threads: 1, batch_size: 1, interrupt: Arc::clone(interrupt), patience: Arc::default() };
@@ -319,7 +329,7 @@ fn video(item: &Item, terms: &Terms, spans: i64, interrupt: &Arc<AtomicBool>) ->
         Ok((stamp, Some(sha256))) => {
             let excerpts = packets.excerpts(spans).into_iter();
             let units = excerpts.map(|excerpt| Unit::new(item, &sha256, &stamp, excerpt, terms));
-            Ok(units.map(Line::Video).collect())
+            Ok(units.map(PlanLine::Video).collect())
         }
         Ok((_, None)) => {
             Err(crate::pipeline::AnnotateError::from(DecodeError::Interrupted { name: source.name() }).into())

@@ -7,15 +7,15 @@ use std::sync::atomic::Ordering;
 
 use serde::{Deserialize, Serialize};
 
-use super::part::{self, Head, Part, PartWriter};
+use super::part::{self, Part, PartHead, PartWriter};
 use super::path::printable;
-use super::plan::{Line, Plan, Unit};
+use super::plan::{Plan, PlanLine, Unit};
 use super::{CorpusError, Outcome, Verdict, workers};
 use crate::files::{OutputOptions, WriteError};
 use crate::model::Model;
 use crate::pipeline::decode::{DecodeError, Source};
 use crate::pipeline::detect::Detectors;
-use crate::pipeline::{AnnotateError, Excerpt, Execution, Look, look};
+use crate::pipeline::{AnnotateError, Excerpt, Execution, StageEvent, look};
 
 /// Which share of a plan: every `of`th line, from the `index`th on, counted from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,7 +87,7 @@ pub fn work(
     let units = plan.lines.iter().enumerate().filter(|(index, _)| index % shard.of == shard.index);
     let units: Vec<&Unit> = units
         .filter_map(|(_, line)| match line {
-            Line::Video(unit) => Some(unit),
+            PlanLine::Video(unit) => Some(unit),
             _ => None,
         })
         .collect();
@@ -125,8 +125,8 @@ fn check(plan: &Plan, settings: &ShardWork) -> Result<(), CorpusError> {
 }
 
 /// What a part of `unit` must say it is.
-pub(crate) fn head(plan: &Plan, unit: &Unit) -> Head {
-    Head {
+pub(crate) fn head(plan: &Plan, unit: &Unit) -> PartHead {
+    PartHead {
         unit: unit.unit.clone(),
         model: plan.terms.model.sha256.clone(),
         settings: plan.terms.settings_sha256(),
@@ -181,7 +181,7 @@ fn excerpt(
     excerpt: &Excerpt,
     settings: &ShardWork,
     path: &Path,
-    head: &Head,
+    head: &PartHead,
 ) -> Result<(), CorpusError> {
     let mut writer = PartWriter::begin(path, head)?;
     let source = Source::File(unit.path.clone());
@@ -193,8 +193,8 @@ fn excerpt(
         &plan.terms.settings,
         &settings.execution,
         &mut |look| match look {
-            Look::Opened { .. } => Ok(()),
-            Look::Frame(classified) => writer.frame(classified),
+            StageEvent::Opened { .. } => Ok(()),
+            StageEvent::Frame(classified) => writer.frame(classified),
         },
     )?;
     if settings.execution.interrupt.load(Ordering::Relaxed) {

@@ -18,7 +18,7 @@ use crate::kernels::infer::elementwise;
 use crate::kernels::infer::filter::{Filter, LARGEST_KERNEL};
 use crate::kernels::infer::parts::{self, Scratch};
 use crate::kernels::infer::product::{Product, RunProduct};
-use crate::kernels::infer::rows::{Dense, Ring, RunDense, RunRows, Source};
+use crate::kernels::infer::rows::{Dense, Ring, RowSource, RunDense, RunRows};
 use crate::kernels::simd::{Instructions, Sigmoid};
 use crate::kernels::{Activation, Window};
 
@@ -112,8 +112,8 @@ enum Step {
     Add { from: usize, shape: Shape, to: usize },
     /// The mean over the pixels.
     Mean { from: usize, shape: Shape, to: usize },
-    /// A PReLU, in place.
-    Prelu { place: usize, shape: Shape, slopes: Slopes },
+    /// A PReLU, which writes over its input.
+    Prelu { map_index: usize, shape: Shape, slopes: Slopes },
     /// A residual block.
     Blaze { from: usize, blaze: Blaze, to: usize },
 }
@@ -230,13 +230,13 @@ impl Plan {
             return Err(PlanError::Empty(input));
         }
         let mut compiler = Compiler::default();
-        let value = compiler.layers(layers, Value { place: None, shape: input })?;
+        let value = compiler.layers(layers, Value { map_index: None, shape: input })?;
         let value = compiler.placed(value);
         Ok(Self {
             input,
             output: value.shape,
             steps: compiler.steps,
-            result: value.place.unwrap_or_default(),
+            result: value.map_index.unwrap_or_default(),
             tap: compiler.tap,
             sizes: compiler.sizes,
             multiplications: compiler.multiplications,
@@ -343,8 +343,8 @@ impl Plan {
             step.run(picture, &mut workspace, threads, self.instructions);
         }
         unpack(&workspace.maps[self.result], self.output.channels, result);
-        if let (Some((place, shape)), Some(tap)) = (self.tap, tap) {
-            unpack(&workspace.maps[place], shape.channels, tap);
+        if let (Some((map_index, shape)), Some(tap)) = (self.tap, tap) {
+            unpack(&workspace.maps[map_index], shape.channels, tap);
         }
         spare().push(workspace);
     }
@@ -374,11 +374,11 @@ impl Step {
                 let mut out = std::mem::take(&mut maps[*to]);
                 let x = || Planes { values: &maps[from.unwrap_or_default()], plane: ring.input_plane() };
                 let source = match first {
-                    First::None => Source::Given(x()),
-                    First::Pointwise(product) => Source::Pointwise { product, x: x() },
+                    First::None => RowSource::Given(x()),
+                    First::Pointwise(product) => RowSource::Pointwise { product, x: x() },
                     First::Dense(stem) => {
                         stem.take(picture, bordered);
-                        Source::Dense(stem.dense(bordered))
+                        RowSource::Dense(stem.dense(bordered))
                     }
                 };
                 let sums = has_sums.then_some(&mut sums[..]);
@@ -390,7 +390,7 @@ impl Step {
             Self::Product { from, product, pixels, is_gated, shortcut, to } => {
                 let mut out = std::mem::take(&mut maps[*to]);
                 let plane = pixels * BLOCK;
-                let planes = |place: usize| Planes { values: &maps[place], plane };
+                let planes = |map_index: usize| Planes { values: &maps[map_index], plane };
                 let weights = match *is_gated && product.bf16().is_none() {
                     true => {
                         elementwise::scale_weights(product, gate, weights, instructions);
@@ -450,8 +450,8 @@ impl Step {
                 }
                 maps[*to] = out;
             }
-            Self::Prelu { place, shape, slopes } => {
-                let values = PlanesMut { values: &mut maps[*place], plane: shape.pixels() * BLOCK };
+            Self::Prelu { map_index, shape, slopes } => {
+                let values = PlanesMut { values: &mut maps[*map_index], plane: shape.pixels() * BLOCK };
                 let blocks = blocks(shape.channels);
                 Prelu { slopes, first_block: 0, blocks, count: shape.pixels(), values }.run(instructions);
             }
@@ -469,7 +469,7 @@ impl Step {
 #[derive(Debug, Clone, Copy)]
 struct Value {
     /// None: the picture itself.
-    place: Option<usize>,
+    map_index: Option<usize>,
     shape: Shape,
 }
 
@@ -513,9 +513,9 @@ impl Compiler {
                     }
                     (Reach::Dense { .. }, _) => {
                         let (stem, shape) = self.stem(convolution, value)?;
-                        let to = self.place(shape, None);
+                        let to = self.map_for(shape, None);
                         self.steps.push(Step::Dense { dense: stem, to });
-                        Value { place: Some(to), shape }
+                        Value { map_index: Some(to), shape }
                     }
                 },
                 Layer::Linear(Linear { weights, bias, activation }) => {
@@ -540,12 +540,12 @@ impl Compiler {
                     if slopes.len() != value.shape.channels {
                         return Err(self.weights_error(slopes, value.shape.channels, slopes.len()));
                     }
-                    // In place, unless somebody else still wants what stands there.
-                    let place = value.place.unwrap_or_default();
-                    if self.kept.contains(&place) {
+                    // Over its input, unless another step still needs that.
+                    let map_index = value.map_index.unwrap_or_default();
+                    if self.kept.contains(&map_index) {
                         return Err(PlanError::Block { layer: self.layer });
                     }
-                    self.steps.push(Step::Prelu { place, shape: value.shape, slopes: Slopes::new(slopes) });
+                    self.steps.push(Step::Prelu { map_index, shape: value.shape, slopes: Slopes::new(slopes) });
                     value
                 }
                 Layer::BlazeBlock(block) => {
@@ -557,17 +557,17 @@ impl Compiler {
                     if self.tap.is_some() || self.depth > 0 {
                         return Err(PlanError::Tap { layer: self.layer });
                     }
-                    let place = value.place.unwrap_or_default();
-                    self.tap = Some((place, value.shape));
-                    self.kept.push(place);
+                    let map_index = value.map_index.unwrap_or_default();
+                    self.tap = Some((map_index, value.shape));
+                    self.kept.push(map_index);
                     value
                 }
                 Layer::Mean => {
                     let value = self.settled(value, is_gated);
                     let shape = Shape { height: 1, width: 1, channels: value.shape.channels };
-                    let to = self.place(shape, value.place);
-                    self.steps.push(Step::Mean { from: value.place.unwrap_or_default(), shape: value.shape, to });
-                    Value { place: Some(to), shape }
+                    let to = self.map_for(shape, value.map_index);
+                    self.steps.push(Step::Mean { from: value.map_index.unwrap_or_default(), shape: value.shape, to });
+                    Value { map_index: Some(to), shape }
                 }
             };
             is_gated = matches!(layer, Layer::SqueezeExcite { .. });
@@ -578,12 +578,12 @@ impl Compiler {
 
     /// `value` in a map; the picture itself is put into one.
     fn placed(&mut self, value: Value) -> Value {
-        if value.place.is_some() {
+        if value.map_index.is_some() {
             return value;
         }
-        let to = self.place(value.shape, None);
+        let to = self.map_for(value.shape, None);
         self.steps.push(Step::Pack { shape: value.shape, to });
-        Value { place: Some(to), ..value }
+        Value { map_index: Some(to), ..value }
     }
 
     /// `value` in a map, with the gate applied.
@@ -593,20 +593,20 @@ impl Compiler {
     }
 
     fn scaled(&mut self, value: Value) -> Value {
-        let to = self.place(value.shape, value.place);
-        self.steps.push(Step::Scale { from: value.place.unwrap_or_default(), shape: value.shape, to });
-        Value { place: Some(to), ..value }
+        let to = self.map_for(value.shape, value.map_index);
+        self.steps.push(Step::Scale { from: value.map_index.unwrap_or_default(), shape: value.shape, to });
+        Value { map_index: Some(to), ..value }
     }
 
     /// A map of `shape` that neither holds the step's input nor anything still wanted.
-    fn place(&mut self, shape: Shape, input: Option<usize>) -> usize {
-        let is_free = |place: &usize| Some(*place) != input && !self.kept.contains(place);
-        let place = (0..).find(is_free).unwrap_or_default();
-        if place == self.sizes.maps.len() {
+    fn map_for(&mut self, shape: Shape, input: Option<usize>) -> usize {
+        let is_free = |map_index: &usize| Some(*map_index) != input && !self.kept.contains(map_index);
+        let map_index = (0..).find(is_free).unwrap_or_default();
+        if map_index == self.sizes.maps.len() {
             self.sizes.maps.push(0);
         }
-        self.sizes.maps[place] = self.sizes.maps[place].max(shape.blocked());
-        place
+        self.sizes.maps[map_index] = self.sizes.maps[map_index].max(shape.blocked());
+        map_index
     }
 
     /// The first of two convolutions, what it is applied to, and what comes out.
@@ -627,7 +627,7 @@ impl Compiler {
         let Reach::Dense { kernel, stride } = convolution.reach else {
             unreachable!("the caller has looked");
         };
-        if value.place.is_some() {
+        if value.map_index.is_some() {
             return Err(PlanError::DenseInside { layer: self.layer });
         }
         let window = self.window(value.shape, kernel, stride)?;
@@ -663,9 +663,9 @@ impl Compiler {
         self.multiplications += shape.len() * kernel * kernel;
         let ring = Ring::new(window);
         self.sizes.between = self.sizes.between.max(ring.size(channels));
-        let to = self.place(shape, value.place);
-        self.steps.push(Step::Rows { from: value.place, first, filter, ring, has_sums: false, to });
-        Ok(Value { place: Some(to), shape })
+        let to = self.map_for(shape, value.map_index);
+        self.steps.push(Step::Rows { from: value.map_index, first, filter, ring, has_sums: false, to });
+        Ok(Value { map_index: Some(to), shape })
     }
 
     fn product(
@@ -686,14 +686,14 @@ impl Compiler {
             self.sizes.weights = self.sizes.weights.max(product.weights().len());
         }
         let value = if is_gated && !scales_weights { self.scaled(value) } else { value };
-        let from = value.place.unwrap_or_default();
-        let to = self.place(shape, value.place);
+        let from = value.map_index.unwrap_or_default();
+        let to = self.map_for(shape, value.map_index);
         self.steps.push(Step::Product { from, product, pixels, is_gated: scales_weights, shortcut: None, to });
-        Ok(Value { place: Some(to), shape })
+        Ok(Value { map_index: Some(to), shape })
     }
 
     fn gate(&mut self, reduce: &Linear, expand: &Linear, value: Value) -> Result<(), PlanError> {
-        let (from, shape) = (value.place.unwrap_or_default(), value.shape);
+        let (from, shape) = (value.map_index.unwrap_or_default(), value.shape);
         match self.steps.last_mut() {
             Some(Step::Rows { has_sums, to, .. }) if *to == from => *has_sums = true,
             _ => self.steps.push(Step::Sum { from, shape }),
@@ -715,7 +715,7 @@ impl Compiler {
 
     fn residual(&mut self, body: &[Layer], value: Value) -> Result<Value, PlanError> {
         let layer = self.layer;
-        let kept = value.place.unwrap_or_default();
+        let kept = value.map_index.unwrap_or_default();
         self.kept.push(kept);
         self.depth += 1;
         let begin = self.steps.len();
@@ -725,7 +725,7 @@ impl Compiler {
         if body.is_empty() || result.shape != value.shape {
             return Err(PlanError::Shortcut { layer });
         }
-        let to = result.place.unwrap_or_default();
+        let to = result.map_index.unwrap_or_default();
         match self.steps[begin..].last_mut() {
             Some(Step::Product { shortcut: shortcut @ None, .. }) => *shortcut = Some(kept),
             _ => self.steps.push(Step::Add { from: kept, shape: value.shape, to }),
@@ -741,8 +741,8 @@ impl Compiler {
             return Err(PlanError::Block { layer: self.layer });
         }
         self.fits(weights, bias, shape.len(), bias.len())?;
-        let row = |place: usize| {
-            let (block, rest) = (place / (shape.pixels() * BLOCK), place % (shape.pixels() * BLOCK));
+        let row = |offset: usize| {
+            let (block, rest) = (offset / (shape.pixels() * BLOCK), offset % (shape.pixels() * BLOCK));
             let input = rest / BLOCK * shape.channels + block * BLOCK + rest % BLOCK;
             &weights[input * bias.len()..][..bias.len()]
         };
@@ -764,9 +764,9 @@ impl Compiler {
         let shape = Shape { height, width, channels: blaze.to() };
         self.multiplications += blaze.multiplications();
         self.sizes.between = self.sizes.between.max(blaze.scratch());
-        let to = self.place(shape, value.place);
-        self.steps.push(Step::Blaze { from: value.place.unwrap_or_default(), blaze, to });
-        Ok(Value { place: Some(to), shape })
+        let to = self.map_for(shape, value.map_index);
+        self.steps.push(Step::Blaze { from: value.map_index.unwrap_or_default(), blaze, to });
+        Ok(Value { map_index: Some(to), shape })
     }
 
     fn packed(

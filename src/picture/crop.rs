@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{BoundingBox, Colour, Colours, Matrix, Planes, Region, resample};
+use super::{BoundingBox, ColourSpace, Colours, Matrix, Planes, Region, resample};
 
 /// How a network's square relates to the detector's box; part of a model's `config.json`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -55,12 +55,12 @@ pub fn crop(picture: &dyn Planes, square: &Region, side: usize, colours: Colours
     }
 }
 
-fn full_range_luma(value: f32, colour: Colour) -> f32 {
+fn full_range_luma(value: f32, colour: ColourSpace) -> f32 {
     if colour.full_range { value } else { ((value - 16.0) * (255.0 / 219.0)).clamp(0.0, 255.0) }
 }
 
 /// Converts one pixel by ITU-T H.273, section 8.3; luma is already in full range.
-fn rgb(y: f32, cb: f32, cr: f32, colour: Colour) -> [f32; 3] {
+fn rgb(y: f32, cb: f32, cr: f32, colour: ColourSpace) -> [f32; 3] {
     let (kr, kb) = match colour.matrix {
         Matrix::Bt601 => (0.299, 0.114),
         Matrix::Bt709 => (0.2126, 0.0722),
@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn limited_range_is_widened_and_colour_is_converted() {
-        let limited = Colour { matrix: Matrix::Bt709, full_range: false };
+        let limited = ColourSpace { matrix: Matrix::Bt709, full_range: false };
         assert_eq!(full_range_luma(16.0, limited), 0.0);
         assert_eq!(full_range_luma(235.0, limited), 255.0);
         // BT.709 red in limited range is (63, 102, 240) by ITU-R BT.709-6, rounded.

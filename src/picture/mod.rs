@@ -12,6 +12,6 @@ mod resample;
 pub use colours::Colours;
 pub use crop::{CropRule, crop, face_square};
 pub use normalise::{ColourNormalisation, equalise, standardise};
-pub use planes::{Colour, GreyPicture, Matrix, Plane, Planes};
+pub use planes::{ColourSpace, GreyPicture, Matrix, Plane, Planes};
 pub use region::{BoundingBox, Region};
 pub use resample::resample;

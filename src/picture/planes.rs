@@ -22,7 +22,7 @@ impl<'a> Plane<'a> {
 
 /// How luma and chroma are converted to RGB (ITU-T H.273 matrix coefficients and range).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Colour {
+pub struct ColourSpace {
     /// Weights of red and blue in luma.
     pub matrix: Matrix,
     /// Whether samples use all of 0..=255 rather than 16..=235.
@@ -45,7 +45,7 @@ pub trait Planes: Send + Sync {
     /// Cb and Cr, at most as large as luma and sited over the same area; `None` for grey pictures.
     fn chroma(&self) -> Option<[Plane<'_>; 2]>;
     /// How to read the samples.
-    fn colour(&self) -> Colour;
+    fn colour(&self) -> ColourSpace;
 }
 
 /// A grey picture that owns its samples, for tests, photographs and generated material.
@@ -67,7 +67,7 @@ impl Planes for GreyPicture {
         None
     }
 
-    fn colour(&self) -> Colour {
-        Colour { matrix: Matrix::Bt601, full_range: true }
+    fn colour(&self) -> ColourSpace {
+        ColourSpace { matrix: Matrix::Bt601, full_range: true }
     }
 }

@@ -6,7 +6,7 @@ use super::assemble::Assembler;
 use super::classify::alone;
 use super::decode::{Decoder, Source};
 use super::detect::Detectors;
-use super::step::{Cropping, Meshing, Step, Tracking};
+use super::step::{Cropping, FrameStep, Meshing, Tracking};
 use super::{AnnotateError, Excerpt, Execution, Settings, decode_options, network};
 use crate::model::Model;
 
@@ -71,7 +71,7 @@ pub fn measure(
 }
 
 /// Gives a step its next frames and, behind the last one, ends it.
-fn drive<S: Step>(
+fn drive<S: FrameStep>(
     step: &mut Option<S>,
     frames: impl IntoIterator<Item = S::In>,
     is_last: bool,
@@ -83,7 +83,7 @@ fn drive<S: Step>(
         }
     }
     if is_last {
-        ready.extend(step.take().map(Step::finish).unwrap_or_default());
+        ready.extend(step.take().map(FrameStep::finish).unwrap_or_default());
     }
     Ok(ready)
 }

@@ -82,9 +82,9 @@ pub fn annotate(
     tell: &mut dyn FnMut(Event) -> Result<(), WriteError>,
 ) -> Result<Timeline, AnnotateError> {
     let mut assembler = Assembler::new(settings);
-    let mut see = |look: Look| match look {
-        Look::Opened { media, frames } => tell(Event::Opened { media, frames }),
-        Look::Frame(classified) => assembler.push(classified).iter().try_for_each(|row| tell(Event::Frame(row))),
+    let mut see = |look: StageEvent| match look {
+        StageEvent::Opened { media, frames } => tell(Event::Opened { media, frames }),
+        StageEvent::Frame(classified) => assembler.push(classified).iter().try_for_each(|row| tell(Event::Frame(row))),
     };
     let failed = AtomicBool::new(false);
     let (decoded, digest) = std::thread::scope(|scope| {
@@ -119,7 +119,7 @@ impl Excerpt {
 }
 
 /// What is reported while frames are processed.
-pub(crate) enum Look<'a> {
+pub(crate) enum StageEvent<'a> {
     /// The input is open.
     Opened {
         /// The input's properties.
@@ -144,11 +144,11 @@ pub(crate) fn look(
     detectors: &Detectors,
     settings: &Settings,
     execution: &Execution,
-    take: &mut dyn FnMut(Look) -> Result<(), WriteError>,
+    take: &mut dyn FnMut(StageEvent) -> Result<(), WriteError>,
 ) -> Result<Decoded, AnnotateError> {
     settings.check()?;
     let decoder = Decoder::open_at(source, excerpt.entry.as_ref(), decode_options(settings, execution))?;
-    take(Look::Opened { media: decoder.media(), frames: decoder.expected_frames() })?;
+    take(StageEvent::Opened { media: decoder.media(), frames: decoder.expected_frames() })?;
     let pool = ThreadPoolBuilder::new().num_threads(execution.threads).build();
     let pool = pool.map_err(|e| AnnotateError::Thread { stage: "classify", source: std::io::Error::other(e) })?;
 
@@ -173,7 +173,7 @@ pub(crate) fn look(
                 .map_err(|error| AnnotateError::Classify { name: source.name(), source: error })
         });
         let mut frames = classified_frames.into_iter();
-        stages.run("take", || Ok(frames.try_for_each(|classified| take(Look::Frame(classified)))?));
+        stages.run("take", || Ok(frames.try_for_each(|classified| take(StageEvent::Frame(classified)))?));
     });
     stages.finish()?;
     decoded.ok_or(AnnotateError::Panicked { stage: "decode" })

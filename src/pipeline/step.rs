@@ -17,7 +17,7 @@ use crate::timeline::Status;
 const SMALLEST_READABLE: f32 = 16.0;
 
 /// A stage with its memory: frames go in one by one, and come out in order, some of them later.
-pub(super) trait Step: Sized {
+pub(super) trait FrameStep: Sized {
     type In;
     type Out;
 
@@ -31,7 +31,7 @@ pub(super) trait Step: Sized {
 }
 
 /// Drives a step until no frame comes any more, or nobody wants the results.
-pub(super) fn run<S: Step>(mut step: S, from: Receiver<S::In>, to: Sender<S::Out>) -> Result<(), AnnotateError> {
+pub(super) fn run<S: FrameStep>(mut step: S, from: Receiver<S::In>, to: Sender<S::Out>) -> Result<(), AnnotateError> {
     for frame in from {
         for ready in step.push(frame)? {
             if to.send(ready).is_err() {
@@ -57,7 +57,7 @@ impl<'a> Tracking<'a> {
     }
 }
 
-impl Step for Tracking<'_> {
+impl FrameStep for Tracking<'_> {
     type In = Frame;
     type Out = Tracked;
 
@@ -82,7 +82,7 @@ impl<'a> Meshing<'a> {
     }
 }
 
-impl Step for Meshing<'_> {
+impl FrameStep for Meshing<'_> {
     type In = Tracked;
     type Out = Tracked;
 
@@ -111,7 +111,7 @@ fn mark_occluded(sighting: &mut Sighting, above: f32) {
 /// Cuts the network's inputs out of the pictures, which are then no longer needed.
 pub(super) struct Cropping<'a>(pub(super) &'a Model);
 
-impl Step for Cropping<'_> {
+impl FrameStep for Cropping<'_> {
     type In = Tracked;
     type Out = Cropped;
 

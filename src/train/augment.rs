@@ -143,15 +143,15 @@ fn blur(values: &mut [f32], side: usize, channels: usize, factor: f32) {
     for (along, across) in [(channels, side * channels), (side * channels, channels)] {
         for line in 0..side {
             for channel in 0..channels {
-                let place_of = |place: usize| line * across + place * along + channel;
-                let source: Vec<f32> = (0..side).map(|place| values[place_of(place)]).collect();
-                for place in 0..side {
+                let offset_of = |index: usize| line * across + index * along + channel;
+                let source: Vec<f32> = (0..side).map(|index| values[offset_of(index)]).collect();
+                for index in 0..side {
                     let mut total = 0.0;
                     for (weight, d) in weights.iter().zip(-radius..) {
-                        let from = (place as isize + d).clamp(0, side as isize - 1) as usize;
+                        let from = (index as isize + d).clamp(0, side as isize - 1) as usize;
                         total += weight * source[from];
                     }
-                    values[place_of(place)] = total / sum;
+                    values[offset_of(index)] = total / sum;
                 }
             }
         }
@@ -270,7 +270,7 @@ impl Mix {
     /// Blends what belongs to the pictures, such as targets and weights, in the same way.
     pub fn rows<const N: usize>(&self, rows: &[[f32; N]]) -> Vec<[f32; N]> {
         let mixed = |(own, partner): (&[f32; N], &usize)| {
-            std::array::from_fn(|place| own[place] * self.kept + rows[*partner][place] * (1.0 - self.kept))
+            std::array::from_fn(|index| own[index] * self.kept + rows[*partner][index] * (1.0 - self.kept))
         };
         rows.iter().zip(&self.partners).map(mixed).collect()
     }

@@ -1,4 +1,4 @@
-//! Four ways to deal with classes that are rarer than others. Each acts on one place of training: the loss, the draw of
+//! Four ways to deal with classes that are rarer than others. Each acts on one part of training: the loss, the draw of
 //! the examples, or the logits.
 
 use candle_core::{Device, Result, Tensor};
@@ -118,7 +118,7 @@ mod tests {
     use super::*;
     use crate::picture::Colours;
     use crate::random::seeded;
-    use crate::train::dataset::{Picture, Source};
+    use crate::train::dataset::{ImageSource, Picture};
 
     /// Nine neutral faces and an angry one.
     fn examples() -> Vec<Example> {
@@ -127,7 +127,7 @@ mod tests {
             target[class.index()] = 1.0;
             Example {
                 row,
-                source: Source::Kept(Picture::new(vec![0], Colours::Luma, 1, 1)),
+                source: ImageSource::Kept(Picture::new(vec![0], Colours::Luma, 1, 1)),
                 target,
                 label: Some(class),
                 weight: 2.0,

@@ -56,7 +56,7 @@ impl Checkpoint {
         CheckpointError::Broken { path: self.path.clone(), reason: reason.to_string() }
     }
 
-    /// Writes `saved` in place of the last checkpoint.
+    /// Replaces the last checkpoint by `saved`.
     ///
     /// # Errors
     /// If it cannot be written; the last one is there still.

@@ -33,7 +33,7 @@ pub fn contact_sheet(rows: &[Row], columns: usize) -> Result<RgbImage, DatasetEr
         let shown = columns.min(rows.len());
         // All as one split, as the loader gives one at a time.
         let chosen: Vec<Row> =
-            (0..shown).map(|place| Row { split: Split::Train, ..rows[place * rows.len() / shown].clone() }).collect();
+            (0..shown).map(|index| Row { split: Split::Train, ..rows[index * rows.len() / shown].clone() }).collect();
         for (column, example) in (0..).zip(dataset::load(&chosen, Split::Train, Colours::Rgb)?) {
             let picture = example.picture()?;
             let (width, height) = (picture.width as u32, picture.height as u32);
@@ -85,11 +85,11 @@ const GLYPHS: [(char, [u8; 7]); 27] = [
 
 /// Writes `text` with dots of two by two pixels, its top left corner at `[x, y]`.
 fn write(sheet: &mut RgbImage, [x, y]: [u32; 2], text: &str, ink: Rgb<u8>) {
-    for (place, character) in (0..).zip(text.chars()) {
+    for (index, character) in (0..).zip(text.chars()) {
         let Some((_, rows)) = GLYPHS.iter().find(|(known, _)| *known == character) else { continue };
         for (row, bits) in (0..).zip(rows) {
             for column in (0..5).filter(|column| bits >> (4 - column) & 1 == 1) {
-                let (left, top) = (x + place * 12 + column * 2, y + row * 2);
+                let (left, top) = (x + index * 12 + column * 2, y + row * 2);
                 for (dx, dy) in [(0, 0), (1, 0), (0, 1), (1, 1)] {
                     if left + dx < MARGIN && top + dy < sheet.height() {
                         sheet.put_pixel(left + dx, top + dy, ink);

@@ -17,8 +17,8 @@ use super::manifest::Row;
 use super::photo::{self, PhotoError, is_called_a_picture};
 use crate::files::OutputOptions;
 use crate::picture::{self, BoundingBox, CropRule, face_square};
-use crate::picture::{Colour, Matrix, Plane, Planes};
 use crate::picture::{ColourNormalisation, Colours};
+use crate::picture::{ColourSpace, Matrix, Plane, Planes};
 use crate::pipeline::crop::face;
 use crate::pipeline::decode::{DecodeError, DecodeOptions, Decoder, Source};
 use crate::pipeline::detect::Detectors;
@@ -392,7 +392,7 @@ impl Planes for Still {
         Some([self.plane(1), self.plane(2)])
     }
 
-    fn colour(&self) -> Colour {
-        Colour { matrix: Matrix::Bt601, full_range: true }
+    fn colour(&self) -> ColourSpace {
+        ColourSpace { matrix: Matrix::Bt601, full_range: true }
     }
 }

@@ -104,8 +104,8 @@ impl CrossValidation {
         let rows: Vec<&Row> = chosen.iter().map(|row| &data.rows[*row]).collect();
         let own: Vec<Option<usize>> = rows.iter().map(|row| row.fold).collect();
         let (count, of_chosen) = if own.iter().any(Option::is_some) {
-            if let Some(place) = own.iter().position(Option::is_none) {
-                return Err(CrossvalError::WithoutFold { path: path(), row: chosen[place] + 1 });
+            if let Some(index) = own.iter().position(Option::is_none) {
+                return Err(CrossvalError::WithoutFold { path: path(), row: chosen[index] + 1 });
             }
             let folds: Vec<usize> = own.into_iter().flatten().collect();
             let found = folds.iter().copied().max().unwrap_or(0);

@@ -22,7 +22,7 @@ pub struct Example {
     /// Place of the row in the manifest, from 0.
     pub row: usize,
     /// The picture.
-    pub source: Source,
+    pub source: ImageSource,
     /// The distribution over classes to learn.
     pub target: Probabilities,
     /// The class to be judged by, where the annotators agree on one.
@@ -33,7 +33,7 @@ pub struct Example {
 
 /// A picture, or where it is.
 #[derive(Clone)]
-pub enum Source {
+pub enum ImageSource {
     /// Decoded.
     Kept(Picture),
     /// In a file, to be decoded when it is used.
@@ -93,8 +93,8 @@ impl Example {
     /// If its file is missing or no image.
     pub fn picture(&self) -> Result<Picture, DatasetError> {
         match &self.source {
-            Source::Kept(picture) => Ok(picture.clone()),
-            Source::File { path, colours } => decode(path, *colours, self.row + 1),
+            ImageSource::Kept(picture) => Ok(picture.clone()),
+            ImageSource::File { path, colours } => decode(path, *colours, self.row + 1),
         }
     }
 }
@@ -133,14 +133,14 @@ pub fn load_where(
         .filter(|(row, _)| wanted(*row))
         .filter_map(|(row, entry)| Some((row, entry, entry.target()?)))
         .collect();
-    let mut places: HashMap<&Path, usize> = HashMap::new();
+    let mut index_of: HashMap<&Path, usize> = HashMap::new();
     let mut files: Vec<(&Path, usize, bool)> = Vec::new();
     for (row, entry, _) in &wanted {
-        let place = *places.entry(&entry.path).or_insert(files.len());
-        if place == files.len() {
+        let index = *index_of.entry(&entry.path).or_insert(files.len());
+        if index == files.len() {
             files.push((&entry.path, row + 1, false));
         }
-        files[place].2 |= entry.cell.is_some();
+        files[index].2 |= entry.cell.is_some();
     }
     let sizes: Vec<(usize, usize)> =
         files.par_iter().map(|(path, row, _)| size(path, *row)).collect::<Result<_, _>>()?;
@@ -163,10 +163,10 @@ pub fn load_where(
     wanted
         .into_iter()
         .map(|(row, entry, target)| {
-            let source = match (&pictures[places[entry.path.as_path()]], entry.cell) {
-                (Some(file), None) => Source::Kept(file.clone()),
-                (Some(file), Some(cell)) => Source::Kept(cell_of(file, cell, entry, row + 1)?),
-                (None, _) => Source::File { path: entry.path.clone(), colours },
+            let source = match (&pictures[index_of[entry.path.as_path()]], entry.cell) {
+                (Some(file), None) => ImageSource::Kept(file.clone()),
+                (Some(file), Some(cell)) => ImageSource::Kept(cell_of(file, cell, entry, row + 1)?),
+                (None, _) => ImageSource::File { path: entry.path.clone(), colours },
             };
             Ok(Example { row, source, target, label: entry.label, weight: entry.weight })
         })
@@ -249,7 +249,7 @@ mod tests {
         let path = folder.path().join("late.png");
         image::GrayImage::from_pixel(3, 3, image::Luma([9])).save(&path).unwrap();
         let mut example = load(&[row(&path, None)], Split::Train, Colours::Luma).unwrap().remove(0);
-        example.source = Source::File { path: path.clone(), colours: Colours::Luma };
+        example.source = ImageSource::File { path: path.clone(), colours: Colours::Luma };
         assert_eq!(example.picture().unwrap().samples(), [9; 9]);
         std::fs::write(&path, b"gone").unwrap();
         let error = example.picture().err().unwrap().to_string();

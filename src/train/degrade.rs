@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::dataset::{DatasetError, Example, Picture, Source};
+use super::dataset::{DatasetError, Example, ImageSource, Picture};
 use crate::choice::Choice;
 use crate::picture::Plane;
 use crate::picture::{Region, resample};
@@ -48,7 +48,7 @@ impl Degradation {
                 samples
             }
         };
-        let source = Source::Kept(Picture::new(changed, picture.colours, picture.width, picture.height));
+        let source = ImageSource::Kept(Picture::new(changed, picture.colours, picture.width, picture.height));
         Ok(Example { source, ..example })
     }
 }
@@ -81,7 +81,7 @@ mod tests {
 
     fn degraded(by: Degradation) -> Vec<u8> {
         let samples = (0..12 * 12 * 3).map(|i| if (i / 3) % 2 == 0 { 250 } else { 10 }).collect();
-        let source = Source::Kept(Picture::new(samples, Colours::Rgb, 12, 12));
+        let source = ImageSource::Kept(Picture::new(samples, Colours::Rgb, 12, 12));
         let example = Example { row: 0, source, target: [0.0; 7], label: None, weight: 1.0 };
         by.applied(example).unwrap().picture().unwrap().samples().to_vec()
     }

@@ -2,7 +2,7 @@
 
 use candle_core::{D, Device, Result, Tensor};
 
-use super::loader::Batch;
+use super::loader::LoadedBatch;
 use super::recipe::Distillation;
 use crate::model::Model;
 use crate::picture::Colours;
@@ -36,7 +36,7 @@ impl<'a> Teachers<'a> {
     ///
     /// # Errors
     /// If the device fails.
-    pub fn blended(&self, losses: Tensor, logits: &Tensor, batch: &Batch, device: &Device) -> Result<Tensor> {
+    pub fn blended(&self, losses: Tensor, logits: &Tensor, batch: &LoadedBatch, device: &Device) -> Result<Tensor> {
         let Some(settings) = self.settings else { return Ok(losses) };
         let t = settings.temperature;
         let said = self.probabilities(batch, t)?.to_device(device)?;
@@ -48,7 +48,7 @@ impl<'a> Teachers<'a> {
     }
 
     /// Mean of the teachers' probabilities `[images, 7]` at `temperature`.
-    fn probabilities(&self, batch: &Batch, temperature: f64) -> Result<Tensor> {
+    fn probabilities(&self, batch: &LoadedBatch, temperature: f64) -> Result<Tensor> {
         let images = batch.targets.dim(0)?;
         let mut sum = Tensor::zeros((images, Expression::COUNT), candle_core::DType::F32, &Device::Cpu)?;
         for (model, view) in self.models.iter().zip(&self.views) {

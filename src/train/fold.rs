@@ -74,7 +74,7 @@ struct Group {
 }
 
 impl Group {
-    /// Spread over the classes: what is hard to place is placed first.
+    /// Spread over the classes: what is hard to assign is assigned first.
     fn spread(&self) -> f64 {
         deviation(&self.classes)
     }
@@ -95,16 +95,16 @@ pub fn parts(rows: &[&Row], grouping: Grouping, count: usize, seed: u64) -> Resu
     if count < 2 {
         return Err(FoldError::TooFewParts { parts: count });
     }
-    let mut places: HashMap<String, usize> = HashMap::new();
+    let mut group_of: HashMap<String, usize> = HashMap::new();
     let mut groups: Vec<Group> = Vec::new();
     for (index, row) in rows.iter().enumerate() {
-        let place = *places.entry(grouping.key(row)).or_insert(groups.len());
-        if place == groups.len() {
+        let group = *group_of.entry(grouping.key(row)).or_insert(groups.len());
+        if group == groups.len() {
             groups.push(Group { rows: Vec::new(), classes: [0.0; Expression::COUNT] });
         }
-        groups[place].rows.push(index);
+        groups[group].rows.push(index);
         if let Some(class) = row.label.or_else(|| row.target().map(|target| most_probable(&target))) {
-            groups[place].classes[class.index()] += 1.0;
+            groups[group].classes[class.index()] += 1.0;
         }
     }
     if groups.len() < count {
@@ -196,9 +196,9 @@ mod tests {
             rows.extend((0..12).map(|subject| row(1000 + subject, subject % 7, Some(subject))));
             let rows: Vec<&Row> = rows.iter().collect();
             let parts = parts(&rows, Grouping::Subject, count, seed).unwrap();
-            let places: HashSet<(String, usize)> =
+            let group_of: HashSet<(String, usize)> =
                 rows.iter().zip(&parts).map(|(row, part)| (Grouping::Subject.key(row), *part)).collect();
-            prop_assert_eq!(places.len(), 12);
+            prop_assert_eq!(group_of.len(), 12);
             prop_assert_eq!(parts.iter().collect::<HashSet<_>>().len(), count);
         }
     }

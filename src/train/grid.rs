@@ -72,7 +72,7 @@ pub fn read(folder: &Path) -> Result<(Vec<PathBuf>, Vec<Published>), GridError> 
 }
 
 /// A recipe's cross-validation.
-pub struct Entry {
+pub struct GridEntry {
     /// The recipe's file, without `.toml`.
     pub recipe: String,
     /// Its result.
@@ -81,7 +81,7 @@ pub struct Entry {
     pub predictions: Vec<Prediction>,
 }
 
-impl Entry {
+impl GridEntry {
     /// What was judged, by name.
     fn images(&self) -> impl Iterator<Item = &str> {
         self.predictions.iter().map(|prediction| prediction.image.as_str())
@@ -90,7 +90,7 @@ impl Entry {
 
 /// A row of `report.json`.
 #[derive(Serialize)]
-struct Line<'a> {
+struct GridLine<'a> {
     recipe: &'a str,
     name: &'a str,
     pooled: &'a report::Evaluation,
@@ -100,7 +100,7 @@ struct Line<'a> {
 }
 
 /// The grid's table: ours beside the published numbers.
-pub fn table(entries: &[Entry], published: &[Published]) -> Table {
+pub fn table(entries: &[GridEntry], published: &[Published]) -> Table {
     let heads = [
         "configuration",
         "accuracy",
@@ -151,9 +151,9 @@ pub fn table(entries: &[Entry], published: &[Published]) -> Table {
 pub struct Gains(Vec<Option<Comparison>>);
 
 /// Compares `entries` with the first; `rows` and `grouping` say which images hang together.
-pub fn gains(entries: &[Entry], rows: &[Row], grouping: Grouping) -> Gains {
+pub fn gains(entries: &[GridEntry], rows: &[Row], grouping: Grouping) -> Gains {
     let Some((first, others)) = entries.split_first() else { return Gains(Vec::new()) };
-    let judged = |entry: &Entry| -> Vec<Judged> { entry.predictions.iter().map(|p| p.judged).collect() };
+    let judged = |entry: &GridEntry| -> Vec<Judged> { entry.predictions.iter().map(|p| p.judged).collect() };
     let clusters = report::clusters(&first.predictions, rows, grouping);
     let compared = others
         .iter()
@@ -163,7 +163,7 @@ pub fn gains(entries: &[Entry], rows: &[Row], grouping: Grouping) -> Gains {
 
 impl Gains {
     /// What each has more than the first, with intervals.
-    pub fn table(&self, entries: &[Entry]) -> Table {
+    pub fn table(&self, entries: &[GridEntry]) -> Table {
         let first = entries.first().map_or("", |entry| &entry.pooled.name);
         let title =
             format!("Against {first} on the same images: points more, with 95 % intervals, and McNemar's exact test");
@@ -192,8 +192,8 @@ impl Gains {
 ///
 /// # Errors
 /// If a file cannot be written.
-pub fn write(folder: &Path, entries: &[Entry], published: &[Published], gains: Gains) -> Result<(), WriteError> {
-    let score = |entry: &Entry| entry.pooled.pooled.metrics.balanced_accuracy;
+pub fn write(folder: &Path, entries: &[GridEntry], published: &[Published], gains: Gains) -> Result<(), WriteError> {
+    let score = |entry: &GridEntry| entry.pooled.pooled.metrics.balanced_accuracy;
     let Some(best) = entries.iter().max_by(|a, b| score(a).total_cmp(&score(b))) else { return Ok(()) };
     let mut blocks = vec![Block::Table(table(entries, published))];
     if !published.is_empty() {
@@ -204,7 +204,7 @@ pub fn write(folder: &Path, entries: &[Entry], published: &[Published], gains: G
     }
     let names: Vec<String> = entries.iter().map(|entry| entry.pooled.name.clone()).collect();
     for (title, value) in [
-        ("Accuracy", (|e: &Entry| e.pooled.pooled.metrics.accuracy) as fn(&Entry) -> f64),
+        ("Accuracy", (|e: &GridEntry| e.pooled.pooled.metrics.accuracy) as fn(&GridEntry) -> f64),
         ("Balanced accuracy", |e| e.pooled.pooled.metrics.balanced_accuracy),
     ] {
         blocks.push(Block::Plot(report::bars(title, &names, &entries.iter().map(value).collect::<Vec<_>>())));
@@ -212,10 +212,10 @@ pub fn write(folder: &Path, entries: &[Entry], published: &[Published], gains: G
     if entries.len() > 1 {
         blocks.push(Block::Table(gains.table(entries)));
     }
-    let lines: Vec<Line> = entries
+    let lines: Vec<GridLine> = entries
         .iter()
         .zip(gains.0)
-        .map(|(entry, against_first)| Line {
+        .map(|(entry, against_first)| GridLine {
             recipe: &entry.recipe,
             name: &entry.pooled.name,
             pooled: &entry.pooled.pooled,

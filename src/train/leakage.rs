@@ -44,8 +44,8 @@ impl Fingerprint {
         let variance = reduced.iter().map(|v| (v - mean).powi(2)).sum::<f32>() / reduced.len() as f32;
         let perceptual = (variance.sqrt() >= FLAT).then(|| {
             let mut bits = [0; HASH_BITS / 64];
-            for (place, pair) in reduced.chunks_exact(SIDE + 1).flat_map(|row| row.windows(2)).enumerate() {
-                bits[place / 64] |= u64::from(pair[0] > pair[1]) << (place % 64);
+            for (index, pair) in reduced.chunks_exact(SIDE + 1).flat_map(|row| row.windows(2)).enumerate() {
+                bits[index / 64] |= u64::from(pair[0] > pair[1]) << (index % 64);
             }
             bits
         });
@@ -174,7 +174,7 @@ mod tests {
     use super::*;
 
     fn of(paint: impl Fn(usize, usize) -> u8) -> Fingerprint {
-        let samples: Vec<u8> = (0..48 * 48).map(|place| paint(place % 48, place / 48)).collect();
+        let samples: Vec<u8> = (0..48 * 48).map(|index| paint(index % 48, index / 48)).collect();
         Fingerprint::of(&Plane { samples: &samples, stride: 48, width: 48, height: 48 })
     }
 

@@ -34,7 +34,7 @@ pub struct Feed<'a> {
 }
 
 /// Pictures and what they show.
-pub struct Batch {
+pub struct LoadedBatch {
     /// `[images, side, side, colours]`, as the network wants them.
     pub pictures: Tensor,
     /// `[images, 7]`, each row a distribution.
@@ -58,7 +58,7 @@ impl Feed<'_> {
     pub fn for_each_batch<E: From<candle_core::Error> + From<DatasetError>>(
         &self,
         epoch: usize,
-        mut use_batch: impl FnMut(Batch) -> Result<(), E>,
+        mut use_batch: impl FnMut(LoadedBatch) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut random = seeded(self.recipe.seed, &format!("order of epoch {epoch}"));
         let mut order = self.balancing.drawn(self.examples, &mut random);
@@ -86,7 +86,7 @@ impl Feed<'_> {
         })
     }
 
-    fn batch(&self, examples: &[&Example], epoch: usize, index: usize) -> Result<Batch, LoadError> {
+    fn batch(&self, examples: &[&Example], epoch: usize, index: usize) -> Result<LoadedBatch, LoadError> {
         let Self { recipe, input, .. } = self;
         let forms: Vec<(usize, Colours)> =
             [(input.side, input.colours)].into_iter().chain(self.views.iter().copied()).collect();
@@ -94,10 +94,10 @@ impl Feed<'_> {
         let pictures: Vec<Vec<Vec<f32>>> = examples
             .par_iter()
             .enumerate()
-            .map(|(place, example)| {
+            .map(|(index, example)| {
                 let picture = example.picture().map_err(LoadError::Image)?;
-                // With the place, as a sampler draws some examples more than once.
-                let purpose = format!("epoch {epoch}, row {}, place {place}", example.row);
+                // With the index, as a sampler draws some examples more than once. The word 'place' is part of the seed.
+                let purpose = format!("epoch {epoch}, row {}, place {index}", example.row);
                 let form = |(side, colours): &(usize, Colours)| {
                     augmented(&picture, *side, *colours, &recipe.augmentation, &mut seeded(recipe.seed, &purpose))
                 };
@@ -122,7 +122,7 @@ impl Feed<'_> {
         }
         let mut views = views.into_iter().map(|view| view.concat());
         let shape = (examples.len(), input.side, input.side, input.colours.count());
-        Ok(Batch {
+        Ok(LoadedBatch {
             pictures: Tensor::from_vec(input.normalised(views.next().unwrap_or_default()), shape, self.device)?,
             targets: Tensor::from_vec(targets.concat(), (examples.len(), Expression::COUNT), self.device)?,
             weights: Tensor::from_vec(weights.concat(), examples.len(), self.device)?,

@@ -16,7 +16,7 @@ const LARGEST: u64 = 4 << 30;
 /// A line of the log.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Line {
+pub enum LogLine {
     /// A step was taken.
     Step {
         /// From 1, over all stages.
@@ -34,7 +34,7 @@ pub enum Line {
     Epoch(EpochRecord),
 }
 
-impl Line {
+impl LogLine {
     fn epoch(&self) -> usize {
         match self {
             Self::Step { epoch, .. } => *epoch,
@@ -59,7 +59,7 @@ impl Log {
             // The end of what was written when the process was killed need not be a line.
             Ok(bytes) => String::from_utf8_lossy(&bytes)
                 .lines()
-                .filter(|line| serde_json::from_str(line).is_ok_and(|line: Line| line.epoch() <= epochs))
+                .filter(|line| serde_json::from_str(line).is_ok_and(|line: LogLine| line.epoch() <= epochs))
                 .flat_map(|line| [line, "\n"])
                 .collect(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
@@ -73,7 +73,7 @@ impl Log {
     ///
     /// # Errors
     /// If it cannot be written.
-    pub fn add(&mut self, line: &Line) -> io::Result<()> {
+    pub fn add(&mut self, line: &LogLine) -> io::Result<()> {
         let mut text = serde_json::to_string(line)?;
         text.push('\n');
         self.file.write_all(text.as_bytes())

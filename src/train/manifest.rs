@@ -56,7 +56,7 @@ pub struct Row {
     /// The video or series the image is from.
     #[serde(default)]
     pub sequence: Option<String>,
-    /// Its place there.
+    /// Its index there.
     #[serde(default)]
     pub frame: Option<u64>,
     /// Training, validation or test.

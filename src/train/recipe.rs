@@ -164,7 +164,7 @@ pub struct Optimiser {
     /// Take the gradient where the momentum leads (`sgd`; Sutskever et al. 2013).
     #[serde(default)]
     pub nesterov: bool,
-    /// Take the gradient at the worst place this far away: sharpness-aware minimisation (Foret et al. 2021) over the
+    /// Take the gradient at the worst point this far away: sharpness-aware minimisation (Foret et al. 2021) over the
     /// rule. Each step costs two. 0.05 in SLTAT 2022; 0 for none.
     #[serde(default)]
     pub sam_rho: f64,
@@ -349,7 +349,7 @@ impl Recipe {
     /// `stages.0.epochs=1`; a value that is no TOML is taken as text.
     ///
     /// # Errors
-    /// If the file is missing, is not TOML of this shape, a change names no place, or a value is out of range.
+    /// If the file is missing, is not TOML of this shape, a change names no setting, or a value is out of range.
     pub fn read(path: &Path, changes: &[String]) -> Result<Self, RecipeError> {
         let text = files::read_text(path, files::HANDWRITTEN)
             .map_err(|source| RecipeError::Unreadable { path: path.into(), source })?;
@@ -477,28 +477,28 @@ impl Distillation {
     }
 }
 
-/// Sets the place that `change`, `key=value`, names.
+/// Sets what `change`, `key=value`, names.
 fn set(table: &mut toml::Value, change: &str) -> Result<(), String> {
     let (key, value) = change.split_once('=').ok_or("give key=value")?;
     let value = match toml::from_str::<toml::Table>(&format!("value = {value}")) {
         Ok(mut parsed) => parsed.remove("value").ok_or("give one value")?,
         Err(_) => toml::Value::String(value.to_owned()),
     };
-    let mut place = table;
+    let mut value_at = table;
     let names: Vec<&str> = key.trim().split('.').collect();
     for (depth, name) in names.iter().enumerate() {
         let is_last = depth + 1 == names.len();
-        place = match place {
+        value_at = match value_at {
             toml::Value::Table(inner) => inner.entry(*name).or_insert_with(|| toml::Value::Table(toml::Table::new())),
             toml::Value::Array(items) => {
-                let index: usize = name.parse().map_err(|_| format!("'{name}' is not a place in a list"))?;
+                let index: usize = name.parse().map_err(|_| format!("'{name}' is not an index in a list"))?;
                 let count = items.len();
-                items.get_mut(index).ok_or(format!("there is no place {index} in a list of {count}"))?
+                items.get_mut(index).ok_or(format!("there is no element {index} in a list of {count}"))?
             }
             _ => return Err(format!("'{}' has nothing inside", names[..depth].join("."))),
         };
         if is_last {
-            *place = value;
+            *value_at = value;
             return Ok(());
         }
     }
@@ -574,7 +574,7 @@ optimiser = { learning_rate = 1e-3 }
             ("stages=[]", "start.model"),
             ("batch=1", "stage 1"),
             ("distillation={ models = [], weight = 0.5 }", "names no model"),
-            ("stages.3.epochs=1", "no place 3"),
+            ("stages.3.epochs=1", "no element 3"),
             ("batch.size=1", "'batch' has nothing inside"),
         ] {
             let error = read(SMALL, &[change]).unwrap_err().to_string();

@@ -9,7 +9,7 @@ const PATIENCE: usize = 3;
 
 /// Where in a stage a step is.
 #[derive(Debug, Clone, Copy)]
-pub struct Place<'a> {
+pub struct TrainingPoint<'a> {
     /// Steps of the stage taken before.
     pub step: u64,
     /// Steps an epoch.
@@ -18,28 +18,28 @@ pub struct Place<'a> {
     pub scores: &'a [f64],
 }
 
-/// The learning rate of the step at `place`: a linear rise over the warm-up, then the schedule's curve.
-pub fn learning_rate(stage: &Stage, place: Place) -> f64 {
+/// The learning rate at a point of the training: a linear rise over the warm-up, then the schedule's curve.
+pub fn learning_rate(stage: &Stage, point: TrainingPoint) -> f64 {
     let Schedule { kind, warm_up_epochs, milestones, factor, patience } = &stage.schedule;
     let highest = stage.optimiser.learning_rate;
-    let warm_up = (warm_up_epochs * place.steps_an_epoch as f64) as u64;
-    if place.step < warm_up {
-        return highest * (place.step + 1) as f64 / warm_up as f64;
+    let warm_up = (warm_up_epochs * point.steps_an_epoch as f64) as u64;
+    if point.step < warm_up {
+        return highest * (point.step + 1) as f64 / warm_up as f64;
     }
     let factor = factor.unwrap_or(FACTOR);
     match kind {
         Curve::Constant => highest,
         Curve::Cosine => {
-            let steps = stage.epochs as u64 * place.steps_an_epoch;
-            let share = (place.step - warm_up) as f64 / steps.saturating_sub(warm_up).max(1) as f64;
+            let steps = stage.epochs as u64 * point.steps_an_epoch;
+            let share = (point.step - warm_up) as f64 / steps.saturating_sub(warm_up).max(1) as f64;
             highest * 0.5 * (1.0 + (std::f64::consts::PI * share.min(1.0)).cos())
         }
         Curve::Step => {
-            let epoch = place.step / place.steps_an_epoch.max(1);
+            let epoch = point.step / point.steps_an_epoch.max(1);
             let passed = milestones.iter().filter(|milestone| **milestone as u64 <= epoch).count();
             highest * factor.powi(passed as i32)
         }
-        Curve::Plateau => highest * factor.powi(plateaus(place.scores, patience.unwrap_or(PATIENCE)) as i32),
+        Curve::Plateau => highest * factor.powi(plateaus(point.scores, patience.unwrap_or(PATIENCE)) as i32),
     }
 }
 
@@ -81,7 +81,7 @@ mod tests {
     }
 
     fn rate(stage: &Stage, step: u64, scores: &[f64]) -> f64 {
-        learning_rate(stage, Place { step, steps_an_epoch: 10, scores })
+        learning_rate(stage, TrainingPoint { step, steps_an_epoch: 10, scores })
     }
 
     #[test]

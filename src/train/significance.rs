@@ -208,14 +208,14 @@ fn table(pairs: impl Iterator<Item = Pair>) -> Confusion {
 
 /// The images of each cluster, in order of appearance.
 fn members(clusters: &[String]) -> Vec<Vec<usize>> {
-    let mut places: HashMap<&str, usize> = HashMap::new();
+    let mut index_of: HashMap<&str, usize> = HashMap::new();
     let mut members: Vec<Vec<usize>> = Vec::new();
     for (image, cluster) in clusters.iter().enumerate() {
-        let place = *places.entry(cluster).or_insert(members.len());
-        if place == members.len() {
+        let index = *index_of.entry(cluster).or_insert(members.len());
+        if index == members.len() {
             members.push(Vec::new());
         }
-        members[place].push(image);
+        members[index].push(image);
     }
     members
 }
@@ -241,9 +241,9 @@ fn interval(mut values: Vec<f64>) -> [f64; 2] {
         return [f64::NAN; 2];
     }
     [0.025, 0.975].map(|share| {
-        let place = share * (values.len() - 1) as f64;
-        let (below, above) = (values[place.floor() as usize], values[place.ceil() as usize]);
-        below + (above - below) * place.fract()
+        let rank = share * (values.len() - 1) as f64;
+        let (below, above) = (values[rank.floor() as usize], values[rank.ceil() as usize]);
+        below + (above - below) * rank.fract()
     })
 }
 

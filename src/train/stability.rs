@@ -6,7 +6,7 @@ use std::io::Cursor;
 use image::{DynamicImage, GrayImage, ImageFormat, RgbImage, codecs::jpeg::JpegEncoder};
 use serde::{Deserialize, Serialize};
 
-use super::dataset::{DatasetError, Example, Picture, Source};
+use super::dataset::{DatasetError, Example, ImageSource, Picture};
 use super::degrade::downsampled;
 use super::manifest::Row;
 use super::report::{self, Block, EvaluationError, Prediction, Table};
@@ -65,7 +65,7 @@ impl Change {
     pub fn applied(self, example: Example) -> Result<Example, DatasetError> {
         let picture = example.picture()?;
         let samples = self.samples(&picture);
-        let source = Source::Kept(Picture::new(samples, picture.colours, picture.width, picture.height));
+        let source = ImageSource::Kept(Picture::new(samples, picture.colours, picture.width, picture.height));
         Ok(Example { source, ..example })
     }
 

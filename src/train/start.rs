@@ -56,7 +56,7 @@ impl Prepared {
         let (mut origin, mut weights) = (None, BTreeMap::new());
         let mut base = None;
         if let Some(name) = &recipe.start.model {
-            let (config, tensors) = registry::weights(&place(name, models)).map_err(model("start.model"))?;
+            let (config, tensors) = registry::weights(&model_path(name, models)).map_err(model("start.model"))?;
             origin = Some((config.name.clone(), config.sha256.clone()));
             weights = tensors;
             if recipe.start.head == Head::Replace {
@@ -86,7 +86,7 @@ impl Prepared {
         }
         let teachers = recipe.distillation.iter().flat_map(|d| &d.models);
         let teachers: Vec<Model> = teachers
-            .map(|name| registry::open(&place(name, models), device))
+            .map(|name| registry::open(&model_path(name, models), device))
             .collect::<Result<_, _>>()
             .map_err(model("distillation.models"))?;
         let crop = recipe.crop.or(base.map(|base| base.crop)).unwrap_or_default();
@@ -103,7 +103,7 @@ impl Prepared {
     }
 }
 
-fn place(name: &Path, models: &Path) -> PathBuf {
+fn model_path(name: &Path, models: &Path) -> PathBuf {
     match registry::EMBEDDED.iter().any(|embedded| Path::new(embedded.name) == name) {
         true => name.into(),
         false => models.join(name),

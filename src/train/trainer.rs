@@ -12,13 +12,13 @@ use super::balance::Balancing;
 use super::checkpoint::{Checkpoint, CheckpointError, Saved, Tensors};
 use super::dataset::{DatasetError, Example};
 use super::distil::Teachers;
-use super::loader::{Batch, Feed, plain_pictures};
-use super::log::{Line, Log};
+use super::loader::{Feed, LoadedBatch, plain_pictures};
+use super::log::{Log, LogLine};
 use super::metrics::{self, Judged};
 use super::optim::{Gradients, Optimiser, climb};
 use super::progress::{EpochRecord, Progress};
 use super::recipe::{Head, Layers, Recipe, Stage};
-use super::schedule::{Place, is_over, learning_rate};
+use super::schedule::{TrainingPoint, is_over, learning_rate};
 use super::start::{HEAD, Prepared};
 use crate::files::WriteError;
 use crate::model::Input;
@@ -257,15 +257,15 @@ impl Trainer<'_> {
                 return Ok(());
             }
             let batches = std::mem::take(&mut group);
-            let place = Place { step: optimiser.steps(), steps_an_epoch: steps as u64, scores: &scores };
-            rate = learning_rate(stage, place);
+            let point = TrainingPoint { step: optimiser.steps(), steps_an_epoch: steps as u64, scores: &scores };
+            rate = learning_rate(stage, point);
             let (loss, gradients) = self.gradients(&batches, stage, learning, epoch)?;
             let norm = gradients.norm();
             optimiser.step(&gradients, rate)?;
             average.update(&self.variables, optimiser.steps() - 1)?;
             self.steps += 1;
             sum += loss;
-            let line = Line::Step { step: self.steps, epoch, loss, gradient_norm: norm, learning_rate: rate };
+            let line = LogLine::Step { step: self.steps, epoch, loss, gradient_norm: norm, learning_rate: rate };
             self.write(&line)?;
             done += 1;
             progress.step(epoch, done, steps, sum / done as f64);
@@ -295,7 +295,7 @@ impl Trainer<'_> {
             (self.best, self.best_epoch) = (averaged, epoch);
         }
         self.parameters.set(&weights).map_err(anyhow::Error::from)?;
-        self.write(&Line::Epoch(record.clone()))?;
+        self.write(&LogLine::Epoch(record.clone()))?;
         progress.epoch(&record);
         self.history.push(record);
         self.save(weights, optimiser, average)
@@ -304,7 +304,7 @@ impl Trainer<'_> {
     /// Mean loss of `batches` and the gradient that the step is to take.
     fn gradients(
         &self,
-        batches: &[Batch],
+        batches: &[LoadedBatch],
         stage: &Stage,
         learning: &BTreeMap<String, Var>,
         epoch: usize,
@@ -335,7 +335,7 @@ impl Trainer<'_> {
     /// dropout and leaves the running statistics alone.
     fn pass(
         &self,
-        batches: &[Batch],
+        batches: &[LoadedBatch],
         stage: &Stage,
         learning: &BTreeMap<String, Var>,
         is_second: bool,
@@ -366,7 +366,7 @@ impl Trainer<'_> {
         evaluate(&self.network, &self.prepared.input, self.validation, self.device)
     }
 
-    fn write(&mut self, line: &Line) -> Result<(), TrainError> {
+    fn write(&mut self, line: &LogLine) -> Result<(), TrainError> {
         let path = || self.run.join("metrics.jsonl");
         self.log.add(line).map_err(|source| TrainError::Log(WriteError::new(&path(), source)))
     }

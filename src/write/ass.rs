@@ -25,7 +25,7 @@ struct Mark {
 }
 
 /// A mark over a stretch of time, hundredths of a second.
-struct Event {
+struct ScriptEvent {
     start_cs: u64,
     end_cs: u64,
     signer: String,
@@ -90,7 +90,7 @@ fn marks(timeline: &Timeline, clock: Clock, out: &mut dyn Write) -> io::Result<(
     }
     out.write_all(b"\n[Events]\n")?;
     out.write_all(b"Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text\n")?;
-    for Event { start_cs, end_cs, signer, mark } in events(timeline, clock) {
+    for ScriptEvent { start_cs, end_cs, signer, mark } in events(timeline, clock) {
         let (start, end) = (clock_text(start_cs), clock_text(end_cs));
         let class = mark.label.map_or(UNREAD, Expression::name);
         let [left, top, right, bottom] = mark.edges;
@@ -144,10 +144,10 @@ const MOST_STRIPS: usize = 4;
 const UNREAD: &str = "unread";
 
 /// What to draw, in order of signers and time.
-fn events(timeline: &Timeline, clock: Clock) -> Vec<Event> {
+fn events(timeline: &Timeline, clock: Clock) -> Vec<ScriptEvent> {
     let video_end_s = timeline.end_s();
     let signers: BTreeMap<u32, String> = timeline.tracks.iter().map(|t| (t.id, plain(&t.signer()))).collect();
-    let mut events: Vec<Event> = Vec::new();
+    let mut events: Vec<ScriptEvent> = Vec::new();
     for row in rows(timeline) {
         let [start_cs, end_cs] =
             [row.time_s, timeline.frames.end_s(row.frame, video_end_s)].map(|s| clock.hundredths(timeline, s));
@@ -157,7 +157,7 @@ fn events(timeline: &Timeline, clock: Clock) -> Vec<Event> {
             let before = events.iter_mut().rev().take(MOST_AT_ONCE).find(|event| event.signer == *signer);
             match before {
                 Some(event) if event.end_cs == start_cs && event.mark == mark => event.end_cs = end_cs,
-                _ => events.push(Event { start_cs, end_cs, signer: signer.clone(), mark }),
+                _ => events.push(ScriptEvent { start_cs, end_cs, signer: signer.clone(), mark }),
             }
         }
     }

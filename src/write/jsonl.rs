@@ -76,7 +76,7 @@ impl<'a> Header<'a> {
 
 /// One face in one frame, or a frame without a face.
 #[derive(Serialize)]
-struct Line {
+struct FaceLine {
     frame: usize,
     pts: i64,
     time_s: f64,
@@ -103,7 +103,7 @@ struct Line {
     confidence: Option<f64>,
 }
 
-impl Line {
+impl FaceLine {
     fn without_face(frame: usize, pts: i64, time_s: f64, status: Status) -> Self {
         Self {
             frame,
@@ -243,7 +243,7 @@ impl<W: Write> Lines<W> {
     ) -> io::Result<()> {
         let time_s = time_in_file(time_s);
         if faces.is_empty() {
-            return self.line(&Line::without_face(frame, pts, time_s, status));
+            return self.line(&FaceLine::without_face(frame, pts, time_s, status));
         }
         for &(track, record) in faces {
             let FrameRecord {
@@ -258,7 +258,7 @@ impl<W: Write> Lines<W> {
                 label,
                 confidence,
             } = *record;
-            self.line(&Line {
+            self.line(&FaceLine {
                 frame,
                 pts,
                 time_s,

@@ -39,7 +39,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         return Err(Failure::Input(format!("{manifest}, row {}: {path}: no such file{others}", first + 1)));
     }
     let sides = Sides::of(&rows);
-    print_text(&Table::of(&rows, sides).to_string())?;
+    print_text(&SidesTable::of(&rows, sides).to_string())?;
     if let Some(path) = sheet {
         let picture = contact_sheet(&rows, arguments.columns as usize).map_err(|e| unreadable(manifest, &e))?;
         let mut bytes = Cursor::new(Vec::new());
@@ -89,7 +89,7 @@ pub(super) fn report_leaks(manifest: &Path, rows: &[Row], sides: Sides) -> Resul
 }
 
 /// Counts of images and groups, side by side.
-pub(super) struct Table {
+pub(super) struct SidesTable {
     pub(super) sides: Vec<Side>,
 }
 
@@ -119,7 +119,7 @@ impl Side {
     }
 }
 
-impl Table {
+impl SidesTable {
     /// Counts `rows` by the `sides` they are on.
     pub(super) fn of(rows: &[Row], sides: Sides) -> Self {
         // In the order of the splits and the folds, not of their names.
@@ -142,7 +142,7 @@ impl Table {
     }
 }
 
-impl fmt::Display for Table {
+impl fmt::Display for SidesTable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut line = |name: &str, count: &dyn Fn(&Side) -> String| {
             write!(f, "{name:<18}")?;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::inspect::{self, Table};
+use super::inspect::{self, SidesTable};
 use super::{ReplaceArguments, read, save, unreadable};
 use crate::cli::Failure;
 use crate::timeline::Expression;
@@ -96,7 +96,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         rows = without_copies(manifest, rows)?;
     }
     save(out, &rows, arguments.replace)?;
-    let table = Table::of(&rows, sides);
+    let table = SidesTable::of(&rows, sides);
     talk!("{}", table.to_string().trim_end());
     for (side, class) in absent(&table) {
         talk!("warning: {side} has no image of class '{}'", class.name());
@@ -148,7 +148,7 @@ fn into_splits(
 }
 
 /// Classes that occur, but not on every side.
-fn absent(table: &Table) -> Vec<(String, Expression)> {
+fn absent(table: &SidesTable) -> Vec<(String, Expression)> {
     let mut absent = Vec::new();
     for class in Expression::ALL {
         let counts: Vec<usize> = table.sides.iter().map(|side| side.classes[class.index()]).collect();

@@ -21,7 +21,7 @@ const WHOLE: usize = 2048;
 
 /// The source of the depthwise convolution's input.
 #[derive(Debug, Clone, Copy)]
-pub enum Source<'a> {
+pub enum RowSource<'a> {
     /// A 1x1 convolution of `x`.
     Pointwise {
         /// Its weights.
@@ -72,7 +72,7 @@ impl<'a> Dense<'a> {
     }
 }
 
-impl Source<'_> {
+impl RowSource<'_> {
     /// Computes the rows from `row` on and writes them to the blocks of `panel`.
     #[inline(always)]
     fn produce<S: Simd>(
@@ -179,7 +179,7 @@ impl Ring {
 #[derive(Debug)]
 pub struct RunRows<'a> {
     /// The first convolution, or its result.
-    pub source: Source<'a>,
+    pub source: RowSource<'a>,
     /// The depthwise convolution.
     pub filter: &'a Filter,
     /// The layout of the rows between them.
@@ -216,9 +216,9 @@ impl Panels for RunRows<'_> {
     fn multiplications(&self) -> usize {
         let window = &self.ring.window;
         let per_pixel = match &self.source {
-            Source::Pointwise { product, .. } => product.from(),
-            Source::Dense(dense) => dense.product.from(),
-            Source::Given(_) => 0,
+            RowSource::Pointwise { product, .. } => product.from(),
+            RowSource::Dense(dense) => dense.product.from(),
+            RowSource::Given(_) => 0,
         };
         let per_result = window.kernel * window.kernel;
         let channels = self.panels.len() * PANEL;
@@ -280,7 +280,7 @@ impl WithSimd for RowsWithScratch<'_, '_> {
             let until = (produced + ring.group).min(window.height);
             let ready = run.ready(finished, until);
             let words = match &run.source {
-                Source::Pointwise { product, x } => product.bf16().map(|bf16| {
+                RowSource::Pointwise { product, x } => product.bf16().map(|bf16| {
                     let rows = until - produced;
                     let count = rows * window.width;
                     let x = Planes { values: &x.values[produced * window.width * BLOCK..], plane: x.plane };
@@ -355,7 +355,7 @@ impl WithSimd for RunDense<'_> {
         for panel in 0..self.dense.product.panels() {
             let out = PlanesMut { values: &mut self.out[panel * PANEL / BLOCK * plane..], plane };
             let size = Size { rows, columns, to_step: columns * BLOCK };
-            Source::Dense(self.dense).produce(simd, panel, 0, size, None, out);
+            RowSource::Dense(self.dense).produce(simd, panel, 0, size, None, out);
         }
     }
 }
@@ -452,7 +452,7 @@ mod tests {
                 let mut out = vec![f32::NAN; blocks(channels) * out_pixels * BLOCK];
                 let mut sums = vec![f32::NAN; blocks(channels) * BLOCK];
                 RunRows {
-                    source: if is_given { Source::Given(x) } else { Source::Pointwise { product: &product, x } },
+                    source: if is_given { RowSource::Given(x) } else { RowSource::Pointwise { product: &product, x } },
                     filter: &filter,
                     ring,
                     panels: 0..RunRows::panels_of(&filter),

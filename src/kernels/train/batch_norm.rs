@@ -67,7 +67,7 @@ pub fn forward(x: &[f32], gamma: &[f32], beta: &[f32], statistics: &Statistics, 
 }
 
 /// Gradients of [`forward`] with respect to `x`, `gamma` and `beta`.
-pub struct Gradients {
+pub struct NormGradients {
     /// Has the shape of `x`.
     pub x: Vec<f32>,
     /// One for each channel.
@@ -86,7 +86,7 @@ pub fn backward(
     statistics: &Statistics,
     activation: Activation,
     of_batch: bool,
-) -> Gradients {
+) -> NormGradients {
     let channels = gamma.len();
     let (factor, summand) = statistics.factor_and_summand(gamma, beta);
     let (mean, inverse_deviation) = (&statistics.mean, &statistics.inverse_deviation);
@@ -125,7 +125,7 @@ pub fn backward(
         );
     });
     let to_f32 = |sums: Vec<f64>| sums.into_iter().map(|s| s as f32).collect();
-    Gradients { x: dx, gamma: to_f32(gamma_sums), beta: to_f32(beta_sums) }
+    NormGradients { x: dx, gamma: to_f32(gamma_sums), beta: to_f32(beta_sums) }
 }
 
 /// Sums over rows the two terms that `term(a, b, channel)` makes of each element of `a` and `b`.

@@ -30,7 +30,7 @@ pub struct Saved {
 }
 
 /// Gradients of the layer; `None` for those not requested.
-pub struct Gradients {
+pub struct NormalisedGradients {
     /// Has the input's shape.
     pub x: Option<Vec<f32>>,
     /// Has the weights' shape.
@@ -100,7 +100,7 @@ impl Normalised {
         saved: &Saved,
         dy: &[f32],
         wanted: [bool; 2],
-    ) -> Gradients {
+    ) -> NormalisedGradients {
         let Convolution { to, .. } = self.convolution;
         let Saved { z, statistics } = saved;
         let images = x.len() / self.convolution.input_image();
@@ -139,7 +139,7 @@ impl Normalised {
             pieces.map(|piece| work(piece, None)).collect()
         };
         let gamma = centred_sums.iter().zip(&statistics.inverse_deviation).map(|(s, d)| *s as f32 * d).collect();
-        Gradients {
+        NormalisedGradients {
             x: wants_x.then_some(dx),
             weights: wants_weights.then(|| added(parts)),
             gamma,
@@ -309,7 +309,7 @@ mod tests {
                 rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(|| {
                     let (y, saved) = layer.forward(&x, &weights, &gamma, &beta);
                     let gradients = layer.backward(&x, &weights, &gamma, &beta, &saved, &dy, [true; 2]);
-                    let Gradients { x, weights, gamma, beta } = gradients;
+                    let NormalisedGradients { x, weights, gamma, beta } = gradients;
                     [y, x.unwrap(), weights.unwrap(), gamma, beta]
                 })
             });

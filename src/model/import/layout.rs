@@ -11,7 +11,7 @@ use crate::nn::Architecture;
 const EPS: f32 = 1e-3;
 
 /// A layer as a graph shows it, without a name: weights as PyTorch lays them out, `[out, in, height, width]` or `[out, in]`.
-pub(crate) struct Layer {
+pub(crate) struct CheckpointLayer {
     /// The filters.
     pub weight: Tensor,
     /// One number an output channel.
@@ -27,7 +27,7 @@ pub(super) enum Checkpoint {
     /// Layers by Keras's names.
     Keras(BTreeMap<String, keras::Weights>),
     /// Layers in the order in which they are used.
-    Graph(Vec<Layer>),
+    Graph(Vec<CheckpointLayer>),
 }
 
 /// A layer of ours and what others call it.
@@ -267,7 +267,7 @@ fn from_keras(
 }
 
 fn from_graph(
-    layers: Vec<Layer>,
+    layers: Vec<CheckpointLayer>,
     slots: &[Slot],
     architecture: &Architecture,
 ) -> Result<BTreeMap<String, Tensor>, String> {
@@ -280,7 +280,7 @@ fn from_graph(
         return Err(format!("has {found} layers with weights; a {family} of that shape has {wanted}"));
     }
     let mut ours = Ours::default();
-    for (Slot { name, kind, .. }, Layer { weight, bias, norm }) in slots.iter().zip(layers) {
+    for (Slot { name, kind, .. }, CheckpointLayer { weight, bias, norm }) in slots.iter().zip(layers) {
         ours.put(format!("{name}.weight"), from_torch_layout(&weight, *kind))?;
         let channels = weight.dims()[0];
         let bias = match bias {

@@ -10,7 +10,7 @@ use candle_core::{DType, Device, Tensor};
 use half::f16;
 use prost::Message;
 
-pub(crate) use super::layout::Layer;
+pub(crate) use super::layout::CheckpointLayer;
 use crate::model::onnx_file::{FLOAT, FLOAT16, Initializer, Model};
 
 /// `location` of numbers in another file.
@@ -20,7 +20,7 @@ const EXTERNAL: i32 = 1;
 ///
 /// # Errors
 /// What is wrong with the file, to stand behind its name.
-pub(crate) fn read(bytes: &[u8]) -> Result<Vec<Layer>, String> {
+pub(crate) fn read(bytes: &[u8]) -> Result<Vec<CheckpointLayer>, String> {
     let model = Model::decode(bytes).map_err(|e| format!("is not an ONNX file: {e}"))?;
     let graph = model.graph.filter(|g| !g.nodes.is_empty()).ok_or("is not an ONNX file: it has no graph")?;
     let mut constants: HashMap<&str, &Initializer> =
@@ -54,7 +54,7 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Vec<Layer>, String> {
                 };
                 let bias = constant(2).map(Initializer::tensor).transpose()?;
                 results.insert(output, layers.len());
-                layers.push(Layer { weight, bias, norm: None });
+                layers.push(CheckpointLayer { weight, bias, norm: None });
             }
             "Add" => {
                 let layer = [0, 1].iter().find_map(|place| results.get(input(*place)).copied());

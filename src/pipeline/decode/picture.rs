@@ -5,7 +5,7 @@ use ffmpeg_next::color::{Range, Space};
 use ffmpeg_next::format::Pixel;
 use ffmpeg_next::frame::Video;
 
-use crate::picture::{Colour, Matrix, Plane, Planes};
+use crate::picture::{ColourSpace, Matrix, Plane, Planes};
 
 /// Formats whose planes are handed on as they are.
 pub(super) fn is_plain(format: Pixel) -> bool {
@@ -66,7 +66,7 @@ impl Planes for DecodedPicture {
         Some([self.plane(1, width, height), self.plane(2, width, height)])
     }
 
-    fn colour(&self) -> Colour {
+    fn colour(&self) -> ColourSpace {
         let format = self.0.format();
         let full_range = match self.0.color_range() {
             Range::JPEG => true,
@@ -82,6 +82,6 @@ impl Planes for DecodedPicture {
             Space::Unspecified if self.0.height() > 576 => Matrix::Bt709,
             _ => Matrix::Bt601,
         };
-        Colour { matrix, full_range }
+        ColourSpace { matrix, full_range }
     }
 }

@@ -139,7 +139,7 @@ struct Filters {
     bias: Vec<f32>,
 }
 
-fn filters(layer: &onnx::Layer) -> Result<Filters, String> {
+fn filters(layer: &onnx::CheckpointLayer) -> Result<Filters, String> {
     let fault = |e: candle_core::Error| e.to_string();
     let (a, b, c, d) = layer.weight.dims4().map_err(|_| "has layers that are no convolutions".to_owned())?;
     let values = layer.weight.flatten_all().and_then(|t| t.to_vec1()).map_err(fault)?;

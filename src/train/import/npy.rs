@@ -41,8 +41,8 @@ fn parse_one(bytes: &[u8]) -> Option<i64> {
         }
         'i' | 'u' if size <= 8 => {
             let mut padded = [0; 8];
-            for (place, byte) in data.iter().enumerate() {
-                padded[if is_big_endian { size - 1 - place } else { place }] = *byte;
+            for (index, byte) in data.iter().enumerate() {
+                padded[if is_big_endian { size - 1 - index } else { index }] = *byte;
             }
             Some(i64::from_le_bytes(padded))
         }

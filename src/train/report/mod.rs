@@ -102,7 +102,7 @@ pub fn predict(
     Ok(predictions)
 }
 
-/// Measures `predictions`, each belonging to the cluster of the same place; `None` where there are none. `shares` are the
+/// Measures `predictions`, each belonging to the cluster of the same index; `None` where there are none. `shares` are the
 /// classes' shares of the training images, where known.
 pub fn evaluate(
     [name, data]: [String; 2],

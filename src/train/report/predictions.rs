@@ -28,7 +28,7 @@ pub enum PredictionsError {
 }
 
 #[derive(Deserialize)]
-struct Row {
+struct PredictionRow {
     path: String,
     truth: Expression,
     neutral: f32,
@@ -67,7 +67,7 @@ pub fn read(path: &Path) -> Result<Vec<Prediction>, PredictionsError> {
     let text = files::read(path, LARGEST).map_err(|e| unreadable(e.into()))?;
     let (mut reader, _) = table::reader(&text[..], csv::Trim::Headers).map_err(|e| unreadable(e.into()))?;
     let mut predictions = Vec::new();
-    for (index, row) in reader.deserialize::<Row>().enumerate() {
+    for (index, row) in reader.deserialize::<PredictionRow>().enumerate() {
         let line = index as u64 + 2;
         let fault = |reason: String| PredictionsError::Row { path: path.into(), line, reason };
         let row = row.map_err(|e| fault(e.to_string()))?;
