@@ -162,7 +162,7 @@ pub(super) fn activate<S: Simd>(simd: S, activation: Activation, z: S::f32s) -> 
     }
 }
 
-/// Applies [`sigmoid`] to every value in place; the length is a multiple of 16.
+/// Applies `sigmoid` to every value in place; the length is a multiple of 16.
 pub struct Sigmoid<'a>(pub &'a mut [f32]);
 
 impl Sigmoid<'_> {

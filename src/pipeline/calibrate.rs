@@ -2,7 +2,7 @@
 //!
 //! To a network, some faces at rest look sad or angry. Calibration selects the frames in which a face hardly moves and
 //! takes the median over them of each class's log-odds against neutral. If those odds are higher than a resting face
-//! should have ([`REST`]), it subtracts the excess in all of the signer's frames. It only ever lowers a class relative
+//! should have (`REST`), it subtracts the excess in all of the signer's frames. It only ever lowers a class relative
 //! to neutral. Because of the median, the signer's usual look counts and brief expressions do not. Raw probabilities
 //! stay unchanged; labels and segments are computed again.
 

@@ -1,5 +1,5 @@
 //! The way of a frame: decode, track (which detects), mesh, crop, classify, stitch, smooth, segment. [`annotate`] goes it for a
-//! whole video; [`look`] runs the stages that look at single frames, for a whole video or a part of it.
+//! whole video; `look` runs the stages that look at single frames, for a whole video or a part of it.
 
 mod assemble;
 pub mod calibrate;

@@ -2,7 +2,7 @@
 //! (AVX512-BF16; Intel's instruction set reference, VDPBF16PS), which takes half the time.
 //!
 //! Two neighbouring channels share a word; the first is in its lower half. Intel's AMX would take the same operands in
-//! tiles of 16 rows and would belong beside [`sums`]; it is missing because no machine used for development could test
+//! tiles of 16 rows and would belong beside `sums`; it is missing because no machine used for development could test
 //! it.
 #![expect(unsafe_code, reason = "pulp lacks these instructions; registers are read from and written to arrays")]
 

@@ -3,7 +3,7 @@
 //! convolution, which passes rows of a picture instead of blocks of channels.
 //!
 //! Weights are packed once into panels of [`PANEL`] output channels, `[panel][in][PANEL]`, so that each step of the
-//! inner loop reads one contiguous line of them. A tile of pixels times a panel is summed in registers, [`DEPTH`]
+//! inner loop reads one contiguous line of them. A tile of pixels times a panel is summed in registers, `DEPTH`
 //! inputs at a time.
 //!
 //! Every sum starts with the bias and runs over the inputs in order, whichever tile it falls into, so that a pixel's

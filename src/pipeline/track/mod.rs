@@ -6,7 +6,7 @@
 //! searches a window there, upright and turned. If that fails too, correlation looks for the face's last appearance. A
 //! new face is believed once detector and network are sure of it, or once it has been seen again.
 //!
-//! Frames wait for a moment ([`LOOK_AHEAD_S`]), so that a new face is followed back to where it came from, gaps are
+//! Frames wait for a moment (`LOOK_AHEAD_S`), so that a new face is followed back to where it came from, gaps are
 //! bridged from both sides, and boxes are smoothed without lag. A cut ends every track whose signer is not seen in the
 //! new shot.
 
@@ -158,7 +158,7 @@ impl FaceTracker {
         }
     }
 
-    /// Takes the next frame; returns the frames about which everything is known, in order, at most [`LOOK_AHEAD_S`]
+    /// Takes the next frame; returns the frames about which everything is known, in order, at most `LOOK_AHEAD_S`
     /// late.
     pub fn push(&mut self, frame: Frame) -> Vec<(Frame, Vec<Sighting>)> {
         let now = frame.time_s;
