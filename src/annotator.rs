@@ -12,7 +12,7 @@ use crate::pipeline::decode::Source;
 use crate::pipeline::detect::Detectors;
 use crate::pipeline::{self, AnnotateError, Event, Execution, Settings};
 use crate::sink::{Beginning, FanOut, Written};
-use crate::timeline::Timeline;
+use crate::timeline::{Timeline, json_value};
 
 /// Faces classified together: enough to fill the processor, and few enough to keep memory small.
 const BATCH_SIZE: usize = 16;
@@ -87,7 +87,7 @@ impl Annotator {
     /// As [`annotate`](Self::annotate), and where an output cannot be written.
     pub fn annotate_to(&self, source: &Source, mut outputs: FanOut) -> Result<(Timeline, Written), AnnotateError> {
         let model = self.model.identity();
-        let settings = serde_json::to_value(&self.settings).unwrap_or_default();
+        let settings = json_value(&self.settings).unwrap_or_default();
         let timeline = self.annotate_while(source, |event| match event {
             Event::Opened { media, .. } => outputs.begin(&Beginning { media, model: &model, settings: &settings }),
             Event::Frame(frame) => outputs.frame(frame),

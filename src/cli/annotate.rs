@@ -29,7 +29,7 @@ use crate::pipeline::decode::{DecodeError, Source, without_secrets};
 use crate::pipeline::detect::Detectors;
 use crate::pipeline::{AnnotateError, Event, Execution, annotate, decode_options};
 use crate::sink::{Beginning, FanOut, Target, Written};
-use crate::timeline::{Expression, Timeline};
+use crate::timeline::{Expression, Timeline, json_value};
 use crate::write::Format;
 
 /// Arguments of the main job.
@@ -179,7 +179,7 @@ impl Run<'_> {
         // Calibration changes labels once more.
         let open = if self.calibration.is_some() { FanOut::open_at_end } else { FanOut::open };
         let mut outputs = open(&targets, &self.elan)?;
-        let (identity, recorded) = (model.identity(), serde_json::to_value(&options.annotation).unwrap_or_default());
+        let (identity, recorded) = (model.identity(), json_value(&options.annotation).unwrap_or_default());
         let choice = arguments.execution.progress(options);
         let mut progress = Progress::None;
         let result = annotate(source, model, detectors, &options.annotation, &execution, &mut |event| match event {

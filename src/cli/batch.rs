@@ -22,7 +22,7 @@ use crate::corpus::journal::Terms;
 use crate::corpus::path::printable;
 use crate::corpus::{CorpusError, Outcome, inputs, results};
 use crate::eaf::BundleOptions;
-use crate::timeline::Tool;
+use crate::timeline::{Tool, json_value};
 use crate::write::Format;
 
 /// Arguments of `annotate batch`.
@@ -139,7 +139,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
 /// The effective settings and whatever else changes what is written. What is not asked for does not appear, so that results
 /// of before an option was there count as done.
 fn settings(options: &Options, arguments: &Arguments) -> Result<Value, Failure> {
-    let mut settings = json!({"annotation": options.annotation, "tiers": arguments.tiers.terms(&arguments.formats)});
+    let annotation = json_value(&options.annotation).map_err(anyhow::Error::from)?;
+    let mut settings = json!({"annotation": annotation, "tiers": arguments.tiers.terms(&arguments.formats)});
     if arguments.calibration.is_on() {
         settings["calibration"] = arguments.calibration.terms()?;
     }

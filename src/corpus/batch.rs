@@ -22,7 +22,7 @@ use crate::pipeline::detect::Detectors;
 use crate::pipeline::{AnnotateError, Event, Execution, Settings, annotate, decode_options};
 use crate::review::write_plain_page;
 use crate::sink::{Beginning, FanOut, Written};
-use crate::timeline::Timeline;
+use crate::timeline::{Timeline, json_value};
 use crate::write::Format;
 
 /// How the videos of a corpus are annotated, and into which folder.
@@ -369,7 +369,7 @@ impl OpenBatch<'_> {
         watch: &mut dyn VideoWatch,
     ) -> Result<Timeline, AnnotateError> {
         let Batch { model, detectors, settings, .. } = *self.batch;
-        let (identity, recorded) = (model.identity(), serde_json::to_value(settings).unwrap_or_default());
+        let (identity, recorded) = (model.identity(), json_value(settings).unwrap_or_default());
         annotate(source, model, detectors, settings, execution, &mut |event| match event {
             Event::Opened { media, frames } => {
                 watch.opened(frames);

@@ -14,7 +14,7 @@ use super::smooth::{Observation, Smoothed, Smoother};
 use super::stitch::Stitcher;
 use crate::timeline::{
     Covered, FaceEvent, FrameRecord, FrameTimes, ModelIdentity, Probabilities, SCHEMA, Segment, SettledFrame, Status,
-    Summary, Timeline, Tool, Track,
+    Summary, Timeline, Tool, Track, json_value,
 };
 
 /// Builds the timeline.
@@ -154,7 +154,7 @@ impl<'a> Assembler<'a> {
             schema: SCHEMA.into(),
             complete: incomplete_because.is_empty(),
             tool: Tool::default(),
-            settings: serde_json::to_value(self.settings).unwrap_or_default(),
+            settings: json_value(self.settings).unwrap_or_default(),
             media: decoded.media,
             model,
             summary: Summary {

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::Settings;
 use super::segment::segments;
 use super::smooth::{Observation, Smoothed, Smoother};
-use crate::timeline::{Expression, FrameRecord, Probabilities, Status, Timeline, Track};
+use crate::timeline::{Expression, FrameRecord, Probabilities, Status, Timeline, Track, json_value};
 
 /// A resting face is neutral with this probability, and the other classes share the rest evenly: log-odds of -3.2. On
 /// the neutral pictures of PrivateTest, the default model's median is -3.6 for sadness and below -6 for every other
@@ -90,7 +90,7 @@ pub fn apply(timeline: &mut Timeline, settings: &Settings, known: &Calibration) 
         signers.push(SignerCalibration { before, after: shares(track), ..known.clone() });
     }
     let calibration = Calibration { model_sha256: known.model_sha256.clone(), signers };
-    if let (Some(settings), Ok(value)) = (timeline.settings.as_object_mut(), serde_json::to_value(&calibration)) {
+    if let (Some(settings), Ok(value)) = (timeline.settings.as_object_mut(), json_value(&calibration)) {
         settings.insert(KEY.into(), value);
     }
     calibration

@@ -40,6 +40,15 @@ pub(crate) fn score_in_file(score: f32) -> f64 {
     rounded(f64::from(score), SCORE)
 }
 
+/// A value as JSON in which each f32 has the fewest digits that read back the same; `serde_json::to_value` writes 0.2 as
+/// 0.20000000298023224.
+///
+/// # Errors
+/// If a value cannot be JSON.
+pub(crate) fn json_value<T: Serialize + ?Sized>(value: &T) -> serde_json::Result<serde_json::Value> {
+    serde_json::from_str(&serde_json::to_string(value)?)
+}
+
 pub(super) fn time<S: Serializer>(seconds: &f64, serializer: S) -> Result<S::Ok, S::Error> {
     time_in_file(*seconds).serialize(serializer)
 }
@@ -69,6 +78,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_number_in_json_has_the_fewest_digits_that_read_back_the_same() {
+        let value = json_value(&(0.2f32, [0.9f32, 1e-9], 0.1f64)).unwrap();
+        assert_eq!(value.to_string(), "[0.2,[0.9,1e-9],0.1]");
+        assert_eq!(serde_json::from_value::<(f32, [f32; 2], f64)>(value).unwrap(), (0.2, [0.9, 1e-9], 0.1));
+    }
 
     proptest! {
         #[test]
