@@ -38,7 +38,7 @@ pub enum Reason {
     NoMedia(String),
     #[error("its video cannot be used: {0}")]
     Video(String),
-    #[error("the word stands for no class; --vocabulary maps words")]
+    #[error("the word stands for no class")]
     Word,
     #[error("the vocabulary leaves the word out")]
     Mapped,
@@ -52,9 +52,9 @@ pub enum Reason {
     Overlapping,
     #[error("no face was found in it")]
     NoFace,
-    #[error("{0} faces are seen and nothing says whose expression it is; --signer does")]
+    #[error("{0} faces are seen and nothing says whose expression it is")]
     TwoPeople(usize),
-    #[error("the tiers of different signers, {0}, are about one face; --signer says whose it is")]
+    #[error("the tiers of different signers, {0}, are about one face")]
     OneFace(String),
     #[error("no signer is called '{wanted}' there; found: {found}")]
     NoSigner { wanted: String, found: String },
@@ -131,11 +131,11 @@ pub fn words(left_out: &[LeftOut]) -> Vec<(usize, &str)> {
     counts
 }
 
-/// Writes every entry as a row of a table.
+/// Writes every entry as a row of a table, with what a person can do about it (`advice`) behind the reason.
 ///
 /// # Errors
 /// If the file cannot be written.
-pub fn write(path: &Path, left_out: &[LeftOut]) -> Result<(), WriteError> {
+pub fn write(path: &Path, left_out: &[LeftOut], advice: fn(&Reason) -> &'static str) -> Result<(), WriteError> {
     OutputOptions::state().put(path, |out| {
         let mut csv = csv::Writer::from_writer(out);
         csv.write_record(COLUMNS)?;
@@ -145,7 +145,7 @@ pub fn write(path: &Path, left_out: &[LeftOut]) -> Result<(), WriteError> {
                 None => [const { String::new() }; 2],
             };
             let file = entry.file.display().to_string();
-            let reason = entry.reason.to_string();
+            let reason = format!("{}{}", entry.reason, advice(&entry.reason));
             let cells = [&file, &entry.tier, &start, &end, &entry.word, &reason];
             csv.write_record(cells.map(|cell| spreadsheet_cell(cell).into_owned()))?;
         }

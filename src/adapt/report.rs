@@ -229,8 +229,7 @@ fn what_was_tried(adapted: &Adapted) -> Vec<Block> {
         blocks.push(Block::Text(format!("Not tried: {}: {why}.", candidate.name())));
     }
     let [used, allowed] = adapted.budget_s.map(|seconds| seconds / 60.0);
-    blocks
-        .push(Block::Text(format!("Planned: {used:.1} minutes of two cores; the budget was {allowed:.0} (--budget).")));
+    blocks.push(Block::Text(format!("Planned: {used:.1} minutes of two cores; the budget was {allowed:.0}.")));
     blocks
 }
 

@@ -10,6 +10,7 @@ use glob::Pattern;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::Failure;
+use super::exit;
 use super::signals::Signals;
 use crate::adapt::import::Rate;
 use crate::adapt::source::Kind;
@@ -90,7 +91,7 @@ pub(super) fn tell(import: &Import, list: &Path) -> Result<(), Failure> {
         let _ = std::fs::remove_file(list);
         return Ok(());
     }
-    left_out::write(list, &import.left_out)?;
+    left_out::write(list, &import.left_out, exit::advice_on_left_out)?;
     for (count, why) in left_out::counts(&import.left_out) {
         talk!("left out: {count} {why}");
     }
@@ -100,7 +101,7 @@ pub(super) fn tell(import: &Import, list: &Path) -> Result<(), Failure> {
         talk!("words that stand for no class: {} (--vocabulary maps them)", named.join(", "));
     }
     let named = import.left_out.iter().filter(|entry| entry.reason != adapt::Reason::Word);
-    named.take(NAMED).for_each(|entry| talk!("  {entry}"));
+    named.take(NAMED).for_each(|entry| talk!("  {}", advised(entry)));
     talk!("all of it is listed in {}", list.display());
     Ok(())
 }
@@ -108,7 +109,12 @@ pub(super) fn tell(import: &Import, list: &Path) -> Result<(), Failure> {
 /// Why there is no picture at all.
 pub(super) fn nothing(import: &Import) -> Failure {
     let first = import.left_out.iter().find(|entry| entry.reason.is_partial()).or(import.left_out.first());
-    Failure::Input(first.map_or_else(|| "the annotations are empty".to_owned(), LeftOut::to_string))
+    Failure::Input(first.map_or_else(|| "the annotations are empty".to_owned(), advised))
+}
+
+/// What was left out and why, and what a person can do about it.
+fn advised(entry: &LeftOut) -> String {
+    format!("{entry}{}", exit::advice_on_left_out(&entry.reason))
 }
 
 /// Whether files that were asked for could not be looked at.

@@ -76,8 +76,7 @@ impl Source {
         if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("eaf")) {
             return Ok(Self::Elan(Edited::read(path)?));
         }
-        let corrections = review::read_corrections(path);
-        corrections.map(Self::Page).map_err(|e| Failure::Input(e.to_string()))
+        Ok(Self::Page(review::read_corrections(path)?))
     }
 }
 

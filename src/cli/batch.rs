@@ -9,6 +9,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::calibration::CalibrationArguments;
+use super::exit::advice_on_decoding;
 use super::limits::limit_memory;
 use super::progress::{CorpusProgress, PartProgress, ProgressChoice};
 use super::range::RangeArguments;
@@ -120,6 +121,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         batch_size: options.batch_size,
         stall_timeout: options.stall_timeout(),
         interrupt: Arc::clone(&signals.interrupt),
+        advice: advice_on_decoding,
     };
     let started = Instant::now();
     let watch = Watch { choice: arguments.execution.progress(&options), progress: OnceLock::new(), signals: &signals };

@@ -70,7 +70,7 @@ impl CalibrationArguments {
     /// What measures are relative to: the neutral faces of the run that the calibration comes from, unless the `chosen` ones are others.
     pub(super) fn neutral(&self, chosen: NeutralChoice) -> Result<NeutralChoice, Failure> {
         let Some(path) = self.file().filter(|_| chosen == NeutralChoice::Still) else { return Ok(chosen) };
-        let timeline = Timeline::read(path).map_err(|e| Failure::Configuration(e.to_string()))?;
+        let timeline = Timeline::read(path).map_err(|e| Failure::from(e).of_setting())?;
         Ok(pooled(&[timeline]).unwrap_or(chosen))
     }
 
@@ -86,7 +86,7 @@ impl CalibrationArguments {
 
 /// The calibration of an earlier run with `model`.
 fn earlier(path: &Path, model: &Model) -> Result<Calibration, Failure> {
-    let timeline = Timeline::read(path).map_err(|e| Failure::Configuration(e.to_string()))?;
+    let timeline = Timeline::read(path).map_err(|e| Failure::from(e).of_setting())?;
     let refused = |why: &str| Err(Failure::Configuration(format!("{}: {why}", path.display())));
     match calibrate::of(&timeline) {
         None => refused("holds no calibration; make one with --calibrate auto"),

@@ -127,6 +127,14 @@ impl Failure {
         }
     }
 
+    /// The same failure of a file that is named as a setting.
+    pub(super) fn of_setting(self) -> Self {
+        match self {
+            Self::Input(text) => Self::Configuration(text),
+            other => other,
+        }
+    }
+
     /// Names the signal that interrupted; errors of the library do not know it.
     pub(super) fn by(self, received: Option<i32>) -> Self {
         match self {
@@ -157,15 +165,30 @@ impl From<WriteError> for Failure {
     }
 }
 
+/// What a person can do about a video that could not be decoded; also stands in the library's lists of failures.
+pub(super) fn advice_on_decoding(error: &DecodeError) -> &'static str {
+    match error {
+        DecodeError::TooLarge { .. } => " (see --max-pixels)",
+        DecodeError::OutOfMemory { .. } => " (see --max-memory)",
+        DecodeError::EmptyRange { .. } => " (see --start and --end)",
+        DecodeError::Silent { .. } => " (see --stall-timeout)",
+        _ => "",
+    }
+}
+
+/// What a person can do about an annotation that gave no picture.
+pub(super) fn advice_on_left_out(reason: &adapt::Reason) -> &'static str {
+    match reason {
+        adapt::Reason::Word => "; --vocabulary maps words",
+        adapt::Reason::TwoPeople(_) => "; --signer does",
+        adapt::Reason::OneFace(_) => "; --signer says whose it is",
+        _ => "",
+    }
+}
+
 impl From<DecodeError> for Failure {
     fn from(error: DecodeError) -> Self {
-        let hint = match &error {
-            DecodeError::TooLarge { .. } => " (see --max-pixels)",
-            DecodeError::OutOfMemory { .. } => " (see --max-memory)",
-            DecodeError::EmptyRange { .. } => " (see --start and --end)",
-            DecodeError::Silent { .. } => " (see --stall-timeout)",
-            _ => "",
-        };
+        let advice = advice_on_decoding(&error);
         let text = error.to_string();
         let failure = match error.kind() {
             DecodeErrorKind::EmptyRange => Self::Usage(text),
@@ -173,7 +196,7 @@ impl From<DecodeError> for Failure {
             DecodeErrorKind::Lost => Self::Temporary(text),
             DecodeErrorKind::Input => Self::Input(text),
         };
-        failure.with(hint)
+        failure.with(advice)
     }
 }
 

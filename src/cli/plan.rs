@@ -7,6 +7,7 @@ use candle_core::Device;
 use clap::Args;
 
 use super::Failure;
+use super::exit::advice_on_decoding;
 use super::limits::limit_memory;
 use super::progress::CorpusProgress;
 use super::shared::{self, AnnotationArguments, ExecutionArguments, ReplaceArguments};
@@ -84,7 +85,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     files::refuse_inputs(&arguments.output, found.items.iter().map(|item| item.path.as_path()))?;
     let output = arguments.replace.existing().create(&arguments.output)?;
     let progress = CorpusProgress::new(arguments.execution.progress(&options), found.items.len(), 0);
-    let plan = Plan::of_videos(&found, terms, arguments.segment, jobs, &signals.interrupt, &|| {
+    let plan = Plan::of_videos(&found, terms, arguments.segment, jobs, &signals.interrupt, advice_on_decoding, &|| {
         progress.begin(0).end(true);
     });
     progress.finish();

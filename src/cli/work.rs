@@ -8,6 +8,7 @@ use std::thread::available_parallelism;
 use clap::Args;
 
 use super::Failure;
+use super::exit::advice_on_decoding;
 use super::limits::limit_memory;
 use super::progress::CorpusProgress;
 use super::shared::{self, ExecutionArguments};
@@ -61,8 +62,15 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         patience: options.patience(),
     };
     let drain = || signals.is_draining();
-    let shard_work =
-        ShardWork { parts: &arguments.out, model: &model, detectors: &detectors, execution, jobs, drain: &drain };
+    let shard_work = ShardWork {
+        parts: &arguments.out,
+        model: &model,
+        detectors: &detectors,
+        execution,
+        jobs,
+        drain: &drain,
+        advice: advice_on_decoding,
+    };
     let units = plan.lines.len().saturating_sub(arguments.shard.index).div_ceil(arguments.shard.of);
     let progress = CorpusProgress::new(arguments.execution.progress(&options), units, 0);
     let [done, skipped, failed, temporary] = [const { AtomicUsize::new(0) }; 4];

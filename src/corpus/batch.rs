@@ -11,13 +11,13 @@ use super::journal::{Done, Journal, JournalEntry, Stamp, Terms, WrittenFile, now
 use super::lock::Lock;
 use super::path::{printable, with_suffix};
 use super::report::{self, Report};
-use super::{CorpusError, Outcome, Verdict, results, workers};
+use super::{CorpusError, DecodeAdvice, Outcome, Verdict, results, workers};
 use crate::eaf::BundleOptions;
 use crate::files::{self, WriteError};
 use crate::model::Model;
 use crate::overlay::{OverlayError, overlay};
 use crate::pipeline::calibrate::{CalibrationSource, calibrate};
-use crate::pipeline::decode::{Patience, Source};
+use crate::pipeline::decode::{DecodeError, Patience, Source};
 use crate::pipeline::detect::Detectors;
 use crate::pipeline::{AnnotateError, Event, Execution, Settings, annotate, decode_options};
 use crate::review::write_plain_page;
@@ -63,6 +63,8 @@ pub struct Batch<'a> {
     pub stall_timeout: Duration,
     /// Set to leave off the videos at work.
     pub interrupt: Arc<AtomicBool>,
+    /// What a person can do about a video that could not be decoded.
+    pub advice: DecodeAdvice,
 }
 
 /// Told by several threads how a batch gets on; says when it should end.
@@ -156,9 +158,10 @@ pub struct OpenBatch<'a> {
 }
 
 /// What becomes of a video for which all memory does not suffice.
-fn without_memory(item: &Item) -> Outcome {
-    let reason = format!("{}: the memory does not suffice for it (see --max-memory)", printable(&item.path));
-    Outcome::failed(&item.path, Verdict::Limit, &reason)
+fn without_memory(item: &Item, advice: DecodeAdvice) -> Outcome {
+    let name = printable(&item.path);
+    let hint = advice(&DecodeError::OutOfMemory { name: name.clone() });
+    Outcome::failed(&item.path, Verdict::Limit, &format!("{name}: the memory does not suffice for it{hint}"))
 }
 
 /// The number in the log that says how a run ended.
@@ -216,7 +219,7 @@ impl OpenBatch<'_> {
     /// Notes what took all memory although nothing else was worked on.
     fn fail_what_takes_all_memory(&self) -> Result<(), CorpusError> {
         for item in self.found.items.iter().filter(|item| self.journal.begun(&item.output) == Some(true)) {
-            let outcome = without_memory(item);
+            let outcome = without_memory(item, self.batch.advice);
             self.watch.lacks_memory(&outcome);
             self.journal.item(&item.output, Stamp::of(&item.path).ok(), &outcome, 0.0)?;
         }
@@ -240,7 +243,7 @@ impl OpenBatch<'_> {
 
     fn done_before(&self, item: &Item) -> Option<Done> {
         let of_this_run = match self.journal.begun(&item.output) {
-            Some(true) => Some(without_memory(item)),
+            Some(true) => Some(without_memory(item, self.batch.advice)),
             _ => self.journal.settled(&item.output).cloned(),
         };
         if let Some(outcome) = of_this_run {
@@ -327,7 +330,9 @@ impl OpenBatch<'_> {
         let mut timeline = match self.timeline(&source, &execution, &mut outputs, watch) {
             _ if self.is_interrupted() => return Ok(None),
             Ok(timeline) => timeline,
-            Err(AnnotateError::Decode(error)) => return failed(Verdict::of(&error), error.to_string()),
+            Err(AnnotateError::Decode(error)) => {
+                return Ok(Some(Outcome::not_decoded(&item.path, &error, self.batch.advice)));
+            }
             // What concerns all videos.
             Err(error @ (AnnotateError::Output(_) | AnnotateError::Setting(_))) => return Err(error.into()),
             Err(error) => {

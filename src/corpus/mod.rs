@@ -28,9 +28,14 @@ use crate::eaf::BundleError;
 use crate::files::{WriteError, visible};
 use crate::overlay::OverlayError;
 use crate::pipeline::AnnotateError;
+use crate::pipeline::decode::DecodeError;
 use crate::timeline::{EventCount, EventKind, FaceCounts, Timeline};
 use path::printable;
 pub use verdict::Verdict;
+
+/// What a person can do about a video that could not be decoded, to be put behind the reason; empty where there is nothing.
+/// Whoever calls the library words it, as its settings have names of their own there.
+pub type DecodeAdvice = fn(&DecodeError) -> &'static str;
 
 /// What became of one input.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -57,6 +62,11 @@ impl Outcome {
     /// Of an input without results, because of `reason`.
     pub fn failed(path: &Path, verdict: Verdict, reason: &str) -> Self {
         Self { path: path.into(), verdict, reason: visible(reason), result: None, kept: Vec::new() }
+    }
+
+    /// Of a video that could not be decoded.
+    pub(crate) fn not_decoded(path: &Path, error: &DecodeError, advice: DecodeAdvice) -> Self {
+        Self::failed(path, Verdict::of(error), &format!("{error}{}", advice(error)))
     }
 
     /// Of an annotated video, for which some files were `written` and others were not.

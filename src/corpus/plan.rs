@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::inputs::{Inputs, Item};
 use super::journal::Stamp;
 use super::path::{is_below, printable};
-use super::{CorpusError, Outcome, Verdict, workers};
+use super::{CorpusError, DecodeAdvice, Outcome, Verdict, workers};
 use crate::files::{file_sha256, visible};
 use crate::pipeline::decode::{DecodeError, Decoder, Entry, Packets, Source};
 use crate::pipeline::span;
@@ -175,7 +175,7 @@ pub struct Plan {
 
 impl Plan {
     /// Plans the work on videos, cut into ranges of about `segment_s` seconds; `jobs` files are examined at a time. Calls
-    /// `tell` after each file.
+    /// `tell` after each file. What `advice` says of a file that cannot be opened stands behind the reason.
     ///
     /// # Errors
     /// On interruption. A file that cannot be opened is a line.
@@ -185,12 +185,13 @@ impl Plan {
         segment_s: f64,
         jobs: usize,
         interrupt: &Arc<AtomicBool>,
+        advice: DecodeAdvice,
         tell: &(dyn Fn() + Sync),
     ) -> Result<Self, CorpusError> {
         let spans = ((segment_s / SPAN_S as f64).round() as i64).max(1);
         let stop = || interrupt.load(Ordering::Relaxed);
         let planned = workers::share(&inputs.items, jobs, &stop, &|item: &Item| {
-            let lines = video(item, &terms, spans, interrupt)?;
+            let lines = video(item, &terms, spans, interrupt, advice)?;
             tell();
             Ok::<_, CorpusError>(lines)
         })?;
@@ -305,13 +306,9 @@ fn video(
     terms: &PlanTerms,
     spans: i64,
     interrupt: &Arc<AtomicBool>,
+    advice: DecodeAdvice,
 ) -> Result<Vec<PlanLine>, CorpusError> {
-    let refused = |verdict, reason: String| {
-        Ok(vec![PlanLine::Refused {
-            output: item.output.clone(),
-            outcome: Outcome::failed(&item.path, verdict, &reason),
-        }])
-    };
+    let refused = |outcome: Outcome| Ok(vec![PlanLine::Refused { output: item.output.clone(), outcome }]);
     let source = Source::File(item.path.clone());
     let execution = Execution { threads: 1, batch_size: 1, interrupt: Arc::clone(interrupt), patience: Arc::default() };
     // Decodes the first frame, so that whatever is refused is refused now.
@@ -321,7 +318,7 @@ fn video(
     let packets = match packets {
         Ok(packets) => packets,
         Err(error @ DecodeError::Interrupted { .. }) => return Err(crate::pipeline::AnnotateError::from(error).into()),
-        Err(error) => return refused(Verdict::of(&error), error.to_string()),
+        Err(error) => return refused(Outcome::not_decoded(&item.path, &error, advice)),
     };
     let stop = || interrupt.load(Ordering::Relaxed);
     let content = Stamp::of(&item.path).and_then(|stamp| Ok((stamp, file_sha256(&item.path, &stop)?)));
@@ -334,6 +331,9 @@ fn video(
         Ok((_, None)) => {
             Err(crate::pipeline::AnnotateError::from(DecodeError::Interrupted { name: source.name() }).into())
         }
-        Err(error) => refused(Verdict::Refused, format!("{}: {error}", printable(&item.path))),
+        Err(error) => {
+            let reason = format!("{}: {error}", printable(&item.path));
+            refused(Outcome::failed(&item.path, Verdict::Refused, &reason))
+        }
     }
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::part::{self, Part, PartHead, PartWriter};
 use super::path::printable;
 use super::plan::{Plan, PlanLine, Unit};
-use super::{CorpusError, Outcome, Verdict, workers};
+use super::{CorpusError, DecodeAdvice, Outcome, Verdict, workers};
 use crate::files::{OutputOptions, WriteError};
 use crate::model::Model;
 use crate::pipeline::decode::{DecodeError, Source};
@@ -70,6 +70,8 @@ pub struct ShardWork<'a> {
     pub jobs: usize,
     /// Whether nothing more should be started.
     pub drain: &'a (dyn Fn() -> bool + Sync),
+    /// What a person can do about a video that could not be decoded.
+    pub advice: DecodeAdvice,
 }
 
 /// Works on the units of `shard` that are not done, and calls `tell` with what became of each.
@@ -161,7 +163,9 @@ fn one(plan: &Plan, unit: &Unit, settings: &ShardWork) -> Result<UnitState, Corp
             Err(CorpusError::Annotate(AnnotateError::Decode(DecodeError::Interrupted { .. }))) => {
                 UnitState::Interrupted
             }
-            Err(CorpusError::Annotate(AnnotateError::Decode(error))) => failed(Verdict::of(&error), error.to_string()),
+            Err(CorpusError::Annotate(AnnotateError::Decode(error))) => {
+                UnitState::Failed(Box::new(Outcome::not_decoded(&unit.path, &error, settings.advice)))
+            }
             // A card that is busy or full may be free later.
             Err(CorpusError::Annotate(error @ AnnotateError::Classify { .. })) if !settings.model.device().is_cpu() => {
                 UnitState::Temporary { reason: error.to_string() }

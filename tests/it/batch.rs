@@ -354,6 +354,20 @@ fn ctrl_c_finishes_what_is_at_work_and_a_second_one_stops_it() {
 }
 
 #[test]
+fn a_reason_in_failures_and_plans_names_the_option_that_helps() {
+    let corpus = Corpus::new();
+    corpus.clips(&["a.mp4"]);
+    corpus.ends(&["in", "--max-pixels", "1000"], 8);
+    let planned =
+        program().args(["plan", "in", "-o", "plan.jsonl", "--max-pixels", "1000"]).current_dir(corpus.at("")).output();
+    assert!(planned.unwrap().status.success());
+    for list in ["out/failures.json", "plan.jsonl"] {
+        let text = std::fs::read_to_string(corpus.at(list)).unwrap();
+        assert!(text.contains("larger than the limit of 1000 pixels (see --max-pixels)"), "{list}: {text}");
+    }
+}
+
+#[test]
 fn a_run_keeps_to_the_memory_it_is_given() {
     let corpus = Corpus::new();
     corpus.clips(&["a.mp4", "b.mp4"]);

@@ -145,7 +145,7 @@ mod tests {
     fn the_list_of_what_was_left_out_is_no_table_of_annotations() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("m.left-out.csv");
-        left_out::write(&path, &[]).unwrap();
+        left_out::write(&path, &[], |_| "").unwrap();
         assert!(!is_one(&path));
         std::fs::write(&path, "file,tier,start_s,end_s,word\n").unwrap();
         assert!(is_one(&path));

@@ -135,8 +135,8 @@ impl Decoder {
         let Progress { frames, distances, .. } = self.progress;
         let last_frame_duration_s = self.progress.given.last_frame_duration_s().unwrap_or(self.clock.last_duration_s);
         let mut ends_early = Vec::new();
-        if let Some(reason) = &self.feed.lost {
-            ends_early.push(format!("the stream was lost: {reason}"));
+        if let Some(loss) = &self.feed.lost {
+            ends_early.push(format!("the stream was lost: {loss}"));
         }
         ends_early.extend(self.missing_at_the_end(last_frame_duration_s));
         if self.feed.was_changed() {
@@ -198,8 +198,8 @@ impl Decoder {
     /// Why there is no first frame.
     fn nothing_decoded(&mut self) -> DecodeError {
         let name = self.name.clone();
-        if let Some(reason) = self.feed.lost.take() {
-            return DecodeError::Lost { name, reason };
+        if let Some(loss) = self.feed.lost.take() {
+            return loss.into_error(name);
         }
         if self.feed.is_scrambled() {
             return DecodeError::Encrypted { name };

@@ -8,7 +8,34 @@ use ffmpeg_next as ffmpeg;
 use ffmpeg_next::{Packet, ffi};
 
 use super::source::{self, Opened};
-use super::{DecodeOptions, Source, ending};
+use super::{DecodeError, DecodeOptions, Source, ending};
+
+/// Why a stream ended before its end.
+pub(super) enum Loss {
+    /// Nothing came for so long, seconds.
+    Silent { limit_s: f64 },
+    /// It broke off.
+    Broken { reason: String },
+}
+
+impl Loss {
+    /// The error where not one frame came before.
+    pub(super) fn into_error(self, name: String) -> DecodeError {
+        match self {
+            Self::Silent { limit_s } => DecodeError::Silent { name, limit_s },
+            Self::Broken { reason } => DecodeError::Lost { name, reason },
+        }
+    }
+}
+
+impl std::fmt::Display for Loss {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Silent { limit_s } => write!(f, "no data for {limit_s} s"),
+            Self::Broken { reason } => f.write_str(reason),
+        }
+    }
+}
 
 /// Reads packets and counts what came.
 pub(super) struct Feed {
@@ -27,7 +54,7 @@ pub(super) struct Feed {
     /// Where the last packet of the other streams ends, seconds, where they are read.
     others_end_s: Option<f64>,
     /// Why a stream ended before its end.
-    pub(super) lost: Option<String>,
+    pub(super) lost: Option<Loss>,
     /// Whether the container has an index of all packets.
     pub(super) is_listed: bool,
     errors: usize,
@@ -124,9 +151,11 @@ impl Feed {
                     self.source.is_stream() && (error == ffmpeg::Error::Exit || options.patience.has_run_out());
                 let is_broken = matches!(self.source, Source::Url(_)) && error != ffmpeg::Error::Eof;
                 if is_silent || is_broken {
-                    let reason = if is_silent { options.patience.reason() } else { error.to_string() };
-                    self.lost = Some(reason);
-                    options.patience.lose();
+                    self.lost = Some(match is_silent {
+                        true => Loss::Silent { limit_s: options.patience.limit_s() },
+                        false => Loss::Broken { reason: error.to_string() },
+                    });
+                    options.patience.note_loss();
                     return Fed::End;
                 }
                 if error == ffmpeg::Error::Eof { Fed::End } else { Fed::Error(error) }

@@ -57,12 +57,13 @@ impl Patience {
         self.has_run_out.load(Ordering::Relaxed)
     }
 
-    /// The limit, for messages.
-    pub(super) fn reason(&self) -> String {
-        format!("no data for {} s (see --stall-timeout)", self.limit.unwrap_or_default().as_secs_f64())
+    /// The limit, seconds.
+    pub(super) fn limit_s(&self) -> f64 {
+        self.limit.unwrap_or_default().as_secs_f64()
     }
 
-    pub(super) fn lose(&self) {
+    /// Notes that the source fell silent or broke off.
+    pub(super) fn note_loss(&self) {
         self.was_lost.store(true, Ordering::Relaxed);
     }
 
@@ -87,7 +88,7 @@ impl Patience {
         result
     }
 
-    /// Of a clock that nobody sets.
+    /// Milliseconds of a clock that is never set back.
     fn now(&self) -> u64 {
         self.started.elapsed().as_millis() as u64 + 1
     }

@@ -178,12 +178,14 @@ fn check_redirect(source: &Source, input: &Input) -> Result<(), DecodeError> {
 /// Why FFmpeg could not open `source`.
 fn refusal(error: ffmpeg::Error, source: &Source, is_stream: bool, patience: &Patience) -> DecodeError {
     let name = source.name();
-    let lost = |reason: String| {
-        patience.lose();
-        DecodeError::Lost { name: source.name(), reason }
+    let lost = |error: DecodeError| {
+        patience.note_loss();
+        error
     };
     match error {
-        _ if is_stream && patience.overdue().is_some() => lost(patience.reason()),
+        _ if is_stream && patience.overdue().is_some() => {
+            lost(DecodeError::Silent { name, limit_s: patience.limit_s() })
+        }
         ffmpeg::Error::InvalidData => DecodeError::NotVideo { name },
         ffmpeg::Error::Exit => DecodeError::Interrupted { name },
         // What a format outside the whitelist gives.
@@ -191,7 +193,7 @@ fn refusal(error: ffmpeg::Error, source: &Source, is_stream: bool, patience: &Pa
         error if super::error::is_out_of_memory(error) => DecodeError::OutOfMemory { name },
         // A camera that is off, a server that restarts.
         ffmpeg::Error::Other { .. } | ffmpeg::Error::HttpServerError if matches!(source, Source::Url(_)) => {
-            lost(error.to_string())
+            lost(DecodeError::Lost { name, reason: error.to_string() })
         }
         error => DecodeError::NotOpened { name, reason: error.to_string() },
     }
@@ -244,8 +246,8 @@ fn open_pipe(path: &Path, name: &str, interrupt: &AtomicBool, patience: &Patienc
                 return Err(DecodeError::Interrupted { name: name.into() });
             }
             if patience.overdue().is_some() {
-                patience.lose();
-                return Err(DecodeError::Lost { name: name.into(), reason: patience.reason() });
+                patience.note_loss();
+                return Err(DecodeError::Silent { name: name.into(), limit_s: patience.limit_s() });
             }
         }
     })?;
