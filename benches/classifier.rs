@@ -117,6 +117,6 @@ fn peak(bencher: Bencher) {
 #[divan::bench(max_time = 2)]
 fn face_mesh(bencher: Bencher) {
     let network = FaceMesh::built_in().expect("the built-in network reads");
-    let picture: Vec<f32> = (0..SIDE * SIDE * COLOURS).map(|place| (place * 31 % 256) as f32 / 255.0).collect();
+    let picture: Vec<f32> = (0..SIDE * SIDE * COLOURS).map(|index| (index * 31 % 256) as f32 / 255.0).collect();
     bencher.counter(ItemsCount::new(1usize)).bench_local(|| network.run(divan::black_box(&picture)));
 }

@@ -78,7 +78,7 @@ fn median(mut values: Vec<f64>) -> f64 {
 
 fn main() {
     let timeline = long_timeline();
-    let folder = tempfile::tempdir().expect("there is a place for temporary files");
+    let folder = tempfile::tempdir().expect("there is a folder for temporary files");
     let (page, empty) = (folder.path().join("page.html"), folder.path().join("empty.html"));
     std::fs::write(&empty, "<!DOCTYPE html><title>empty</title><p>empty").expect("the page is written");
     let mut writing = Vec::new();

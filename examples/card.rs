@@ -171,9 +171,9 @@ fn random(shape: &[usize], name: &str) -> Result<Tensor> {
 
 /// What `case` gives, and its gradients where wanted, all on the CPU in f32.
 fn results(case: &Case, device: &Device, dtype: DType, with_gradients: bool) -> Result<Vec<Tensor>> {
-    let inputs = case.shapes.iter().enumerate().map(|(place, shape)| {
-        let dtype = if place < case.halved { dtype } else { DType::F32 };
-        Ok(Var::from_tensor(&random(shape, &place.to_string())?.to_dtype(dtype)?.to_device(device)?)?)
+    let inputs = case.shapes.iter().enumerate().map(|(index, shape)| {
+        let dtype = if index < case.halved { dtype } else { DType::F32 };
+        Ok(Var::from_tensor(&random(shape, &index.to_string())?.to_dtype(dtype)?.to_device(device)?)?)
     });
     let inputs = inputs.collect::<Result<Vec<Var>>>()?;
     let tensors: Vec<Tensor> = inputs.iter().map(|input| input.as_tensor().clone()).collect();
@@ -371,9 +371,9 @@ fn speed(device: &Device, subject: &Subject, dtype: DType) -> Result<()> {
         let seconds = started.elapsed().as_secs_f64() / count as f64;
         let mut parts = [0.0; 3];
         for _ in 0..count {
-            let mut part = |place: usize, started: Instant| -> Result<()> {
+            let mut part = |index: usize, started: Instant| -> Result<()> {
                 device.synchronize()?;
-                parts[place] += started.elapsed().as_secs_f64() / count as f64;
+                parts[index] += started.elapsed().as_secs_f64() / count as f64;
                 Ok(())
             };
             let started = Instant::now();

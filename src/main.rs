@@ -15,7 +15,7 @@ static ALLOCATOR: annotate::allocator::Allocator = annotate::allocator::Allocato
 static STDOUT_WAS_CLOSED: AtomicBool = AtomicBool::new(false);
 
 #[cfg(target_os = "linux")]
-/// Looks before Rust's own start, which puts `/dev/null` in the place of what is closed.
+/// Looks before Rust's own start, which opens `/dev/null` instead of what is closed.
 extern "C" fn look_at_stdout() {
     STDOUT_WAS_CLOSED.store(rustix::io::fcntl_getfd(rustix::stdio::stdout()).is_err(), Ordering::Relaxed);
 }

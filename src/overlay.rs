@@ -58,7 +58,8 @@ pub fn overlay(
 ) -> Result<(), OverlayError> {
     let container = container(path)?;
     let output = existing.create(path)?;
-    let place = output.place().unwrap_or(path).to_str().ok_or_else(|| OverlayError::Name { path: path.into() })?;
+    let name =
+        output.temporary_path().unwrap_or(path).to_str().ok_or_else(|| OverlayError::Name { path: path.into() })?;
     let failed = |error: ffmpeg::Error| OverlayError::Encode { path: path.into(), reason: error.to_string() };
     let script = script(timeline).map_err(|source| OverlayError::Temporary { folder: std::env::temp_dir(), source })?;
     let mut decoder = Decoder::open(source, options.clone())?;
@@ -71,7 +72,7 @@ pub fn overlay(
             None => {
                 let canvas = Canvas::new(timeline, &frame, script.path())?;
                 let sound = sound.take().unwrap_or_default();
-                film.insert(Film::begin(place, container, timeline, canvas, sound).map_err(failed)?)
+                film.insert(Film::begin(name, container, timeline, canvas, sound).map_err(failed)?)
             }
         };
         let draw_face = |video: &mut Video| {
@@ -223,13 +224,13 @@ const RATE_FACTOR: &str = "20";
 
 impl Film {
     fn begin(
-        place: &str,
+        name: &str,
         container: &str,
         timeline: &Timeline,
         canvas: Canvas,
         mut sound: Sound,
     ) -> Result<Self, ffmpeg::Error> {
-        let mut output = format::output_as(place, container)?;
+        let mut output = format::output_as(name, container)?;
         let codec = encoder::find(codec::Id::H264).ok_or(ffmpeg::Error::EncoderNotFound)?;
         let encoding = Encoding {
             codec,
@@ -283,8 +284,8 @@ impl Film {
 #[derive(Default)]
 struct Sound {
     input: Option<format::context::Input>,
-    /// Place in the output of each of the source's streams, where it goes along.
-    places: Vec<Option<usize>>,
+    /// Index in the output of each of the source's streams, where it goes along.
+    stream_indices: Vec<Option<usize>>,
     /// Read and not written yet.
     next: Option<Packet>,
     start_s: f64,
@@ -295,7 +296,7 @@ impl Sound {
     fn open(source: &Source, options: &DecodeOptions) -> Result<Self, DecodeError> {
         let input = decode::open(source, options)?.input;
         let (start_s, end_s) = (options.start_s.unwrap_or(f64::NEG_INFINITY), options.end_s);
-        Ok(Self { input: Some(input), places: Vec::new(), next: None, start_s, end_s })
+        Ok(Self { input: Some(input), stream_indices: Vec::new(), next: None, start_s, end_s })
     }
 
     fn add_streams(&mut self, output: &mut format::context::Output) -> Result<(), ffmpeg::Error> {
@@ -306,7 +307,7 @@ impl Sound {
             if parameters.medium() == media::Type::Audio && !is_taken {
                 tracing::warn!("sound in {} cannot be kept in this container; .mkv takes it", parameters.id().name());
             }
-            let mut place = None;
+            let mut index = None;
             if is_taken {
                 let mut copy = output.add_stream(encoder::find(codec::Id::None))?;
                 copy.set_parameters(parameters);
@@ -314,9 +315,9 @@ impl Sound {
                 // The source's tag may mean nothing in this container.
                 // SAFETY: a plain field of a stream that the output owns and that is not yet in use.
                 unsafe { (*copy.parameters().as_mut_ptr()).codec_tag = 0 };
-                place = Some(copy.index());
+                index = Some(copy.index());
             }
-            self.places.push(place);
+            self.stream_indices.push(index);
         }
         Ok(())
     }
@@ -324,7 +325,7 @@ impl Sound {
     /// Writes what starts before `time_s`.
     fn copy_until(&mut self, time_s: f64, output: &mut format::context::Output) -> Result<(), ffmpeg::Error> {
         let Some(input) = &mut self.input else { return Ok(()) };
-        if self.places.iter().all(Option::is_none) {
+        if self.stream_indices.iter().all(Option::is_none) {
             return Ok(());
         }
         loop {
@@ -339,8 +340,8 @@ impl Sound {
                     packet
                 }
             };
-            let Some(place) = self.places.get(packet.stream()).copied().flatten() else { continue };
-            let (Some(from), Some(to)) = (input.stream(packet.stream()), output.stream(place)) else { continue };
+            let Some(index) = self.stream_indices.get(packet.stream()).copied().flatten() else { continue };
+            let (Some(from), Some(to)) = (input.stream(packet.stream()), output.stream(index)) else { continue };
             let (from, to) = (from.time_base(), to.time_base());
             let packet_s = packet.pts().or(packet.dts()).unwrap_or(0) as f64 * f64::from(from);
             if packet_s < self.start_s || self.end_s.is_some_and(|end_s| packet_s >= end_s) {
@@ -351,14 +352,14 @@ impl Sound {
                 return Ok(());
             }
             packet.rescale_ts(from, to);
-            packet.set_stream(place);
+            packet.set_stream(index);
             packet.set_position(-1);
             packet.write_interleaved(output)?;
         }
     }
 }
 
-/// Whether the container has a place for the codec.
+/// Whether the container takes the codec.
 fn takes(output: &format::context::Output, codec: codec::Id) -> bool {
     // SAFETY: the output format outlives the calls, which only read its tables of codecs.
     unsafe {

@@ -158,10 +158,10 @@ pub fn adapt(
     let operations = model.operations() as f64;
     let plan = Plan::new(settings.budget_s, &examples, !others.is_empty(), folds, operations);
     progress.begin(plan.seconds);
-    let place = kept.join(format!("features-{:.12}.safetensors", digest(&config, rows)));
+    let path = kept.join(format!("features-{:.12}.safetensors", digest(&config, rows)));
     let a_picture_s = 2.0 * operations / LOOKED_A_SECOND;
     let features =
-        Features::of(&config, &weights, &examples, &place, &mut |count| progress.advance(count as f64 * a_picture_s))?;
+        Features::of(&config, &weights, &examples, &path, &mut |count| progress.advance(count as f64 * a_picture_s))?;
     let material = Material {
         config: &config,
         weights: &weights,
@@ -177,7 +177,7 @@ pub fn adapt(
     let mut steps = Counted { progress, a_picture_s: PASSES_OF_A_STEP * operations / LEARNT_A_SECOND };
     let found = nested::run(&material, &plan.candidates, &division, settings.aim, &mut steps)?;
     let winner = nested::overall(&found.folds);
-    let clusters: Vec<String> = found.judged.iter().map(|place| inventory.grouping.key(&rows[*place])).collect();
+    let clusters: Vec<String> = found.judged.iter().map(|index| inventory.grouping.key(&rows[*index])).collect();
     let groups = clusters.iter().collect::<BTreeSet<_>>().len();
     let gain = for_few(compare(&found.after, &found.before, &clusters), groups);
     let mut classes = compare_classes(&found.after, &found.before, &clusters);
@@ -268,7 +268,7 @@ fn written(
     if outcome == Outcome::CalibratedStart {
         // A single number, fitted on pictures of which the start has seen none.
         let labelled = nested::labelled(material, &all);
-        let truths: Vec<Expression> = labelled.iter().filter_map(|place| material.examples[*place].label).collect();
+        let truths: Vec<Expression> = labelled.iter().filter_map(|index| material.examples[*index].label).collect();
         let logits = material.logits(&Learnt::Head(material.head.clone()), &labelled)?;
         let temperature = material.config.temperature * best_temperature(&logits, &truths);
         return Ok((material.weights.clone(), temperature));

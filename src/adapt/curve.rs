@@ -45,7 +45,7 @@ pub fn sizes(most: usize, trains_network: bool) -> Vec<usize> {
     below.into_iter().skip(skipped).chain([most]).collect()
 }
 
-/// Learns `tried` from less and less; `before` are the start's answers to `order`, pictures by their place.
+/// Learns `tried` from less and less; `before` are the start's answers to `order`, pictures by their index.
 ///
 /// # Errors
 /// If it cannot be learnt, or is interrupted.
@@ -60,29 +60,29 @@ pub fn measure(
     let fold_of = division.folds()?;
     let blocks = blocks(division);
     let trainings: Vec<Vec<usize>> = (0..division.folds)
-        .map(|fold| blocks.iter().copied().filter(|place| fold_of[*place] != fold).collect())
+        .map(|fold| blocks.iter().copied().filter(|index| fold_of[*index] != fold).collect())
         .collect();
     let most = trainings.iter().map(Vec::len).min().unwrap_or(0);
     let mut points = vec![point(0, before, clusters)];
     let (mut learnt_from, mut answers) = (Vec::new(), Vec::new());
     for size in sizes(most, tried.candidate.trains_network()) {
-        let mut by_place = vec![None; division.rows.len()];
+        let mut by_index = vec![None; division.rows.len()];
         for (fold, training) in trainings.iter().enumerate() {
             // All of it is what the fold learnt from before.
             let used: Vec<usize> = match size == most {
-                true => (0..fold_of.len()).filter(|place| fold_of[*place] != fold).collect(),
+                true => (0..fold_of.len()).filter(|index| fold_of[*index] != fold).collect(),
                 false => training[..size].to_vec(),
             };
             let learnt = material.learn(tried.candidate, &used, tried.hold, steps)?;
-            let judging: Vec<usize> = (0..fold_of.len()).filter(|place| fold_of[*place] == fold).collect();
+            let judging: Vec<usize> = (0..fold_of.len()).filter(|index| fold_of[*index] == fold).collect();
             let judging = labelled(material, &judging);
-            let truths: Vec<Expression> = judging.iter().filter_map(|place| material.examples[*place].label).collect();
+            let truths: Vec<Expression> = judging.iter().filter_map(|index| material.examples[*index].label).collect();
             let logits = material.logits(&learnt, &judging)?;
-            for (place, answer) in judging.iter().zip(judged(&logits, &truths, tried.temperature)) {
-                by_place[*place] = Some(answer);
+            for (index, answer) in judging.iter().zip(judged(&logits, &truths, tried.temperature)) {
+                by_index[*index] = Some(answer);
             }
         }
-        let of_size: Vec<Judged> = order.iter().filter_map(|place| by_place[*place]).collect();
+        let of_size: Vec<Judged> = order.iter().filter_map(|index| by_index[*index]).collect();
         points.push(point(size, &of_size, clusters));
         learnt_from.push(size as f64);
         answers.push(of_size);
@@ -105,12 +105,12 @@ fn point(pictures: usize, judged: &[Judged], clusters: &[String]) -> Point {
 /// All pictures in an order of which any beginning is what somebody may have annotated: stretches of videos, drawn by chance.
 fn blocks(division: &Division) -> Vec<usize> {
     let mut blocks: std::collections::BTreeMap<String, Vec<usize>> = std::collections::BTreeMap::new();
-    for (place, row) in division.rows.iter().enumerate() {
+    for (index, row) in division.rows.iter().enumerate() {
         let key = match (&row.sequence, row.frame) {
             (Some(sequence), Some(frame)) => format!("{sequence} {}", frame / BLOCK),
             _ => row.image(),
         };
-        blocks.entry(key).or_default().push(place);
+        blocks.entry(key).or_default().push(index);
     }
     let mut blocks: Vec<Vec<usize>> = blocks.into_values().collect();
     blocks.shuffle(&mut seeded(division.seed, "learning curve"));

@@ -1,7 +1,7 @@
 //! The last layer alone: what the network makes of each picture is computed once and kept, and the layer is fitted to that as a
 //! multinomial logistic regression that is held to the start's own layer, so that a few pictures move it a little and many as far
 //! as they say (a Gaussian prior about the start's weights, as Chelba & Acero 2006).
-//! Calibration is the same with one temperature and an offset a class in place of the layer (Alexandari et al. 2020,
+//! Calibration is the same with one temperature and an offset a class instead of the layer (Alexandari et al. 2020,
 //! "Maximum likelihood with bias-corrected calibration").
 
 use std::collections::BTreeMap;
@@ -52,7 +52,7 @@ pub enum FeatureError {
 }
 
 impl Features {
-    /// Those of `examples`, computed once and kept at `place`; `tell` is called with each number of pictures done.
+    /// Those of `examples`, computed once and kept at `path`; `tell` is called with each number of pictures done.
     ///
     /// # Errors
     /// If a picture cannot be decoded, the device fails or the file cannot be written.
@@ -60,10 +60,10 @@ impl Features {
         config: &ModelConfig,
         weights: &BTreeMap<String, Tensor>,
         examples: &[Example],
-        place: &Path,
+        path: &Path,
         tell: &mut dyn FnMut(usize),
     ) -> std::result::Result<Self, FeatureError> {
-        if let Some(kept) = Self::kept(place, examples.len()) {
+        if let Some(kept) = Self::kept(path, examples.len()) {
             tell(examples.len());
             return Ok(kept);
         }
@@ -91,26 +91,26 @@ impl Features {
             features.plain = features.plain.iter().zip(&features.mirrored).map(mean).collect();
             features.mirrored.clone_from(&features.plain);
         }
-        features.keep(place)?;
+        features.keep(path)?;
         Ok(features)
     }
 
-    fn kept(place: &Path, count: usize) -> Option<Self> {
-        let tensors = model::read_tensors(&std::fs::read(place).ok()?).ok()?;
+    fn kept(path: &Path, count: usize) -> Option<Self> {
+        let tensors = model::read_tensors(&std::fs::read(path).ok()?).ok()?;
         let values = |name: &str| tensors.get(name)?.flatten_all().ok()?.to_vec1::<f32>().ok();
         let (plain, mirrored) = (values("plain")?, values("mirrored")?);
         let width = tensors.get("plain")?.dims().get(1).copied()?;
         (plain.len() == count * width && mirrored.len() == plain.len()).then_some(Self { width, plain, mirrored })
     }
 
-    fn keep(&self, place: &Path) -> std::result::Result<(), FeatureError> {
+    fn keep(&self, path: &Path) -> std::result::Result<(), FeatureError> {
         let shape = (self.plain.len() / self.width.max(1), self.width);
         let tensors: BTreeMap<String, Tensor> = [("plain", &self.plain), ("mirrored", &self.mirrored)]
             .into_iter()
             .map(|(name, values)| Ok((name.to_owned(), Tensor::from_slice(values, shape, &Device::Cpu)?)))
             .collect::<Result<_>>()?;
         let bytes = model::write_tensors(&tensors, false).map_err(|e| candle_core::Error::msg(e.to_string()))?;
-        Ok(OutputOptions::state().put(place, |out| out.write_all(&bytes))?)
+        Ok(OutputOptions::state().put(path, |out| out.write_all(&bytes))?)
     }
 
     fn row(&self, picture: usize) -> &[f32] {
@@ -140,7 +140,7 @@ impl Head {
         Some(Self { weights, bias: bias.try_into().ok()? })
     }
 
-    /// Puts it in place of a network's own.
+    /// Replaces a network's own by it.
     ///
     /// # Errors
     /// If the device fails.
@@ -167,7 +167,7 @@ impl Head {
     }
 }
 
-/// A picture to be learnt from: its place among the features, what it shows, and its weight.
+/// A picture to be learnt from: its index among the features, what it shows, and its weight.
 pub type Lesson = (usize, Probabilities, f64);
 
 /// The layer that fits `lessons` best while it stays near `start`: the mean loss plus `hold` times half the squared distance,
@@ -192,14 +192,14 @@ pub fn fit(features: &Features, lessons: &[Lesson], start: &Head, hold: f64, fli
     let origin: Vec<f64> =
         start.weights.iter().map(|w| f64::from(*w) * scale).chain(start.bias.map(f64::from)).collect();
     let weights = width * CLASSES;
-    let found = least(origin.clone(), STEPS, |place| -> Result<(f64, Vec<f64>)> {
-        let layer: Vec<f32> = place[..weights].iter().map(|v| *v as f32).collect();
+    let found = least(origin.clone(), STEPS, |position| -> Result<(f64, Vec<f64>)> {
+        let layer: Vec<f32> = position[..weights].iter().map(|v| *v as f32).collect();
         let logits: Vec<f32> =
             x.matmul(&Tensor::from_vec(layer, (width, CLASSES), &Device::Cpu)?)?.flatten_all()?.to_vec1()?;
         let (mut loss, mut bias_slope) = (0.0, [0.0; CLASSES]);
         let mut residuals = Vec::with_capacity(count * CLASSES);
         for (logits, (_, target, weight)) in logits.as_chunks::<CLASSES>().0.iter().zip(lessons.iter().cycle()) {
-            let logits: [f64; CLASSES] = std::array::from_fn(|c| f64::from(logits[c]) + place[weights + c]);
+            let logits: [f64; CLASSES] = std::array::from_fn(|c| f64::from(logits[c]) + position[weights + c]);
             let (log_sum, shares) = softmax(&logits);
             for class in 0..CLASSES {
                 let wanted = f64::from(target[class]);
@@ -212,7 +212,7 @@ pub fn fit(features: &Features, lessons: &[Lesson], start: &Head, hold: f64, fli
         let residuals = Tensor::from_vec(residuals, (count, CLASSES), &Device::Cpu)?;
         let slope: Vec<f32> = transposed.matmul(&residuals)?.flatten_all()?.to_vec1()?;
         let mut gradient: Vec<f64> = slope.into_iter().map(f64::from).chain(bias_slope).collect();
-        for ((slope, now), origin) in gradient.iter_mut().zip(place).zip(&origin).take(weights) {
+        for ((slope, now), origin) in gradient.iter_mut().zip(position).zip(&origin).take(weights) {
             *slope += hold * (now - origin);
             loss += hold / 2.0 * (now - origin).powi(2);
         }
@@ -230,11 +230,11 @@ pub fn calibrated(features: &Features, lessons: &[Lesson], start: &Head) -> Head
     let total: f64 = lessons.iter().map(|(.., weight)| weight).sum();
     let mut origin = vec![0.0; CLASSES + 1];
     origin[0] = 1.0;
-    let found = least(origin, STEPS, |place| {
-        let offsets = &place[1..];
+    let found = least(origin, STEPS, |position| {
+        let offsets = &position[1..];
         let (mut loss, mut gradient) = (0.0, vec![0.0; CLASSES + 1]);
         for (logits, (_, target, weight)) in logits.iter().zip(lessons) {
-            let scaled: [f64; CLASSES] = std::array::from_fn(|c| place[0] * f64::from(logits[c]) + offsets[c]);
+            let scaled: [f64; CLASSES] = std::array::from_fn(|c| position[0] * f64::from(logits[c]) + offsets[c]);
             let (log_sum, shares) = softmax(&scaled);
             for class in 0..CLASSES {
                 let wanted = f64::from(target[class]);
@@ -293,8 +293,8 @@ mod tests {
             target
         };
         let lessons = (0..count).map(|picture| (picture, target(picture), 1.0)).collect();
-        let weight = |place: usize| {
-            let (feature, class) = (place / CLASSES, place % CLASSES);
+        let weight = |index: usize| {
+            let (feature, class) = (index / CLASSES, index % CLASSES);
             let read = match feature {
                 1 => 2,
                 2 => 1,
@@ -352,7 +352,7 @@ mod tests {
         use crate::train::dataset::{ImageSource, Picture};
         let (config, weights) = registry::weights(Path::new(registry::DEFAULT)).unwrap();
         let model = registry::open(Path::new(registry::DEFAULT), &Device::Cpu).unwrap();
-        let samples: Vec<u8> = (0..48 * 48).map(|place| (place * 7919 % 251) as u8).collect();
+        let samples: Vec<u8> = (0..48 * 48).map(|index| (index * 7919 % 251) as u8).collect();
         let example = Example {
             row: 0,
             source: ImageSource::Kept(Picture::new(samples.clone(), Colours::Luma, 48, 48)),
@@ -361,15 +361,15 @@ mod tests {
             weight: 1.0,
         };
         let folder = tempfile::tempdir().unwrap();
-        let place = folder.path().join("features.safetensors");
+        let path = folder.path().join("features.safetensors");
         let examples = [example.clone(), example];
-        let features = Features::of(&config, &weights, &examples, &place, &mut |_| {}).unwrap();
+        let features = Features::of(&config, &weights, &examples, &path, &mut |_| {}).unwrap();
         let head = Head::of(&weights).unwrap();
         let expected = model.logits(samples.iter().map(|v| f32::from(*v)).collect()).unwrap().to_vec2::<f32>().unwrap();
         for (found, expected) in head.logits(&features, 1).iter().zip(&expected[0]) {
             assert!((found - expected).abs() < 1e-2, "{found} is not {expected}");
         }
-        assert_eq!(Features::kept(&place, 2), Some(features));
-        assert_eq!(Features::kept(&place, 3), None);
+        assert_eq!(Features::kept(&path, 2), Some(features));
+        assert_eq!(Features::kept(&path, 3), None);
     }
 }

@@ -124,8 +124,8 @@ pub fn import(
     std::fs::create_dir_all(folder).map_err(|e| WriteError::new(folder, e))?;
     let timelines = Timelines { annotator, kept: folder.join("timelines") };
     let count = videos.len();
-    for (place, video) in videos.into_iter().enumerate() {
-        progress.video(&video.path, place + 1, count);
+    for (index, video) in videos.into_iter().enumerate() {
+        progress.video(&video.path, index + 1, count);
         let paths: Vec<&Path> = video.documents.iter().map(|document| document.path.as_path()).collect();
         let known = video.documents.iter().find_map(|document| document.timeline.as_deref().cloned());
         let timeline = match known.map_or_else(|| timelines.of(&video.path, &paths, progress), Ok) {
@@ -321,9 +321,9 @@ impl OfVideo<'_> {
                 }
                 Err(reason) => stretch.votes.iter().for_each(|vote| {
                     // That it is too short says less than anything else.
-                    let place = &mut reasons[*vote];
-                    if place.is_none() || *place == Some(Reason::Short) {
-                        *place = Some(reason.clone());
+                    let known = &mut reasons[*vote];
+                    if known.is_none() || *known == Some(Reason::Short) {
+                        *known = Some(reason.clone());
                     }
                 }),
             }
@@ -357,7 +357,7 @@ impl OfVideo<'_> {
             return Err(Reason::Short);
         }
         let is_read = |frame: &usize| {
-            let record = frame.checked_sub(track.first_frame).and_then(|place| track.frames.get(place));
+            let record = frame.checked_sub(track.first_frame).and_then(|index| track.frames.get(index));
             record.is_some_and(|record| record.status == Status::Ok && record.face.is_some())
         };
         let mut frames = BTreeSet::new();

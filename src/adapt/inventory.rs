@@ -188,9 +188,9 @@ mod tests {
 
     fn rows(count: usize, of: impl Fn(usize) -> (Option<usize>, Option<usize>, Expression)) -> Vec<Row> {
         (0..count)
-            .map(|place| {
-                let (signer, video, label) = of(place);
-                let mut row = Row::new(format!("{place}.png").into(), Split::Train);
+            .map(|index| {
+                let (signer, video, label) = of(index);
+                let mut row = Row::new(format!("{index}.png").into(), Split::Train);
                 row.label = Some(label);
                 row.subject = signer.map(|signer| format!("s{signer}"));
                 row.sequence = video.map(|video| format!("v{video}"));
@@ -199,42 +199,42 @@ mod tests {
             .collect()
     }
 
-    fn two(place: usize) -> Expression {
-        if place.is_multiple_of(2) { Expression::Neutral } else { Expression::Anger }
+    fn two(index: usize) -> Expression {
+        if index.is_multiple_of(2) { Expression::Neutral } else { Expression::Anger }
     }
 
     #[test]
     fn signers_are_kept_apart_where_there_are_enough_else_videos_with_a_warning() {
-        let many = rows(60, |place| (Some(place % 4), Some(place % 8), two(place / 8)));
+        let many = rows(60, |index| (Some(index % 4), Some(index % 8), two(index / 8)));
         let inventory = Inventory::of(&many, None).unwrap();
         assert_eq!((inventory.grouping, inventory.groups, inventory.warnings.len()), (Grouping::Subject, 4, 1));
-        let one = rows(60, |place| (Some(0), Some(place % 4), two(place / 4)));
+        let one = rows(60, |index| (Some(0), Some(index % 4), two(index / 4)));
         let inventory = Inventory::of(&one, None).unwrap();
         assert_eq!((inventory.grouping, inventory.groups), (Grouping::Sequence, 4));
         assert!(inventory.warnings[0].contains("one signer") && inventory.warnings[0].contains("other people"));
-        let single = rows(60, |place| (None, None, two(place)));
+        let single = rows(60, |index| (None, None, two(index)));
         assert_eq!(Inventory::of(&single, None).unwrap().grouping, Grouping::Image);
     }
 
     #[test]
     fn what_is_too_little_is_said() {
         let message = |rows: &[Row]| Inventory::of(rows, None).unwrap_err().to_string();
-        assert!(message(&rows(39, |place| (None, None, two(place)))).contains("39 labelled"));
+        assert!(message(&rows(39, |index| (None, None, two(index)))).contains("39 labelled"));
         assert!(message(&rows(60, |_| (None, None, Expression::Fear))).contains("1 class(es)"));
         assert!(
-            message(&rows(60, |place| (Some(0), Some(place % 2), two(place / 2))))
+            message(&rows(60, |index| (Some(0), Some(index % 2), two(index / 2))))
                 .contains("1 signer(s) and 2 video(s)")
         );
         // All anger is one signer's.
-        let signers = rows(60, |place| {
-            (Some(place % 3), None, if place % 3 == 0 { Expression::Anger } else { Expression::Neutral })
+        let signers = rows(60, |index| {
+            (Some(index % 3), None, if index % 3 == 0 { Expression::Anger } else { Expression::Neutral })
         });
         assert!(message(&signers).contains("neutral"), "{}", message(&signers));
     }
 
     #[test]
     fn a_thin_class_is_named() {
-        let thin = rows(60, |place| (Some(place % 3), None, if place < 3 { Expression::Fear } else { two(place / 3) }));
+        let thin = rows(60, |index| (Some(index % 3), None, if index < 3 { Expression::Fear } else { two(index / 3) }));
         let inventory = Inventory::of(&thin, None).unwrap();
         assert_eq!(inventory.thin, [Expression::Fear]);
         assert!(inventory.warnings[0].contains("too little of fear"), "{:?}", inventory.warnings);

@@ -71,41 +71,41 @@ pub trait Steps {
 }
 
 impl Material<'_> {
-    /// Learns `candidate` from the pictures at `places`; `hold` says how strongly the last layer is held.
+    /// Learns `candidate` from the pictures at `indices`; `hold` says how strongly the last layer is held.
     ///
     /// # Errors
     /// If training fails or is interrupted, or a file cannot be written.
     pub fn learn(
         &self,
         candidate: Candidate,
-        places: &[usize],
+        indices: &[usize],
         hold: f64,
         steps: &mut dyn Steps,
     ) -> Result<Learnt, AdaptError> {
-        let lessons = self.lessons(places, candidate.balanced);
+        let lessons = self.lessons(indices, candidate.balanced);
         match candidate.method {
             Method::AsItIs => Ok(Learnt::Head(self.head.clone())),
             Method::Calibration => Ok(Learnt::Head(head::calibrated(self.features, &lessons, self.head))),
             Method::Head { flips } => Ok(Learnt::Head(head::fit(self.features, &lessons, self.head, hold, flips)?)),
             Method::Network { flips, mixed } => {
                 let head = head::fit(self.features, &lessons, self.head, hold, flips)?;
-                self.network(candidate, places, &head, flips, mixed, steps)
+                self.network(candidate, indices, &head, flips, mixed, steps)
             }
         }
     }
 
-    /// What was learnt says of the pictures at `places`, as logits.
+    /// What was learnt says of the pictures at `indices`, as logits.
     ///
     /// # Errors
     /// If a picture cannot be decoded or the device fails.
-    pub fn logits(&self, learnt: &Learnt, places: &[usize]) -> Result<Vec<Probabilities>, AdaptError> {
+    pub fn logits(&self, learnt: &Learnt, indices: &[usize]) -> Result<Vec<Probabilities>, AdaptError> {
         match learnt {
-            Learnt::Head(head) => Ok(places.iter().map(|place| head.logits(self.features, *place)).collect()),
+            Learnt::Head(head) => Ok(indices.iter().map(|index| head.logits(self.features, *index)).collect()),
             Learnt::Network(model, _) => {
                 let input = &model.config().input;
-                let mut all = Vec::with_capacity(places.len());
-                for chunk in places.chunks(ASKED) {
-                    let pictures: Vec<&Example> = chunk.iter().map(|place| &self.examples[*place]).collect();
+                let mut all = Vec::with_capacity(indices.len());
+                for chunk in indices.chunks(ASKED) {
+                    let pictures: Vec<&Example> = chunk.iter().map(|index| &self.examples[*index]).collect();
                     let values = plain_pictures(&pictures, input.side, input.colours)?;
                     let rows = model.logits(values)?.to_vec2::<f32>()?;
                     all.extend(
@@ -117,28 +117,28 @@ impl Material<'_> {
         }
     }
 
-    fn lessons(&self, places: &[usize], balanced: bool) -> Vec<Lesson> {
-        let chosen: Vec<Example> = places.iter().map(|place| self.examples[*place].clone()).collect();
+    fn lessons(&self, indices: &[usize], balanced: bool) -> Vec<Lesson> {
+        let chosen: Vec<Example> = indices.iter().map(|index| self.examples[*index].clone()).collect();
         let balancing = Balancing::new(balance(balanced), &chosen);
         let weight = |example: &Example| f64::from(balancing.weight(example));
-        places.iter().zip(&chosen).map(|(place, example)| (*place, example.target, weight(example))).collect()
+        indices.iter().zip(&chosen).map(|(index, example)| (*index, example.target, weight(example))).collect()
     }
 
     fn network(
         &self,
         candidate: Candidate,
-        places: &[usize],
+        indices: &[usize],
         head: &Head,
         flips: bool,
         mixed: bool,
         steps: &mut dyn Steps,
     ) -> Result<Learnt, AdaptError> {
-        let mut training: Vec<Example> = places.iter().map(|place| self.examples[*place].clone()).collect();
+        let mut training: Vec<Example> = indices.iter().map(|index| self.examples[*index].clone()).collect();
         let watched: Vec<Example> = training.iter().filter(|e| e.label.is_some()).take(WATCHED).cloned().collect();
         if mixed {
             let count = training.len().min(self.others.len());
             // Spread over all of them, as a manifest is often sorted by class.
-            training.extend((0..count).map(|place| self.others[place * self.others.len() / count].clone()));
+            training.extend((0..count).map(|index| self.others[index * self.others.len() / count].clone()));
         }
         let recipe = self.recipe(candidate, flips, training.len())?;
         let mut text = serde_json::to_string(&recipe).unwrap_or_default();

@@ -45,14 +45,15 @@ impl Media {
             let folder = document.path.parent().unwrap_or(Path::new(""));
             let name = written.rsplit(['/', '\\']).next().unwrap_or_default().to_owned();
             // ELAN puts three slashes before paths of Windows too.
-            let places = [
+            let candidates = [
                 PathBuf::from(&written),
                 PathBuf::from(format!("/{}", written.trim_start_matches('/'))),
                 folder.join(&written),
                 folder.join(&name),
             ];
-            if let Some(found) =
-                places.iter().find(|place| place.is_file() && **place != document.path && is_video(place))
+            if let Some(found) = candidates
+                .iter()
+                .find(|candidate| candidate.is_file() && **candidate != document.path && is_video(candidate))
             {
                 return Ok(found.clone());
             }

@@ -88,8 +88,8 @@ pub(super) fn moments(start_s: f64, end_s: f64, rate: &Rate) -> (Vec<f64>, f64) 
     let count = fitting.min(rate.most);
     let apart_s = if fitting > rate.most && count > 1 { inner_s / (count - 1) as f64 } else { rate.every_s };
     let middle_s = f64::midpoint(start_s, end_s);
-    let from_middle = |place: usize| (place as f64 - (count - 1) as f64 / 2.0) * apart_s;
-    ((0..count).map(|place| middle_s + from_middle(place)).collect(), apart_s / 2.0)
+    let from_middle = |index: usize| (index as f64 - (count - 1) as f64 / 2.0) * apart_s;
+    ((0..count).map(|index| middle_s + from_middle(index)).collect(), apart_s / 2.0)
 }
 
 /// Each class's share of what was said, and the class that more than half say.

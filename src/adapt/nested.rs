@@ -83,7 +83,7 @@ pub struct Fold {
     pub pictures: [usize; 3],
     /// All candidates.
     pub tried: Vec<Tried>,
-    /// The chosen one's place among them.
+    /// The chosen one's index among them.
     pub chosen: usize,
 }
 
@@ -127,7 +127,7 @@ impl Division<'_> {
     /// # Errors
     /// If the part is of a single group.
     pub fn inner(&self, training: &[usize]) -> Result<[Vec<usize>; 2], FoldError> {
-        let rows: Vec<&Row> = training.iter().map(|place| &self.rows[*place]).collect();
+        let rows: Vec<&Row> = training.iter().map(|index| &self.rows[*index]).collect();
         let parts = match parts(&rows, self.grouping, INNER_PARTS, self.seed) {
             Err(FoldError::TooFewGroups { groups, .. }) if groups >= 2 => {
                 parts(&rows, self.grouping, groups, self.seed)?
@@ -135,7 +135,7 @@ impl Division<'_> {
             parts => parts?,
         };
         let of = |wanted: bool| {
-            training.iter().zip(&parts).filter(|(_, part)| (**part == 0) == wanted).map(|(place, _)| *place).collect()
+            training.iter().zip(&parts).filter(|(_, part)| (**part == 0) == wanted).map(|(index, _)| *index).collect()
         };
         Ok([of(false), of(true)])
     }
@@ -153,7 +153,7 @@ pub fn tried(
     steps: &mut dyn Steps,
 ) -> Result<Vec<Tried>, AdaptError> {
     let choosing: Vec<usize> = labelled(material, choosing);
-    let truths: Vec<Expression> = choosing.iter().filter_map(|place| material.examples[*place].label).collect();
+    let truths: Vec<Expression> = choosing.iter().filter_map(|index| material.examples[*index].label).collect();
     let measure = |candidate: Candidate, hold: f64, learnt: &Learnt| -> Result<Tried, AdaptError> {
         let logits = material.logits(learnt, &choosing)?;
         let is_fitted = !matches!(candidate.method, Method::AsItIs | Method::Calibration);
@@ -196,12 +196,12 @@ pub fn tried(
     Ok(all)
 }
 
-/// The place of the best of `tried`; of equal ones the simplest.
+/// The index of the best of `tried`; of equal ones the simplest.
 pub fn best(tried: &[Tried]) -> usize {
     let mut best = 0;
-    for (place, tried_here) in tried.iter().enumerate() {
+    for (index, tried_here) in tried.iter().enumerate() {
         if tried_here.score > tried[best].score {
-            best = place;
+            best = index;
         }
     }
     best
@@ -223,14 +223,14 @@ pub fn run(
     let mut answers: BTreeMap<usize, [Judged; 2]> = BTreeMap::new();
     let mut folds = Vec::new();
     for fold in 0..division.folds {
-        let (judging, training): (Vec<usize>, Vec<usize>) = all.iter().partition(|place| fold_of[**place] == fold);
+        let (judging, training): (Vec<usize>, Vec<usize>) = all.iter().partition(|index| fold_of[**index] == fold);
         let inner = division.inner(&training)?;
         let tried = tried(material, candidates, &inner, aim, steps)?;
         let chosen = best(&tried);
         let Tried { candidate, hold, temperature, .. } = tried[chosen];
         let learnt = material.learn(candidate, &training, hold, steps)?;
         let judging = labelled(material, &judging);
-        let truths: Vec<Expression> = judging.iter().filter_map(|place| material.examples[*place].label).collect();
+        let truths: Vec<Expression> = judging.iter().filter_map(|index| material.examples[*index].label).collect();
         let before = material.logits(&Learnt::Head(material.head.clone()), &judging)?;
         let after = material.logits(&learnt, &judging)?;
         let before = self::judged(&before, &truths, 1.0);
@@ -241,7 +241,7 @@ pub fn run(
         folds.push(Fold { pictures, tried, chosen });
     }
     let judged: Vec<usize> = answers.keys().copied().collect();
-    let fold_of = judged.iter().map(|place| fold_of[*place]).collect();
+    let fold_of = judged.iter().map(|index| fold_of[*index]).collect();
     let (before, after) = answers.into_values().map(|[before, after]| (before, after)).unzip();
     Ok(Nested { folds, judged, fold_of, before, after })
 }
@@ -250,8 +250,8 @@ pub fn run(
 /// last layer was held and the mean of its temperatures.
 pub fn overall(folds: &[Fold]) -> Tried {
     let mut sums: Vec<Tried> = folds[0].tried.clone();
-    for (place, sum) in sums.iter_mut().enumerate() {
-        let of_folds: Vec<Tried> = folds.iter().map(|fold| fold.tried[place]).collect();
+    for (index, sum) in sums.iter_mut().enumerate() {
+        let of_folds: Vec<Tried> = folds.iter().map(|fold| fold.tried[index]).collect();
         let count = of_folds.len() as f64;
         sum.score = of_folds.iter().map(|tried| tried.score).sum::<f64>() / count;
         let logarithms = of_folds.iter().map(|tried| f64::from(tried.temperature).ln()).sum::<f64>();
@@ -263,9 +263,9 @@ pub fn overall(folds: &[Fold]) -> Tried {
     sums[best(&sums)]
 }
 
-/// Those of `places` that have a label.
-pub fn labelled(material: &Material, places: &[usize]) -> Vec<usize> {
-    places.iter().copied().filter(|place| material.examples[*place].label.is_some()).collect()
+/// Those of `indices` that have a label.
+pub fn labelled(material: &Material, indices: &[usize]) -> Vec<usize> {
+    indices.iter().copied().filter(|index| material.examples[*index].label.is_some()).collect()
 }
 
 /// Logits as answers.

@@ -3,14 +3,14 @@
 
 use std::collections::VecDeque;
 
-/// Steps whose change of place and slope is remembered.
+/// Steps whose change of position and slope is remembered.
 const REMEMBERED: usize = 10;
 /// The value must fall by this share of what the slope promises.
 const ENOUGH: f64 = 1e-4;
 /// Halvings of a step before it is given up.
 const HALVINGS: usize = 30;
 
-/// Goes from `start` downhill for at most `steps` steps and gives the place that was reached. `function` gives value and
+/// Goes from `start` downhill for at most `steps` steps and gives the position that was reached. `function` gives value and
 /// gradient.
 ///
 /// # Errors
@@ -20,8 +20,8 @@ pub(super) fn least<E>(
     steps: usize,
     mut function: impl FnMut(&[f64]) -> Result<(f64, Vec<f64>), E>,
 ) -> Result<Vec<f64>, E> {
-    let mut place = start;
-    let (mut value, mut gradient) = function(&place)?;
+    let mut position = start;
+    let (mut value, mut gradient) = function(&position)?;
     let mut history: VecDeque<(Vec<f64>, Vec<f64>, f64)> = VecDeque::new();
     for _ in 0..steps {
         let direction = direction(&gradient, &history);
@@ -32,7 +32,7 @@ pub(super) fn least<E>(
         let mut length = if history.is_empty() { (1.0 / dot(&gradient, &gradient).sqrt()).min(1.0) } else { 1.0 };
         let mut found = None;
         for _ in 0..HALVINGS {
-            let there: Vec<f64> = place.iter().zip(&direction).map(|(x, d)| x + length * d).collect();
+            let there: Vec<f64> = position.iter().zip(&direction).map(|(x, d)| x + length * d).collect();
             let (new_value, new_gradient) = function(&there)?;
             if new_value <= value + ENOUGH * length * slope {
                 found = Some((there, new_value, new_gradient));
@@ -41,7 +41,7 @@ pub(super) fn least<E>(
             length /= 2.0;
         }
         let Some((there, new_value, new_gradient)) = found else { break };
-        let moved: Vec<f64> = there.iter().zip(&place).map(|(a, b)| a - b).collect();
+        let moved: Vec<f64> = there.iter().zip(&position).map(|(a, b)| a - b).collect();
         let turned: Vec<f64> = new_gradient.iter().zip(&gradient).map(|(a, b)| a - b).collect();
         let curvature = dot(&moved, &turned);
         if curvature > 1e-12 {
@@ -51,12 +51,12 @@ pub(super) fn least<E>(
             history.push_back((moved, turned, curvature));
         }
         let is_flat = value - new_value < 1e-9 * value.abs().max(1e-9);
-        (place, value, gradient) = (there, new_value, new_gradient);
+        (position, value, gradient) = (there, new_value, new_gradient);
         if is_flat {
             break;
         }
     }
-    Ok(place)
+    Ok(position)
 }
 
 /// Downhill, with the curvature that the history shows (the two-loop recursion).

@@ -212,9 +212,9 @@ fn what_was_tried(adapted: &Adapted) -> Vec<Block> {
                 the candidate has not learnt from (0 is perfect; averaged over folds). No picture of the fold itself takes part.";
     let mut table = Table::new("Candidates", &["candidate", "score where it was to be chosen", "folds that chose it"]);
     let count = adapted.folds.len() as f64;
-    for (place, candidate) in adapted.candidates.iter().enumerate() {
-        let mean = adapted.folds.iter().map(|fold| fold.tried[place].score).sum::<f64>() / count;
-        let chosen = adapted.folds.iter().filter(|fold| fold.chosen == place).count();
+    for (index, candidate) in adapted.candidates.iter().enumerate() {
+        let mean = adapted.folds.iter().map(|fold| fold.tried[index].score).sum::<f64>() / count;
+        let chosen = adapted.folds.iter().filter(|fold| fold.chosen == index).count();
         let mark = if *candidate == adapted.winner.candidate { " (for all pictures)" } else { "" };
         table.row([format!("{}{mark}", candidate.name()), format!("{mean:.3}"), chosen.to_string()]);
     }
@@ -271,27 +271,27 @@ fn what_there_was(adapted: &Adapted) -> Vec<Block> {
     blocks
 }
 
-/// Judged pictures with the least probability of what the annotator says, where the model says something else, by their place
+/// Judged pictures with the least probability of what the annotator says, where the model says something else, by their index
 /// among the answers.
 fn disagreements(nested: &Nested) -> Vec<usize> {
-    let is_other = |place: &usize| {
-        let judged = &nested.after[*place];
+    let is_other = |index: &usize| {
+        let judged = &nested.after[*index];
         most_probable(&judged.probabilities) != judged.truth
     };
-    let mut places: Vec<usize> = (0..nested.after.len()).filter(is_other).collect();
-    let given = |place: &usize| nested.after[*place].probabilities[nested.after[*place].truth.index()];
-    places.sort_by(|a, b| given(a).total_cmp(&given(b)));
-    places
+    let mut indices: Vec<usize> = (0..nested.after.len()).filter(is_other).collect();
+    let given = |index: &usize| nested.after[*index].probabilities[nested.after[*index].truth.index()];
+    indices.sort_by(|a, b| given(a).total_cmp(&given(b)));
+    indices
 }
 
 fn second_look(nested: &Nested, rows: &[Row], examples: &[Example]) -> Vec<Block> {
-    let places = disagreements(nested);
-    if places.is_empty() {
+    let indices = disagreements(nested);
+    if indices.is_empty() {
         return vec![Block::Text("The new model says what the annotators say of every picture.".into())];
     }
     let text = "Pictures of which the new model, which has not seen them, gives the annotator's label the least probability: a slip of \
                 the annotator, a face that is hard to read, or a gap in what was learnt. disagreements.csv has more of them.";
-    let figures = places.iter().take(SHOWN).filter_map(|index| {
+    let figures = indices.iter().take(SHOWN).filter_map(|index| {
         let (row, judged) = (nested.judged[*index], &nested.after[*index]);
         let said = most_probable(&judged.probabilities);
         let caption =
@@ -327,13 +327,13 @@ pub(super) fn write(
 ) -> Result<(), WriteError> {
     let answers = nested.judged.iter().zip(&nested.after);
     let predictions: Vec<Prediction> =
-        answers.map(|(place, judged)| Prediction { image: rows[*place].image(), judged: *judged }).collect();
+        answers.map(|(index, judged)| Prediction { image: rows[*index].image(), judged: *judged }).collect();
     report::write_as(OutputOptions::state(), out, adapted, document, &predictions)?;
     OutputOptions::state().put(&out.join("disagreements.csv"), |file| {
         let mut csv = csv::Writer::from_writer(file);
         csv.write_record(["path", "sequence", "subject", "frame", "annotator", "model", "of_annotators", "of_models"])?;
-        for place in disagreements(nested).into_iter().take(LISTED) {
-            let (row, judged) = (&rows[nested.judged[place]], &nested.after[place]);
+        for index in disagreements(nested).into_iter().take(LISTED) {
+            let (row, judged) = (&rows[nested.judged[index]], &nested.after[index]);
             let said = most_probable(&judged.probabilities);
             csv.write_record([
                 &*spreadsheet_cell(&row.image()),

@@ -38,7 +38,7 @@ impl Timelines<'_> {
             return Ok(timeline);
         }
         let is_ours = |timeline: &Timeline| timeline.tool == crate::timeline::Tool::default();
-        if let Ok(timeline) = Timeline::read(&self.place(&sha256))
+        if let Ok(timeline) = Timeline::read(&self.path_of(&sha256))
             && is_it(&timeline)
             && is_ours(&timeline)
         {
@@ -58,19 +58,19 @@ impl Timelines<'_> {
         }
         self.keep(&timeline, &sha256)?;
         // Files have rounded boxes. What is cut out must not depend on whether a video was looked at now or before.
-        let place = self.place(&sha256);
-        Timeline::read(&place)
-            .map_err(|error| ImportError::Read { path: place, source: std::io::Error::other(error.to_string()) })
+        let path = self.path_of(&sha256);
+        Timeline::read(&path)
+            .map_err(|error| ImportError::Read { path, source: std::io::Error::other(error.to_string()) })
     }
 
-    fn place(&self, sha256: &str) -> PathBuf {
+    fn path_of(&self, sha256: &str) -> PathBuf {
         self.kept.join(format!("{sha256}.json"))
     }
 
     /// Keeps a timeline with the pictures that follow from it, so that they can be looked up in their video.
     fn keep(&self, timeline: &Timeline, sha256: &str) -> Result<(), ImportError> {
         std::fs::create_dir_all(&self.kept).map_err(|e| WriteError::new(&self.kept, e))?;
-        Ok(OutputOptions::state().put(&self.place(sha256), |out| Ok(serde_json::to_writer(out, timeline)?))?)
+        Ok(OutputOptions::state().put(&self.path_of(sha256), |out| Ok(serde_json::to_writer(out, timeline)?))?)
     }
 }
 

@@ -131,8 +131,8 @@ impl EventCounts {
             let found = self.0.entry(*kind).or_default();
             found.counts[0] += own_a.len();
             found.counts[1] += own_b.len();
-            for (place_a, place_b) in link(&own_a, &own_b, 0.0).pairs {
-                let (a, b) = (&own_a[place_a], &own_b[place_b]);
+            for (index_a, index_b) in link(&own_a, &own_b, 0.0).pairs {
+                let (a, b) = (&own_a[index_a], &own_b[index_b]);
                 let shared_s = a.end_s.min(b.end_s) - a.start_s.max(b.start_s);
                 found.ratios.push(shared_s / (a.end_s.max(b.end_s) - a.start_s.min(b.start_s)));
                 let shift = |a: f64, b: f64| grid.frame_at(b) as f64 - grid.frame_at(a) as f64;
@@ -318,9 +318,9 @@ mod tests {
         let mut slow = sample::two_signers();
         slow.tracks.truncate(1);
         let track = &mut slow.tracks[0];
-        for (place, record) in track.frames.iter_mut().enumerate() {
+        for (index, record) in track.frames.iter_mut().enumerate() {
             let mut measures = crate::timeline::FaceMeasures::default();
-            measures.set(Measure::Yaw, Some((place * place) as f64));
+            measures.set(Measure::Yaw, Some((index * index) as f64));
             measures.set(Measure::Roll, Some(3.0));
             record.measures = Some(measures);
         }

@@ -175,16 +175,16 @@ fn disjoint(stretches: Vec<Stretch>) -> (Vec<Stretch>, usize) {
     let mut starts = starts.into_iter().peekable();
     let mut cut: Vec<(usize, Stretch)> = Vec::new();
     for between in moments.windows(2) {
-        while let Some(place) = starts.next_if(|place| stretches[*place].start_s <= between[0]) {
-            begun.push(place);
+        while let Some(index) = starts.next_if(|index| stretches[*index].start_s <= between[0]) {
+            begun.push(index);
         }
-        while begun.peek().is_some_and(|place| stretches[*place].end_s <= between[0]) {
+        while begun.peek().is_some_and(|index| stretches[*index].end_s <= between[0]) {
             begun.pop();
         }
-        let Some(place) = begun.peek().copied() else { continue };
+        let Some(index) = begun.peek().copied() else { continue };
         match cut.last_mut() {
-            Some((last, stretch)) if *last == place && stretch.end_s == between[0] => stretch.end_s = between[1],
-            _ => cut.push((place, Stretch { start_s: between[0], end_s: between[1], label: stretches[place].label })),
+            Some((last, stretch)) if *last == index && stretch.end_s == between[0] => stretch.end_s = between[1],
+            _ => cut.push((index, Stretch { start_s: between[0], end_s: between[1], label: stretches[index].label })),
         }
     }
     (cut.into_iter().map(|(_, stretch)| stretch).collect(), overlapping)
@@ -197,10 +197,10 @@ mod tests {
     use super::*;
 
     fn stretches(spans: &[(u32, u32)]) -> Vec<Stretch> {
-        let stretch = |(place, (start, length)): (usize, &(u32, u32))| Stretch {
+        let stretch = |(index, (start, length)): (usize, &(u32, u32))| Stretch {
             start_s: f64::from(*start),
             end_s: f64::from(start + length),
-            label: Expression::ALL[place % Expression::COUNT],
+            label: Expression::ALL[index % Expression::COUNT],
         };
         spans.iter().enumerate().map(stretch).collect()
     }

@@ -18,43 +18,43 @@ pub struct Links {
 pub fn link<L>(a: &[Stretch<L>], b: &[Stretch<L>], overlap: f64) -> Links {
     let mut candidates = Vec::new();
     let by_start = |segments: &[Stretch<L>]| {
-        let mut places: Vec<usize> = (0..segments.len()).collect();
-        places.sort_by(|x, y| segments[*x].start_s.total_cmp(&segments[*y].start_s));
-        places
+        let mut indices: Vec<usize> = (0..segments.len()).collect();
+        indices.sort_by(|x, y| segments[*x].start_s.total_cmp(&segments[*y].start_s));
+        indices
     };
-    let places_b = by_start(b);
-    // The latest end of all segments up to a place: what ends before a segment starts is passed over for good.
-    let reached_s: Vec<f64> = places_b
+    let indices_b = by_start(b);
+    // The latest end of all segments up to an index: what ends before a segment starts is passed over for good.
+    let reached_s: Vec<f64> = indices_b
         .iter()
-        .scan(f64::NEG_INFINITY, |reached_s, place| {
-            *reached_s = reached_s.max(b[*place].end_s);
+        .scan(f64::NEG_INFINITY, |reached_s, index| {
+            *reached_s = reached_s.max(b[*index].end_s);
             Some(*reached_s)
         })
         .collect();
-    for place_a in by_start(a) {
-        let segment_a = &a[place_a];
+    for index_a in by_start(a) {
+        let segment_a = &a[index_a];
         let first = reached_s.partition_point(|end_s| *end_s <= segment_a.start_s);
-        for place_b in places_b[first..].iter().copied().take_while(|place| b[*place].start_s < segment_a.end_s) {
-            let segment_b = &b[place_b];
+        for index_b in indices_b[first..].iter().copied().take_while(|index| b[*index].start_s < segment_a.end_s) {
+            let segment_b = &b[index_b];
             let shared_s = segment_a.end_s.min(segment_b.end_s) - segment_a.start_s.max(segment_b.start_s);
             let longer_s = (segment_a.end_s - segment_a.start_s).max(segment_b.end_s - segment_b.start_s);
             // Times come rounded to milliseconds on one side and exact on the other.
             if shared_s > 0.0 && shared_s / longer_s >= overlap - 1e-9 {
-                candidates.push((shared_s / longer_s, shared_s, place_a, place_b));
+                candidates.push((shared_s / longer_s, shared_s, index_a, index_b));
             }
         }
     }
     candidates.sort_by(|x, y| y.0.total_cmp(&x.0).then(y.1.total_cmp(&x.1)).then((x.2, x.3).cmp(&(y.2, y.3))));
     let (mut is_free_a, mut is_free_b) = (vec![true; a.len()], vec![true; b.len()]);
     let mut pairs = Vec::new();
-    for (_, _, place_a, place_b) in candidates {
-        if is_free_a[place_a] && is_free_b[place_b] {
-            (is_free_a[place_a], is_free_b[place_b]) = (false, false);
-            pairs.push((place_a, place_b));
+    for (_, _, index_a, index_b) in candidates {
+        if is_free_a[index_a] && is_free_b[index_b] {
+            (is_free_a[index_a], is_free_b[index_b]) = (false, false);
+            pairs.push((index_a, index_b));
         }
     }
     pairs.sort_unstable();
-    let alone = |is_free: Vec<bool>| (0..is_free.len()).filter(|place| is_free[*place]).collect();
+    let alone = |is_free: Vec<bool>| (0..is_free.len()).filter(|index| is_free[*index]).collect();
     Links { pairs, only_a: alone(is_free_a), only_b: alone(is_free_b) }
 }
 
@@ -89,9 +89,9 @@ mod tests {
             let with_ends = |spans: &[(f64, f64)]| stretches(&spans.iter().map(|(s, d)| (*s, s + d)).collect::<Vec<_>>());
             let (a, b) = (with_ends(&a), with_ends(&b));
             let links = link(&a, &b, 0.6);
-            let mut places: Vec<usize> = links.pairs.iter().map(|pair| pair.0).chain(links.only_a.clone()).collect();
-            places.sort_unstable();
-            prop_assert_eq!(places, (0..a.len()).collect::<Vec<_>>());
+            let mut indices: Vec<usize> = links.pairs.iter().map(|pair| pair.0).chain(links.only_a.clone()).collect();
+            indices.sort_unstable();
+            prop_assert_eq!(indices, (0..a.len()).collect::<Vec<_>>());
             let mut swapped = link(&b, &a, 0.6).pairs.into_iter().map(|(x, y)| (y, x)).collect::<Vec<_>>();
             swapped.sort_unstable();
             prop_assert_eq!(links.pairs, swapped, "it does not matter who comes first");

@@ -251,15 +251,15 @@ fn count(a: &Layer, b: &Layer, grid: &Grid, options: &Options) -> Counts {
     let links = link(&a.stretches, &b.stretches, options.overlap);
     let mut units = Vec::new();
     let mut distances = Vec::new();
-    for (place_a, place_b) in &links.pairs {
-        let (segment_a, segment_b) = (&a.stretches[*place_a], &b.stretches[*place_b]);
+    for (index_a, index_b) in &links.pairs {
+        let (segment_a, segment_b) = (&a.stretches[*index_a], &b.stretches[*index_b]);
         units.push((segment_a.label.index(), segment_b.label.index()));
         for (time_a, time_b) in [(segment_a.start_s, segment_b.start_s), (segment_a.end_s, segment_b.end_s)] {
             distances.push(grid.frame_at(time_a).abs_diff(grid.frame_at(time_b)) as f64);
         }
     }
-    units.extend(links.only_a.iter().map(|place| (a.stretches[*place].label.index(), NONE)));
-    units.extend(links.only_b.iter().map(|place| (NONE, b.stretches[*place].label.index())));
+    units.extend(links.only_a.iter().map(|index| (a.stretches[*index].label.index(), NONE)));
+    units.extend(links.only_b.iter().map(|index| (NONE, b.stretches[*index].label.index())));
     let name = if a.name == b.name { a.name.clone() } else { format!("{} / {}", a.name, b.name) };
     let segments = (a.stretches.len(), b.stretches.len());
     Counts { name, blocks: blocks(a, b, grid, options.block_s), units, segments, distances }
@@ -283,11 +283,11 @@ fn blocks(a: &Layer, b: &Layer, grid: &Grid, block_s: f64) -> Vec<Table> {
     boundaries.sort_unstable();
     boundaries.dedup();
     let mut tables = vec![[[0; LABELS]; LABELS]; count];
-    let (mut place_a, mut place_b, mut block) = (0, 0, 0);
+    let (mut next_a, mut next_b, mut block) = (0, 0, 0);
     for between in boundaries.windows(2) {
         let first = between[0];
-        let label_a = label_at(&runs_a, &mut place_a, first);
-        let label_b = label_at(&runs_b, &mut place_b, first);
+        let label_a = label_at(&runs_a, &mut next_a, first);
+        let label_b = label_at(&runs_b, &mut next_b, first);
         while ends[block] <= first {
             block += 1;
         }
@@ -296,12 +296,12 @@ fn blocks(a: &Layer, b: &Layer, grid: &Grid, block_s: f64) -> Vec<Table> {
     tables
 }
 
-/// The label of `frame`; `place` moves on with it.
-fn label_at(runs: &[(Range<usize>, Expression)], place: &mut usize, frame: usize) -> Option<Expression> {
-    while runs.get(*place).is_some_and(|(frames, _)| frames.end <= frame) {
-        *place += 1;
+/// The label of `frame`; `next`, the index of the run to look at, moves on with it.
+fn label_at(runs: &[(Range<usize>, Expression)], next: &mut usize, frame: usize) -> Option<Expression> {
+    while runs.get(*next).is_some_and(|(frames, _)| frames.end <= frame) {
+        *next += 1;
     }
-    let (frames, label) = runs.get(*place)?;
+    let (frames, label) = runs.get(*next)?;
     frames.contains(&frame).then_some(*label)
 }
 

@@ -141,7 +141,7 @@ impl Reviewed {
             Some((path, first)) if !fits => {
                 let reason =
                     format!("none of the {} corrections fits these labels; {}", conflicts.count(), first.problem);
-                Err(Failure::Input(format!("{}: {reason}", place(path, first.line))))
+                Err(Failure::Input(format!("{}: {reason}", location(path, first.line))))
             }
             _ => Ok(()),
         }
@@ -179,7 +179,7 @@ impl Reviewed {
             for conflict in conflicts.iter().take(NAMED.saturating_sub(left_out)) {
                 let review::Conflict { line, reviewer, kind, problem } = conflict;
                 let by = if reviewer.is_empty() { String::new() } else { format!(" by {reviewer}") };
-                let text = format!("{}: {kind}{by} left out: {problem}", place(path, *line));
+                let text = format!("{}: {kind}{by} left out: {problem}", location(path, *line));
                 talk!("  {}", Failure::Partial(text));
             }
             left_out += conflicts.len();
@@ -262,7 +262,7 @@ fn output(arguments: &Arguments, layer: ReviewLayer) -> Result<PathBuf, Failure>
 }
 
 /// A file, and the line where there is one.
-fn place(path: &Path, line: usize) -> String {
+fn location(path: &Path, line: usize) -> String {
     match line {
         0 => path.display().to_string(),
         line => format!("{}, line {line}", path.display()),

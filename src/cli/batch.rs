@@ -155,7 +155,7 @@ fn settings(options: &Options, arguments: &Arguments) -> Result<Value, Failure> 
     Ok(settings)
 }
 
-/// Whether there is something to do and no result would take the place of a report. Where nothing is a video, says what was
+/// Whether there is something to do and no result would overwrite a report. Where nothing is a video, says what was
 /// left out.
 pub(super) fn check(found: &Inputs, formats: &[Format]) -> Result<(), Failure> {
     results::check(found, formats).map_err(|error| {

@@ -27,8 +27,8 @@ fn phrases(counts: &FaceCounts) -> Vec<String> {
     let lasting = counts.events.iter().filter(|(kind, count)| **kind != EventKind::Blink && count.share >= LEAST_SHARE);
     let mut lasting: Vec<_> = lasting.collect();
     lasting.sort_by(|a, b| b.1.share.total_cmp(&a.1.share));
-    for (place, (kind, count)) in lasting.into_iter().enumerate() {
-        let of = if place == 0 { " of the time" } else { "" };
+    for (index, (kind, count)) in lasting.into_iter().enumerate() {
+        let of = if index == 0 { " of the time" } else { "" };
         phrases.push(format!("{} {:.0} %{of}", named(*kind), 100.0 * count.share));
     }
     for (label, found) in &counts.nothing_but {
@@ -47,8 +47,8 @@ fn wrapped(head: &str, phrases: &[String], width: usize) -> String {
     let indent = head.chars().count();
     let mut text = String::new();
     let mut line = head.to_owned();
-    for (place, phrase) in phrases.iter().enumerate() {
-        let comma = if place + 1 < phrases.len() { "," } else { "" };
+    for (index, phrase) in phrases.iter().enumerate() {
+        let comma = if index + 1 < phrases.len() { "," } else { "" };
         let is_first = line.chars().count() == indent;
         if !is_first && line.chars().count() + 1 + phrase.chars().count() + comma.len() > width {
             let _ = writeln!(text, "{}", line.trim_end());

@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pipe_is_refused_and_not_waited_for_and_the_longest_name_has_a_place_for_its_results() {
+    fn a_pipe_is_refused_and_not_waited_for_and_the_longest_name_has_room_for_its_results() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         assert!(std::process::Command::new("mkfifo").arg(at("pipe.mp4")).status().unwrap().success());

@@ -207,8 +207,8 @@ mod tests {
         let mut timeline = sample::two_signers();
         for (track, measured) in timeline.tracks.iter_mut().zip([1, 3]) {
             track.events.clear();
-            for (place, record) in track.frames.iter_mut().enumerate() {
-                record.measures = (place < measured).then(FaceMeasures::default);
+            for (index, record) in track.frames.iter_mut().enumerate() {
+                record.measures = (index < measured).then(FaceMeasures::default);
             }
         }
         let start_s = timeline.frames.time_s[0];

@@ -100,7 +100,7 @@ fn failures(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     out.write_all(b"\n")
 }
 
-/// One row an input, under its place in the corpus: such tables are passed on and say nothing of the machine.
+/// One row an input, under its path in the corpus: such tables are passed on and say nothing of the machine.
 fn columns(outcomes: &[Outcome], corpus_paths: &[PathBuf]) -> Vec<Column> {
     let texts = |name, value: &dyn Fn(&Outcome) -> Option<String>| {
         Column::new(name, Values::Texts(outcomes.iter().map(value).collect()))

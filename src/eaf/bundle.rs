@@ -106,7 +106,7 @@ impl Bundle {
         Ok(Self { document, curves, preferences, existing, preset: options.preset.clone() })
     }
 
-    /// Writes `timeline` and puts the files in place, the annotations last; gives their paths.
+    /// Writes `timeline` and moves the files to their paths, the annotations last; gives their paths.
     ///
     /// # Errors
     /// If a file cannot be written.
@@ -157,7 +157,7 @@ fn arranged(document: &Path, merge_into: Option<&Path>) -> Option<Element> {
     Some(content)
 }
 
-/// Writes one file and puts it in its place.
+/// Writes one file and moves it to its path.
 fn put(
     (path, output): (PathBuf, Output),
     written: &mut Vec<PathBuf>,
@@ -168,7 +168,7 @@ fn put(
     Ok(())
 }
 
-/// Takes the links to curves of an earlier run out of the document at `path`, as new ones take their place; says whether
+/// Takes the links to curves of an earlier run out of the document at `path`, as new ones replace them; says whether
 /// it has others, which stay.
 fn settle_curves(root: &mut Element, path: &Path) -> bool {
     /// ELAN's configurations have some kilobytes.

@@ -86,15 +86,15 @@ impl Changed {
             let spans = tier.named("ANNOTATION").flat_map(Element::elements).map(|annotation| self.span_ms(annotation));
             spans.flatten().all(|[start, end]| end <= start_ms || end_ms <= start)
         };
-        let place = self.root.nodes.iter().position(|node| matches!(node, Node::Element(tier) if is_ours(tier, track)));
-        let Some(place) =
-            place.filter(|place| matches!(&self.root.nodes[*place], Node::Element(tier) if is_free(tier)))
+        let index = self.root.nodes.iter().position(|node| matches!(node, Node::Element(tier) if is_ours(tier, track)));
+        let Some(index) =
+            index.filter(|index| matches!(&self.root.nodes[*index], Node::Element(tier) if is_free(tier)))
         else {
             return false;
         };
         let [start, end] = [start_ms, end_ms].map(|time_ms| self.slot(time_ms));
         let id = self.next_annotation();
-        if let Some(Node::Element(tier)) = self.root.nodes.get_mut(place) {
+        if let Some(Node::Element(tier)) = self.root.nodes.get_mut(index) {
             let word = vocabulary::expression(label, language_of(tier)).word;
             let annotation = Element::new("ALIGNABLE_ANNOTATION")
                 .with("ANNOTATION_ID", id)
@@ -112,9 +112,9 @@ impl Changed {
         span.map(|time| PlayerTime(time.0 - self.origin_ms as f64 / 1000.0).ceil_millis())
     }
 
-    /// Our annotation at these times: the place of its tier, its place there, and its id.
+    /// Our annotation at these times: the index of its tier, its index there, and its id.
     fn find(&self, track: u32, span_ms: [u64; 2]) -> Option<(usize, usize, String)> {
-        for (place, tier) in self.root.nodes.iter().enumerate() {
+        for (index, tier) in self.root.nodes.iter().enumerate() {
             let Node::Element(tier) = tier else { continue };
             if !is_ours(tier, track) {
                 continue;
@@ -122,7 +122,7 @@ impl Changed {
             for (at, node) in tier.nodes.iter().enumerate() {
                 let Node::Element(annotation) = node else { continue };
                 if let Some(found) = annotation.elements().find(|a| self.span_ms(a) == Some(span_ms)) {
-                    return Some((place, at, found.attribute("ANNOTATION_ID")?.to_owned()));
+                    return Some((index, at, found.attribute("ANNOTATION_ID")?.to_owned()));
                 }
             }
         }
@@ -139,7 +139,7 @@ impl Changed {
         Some([time("TIME_SLOT_REF1")?, time("TIME_SLOT_REF2")?])
     }
 
-    /// A new time slot at this time, in its place in the order.
+    /// A new time slot at this time, where the order wants it.
     fn slot(&mut self, time_ms: u64) -> String {
         let Some(order) = self.root.first_mut("TIME_ORDER") else { return String::new() };
         let number = |slot: &Element| slot.attribute("TIME_SLOT_ID")?.strip_prefix("ts")?.parse::<u64>().ok();
@@ -150,9 +150,9 @@ impl Changed {
                 .and_then(|value| value.parse::<u64>().ok())
                 .is_some_and(|value| value > time_ms)
         };
-        let place = order.nodes.iter().position(is_later).unwrap_or(order.nodes.len());
+        let index = order.nodes.iter().position(is_later).unwrap_or(order.nodes.len());
         let slot = Element::new("TIME_SLOT").with("TIME_SLOT_ID", &id).with("TIME_VALUE", time_ms.to_string());
-        order.nodes.insert(place, Node::Element(slot));
+        order.nodes.insert(index, Node::Element(slot));
         id
     }
 

@@ -17,7 +17,7 @@ pub(super) const MARK: &str = "# annotate curves";
 pub(super) struct Curve {
     /// The signer's, then what it shows: ELAN wants all names of a document to differ.
     pub name: String,
-    /// The signer's place among the timeline's tracks.
+    /// The signer's index among the timeline's tracks.
     pub signer: usize,
     pub kind: Kind,
     /// The column of the table, from 0, which is the time's.
@@ -231,7 +231,7 @@ pub(super) fn table(clock: Clock, preset: &Preset, dialect: Dialect, out: &mut d
         write!(out, "{time_ms}")?;
         for curve in &curves {
             let track = &timeline.tracks[curve.signer];
-            let record = frame.checked_sub(track.first_frame).and_then(|place| track.frames.get(place));
+            let record = frame.checked_sub(track.first_frame).and_then(|index| track.frames.get(index));
             match record.and_then(|record| curve.shown.value(record)) {
                 Some(value) => write!(out, "{separator}{value}")?,
                 None => write!(out, "{separator}NaN")?,

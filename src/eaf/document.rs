@@ -128,11 +128,11 @@ pub(super) fn add(
     ids.insert_slots(root);
     let media = media.filter(|media| there.video(&media.url).is_none());
     add_header(root, timeline, media, curves, ids.last_annotation);
-    let place = |node: &Node| match node {
+    let rank = |node: &Node| match node {
         Node::Element(element) => ORDER.iter().position(|name| *name == element.name).unwrap_or(ORDER.len()),
         _ => 0,
     };
-    root.nodes.sort_by_key(place);
+    root.nodes.sort_by_key(rank);
     added
 }
 
@@ -149,7 +149,7 @@ fn standing(wanted: &[SignerTier], there: &[Tier]) -> Vec<Option<String>> {
         Some(rest) => rest.strip_prefix('-').is_some_and(|number| number.parse::<u32>().is_ok()),
         None => false,
     };
-    let spans = |place: usize| match &wanted[place].content {
+    let spans = |index: usize| match &wanted[index].content {
         Content::Aligned { annotations, .. } => annotations.iter().map(|a| (a.start_ms, a.end_ms)).collect(),
         Content::Hanging { .. } => Vec::new(),
     };
@@ -170,11 +170,11 @@ fn standing(wanted: &[SignerTier], there: &[Tier]) -> Vec<Option<String>> {
         found.map(|other| other.id.clone())
     };
     let found: Vec<Option<String>> = wanted.iter().map(same).collect();
-    let stem = |place: usize| match wanted[place].content {
+    let stem = |index: usize| match wanted[index].content {
         Content::Hanging { parent, .. } => parent,
-        Content::Aligned { .. } => place,
+        Content::Aligned { .. } => index,
     };
-    (0..found.len()).map(|place| found[place].clone().filter(|_| found[stem(place)].is_some())).collect()
+    (0..found.len()).map(|index| found[index].clone().filter(|_| found[stem(index)].is_some())).collect()
 }
 
 /// Adds a signer's tiers, but for those that stand there under a name already; gives the names of all. `tier` makes an empty one

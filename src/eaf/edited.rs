@@ -145,8 +145,8 @@ fn is_of(tier: &Tier, track: &Track) -> bool {
 /// How many annotations stand where they are expected, with the expected word.
 fn matches(tier: &Tier, expected: &[Stretch<&Segment>]) -> usize {
     let stands = |shown: &&Stretch<&Segment>| {
-        let place = tier.annotations.partition_point(|annotation| annotation.start_ms < shown.start_ms);
-        tier.annotations.get(place).is_some_and(|annotation| {
+        let index = tier.annotations.partition_point(|annotation| annotation.start_ms < shown.start_ms);
+        tier.annotations.get(index).is_some_and(|annotation| {
             (annotation.start_ms, annotation.end_ms) == (shown.start_ms, shown.end_ms)
                 && super::vocabulary::expression_called(&annotation.value) == Some(shown.what.label)
         })
@@ -186,7 +186,7 @@ impl Edges {
     }
 }
 
-/// The place of the nearest of some rising numbers.
+/// The index of the nearest of some rising numbers.
 fn nearest(rising: &[f64], wanted: f64) -> usize {
     let after = rising.partition_point(|number| *number <= wanted);
     let Some(before) = after.checked_sub(1) else { return 0 };

@@ -27,12 +27,12 @@ impl Linked {
     /// a store (git-annex, DataLad) is called by its checksum.
     pub(super) fn new(file: &Path, folder: &Path, mime_type: &'static str) -> Self {
         let relative_url = relative_path(file, folder).to_string_lossy().into_owned();
-        Self { url: raw_url(&place(file)), relative_url, mime_type }
+        Self { url: raw_url(&absolute(file)), relative_url, mime_type }
     }
 
     /// The file called `name` beside the document in `folder`; the folder exists.
     pub(super) fn beside(name: &str, folder: &Path, mime_type: &'static str) -> Self {
-        let url = format!("{}/{name}", raw_url(&place(folder)).trim_end_matches('/'));
+        let url = format!("{}/{name}", raw_url(&absolute(folder)).trim_end_matches('/'));
         Self { url, relative_url: format!("./{name}"), mime_type }
     }
 
@@ -57,7 +57,7 @@ pub(super) fn is_plain(text: &str) -> bool {
 
 /// What a person should know about curves below `folder`: `None` where ELAN finds them come what may.
 pub(super) fn warning(folder: &Path) -> Option<&'static str> {
-    let text = place(folder).to_string_lossy().into_owned();
+    let text = absolute(folder).to_string_lossy().into_owned();
     match is_plain(&text) {
         true => None,
         // A URL ends at these.
@@ -88,7 +88,7 @@ pub(super) fn file_name(url: &str) -> &str {
 }
 
 /// The absolute path under which people know `path`: links are not followed, unless `..` stands behind one.
-fn place(path: &Path) -> PathBuf {
+fn absolute(path: &Path) -> PathBuf {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.into());
     if !absolute.components().any(|part| part == Component::ParentDir) {
         return absolute;
@@ -101,7 +101,7 @@ fn place(path: &Path) -> PathBuf {
 
 /// `file` as seen from `folder`, beginning with a dot; a link keeps its own name.
 pub(crate) fn relative_path(file: &Path, folder: &Path) -> PathBuf {
-    let (file, folder) = (place(file), place(folder));
+    let (file, folder) = (absolute(file), absolute(folder));
     if let Ok(below) = file.strip_prefix(&folder) {
         return Path::new(".").join(below);
     }

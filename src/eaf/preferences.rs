@@ -122,7 +122,7 @@ fn add_panels(root: &mut Element, curves: &[Curve]) {
     put(root, preference(PANELS, "Int", &count.to_string()));
 }
 
-/// Puts `element` in the place of the one with its key, or at the end.
+/// Replaces the element with the same key by `element`, or adds it at the end.
 fn put(root: &mut Element, element: Element) {
     let key = element.attribute("key").map(str::to_owned);
     let own = root.nodes.iter_mut().filter_map(Node::element_mut).find(|own| own.attribute("key") == key.as_deref());

@@ -284,9 +284,9 @@ impl<'a> Spans<'a> {
             }
             // Each tier divides its parents on its own.
             for (parent, children) in here {
-                let place = waiting.entry(parent).or_default();
-                place.push("");
-                place.extend(children);
+                let children_of = waiting.entry(parent).or_default();
+                children_of.push("");
+                children_of.extend(children);
             }
         }
         let mut ready: Vec<&str> = self.0.keys().copied().collect();
@@ -295,9 +295,9 @@ impl<'a> Spans<'a> {
             let (start_ms, end_ms) = self.of(parent);
             for children in children.split(|child| child.is_empty()) {
                 let count = children.len() as u64;
-                let at = |place: u64| start_ms + (end_ms - start_ms) * place / count;
-                for (place, child) in (0..).zip(children) {
-                    self.insert(child, (at(place), at(place + 1)))?;
+                let at = |index: u64| start_ms + (end_ms - start_ms) * index / count;
+                for (index, child) in (0..).zip(children) {
+                    self.insert(child, (at(index), at(index + 1)))?;
                     ready.push(child);
                 }
             }
@@ -317,18 +317,18 @@ impl<'a> Spans<'a> {
 fn filled<'a>(chain: &[(&'a str, Option<u64>)]) -> HashMap<&'a str, u64> {
     let mut times = HashMap::new();
     let mut last_ms = 0;
-    let mut place = 0;
-    while place < chain.len() {
-        let unknown = chain[place..].iter().take_while(|(_, time)| time.is_none()).count();
-        let next_ms = chain.get(place + unknown).and_then(|(_, time)| *time).unwrap_or(last_ms).max(last_ms);
-        for (step, (slot, _)) in (1..).zip(&chain[place..place + unknown]) {
+    let mut index = 0;
+    while index < chain.len() {
+        let unknown = chain[index..].iter().take_while(|(_, time)| time.is_none()).count();
+        let next_ms = chain.get(index + unknown).and_then(|(_, time)| *time).unwrap_or(last_ms).max(last_ms);
+        for (step, (slot, _)) in (1..).zip(&chain[index..index + unknown]) {
             times.insert(*slot, last_ms + (next_ms - last_ms) * step / (unknown as u64 + 1));
         }
-        place += unknown;
-        if let Some((slot, Some(time))) = chain.get(place) {
+        index += unknown;
+        if let Some((slot, Some(time))) = chain.get(index) {
             times.insert(*slot, *time);
             last_ms = *time;
-            place += 1;
+            index += 1;
         }
     }
     times

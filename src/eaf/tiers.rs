@@ -65,7 +65,7 @@ pub(super) struct SignerTier {
 pub(super) enum Content {
     /// Annotations with times of their own.
     Aligned { vocabulary: &'static Vocabulary, annotations: Vec<Stretch<Value>> },
-    /// A text, or none, for each annotation of an aligned tier, in its order; `parent` is that tier's place among the
+    /// A text, or none, for each annotation of an aligned tier, in its order; `parent` is that tier's index among the
     /// signer's.
     Hanging { kind: &'static str, parent: usize, texts: Vec<Option<String>> },
 }
@@ -162,7 +162,7 @@ fn doings(track: &Track, part: FacePart, clock: Clock, preset: &Preset) -> Vec<S
 fn unread(track: &Track, clock: Clock, preset: &Preset) -> Vec<Stretch<Value>> {
     let (timeline, times) = (clock.timeline, &clock.timeline.frames);
     let video_end_s = timeline.end_s();
-    let status = |frame: usize| match frame.checked_sub(track.first_frame).and_then(|place| track.frames.get(place)) {
+    let status = |frame: usize| match frame.checked_sub(track.first_frame).and_then(|index| track.frames.get(index)) {
         Some(record) => record.status,
         None => Status::NoFace,
     };
@@ -190,8 +190,8 @@ fn apart<T>(spans: Vec<Span<T>>, clock: Clock, gap_frames: usize) -> Vec<Stretch
     let ends_s: Vec<f64> = spans
         .iter()
         .enumerate()
-        .map(|(place, span)| {
-            let touches = first_frames.get(place + 1) == Some(&(span.last_frame + 1));
+        .map(|(index, span)| {
+            let touches = first_frames.get(index + 1) == Some(&(span.last_frame + 1));
             let frames = span.last_frame - span.first_frame + 1;
             match touches && gap_frames > 0 && gap_frames < frames {
                 true => clock.timeline.frames.time_s[span.last_frame + 1 - gap_frames].min(span.end_s),

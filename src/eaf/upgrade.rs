@@ -23,8 +23,8 @@ pub(super) fn upgrade(root: &mut Element) {
     // Of every vocabulary that is brought over: its entries' ids by value.
     let mut entries: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
     for vocabulary in children_mut(root, "CONTROLLED_VOCABULARY") {
-        let place = vocabulary.attributes.iter().position(|(name, _)| name == "DESCRIPTION");
-        let description = place.map(|place| vocabulary.attributes.remove(place).1);
+        let index = vocabulary.attributes.iter().position(|(name, _)| name == "DESCRIPTION");
+        let description = index.map(|index| vocabulary.attributes.remove(index).1);
         let is_old = description.is_some() || vocabulary.named("CV_ENTRY").next().is_some();
         if !is_old {
             continue;
@@ -32,7 +32,7 @@ pub(super) fn upgrade(root: &mut Element) {
         let text = description.unwrap_or_default();
         vocabulary.nodes.insert(0, Node::Element(Element::new("DESCRIPTION").with("LANG_REF", "und").text(text)));
         let mut ids = BTreeMap::new();
-        for (place, entry) in children_mut(vocabulary, "CV_ENTRY").enumerate() {
+        for (index, entry) in children_mut(vocabulary, "CV_ENTRY").enumerate() {
             let mut value = Element::new("CVE_VALUE").with("LANG_REF", "und").text(entry.content());
             let mut new = Element::new("CV_ENTRY_ML");
             for (name, text) in std::mem::take(&mut entry.attributes) {
@@ -42,7 +42,7 @@ pub(super) fn upgrade(root: &mut Element) {
                 }
             }
             if new.attribute("CVE_ID").is_none() {
-                new.set("CVE_ID", format!("cveid{place}"));
+                new.set("CVE_ID", format!("cveid{index}"));
             }
             let id = new.attribute("CVE_ID").unwrap_or_default().to_owned();
             ids.entry(value.content()).or_insert(id);

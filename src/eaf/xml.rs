@@ -1,4 +1,4 @@
-//! XML as a tree, read with limits and written so that nothing in a text can break out of its place.
+//! XML as a tree, read with limits and written so that nothing in a text can break out of it.
 
 use std::io::{self, Write};
 

@@ -1,4 +1,4 @@
-//! Outputs that appear whole or not at all, and never in place of what a person has done.
+//! Outputs that appear whole or not at all, and never over what a person has done.
 //!
 //! A file is written under a temporary name in the folder of its destination, brought to the disk, and renamed; until
 //! then an earlier file of that name stays as it was. Standard output and devices are written directly.
@@ -89,7 +89,7 @@ impl OutputOptions {
         Self { holds_hand_work, ..self }
     }
 
-    /// Refuses links, pipes and devices in the output's place: the user named the folder and not the file.
+    /// Refuses links, pipes and devices where the output is to be: the user named the folder and not the file.
     pub const fn confined(self) -> Self {
         Self { is_confined: true, ..self }
     }
@@ -159,14 +159,14 @@ impl Output {
     }
 
     /// The file being written, for libraries that write by name; none for streams.
-    pub fn place(&self) -> Option<&Path> {
+    pub fn temporary_path(&self) -> Option<&Path> {
         match &self.target {
             Target::File(pending) => Some(pending.temporary.path()),
             _ => None,
         }
     }
 
-    /// Writes all of `content` and puts the output in its place.
+    /// Writes all of `content` and moves the output to its path.
     ///
     /// # Errors
     /// If it cannot be written; nothing has changed then.
@@ -181,7 +181,7 @@ impl Output {
         }
     }
 
-    /// Puts the output in its place. An existing file of that name is replaced in one step.
+    /// Moves the output to its path. An existing file of that name is replaced in one step.
     ///
     /// # Errors
     /// If it cannot be written; or if somebody has changed the existing file meanwhile, and then the error says under which
@@ -415,7 +415,7 @@ impl WriteError {
         }
     }
 
-    /// Whether the place holds something that is not to be replaced; other places can have their results all the same.
+    /// Whether something there is not to be replaced; other outputs can have their results all the same.
     pub fn is_taken(&self) -> bool {
         match self {
             Self::IsAFolder { .. }
@@ -610,7 +610,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_that_cannot_be_written_is_refused_with_the_reason() {
+    fn a_path_that_cannot_be_written_is_refused_with_the_reason() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         fs::write(path("file"), "").unwrap();

@@ -1,4 +1,4 @@
-//! Files in and out: untrusted files are read up to a limit, outputs appear whole or not at all and never in place of what a
+//! Files in and out: untrusted files are read up to a limit, outputs appear whole or not at all and never over what a
 //! person has done.
 
 mod atomic;
@@ -145,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn endless_files_are_refused_and_broken_text_is_placed() {
+    fn endless_files_are_refused_and_the_position_of_broken_text_is_named() {
         let error = read(Path::new("/dev/zero"), 1 << 20).unwrap_err();
         assert_eq!(error.to_string(), "it is neither a file nor a pipe");
         let error = read_found(Path::new("/dev/zero"), 1 << 20).unwrap_err();

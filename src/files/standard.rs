@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 static IS_CLOSED: AtomicBool = AtomicBool::new(false);
 
-/// Says that standard output was closed when the program began. Rust puts `/dev/null` in its place, where results would be lost
+/// Says that standard output was closed when the program began. Rust opens `/dev/null` instead, where results would be lost
 /// without an error.
 pub fn stdout_was_closed() {
     IS_CLOSED.store(true, Ordering::Relaxed);

@@ -59,13 +59,13 @@ mod tests {
     fn every_entry_can_be_imported_and_is_stated_soundly() {
         let all = all().unwrap();
         assert!(!all.is_empty());
-        for (place, published) in all.iter().enumerate() {
+        for (index, published) in all.iter().enumerate() {
             assert!(KnownNetwork::from_word(&published.arch).is_some(), "{}", published.name);
             assert!(published.url.starts_with("https://"), "{}", published.name);
             assert!(!published.licence.is_empty());
             let is_hash = |hash: &String| hash.len() == 64 && hash.bytes().all(|b| b.is_ascii_hexdigit());
             assert!(published.sha256.iter().all(is_hash), "{}", published.name);
-            assert!(all[..place].iter().all(|other| other.name != published.name));
+            assert!(all[..index].iter().all(|other| other.name != published.name));
         }
     }
 }

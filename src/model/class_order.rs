@@ -158,8 +158,8 @@ impl ClassOrder {
         }
     }
 
-    /// The place of an expression in this order; every order has all seven.
-    pub fn place(self, expression: Expression) -> usize {
+    /// The index of an expression in this order; every order has all seven.
+    pub fn index_of(self, expression: Expression) -> usize {
         self.meanings().iter().position(|m| *m == Seven(expression)).unwrap_or_default()
     }
 }
@@ -189,9 +189,9 @@ mod tests {
     fn every_order_has_each_expression_once() {
         for order in ClassOrder::CHOICES.iter().map(|(order, ..)| *order) {
             for expression in Expression::ALL {
-                let places = order.meanings().iter().filter(|m| **m == Seven(expression)).count();
-                assert_eq!(places, 1, "{order:?} {expression:?}");
-                assert_eq!(order.meanings()[order.place(expression)], Seven(expression));
+                let count = order.meanings().iter().filter(|m| **m == Seven(expression)).count();
+                assert_eq!(count, 1, "{order:?} {expression:?}");
+                assert_eq!(order.meanings()[order.index_of(expression)], Seven(expression));
             }
         }
         assert_eq!(ClassOrder::Canonical.meanings(), Expression::ALL.map(Seven));

@@ -229,9 +229,9 @@ impl GraphWriter {
         let inputs = from / groups;
         // From `[kernel, kernel, in, out]` to `[out, in, kernel, kernel]`.
         let area = kernel * kernel;
-        let place = |out: usize, input: usize, tap: usize| (tap * inputs + input) * to + out;
+        let offset = |out: usize, input: usize, tap: usize| (tap * inputs + input) * to + out;
         let weights = (0..to * inputs * area)
-            .map(|at| convolution.weights[place(at / (inputs * area), at / area % inputs, at % area)])
+            .map(|at| convolution.weights[offset(at / (inputs * area), at / area % inputs, at % area)])
             .collect();
         let weights = self.constant(&[to, inputs, kernel, kernel], weights);
         let bias = self.constant(&[to], convolution.bias.clone());

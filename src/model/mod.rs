@@ -403,7 +403,7 @@ mod tests {
                 let seen = input.normalised(picture);
                 assert_eq!(seen, input.normalised(other));
                 assert!(seen[hidden.clone()].iter().all(|value| *value == 0.0));
-                assert!(seen.iter().enumerate().any(|(place, value)| !hidden.contains(&place) && *value != 0.0));
+                assert!(seen.iter().enumerate().any(|(index, value)| !hidden.contains(&index) && *value != 0.0));
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Fetching a checkpoint: the only place that uses the network, and only where a person asked for it by command.
+//! Fetching a checkpoint: the only code that uses the network, and only where a person asked for it by command.
 //!
 //! Bytes go to a file beside the destination, from which a later call goes on. Only a file of the right SHA-256 gets the
 //! name that was asked for.
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_in_the_parts_place_is_not_followed() {
+    fn a_link_in_the_parts_path_is_not_followed() {
         let folder = tempfile::tempdir().unwrap();
         let victim = folder.path().join("victim");
         std::fs::write(&victim, "precious").unwrap();

@@ -40,7 +40,7 @@ pub enum Start {
     },
 }
 
-/// A place in the tree of names, under which a layer creates its tensors.
+/// A node in the tree of names, under which a layer creates its tensors.
 #[derive(Clone)]
 pub struct Scope {
     parameters: Parameters,
@@ -88,8 +88,8 @@ pub enum WeightsError {
     Shape { name: String, expected: Vec<usize>, found: Vec<usize> },
     #[error("tensor '{name}' is of type {found}, expected f32 or f16")]
     Type { name: String, found: String },
-    #[error("tensor '{name}' holds a value that is not finite (place {place})")]
-    NotFinite { name: String, place: usize },
+    #[error("tensor '{name}' holds a value that is not finite (index {index})")]
+    NotFinite { name: String, index: usize },
     #[error("tensor '{name}' does not belong to the network")]
     Unknown { name: String },
 }
@@ -197,8 +197,8 @@ pub fn check(
         }
         let values = tensor.to_dtype(DType::F32).and_then(|t| t.flatten_all()).and_then(|t| t.to_vec1::<f32>());
         let values = values.map_err(|_| type_error())?;
-        if let Some(place) = values.iter().position(|v| !v.is_finite()) {
-            return Err(WeightsError::NotFinite { name: name.clone(), place });
+        if let Some(index) = values.iter().position(|v| !v.is_finite()) {
+            return Err(WeightsError::NotFinite { name: name.clone(), index });
         }
     }
     match tensors.keys().find(|name| !expected.contains_key(*name)) {

@@ -71,7 +71,7 @@ impl Sketch {
     }
 
     fn lines(&self, points: &[[f32; 3]], measures: &FaceMeasures) -> Vec<Line> {
-        let at = |place: usize| (f64::from(points[place][0]), f64::from(points[place][1]));
+        let at = |index: usize| (f64::from(points[index][0]), f64::from(points[index][1]));
         let outlines: [(MeasureGroup, &[&[usize]], EventKind); 3] = [
             (MeasureGroup::Brows, &BROWS, EventKind::BrowsRaised),
             (MeasureGroup::Eyes, &EYES, EventKind::Blink),
@@ -82,7 +82,7 @@ impl Sketch {
             // Where the head is turned so far that nothing of a part is measured, its points are a guess.
             let is_known = Measure::ALL.into_iter().any(|m| m.group() == group && measures.get(m).is_some());
             for outline in outlines.iter().filter(|_| is_known && self.groups.contains(&group)) {
-                let points = outline.iter().map(|place| at(*place)).collect();
+                let points = outline.iter().map(|index| at(*index)).collect();
                 lines.push(Line { points, colour: colour_of_event(kind) });
             }
         }

@@ -188,7 +188,7 @@ struct Series<'a> {
 /// Where a head turns back.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Turn {
-    place: usize,
+    index: usize,
     value: f64,
     /// Where the run of frames without a gap begins.
     run: usize,
@@ -199,40 +199,40 @@ struct Turn {
 struct Zigzag {
     run: Option<usize>,
     turns: Vec<(usize, f64)>,
-    /// The farthest place since the last turning point, and whether it lies above it.
+    /// The farthest point since the last turning point, and whether it lies above it.
     farthest: Option<(usize, f64, bool)>,
 }
 
 impl Zigzag {
-    fn push(&mut self, place: usize, value: f64, least: f64) {
-        self.run.get_or_insert(place);
+    fn push(&mut self, index: usize, value: f64, least: f64) {
+        self.run.get_or_insert(index);
         let Some((at, extreme, is_up)) = self.farthest else {
             let Some(&(_, first)) = self.turns.first() else {
-                self.turns.push((place, value));
+                self.turns.push((index, value));
                 return;
             };
             if (value - first).abs() >= least {
-                self.farthest = Some((place, value, value > first));
+                self.farthest = Some((index, value, value > first));
             }
             return;
         };
         let goes_on = if is_up { value >= extreme } else { value <= extreme };
         if goes_on {
-            self.farthest = Some((place, value, is_up));
+            self.farthest = Some((index, value, is_up));
         } else if (value - extreme).abs() >= least {
             self.turns.push((at, extreme));
-            self.farthest = Some((place, value, !is_up));
+            self.farthest = Some((index, value, !is_up));
         }
     }
 
     fn turns(self) -> impl Iterator<Item = Turn> {
         let run = self.run.unwrap_or_default();
-        let last = self.farthest.map(|(place, value, _)| (place, value));
-        self.turns.into_iter().chain(last).map(move |(place, value)| Turn { place, value, run })
+        let last = self.farthest.map(|(index, value, _)| (index, value));
+        self.turns.into_iter().chain(last).map(move |(index, value)| Turn { index, value, run })
     }
 }
 
-/// A stretch of places in a track's frames.
+/// A stretch of indices into a track's frames.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct EventSpan {
     first: usize,
@@ -241,12 +241,12 @@ struct EventSpan {
 }
 
 impl Series<'_> {
-    fn start_s(&self, place: usize) -> f64 {
-        self.times.time_s[self.frames[place].frame]
+    fn start_s(&self, index: usize) -> f64 {
+        self.times.time_s[self.frames[index].frame]
     }
 
-    fn end_s(&self, place: usize) -> f64 {
-        self.times.end_s(self.frames[place].frame, self.video_end_s)
+    fn end_s(&self, index: usize) -> f64 {
+        self.times.end_s(self.frames[index].frame, self.video_end_s)
     }
 
     fn lasts(&self, stretch: &EventSpan) -> f64 {
@@ -271,29 +271,29 @@ impl Series<'_> {
     fn swings(&self, measure: Measure, threshold: &Threshold) -> Vec<EventSpan> {
         let mut all = Vec::new();
         let mut zigzag = Zigzag::default();
-        for (place, record) in self.frames.iter().enumerate() {
+        for (index, record) in self.frames.iter().enumerate() {
             let measures = record.measures.filter(|m| {
                 record.status == Status::Ok && m.get(Measure::Yaw).is_some_and(|yaw| yaw.abs() < FACING_DEGREES)
             });
             match measures.and_then(|measures| measures.get(measure)) {
-                Some(value) => zigzag.push(place, value, threshold.enter),
+                Some(value) => zigzag.push(index, value, threshold.enter),
                 None => all.extend(std::mem::take(&mut zigzag).turns()),
             }
         }
         all.extend(zigzag.turns());
         let is_next = |a: &Turn, b: &Turn| {
-            b.run == a.run && self.start_s(b.place) - self.start_s(a.place) <= threshold.bridge_s + ROUNDING_S
+            b.run == a.run && self.start_s(b.index) - self.start_s(a.index) <= threshold.bridge_s + ROUNDING_S
         };
         let swings: Vec<[Turn; 2]> =
             all.windows(2).filter(|pair| is_next(&pair[0], &pair[1])).map(|pair| [pair[0], pair[1]]).collect();
         let size = |[from, to]: &[Turn; 2]| (to.value - from.value).abs();
         let goes_on = |a: &[Turn; 2], b: &[Turn; 2]| {
             let (smaller, larger) = (size(a).min(size(b)), size(a).max(size(b)));
-            a[1].place == b[0].place && smaller >= threshold.edge * larger
+            a[1].index == b[0].index && smaller >= threshold.edge * larger
         };
         let stretches = swings.chunk_by(goes_on).filter(|swings| swings.len() >= SWINGS).filter_map(|swings| {
             let largest = swings.iter().map(size).fold(0.0, f64::max);
-            Some(EventSpan { first: swings.first()?[0].place, last: swings.last()?[1].place, peak: largest })
+            Some(EventSpan { first: swings.first()?[0].index, last: swings.last()?[1].index, peak: largest })
         });
         let is_long = |stretch: &EventSpan| self.lasts(stretch) >= threshold.min_s - ROUNDING_S;
         stretches.filter(|stretch| is_long(stretch) && self.only_moves(stretch, measure)).collect()
@@ -319,24 +319,24 @@ impl Series<'_> {
 
     /// The median of the values about each, up to `reach_s` away; none where there is none.
     fn steadied(&self, values: &[Option<f64>], reach_s: f64) -> Vec<Option<f64>> {
-        let about = |place: usize| {
-            let now = self.start_s(place);
+        let about = |index: usize| {
+            let now = self.start_s(index);
             let is_near = |other: &usize| (self.start_s(*other) - now).abs() <= reach_s + ROUNDING_S;
-            let before = (0..place).rev().take_while(is_near);
-            before.chain((place..values.len()).take_while(is_near)).filter_map(|other| values[other]).collect()
+            let before = (0..index).rev().take_while(is_near);
+            before.chain((index..values.len()).take_while(is_near)).filter_map(|other| values[other]).collect()
         };
-        values.iter().enumerate().map(|(place, value)| value.and_then(|_| median(about(place)))).collect()
+        values.iter().enumerate().map(|(index, value)| value.and_then(|_| median(about(index)))).collect()
     }
 
     /// What each value lacks of what comes before and after it, as a share of that: of the mean of both sides' medians, as a blink
     /// may end with lids that are lower than before. A value that is not below both of them is only the way from one to the other.
     fn dips(&self, values: &[Option<f64>]) -> Vec<Option<f64>> {
-        let dip = |place: usize| {
-            let value = values[place]?;
-            let now = self.start_s(place);
+        let dip = |index: usize| {
+            let value = values[index]?;
+            let now = self.start_s(index);
             let is_near = |other: &usize| (self.start_s(*other) - now).abs() <= ABOUT_BLINK_S;
-            let before = (0..place).rev().take_while(is_near).filter_map(|other| values[other]);
-            let after = (place + 1..values.len()).take_while(is_near).filter_map(|other| values[other]);
+            let before = (0..index).rev().take_while(is_near).filter_map(|other| values[other]);
+            let after = (index + 1..values.len()).take_while(is_near).filter_map(|other| values[other]);
             let sides: [Vec<f64>; 2] = [before.collect(), after.collect()];
             let is_short = sides.iter().any(|side| side.len() < BESIDE_BLINK);
             let medians: Vec<f64> = sides.into_iter().filter_map(median).collect();
@@ -352,18 +352,18 @@ impl Series<'_> {
     fn spans(&self, values: &[Option<f64>], threshold: &Threshold) -> Vec<EventSpan> {
         let Threshold { enter, edge, stay, min_s, .. } = *threshold;
         let mut peaks: Vec<(usize, f64)> =
-            values.iter().enumerate().filter_map(|(place, value)| Some((place, (*value)?))).collect();
+            values.iter().enumerate().filter_map(|(index, value)| Some((index, (*value)?))).collect();
         peaks.retain(|(_, value)| *value >= enter);
         peaks.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
         let mut is_taken = vec![false; values.len()];
         let mut spans = Vec::new();
-        for (place, peak) in peaks {
-            if is_taken[place] {
+        for (index, peak) in peaks {
+            if is_taken[index] {
                 continue;
             }
             let least = stay.max(edge * peak);
-            let last = self.reach(values, place, least, &is_taken, threshold, 1);
-            let first = self.reach(values, place, least, &is_taken, threshold, -1);
+            let last = self.reach(values, index, least, &is_taken, threshold, 1);
+            let first = self.reach(values, index, least, &is_taken, threshold, -1);
             is_taken[first..=last].fill(true);
             for (mut at, step) in [(last, 1), (first, -1)] {
                 while let Some(next) =
@@ -382,17 +382,17 @@ impl Series<'_> {
         spans
     }
 
-    /// The farthest place from `place`, forward or backward, up to which values keep `least` but for gaps that are bridged.
+    /// The farthest index from `index`, forward or backward, up to which values keep `least` but for gaps that are bridged.
     fn reach(
         &self,
         values: &[Option<f64>],
-        place: usize,
+        index: usize,
         least: f64,
         is_taken: &[bool],
         threshold: &Threshold,
         step: isize,
     ) -> usize {
-        let (mut reached, mut at) = (place, place);
+        let (mut reached, mut at) = (index, index);
         while let Some(next) = at.checked_add_signed(step).filter(|next| *next < values.len() && !is_taken[*next]) {
             at = next;
             if values[at].is_some_and(|value| value >= least) {
@@ -536,8 +536,8 @@ mod tests {
             found.iter().filter(|event| event.kind == EventKind::Nod).count()
         };
         assert_eq!(nods(&frames), 1);
-        for (place, record) in frames.iter_mut().enumerate() {
-            record.measures.as_mut().unwrap().set(Measure::Yaw, Some(place as f64 - 25.0));
+        for (index, record) in frames.iter_mut().enumerate() {
+            record.measures.as_mut().unwrap().set(Measure::Yaw, Some(index as f64 - 25.0));
         }
         assert_eq!(nods(&frames), 0);
     }

@@ -160,8 +160,8 @@ fn still(measured: &[(f64, FaceMeasures)]) -> Vec<FaceMeasures> {
             |measure, middle: f64, most| measures.get(measure).is_some_and(|value| (value - middle).abs() < most);
         within(Measure::Yaw, yaw, NEAR_YAW_DEGREES) && within(Measure::Pitch, pitch, NEAR_PITCH_DEGREES)
     };
-    let speeds: Vec<Option<f64>> = (0..measured.len()).map(|place| speed(measured, place)).collect();
-    let averaged: Vec<Option<f64>> = (0..measured.len()).map(|place| average(measured, &speeds, place)).collect();
+    let speeds: Vec<Option<f64>> = (0..measured.len()).map(|index| speed(measured, index)).collect();
+    let averaged: Vec<Option<f64>> = (0..measured.len()).map(|index| average(measured, &speeds, index)).collect();
     let near: Vec<(f64, FaceMeasures)> = averaged
         .iter()
         .zip(&all)
@@ -189,8 +189,8 @@ fn unraised(near: &[(f64, FaceMeasures)]) -> Vec<(f64, FaceMeasures)> {
 }
 
 /// How fast the face changes about a frame, in units a second; none at the ends, and where something was not measured.
-fn speed(measured: &[(f64, FaceMeasures)], place: usize) -> Option<f64> {
-    let (before, after) = (measured.get(place.checked_sub(1)?)?, measured.get(place + 1)?);
+fn speed(measured: &[(f64, FaceMeasures)], index: usize) -> Option<f64> {
+    let (before, after) = (measured.get(index.checked_sub(1)?)?, measured.get(index + 1)?);
     let seconds = after.0 - before.0;
     let change = |(measure, unit): (Measure, f64)| Some((after.1.get(measure)? - before.1.get(measure)?).abs() / unit);
     let changes: Option<Vec<f64>> = UNITS.into_iter().map(change).collect();
@@ -198,11 +198,11 @@ fn speed(measured: &[(f64, FaceMeasures)], place: usize) -> Option<f64> {
 }
 
 /// The mean speed about a frame.
-fn average(measured: &[(f64, FaceMeasures)], speeds: &[Option<f64>], place: usize) -> Option<f64> {
-    let now = measured[place].0;
+fn average(measured: &[(f64, FaceMeasures)], speeds: &[Option<f64>], index: usize) -> Option<f64> {
+    let now = measured[index].0;
     let is_near = |other: &usize| (measured[*other].0 - now).abs() <= AVERAGED_S / 2.0;
-    let before = (0..place).rev().take_while(is_near);
-    let near: Option<Vec<f64>> = before.chain((place..measured.len()).take_while(is_near)).map(|p| speeds[p]).collect();
+    let before = (0..index).rev().take_while(is_near);
+    let near: Option<Vec<f64>> = before.chain((index..measured.len()).take_while(is_near)).map(|p| speeds[p]).collect();
     near.map(|near| near.iter().sum::<f64>() / near.len() as f64)
 }
 
@@ -231,9 +231,9 @@ fn typical(chosen: &[FaceMeasures], all: &[FaceMeasures]) -> FaceMeasures {
 fn quantile(values: impl Iterator<Item = f64>, share: f64) -> Option<f64> {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
-    let place = share * values.len().checked_sub(1)? as f64;
-    let (below, above) = (values[place.floor() as usize], values[place.ceil() as usize]);
-    Some(below + (above - below) * place.fract())
+    let rank = share * values.len().checked_sub(1)? as f64;
+    let (below, above) = (values[rank.floor() as usize], values[rank.ceil() as usize]);
+    Some(below + (above - below) * rank.fract())
 }
 
 #[cfg(test)]

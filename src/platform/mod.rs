@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn reading_at_a_place_needs_no_order_and_stops_at_the_end() {
+    fn reading_at_an_offset_needs_no_order_and_stops_at_the_end() {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(b"0123456789").unwrap();
         let mut bytes = [0; 3];

@@ -67,7 +67,7 @@ pub(crate) fn open_no_link(options: &OpenOptions, path: &Path) -> io::Result<Opt
     }
 }
 
-/// Fills `bytes` from place `at` of the file.
+/// Fills `bytes` from offset `at` of the file.
 pub(crate) fn read_exact_at(file: &File, bytes: &mut [u8], at: u64) -> io::Result<()> {
     file.read_exact_at(bytes, at)
 }

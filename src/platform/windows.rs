@@ -63,7 +63,7 @@ pub(crate) fn open_no_link(options: &OpenOptions, path: &Path) -> io::Result<Opt
     }
 }
 
-/// Fills `bytes` from place `at` of the file.
+/// Fills `bytes` from offset `at` of the file.
 pub(crate) fn read_exact_at(file: &File, mut bytes: &mut [u8], mut at: u64) -> io::Result<()> {
     while !bytes.is_empty() {
         match file.seek_read(bytes, at)? {

@@ -131,7 +131,7 @@ pub fn apply_corrections(timeline: &mut Timeline, corrections: &[Numbered]) -> R
     Ok(session.end(timeline))
 }
 
-/// Applies operations, as [`apply_corrections`] does; the place in the list, from 1, stands for the line. This is the way in for
+/// Applies operations, as [`apply_corrections`] does; the number in the list, from 1, stands for the line. This is the way in for
 /// edits that come from elsewhere, such as an ELAN document: see [`lanes_of`] for what an operation has to expect.
 ///
 /// # Errors
@@ -208,7 +208,7 @@ pub fn machine_of(timeline: &Timeline) -> Timeline {
     }
     for stored in corrections.machine {
         let there = machine.tracks.iter().position(|track| track.id == stored.id);
-        let there = there.map(|place| machine.tracks.remove(place));
+        let there = there.map(|index| machine.tracks.remove(index));
         machine.tracks.extend(restored(stored, there));
     }
     machine.tracks.sort_by_key(|track| track.id);
@@ -216,7 +216,7 @@ pub fn machine_of(timeline: &Timeline) -> Timeline {
     machine
 }
 
-/// A track of the program's from what is stored of it and what stands in its place.
+/// A track of the program's from what is stored of it and what stands instead of it.
 fn restored(stored: MachineTrack, there: Option<Track>) -> Option<Track> {
     let [first_frame, last_frame] = stored.span?;
     let (events, neutral) = there.as_ref().map(|t| (t.events.clone(), t.neutral.clone())).unwrap_or_default();

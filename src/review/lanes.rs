@@ -7,15 +7,15 @@ use crate::timeline::{EventKind, Operation, Review, SegmentState, SignerState, T
 /// Segments as they stand after some operations.
 #[derive(Debug, Clone, Default)]
 pub struct Lanes {
-    /// By place; the segments of a track do not overlap, nor do its events of one kind.
-    segments: BTreeMap<Place, Touched>,
-    places: HashMap<String, Place>,
+    /// By track, kind of event and first frame; the segments of a track do not overlap, nor do its events of one kind.
+    segments: BTreeMap<SegmentKey, Touched>,
+    keys: HashMap<String, SegmentKey>,
     signers: BTreeMap<u32, SignerState>,
     frames: usize,
 }
 
 /// A track, the kind of an event (none for the segments of expressions), and a first frame.
-type Place = (u32, Option<EventKind>, usize);
+type SegmentKey = (u32, Option<EventKind>, usize);
 
 /// The first and the last kind in order.
 const KINDS: [EventKind; 2] = [EventKind::ALL[0], EventKind::ALL[EventKind::ALL.len() - 1]];
@@ -112,7 +112,7 @@ impl Lanes {
 
     /// The segment or event with this id.
     pub fn get(&self, id: &str) -> Option<&Touched> {
-        self.segments.get(self.places.get(id)?)
+        self.segments.get(self.keys.get(id)?)
     }
 
     /// The signers by track.
@@ -133,14 +133,14 @@ impl Lanes {
     }
 
     fn insert(&mut self, touched: Touched) {
-        let place = (touched.state.track, touched.state.event, touched.state.first_frame);
-        self.places.insert(touched.state.segment.clone(), place);
-        self.segments.insert(place, touched);
+        let key = (touched.state.track, touched.state.event, touched.state.first_frame);
+        self.keys.insert(touched.state.segment.clone(), key);
+        self.segments.insert(key, touched);
     }
 
     fn remove(&mut self, id: &str) {
-        if let Some(place) = self.places.remove(id) {
-            self.segments.remove(&place);
+        if let Some(key) = self.keys.remove(id) {
+            self.segments.remove(&key);
         }
     }
 
@@ -182,7 +182,7 @@ impl Lanes {
             }
         }
         let leaves: HashSet<&str> = operation.before.iter().map(|wanted| wanted.segment.as_str()).collect();
-        for (place, state) in operation.after.iter().enumerate() {
+        for (index, state) in operation.after.iter().enumerate() {
             let SegmentState { segment, track, event, label, first_frame: first, last_frame: last, .. } = state;
             if first > last || *last >= self.frames || *track == 0 {
                 return Some(format!("frames {first} to {last} of track {track} are none of this video's"));
@@ -190,7 +190,7 @@ impl Lanes {
             if event.is_some() && label.is_some() {
                 return Some(format!("{segment} is an event, which has no label"));
             }
-            if self.places.contains_key(segment) && !leaves.contains(segment.as_str()) {
+            if self.keys.contains_key(segment) && !leaves.contains(segment.as_str()) {
                 return Some(format!("there is another segment {segment}"));
             }
             let is_alien = |there: &&Touched| !leaves.contains(there.state.segment.as_str());
@@ -203,7 +203,7 @@ impl Lanes {
                         && other.first_frame <= *last
                         && *first <= other.last_frame)
             };
-            if operation.after[..place].iter().any(crosses) {
+            if operation.after[..index].iter().any(crosses) {
                 return Some("its own segments overlap".into());
             }
         }

@@ -39,7 +39,7 @@ const SCRIPT: &str = concat!(
     include_str!("../../assets/review/script/start.js"),
 );
 
-/// All statuses; a record's is stored as its place here.
+/// All statuses; a record's is stored as its index here.
 const STATUSES: [Status; 6] = Status::ALL;
 
 /// A person's tier, shown below ours.
@@ -200,7 +200,7 @@ struct TrackData {
     probabilities: String,
     /// Four 16-bit numbers a frame, pixels; a width of 0 where there is no box.
     boxes: String,
-    /// A byte a frame, a place in [`STATUSES`].
+    /// A byte a frame, an index into [`STATUSES`].
     statuses: String,
     measures: Vec<MeasureData>,
     events: Vec<Value>,
@@ -402,7 +402,7 @@ mod tests {
             let records = track.frames.clone();
             track.frames = (0..frames).map(|frame| records[frame % records.len()].clone()).collect();
             let segments = track.segments.clone();
-            track.segments = (0..2000).map(|place| segments[place % segments.len()].clone()).collect();
+            track.segments = (0..2000).map(|index| segments[index % segments.len()].clone()).collect();
         }
         let size = page(&timeline).len();
         assert!(size < 2_000_000, "{size} bytes");

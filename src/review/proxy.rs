@@ -51,7 +51,7 @@ pub fn proxy(
     existing: OutputOptions,
 ) -> Result<(), ProxyError> {
     let output = existing.create(path)?;
-    let place = output.place().unwrap_or(path).to_string_lossy().into_owned();
+    let name = output.temporary_path().unwrap_or(path).to_string_lossy().into_owned();
     let failed = |error: ffmpeg::Error| ProxyError::Encode { path: path.into(), reason: error.to_string() };
     let mut decoder = Decoder::open(&Source::File(video.into()), options)?;
     let ticks = ticks(timeline);
@@ -61,7 +61,7 @@ pub fn proxy(
         let Some(pts) = ticks.get(frame.index) else { break };
         let copy = match &mut copy {
             Some(copy) => copy,
-            None => copy.insert(Copy::begin(&place, &frame, timeline)?),
+            None => copy.insert(Copy::begin(&name, &frame, timeline)?),
         };
         copy.push(&frame, *pts).map_err(failed)?;
         found = frame.index + 1;
@@ -101,15 +101,15 @@ struct Copy {
 }
 
 impl Copy {
-    fn begin(place: &str, first: &Frame, timeline: &Timeline) -> Result<Self, ProxyError> {
-        let failed = |error: ffmpeg::Error| ProxyError::Encode { path: place.into(), reason: error.to_string() };
+    fn begin(name: &str, first: &Frame, timeline: &Timeline) -> Result<Self, ProxyError> {
+        let failed = |error: ffmpeg::Error| ProxyError::Encode { path: name.into(), reason: error.to_string() };
         let shape = PictureForm::of(first.picture.as_ref());
         let share = (f64::from(LONGEST) / f64::from(shape.width.max(shape.height))).min(1.0);
         let even = |side: u32| (((f64::from(side) * share / 2.0).round() as u32) * 2).max(2);
         let size = (even(shape.width), even(shape.height));
         let codecs = [codec::Id::H264, codec::Id::VP9];
         let codec = codecs.into_iter().find_map(encoder::find).ok_or(ProxyError::NoEncoder)?;
-        let mut output = format::output_as(place, "mp4").map_err(failed)?;
+        let mut output = format::output_as(name, "mp4").map_err(failed)?;
         let encoding = Encoding {
             codec,
             size,

@@ -216,7 +216,7 @@ mod tests {
     fn more_of_the_same_is_worth_less() {
         let timelines: Vec<Timeline> = (0..4).map(|_| sample::two_signers()).collect();
         let mut annotations: Vec<Queued> = timelines.iter().map(queued).collect();
-        annotations.iter_mut().enumerate().for_each(|(place, queued)| queued.name = place.to_string());
+        annotations.iter_mut().enumerate().for_each(|(index, queued)| queued.name = index.to_string());
         let items = queue(&annotations, 4);
         let names: std::collections::BTreeSet<&str> = items.iter().map(|item| item.name.as_str()).collect();
         assert_eq!(names.len(), 4, "{items:?}");

@@ -215,8 +215,8 @@ fn complaint(record: &FrameRecord, is_corrected: bool) -> Option<&'static str> {
 }
 
 fn check_events(track: &Track, times: &FrameTimes, video_end_s: f64) -> Result<(), Inconsistency> {
-    for (place, event) in track.events.iter().enumerate() {
-        let problem = |problem| Err(Inconsistency::Event { track: track.id, event: place, problem });
+    for (index, event) in track.events.iter().enumerate() {
+        let problem = |problem| Err(Inconsistency::Event { track: track.id, event: index, problem });
         let (first, last) = (event.first_frame, event.last_frame);
         if first > last || first < track.first_frame || last > track.last_frame {
             return problem("its frames are not the track's");

@@ -121,7 +121,7 @@ pub struct Operation {
     pub time: String,
     /// The segments it finds.
     pub before: Vec<SegmentState>,
-    /// The segments it leaves in their place.
+    /// The segments that it leaves where those were.
     pub after: Vec<SegmentState>,
     /// The signers it changes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

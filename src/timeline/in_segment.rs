@@ -30,8 +30,8 @@ impl SegmentFace {
     pub fn of([first_frame, last_frame]: [usize; 2], records: &[FrameRecord], events: &[FaceEvent]) -> Option<Self> {
         let frames = last_frame + 1 - first_frame;
         // The records of a track follow one another without holes.
-        let place = |frame: usize| records.partition_point(|record| record.frame < frame);
-        let within = &records[place(first_frame)..place(last_frame + 1)];
+        let index_of = |frame: usize| records.partition_point(|record| record.frame < frame);
+        let within = &records[index_of(first_frame)..index_of(last_frame + 1)];
         let within: Vec<&FaceMeasures> = within.iter().filter_map(|record| record.measures.as_ref()).collect();
         let mut medians = FaceMeasures::default();
         for measure in Measure::ALL {

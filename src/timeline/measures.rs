@@ -97,7 +97,7 @@ impl Measure {
         Self::MouthCorners,
     ];
 
-    /// Place in the order of files.
+    /// Index in the order of files.
     pub fn index(self) -> usize {
         self as usize
     }

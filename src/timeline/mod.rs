@@ -267,7 +267,7 @@ pub enum DamageKind {
     Truncated,
     /// The container's time ran backwards here; `time_s` keeps rising, and `pts` is the container's.
     TimeReset,
-    /// FFmpeg reported something at this place that cost no picture.
+    /// FFmpeg reported something at this frame that cost no picture.
     Reported,
     /// The container's time stamp of the frame fits none of its neighbours'; its `time_s` lies between theirs.
     TimeRepaired,
@@ -660,7 +660,7 @@ mod tests {
     }
 
     #[test]
-    fn a_contradiction_is_named_with_its_place() {
+    fn a_contradiction_is_named_with_its_position() {
         type Change = Box<dyn Fn(&mut Timeline)>;
         let broken: Vec<(&str, Change)> = vec![
             ("frames.time_s is 5, but 6 follows from the rest", Box::new(|t| t.frames.time_s.truncate(5))),

@@ -261,7 +261,7 @@ fn crop_video(
     }
 }
 
-/// A face of a video whose place is known, and where its picture goes.
+/// A face of a video whose box is known, and where its picture goes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct KnownFace {
     /// Index of the decoded frame.

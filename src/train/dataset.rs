@@ -19,7 +19,7 @@ const KEPT: usize = 1 << 30;
 /// One example: a picture and what it shows.
 #[derive(Clone)]
 pub struct Example {
-    /// Place of the row in the manifest, from 0.
+    /// Index of the row in the manifest, from 0.
     pub row: usize,
     /// The picture.
     pub source: ImageSource,

@@ -26,7 +26,7 @@ const FLAT: f32 = 4.0;
 pub struct Fingerprint {
     /// SHA-256 of size and samples.
     pub exact: [u8; 32],
-    /// Difference hash (Krawetz 2013): whether each of 16x16 places is brighter than its right neighbour; none for flat
+    /// Difference hash (Krawetz 2013): whether each of 16x16 cells is brighter than its right neighbour; none for flat
     /// pictures.
     pub perceptual: Option<[u64; HASH_BITS / 64]>,
 }

@@ -583,7 +583,7 @@ optimiser = { learning_rate = 1e-3 }
     }
 
     #[test]
-    fn changes_from_the_command_line_reach_their_places() {
+    fn changes_from_the_command_line_reach_their_fields() {
         let recipe =
             read(SMALL, &["stages.0.epochs=7", "name=other", "loss.label_smoothing=0.1", "clip_norm=1.0"]).unwrap();
         assert_eq!((recipe.stages[0].epochs, recipe.name.as_str()), (7, "other"));

@@ -119,8 +119,8 @@ fn strips(timeline: &Timeline, out: &mut dyn Write) -> io::Result<()> {
         format!("{{\\p1}}m {left} {top} l {right} {top} {right} {bottom} {left} {bottom}{{\\p0}}")
     };
     let strips = timeline.tracks.len().min(MOST_STRIPS) as u32;
-    for (place, track) in (1..=strips).zip(&timeline.tracks) {
-        let top = media.height.saturating_sub(height * (strips + 1 - place));
+    for (number, track) in (1..=strips).zip(&timeline.tracks) {
+        let top = media.height.saturating_sub(height * (strips + 1 - number));
         for segment in &track.segments {
             let colour = bgr(colour_of(segment.label));
             let shape = rectangle([column(segment.start_s), column(segment.end_s)], [top, top + height]);

@@ -183,7 +183,7 @@ impl LiveLines {
         Ok(())
     }
 
-    /// Writes the last line and puts the file in place.
+    /// Writes the last line and moves the file to its path.
     pub fn end(mut self, timeline: &Timeline) -> Result<(), WriteError> {
         self.lines
             .line(&Footer::of(timeline))

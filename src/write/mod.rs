@@ -1,4 +1,4 @@
-//! One file a format, all behind one [`Writer`] trait; [`Output`] puts each in place whole or not at all.
+//! One file a format, all behind one [`Writer`] trait; [`Output`] lets each appear whole or not at all.
 
 mod ass;
 mod bids;
@@ -172,9 +172,9 @@ impl Writer for &dyn Writer {
     }
 }
 
-/// What writes a video's table of a corpus: `place` is where the video lies in it, which stands in every row.
-pub fn table_of_corpus(place: &Path) -> impl Writer + use<> {
-    parquet::Parquet { media: Some(place.display().to_string()) }
+/// What writes a video's table of a corpus: `corpus_path` is where the video lies in it, which stands in every row.
+pub fn table_of_corpus(corpus_path: &Path) -> impl Writer + use<> {
+    parquet::Parquet { media: Some(corpus_path.display().to_string()) }
 }
 
 impl FromStr for Format {
@@ -199,7 +199,7 @@ pub enum UnknownFormat {
     NoExtension { path: String },
 }
 
-/// Writes `timeline` with `writer` to `output` and puts the file in place.
+/// Writes `timeline` with `writer` to `output` and moves the file to its path.
 pub fn write(timeline: &Timeline, writer: &dyn Writer, output: Output) -> Result<(), WriteError> {
     output.fill(|out| writer.write(timeline, out))
 }

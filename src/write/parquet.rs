@@ -1,6 +1,6 @@
-//! Apache Parquet: one row per frame and signer, as in the tables, with types and the video's place in every row, so that
+//! Apache Parquet: one row per frame and signer, as in the tables, with types and the video's path in every row, so that
 //! a folder of these files is one table of a whole corpus to DuckDB, pandas, R's arrow and their like. Such tables are
-//! passed on, so the place says nothing of the machine.
+//! passed on, so the path says nothing of the machine.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -98,9 +98,9 @@ fn file(name: &str, schema: &[Column], groups: impl Iterator<Item = Vec<Column>>
     for group in groups {
         let mut row_group = writer.next_row_group()?;
         for column in group {
-            let Some(mut place) = row_group.next_column()? else { break };
-            column.write(place.untyped())?;
-            place.close()?;
+            let Some(mut writer) = row_group.next_column()? else { break };
+            column.write(writer.untyped())?;
+            writer.close()?;
         }
         row_group.close()?;
     }
@@ -152,8 +152,8 @@ fn columns(timeline: &Timeline, media: &str, cells: &[Cells]) -> Vec<Column> {
         columns.push(numbers(measure.name(), &|c| c.record?.measures?.get(measure)));
     }
     let regions = ["covered_eyes", "covered_nose", "covered_mouth", "covered_left", "covered_right"];
-    for (place, name) in regions.into_iter().enumerate() {
-        columns.push(numbers(name, &|c| Some(score_in_file(c.record?.covered?.regions?.shares()[place]))));
+    for (index, name) in regions.into_iter().enumerate() {
+        columns.push(numbers(name, &|c| Some(score_in_file(c.record?.covered?.regions?.shares()[index]))));
     }
     let events = |c: &Cells| c.track.map(|track| timeline.events_at(track, c.frame)).filter(|names| !names.is_empty());
     columns.push(texts("events", true, &events));

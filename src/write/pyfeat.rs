@@ -85,12 +85,12 @@ mod tests {
         PyFeat.write(&timeline, &mut bytes).unwrap();
         let mut reader = csv::Reader::from_reader(&bytes[..]);
         let header = reader.headers().unwrap().clone();
-        let place = |name: &str| header.iter().position(|column| column == name).unwrap();
+        let column_of = |name: &str| header.iter().position(|column| column == name).unwrap();
         let rows: Vec<_> = reader.records().map(Result::unwrap).collect();
         assert_eq!(rows.len(), 8, "six of signer A, two of signer B");
         let (first, last) = (&rows[0], &rows[7]);
-        assert_eq!((&first[place("happiness")], &first[place("Identity")]), ("0.875", "A"));
-        assert_eq!((&last[place("anger")], &last[place("FaceRectX")]), ("0.75", "-4"));
-        assert_eq!(&rows[4][place("anger")], "", "a face that was not read has no emotion");
+        assert_eq!((&first[column_of("happiness")], &first[column_of("Identity")]), ("0.875", "A"));
+        assert_eq!((&last[column_of("anger")], &last[column_of("FaceRectX")]), ("0.75", "-4"));
+        assert_eq!(&rows[4][column_of("anger")], "", "a face that was not read has no emotion");
     }
 }

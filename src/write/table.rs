@@ -72,7 +72,7 @@ fn cells(
     let measures = record.and_then(|record| record.measures);
     cells.extend(Measure::ALL.map(|measure| cell(measures.and_then(|measures| measures.get(measure)))));
     let regions = record.and_then(|record| record.covered?.regions).map(Regions::shares);
-    cells.extend((0..REGIONS.len()).map(|place| cell(regions.map(|shares| score_in_file(shares[place])))));
+    cells.extend((0..REGIONS.len()).map(|index| cell(regions.map(|shares| score_in_file(shares[index])))));
     cells.push(events);
     cells
 }

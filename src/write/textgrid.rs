@@ -29,18 +29,18 @@ impl Writer for TextGrid {
             tiers.push(("expression".into(), Vec::new()));
         }
         write!(out, "tiers? <exists>\nsize = {}\nitem []:\n", tiers.len())?;
-        for (place, (name, labelled)) in tiers.into_iter().enumerate() {
+        for (index, (name, labelled)) in tiers.into_iter().enumerate() {
             let intervals = intervals(timeline, labelled, span);
-            write!(out, "    item [{}]:\n        class = \"IntervalTier\"\n", place + 1)?;
+            write!(out, "    item [{}]:\n        class = \"IntervalTier\"\n", index + 1)?;
             writeln!(out, "        name = \"{name}\"")?;
             write!(
                 out,
                 "        xmin = {xmin}\n        xmax = {xmax}\n        intervals: size = {}\n",
                 intervals.len()
             )?;
-            for (place, interval) in intervals.iter().enumerate() {
+            for (index, interval) in intervals.iter().enumerate() {
                 let Interval { start_s, end_s, text } = interval;
-                write!(out, "        intervals [{}]:\n            xmin = {start_s}\n", place + 1)?;
+                write!(out, "        intervals [{}]:\n            xmin = {start_s}\n", index + 1)?;
                 write!(out, "            xmax = {end_s}\n            text = \"{text}\"\n")?;
             }
         }

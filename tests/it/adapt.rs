@@ -369,14 +369,14 @@ fn noise(path: &Path, count: usize, of: impl Fn(usize) -> (String, Expression)) 
     let folder = path.with_extension("pictures");
     std::fs::create_dir_all(&folder).unwrap();
     let mut text = "path,label,subject,split\n".to_owned();
-    for place in 0..count {
-        let name = folder.join(format!("{place}.png"));
+    for index in 0..count {
+        let name = folder.join(format!("{index}.png"));
         image::GrayImage::from_fn(48, 48, |x, y| {
-            image::Luma([((x as usize * 7919 + y as usize * 104_729 + place * 1_299_709) % 251) as u8])
+            image::Luma([((x as usize * 7919 + y as usize * 104_729 + index * 1_299_709) % 251) as u8])
         })
         .save(&name)
         .unwrap();
-        let (signer, label) = of(place);
+        let (signer, label) = of(index);
         let _ = writeln!(text, "{},{},{signer},train", name.display(), label.name());
     }
     std::fs::write(path, text).unwrap();
@@ -387,8 +387,8 @@ fn where_nothing_can_be_learnt_the_start_is_written_calibrated_and_it_is_said() 
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     // All classes alike often and by chance: with fewer classes than the start knows, to say no others is a gain.
-    let label = |place: usize| Expression::ALL[((place * 2_654_435_761) >> 12) % Expression::COUNT];
-    noise(&folder.join("n.csv"), 140, |place| (format!("s{}", place % 5), label(place)));
+    let label = |index: usize| Expression::ALL[((index * 2_654_435_761) >> 12) % Expression::COUNT];
+    noise(&folder.join("n.csv"), 140, |index| (format!("s{}", index % 5), label(index)));
     let stderr = succeed("adapt n.csv --out mine --budget 5s --threads 2", folder);
     assert!(stderr.contains("written with its probabilities calibrated"), "{stderr}");
     let report = json(&folder.join("mine/report.json"));
@@ -413,11 +413,11 @@ fn where_nothing_can_be_learnt_the_start_is_written_calibrated_and_it_is_said() 
 fn too_little_and_what_does_not_fit_is_refused_with_the_reason() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    let two = |place: usize| if place.is_multiple_of(2) { Expression::Fear } else { Expression::Neutral };
-    noise(&folder.join("few.csv"), 30, |place| (format!("s{}", place % 4), two(place / 4)));
-    noise(&folder.join("one.csv"), 60, |place| (format!("s{}", place % 4), Expression::Fear));
-    noise(&folder.join("pair.csv"), 60, |place| (format!("s{}", place % 2), two(place / 2)));
-    noise(&folder.join("rule.csv"), 60, |place| (format!("s{}", place % 4), two(place / 4)));
+    let two = |index: usize| if index.is_multiple_of(2) { Expression::Fear } else { Expression::Neutral };
+    noise(&folder.join("few.csv"), 30, |index| (format!("s{}", index % 4), two(index / 4)));
+    noise(&folder.join("one.csv"), 60, |index| (format!("s{}", index % 4), Expression::Fear));
+    noise(&folder.join("pair.csv"), 60, |index| (format!("s{}", index % 2), two(index / 2)));
+    noise(&folder.join("rule.csv"), 60, |index| (format!("s{}", index % 4), two(index / 4)));
     std::fs::write(folder.join("rule.pictures/crop.json"), "{\"scale\":1.5,\"shift_y\":0.0}").unwrap();
     for (arguments, code, part) in [
         ("few.csv", 3, "there are 30 labelled pictures; at least 40"),

@@ -20,14 +20,14 @@ struct Folder(tempfile::TempDir);
 impl Folder {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let place = |name: &str| folder.path().join(name);
-        let (json, eaf) = (place("auto.json"), place("auto.eaf"));
+        let path = |name: &str| folder.path().join(name);
+        let (json, eaf) = (path("auto.json"), path("auto.eaf"));
         let output = run(&["assets/demo/demo.mp4", "-q", "-o", text(&json), "-o", text(&eaf)]);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let human = std::fs::read_to_string(&eaf).unwrap();
         // The third segment's label and the first boundary.
         let human = human.replacen("<ANNOTATION_VALUE>surprise<", "<ANNOTATION_VALUE>Schreck<", 1);
-        std::fs::write(place("human.eaf"), human.replace("\"1720\"", "\"1800\"")).unwrap();
+        std::fs::write(path("human.eaf"), human.replace("\"1720\"", "\"1800\"")).unwrap();
         Self(folder)
     }
 

@@ -26,7 +26,7 @@ impl Corpus {
         self.folder.path().join(name)
     }
 
-    /// A clip of a second, at several places.
+    /// A clip of a second, at several paths.
     fn clips(&self, names: &[&str]) {
         let clip = self.at("clip.mp4");
         if !clip.exists() {
@@ -224,7 +224,7 @@ fn no_link_in_the_output_folder_leads_out_of_it() {
             assert_eq!(std::fs::read(&victim).unwrap(), b"precious", "{name}");
         }
     }
-    // One place that is taken stops no other video.
+    // One output that is taken stops no other video.
     assert_eq!(corpus.failures(), [("in/a.mp4".to_string(), 6)].into());
     assert!(Timeline::read(&corpus.at("out/b.mp4.json")).unwrap().complete);
 }

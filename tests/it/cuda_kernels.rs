@@ -113,8 +113,8 @@ fn random(count: usize, name: &str) -> Vec<f32> {
 fn assert_close(kernel: &str, found: &[f32], expected: &[f32], tolerance: f32) {
     assert_eq!(found.len(), expected.len(), "{kernel}");
     let largest = expected.iter().fold(1f32, |largest, value| largest.max(value.abs()));
-    for (place, (found, expected)) in found.iter().zip(expected).enumerate() {
-        assert!((found - expected).abs() <= tolerance * largest, "{kernel}, {place}: {found} is not {expected}");
+    for (index, (found, expected)) in found.iter().zip(expected).enumerate() {
+        assert!((found - expected).abs() <= tolerance * largest, "{kernel}, {index}: {found} is not {expected}");
     }
 }
 

@@ -136,7 +136,7 @@ fn shifted_pictures_are_in_other_light_or_half_covered_or_soft_and_each_comes_on
     assert_eq!(shift_pictures::make(&folder.join("m.csv"), &folder.join("shifted")).unwrap(), 3);
     let rows = manifest::read(&folder.join("shifted/shifted.csv")).unwrap();
     assert!(rows.iter().all(|row| row.label == Some(Expression::Fear) && row.fold.is_none()));
-    let [light, covered, soft] = [0, 1, 2].map(|place: usize| image::open(&rows[place].path).unwrap().into_rgb8());
+    let [light, covered, soft] = [0, 1, 2].map(|index: usize| image::open(&rows[index].path).unwrap().into_rgb8());
     assert!(light.pixels().all(|pixel| pixel.0[0] <= 60 && pixel.0[2] * 2 <= pixel.0[0] + 1));
     let is_grey = |y: u32| covered.rows().nth(y as usize).unwrap().all(|pixel| pixel.0 == [128; 3]);
     assert!((24..48).all(is_grey) && !(0..24).any(is_grey));
@@ -159,8 +159,8 @@ fn copies_in_fer2013_are_near_and_other_pictures_are_not() {
     let prints = fingerprints(&rows).unwrap();
     let pictures: Vec<_> = rows.iter().zip(&prints).collect();
     let (mut same, mut near, mut far) = (0, 0, 0);
-    for (place, (row, print)) in pictures.iter().enumerate() {
-        for (other, other_print) in &pictures[place + 1..] {
+    for (index, (row, print)) in pictures.iter().enumerate() {
+        for (other, other_print) in &pictures[index + 1..] {
             let is_copy = row.sequence.is_some() && row.sequence == other.sequence;
             match print.distance(other_print) {
                 Some(0) if is_copy => same += 1,

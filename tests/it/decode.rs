@@ -435,8 +435,8 @@ fn damage_never_shortens_the_timeline_silently() {
     let decoded = damaged("joined.ts", "-c:v mpeg2video", &|bytes| bytes.extend(bytes.clone()));
     assert!(decoded.damage.iter().any(|d| d.kind == DamageKind::TimeReset), "{:?}", decoded.damage);
     let decoded = damaged("noise.ts", "-c:v libx264 -bf 0", &|bytes| {
-        for place in (20_000..bytes.len()).step_by(3001) {
-            bytes[place] ^= 0x3c;
+        for offset in (20_000..bytes.len()).step_by(3001) {
+            bytes[offset] ^= 0x3c;
         }
     });
     assert!(!decoded.incomplete_because.is_empty(), "{:?}", decoded.media);

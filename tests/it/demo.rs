@@ -34,7 +34,7 @@ fn the_demo_keeps_clip_and_results_where_it_is_told() {
     assert_eq!(std::fs::read(at("demo.mp4")).unwrap(), std::fs::read("assets/demo/demo.mp4").unwrap());
     assert_eq!(Timeline::read(&at("demo.json")).unwrap().media.frames, 602);
     assert!(["demo.csv", "demo.srt", "demo.eaf"].iter().all(|name| Path::exists(&at(name))));
-    // Once more into the same place; but not over what a person has changed.
+    // Once more into the same folder; but not over what a person has changed.
     assert_eq!(run(&[]), Some(0));
     std::fs::write(at("demo.srt"), "mine").unwrap();
     assert_eq!(run(&[]), Some(6));

@@ -1,4 +1,4 @@
-//! The pages: links lead somewhere, what is shown runs, and what stands in several places agrees.
+//! The pages: links lead somewhere, what is shown runs, and what is said in several pages agrees.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -158,11 +158,11 @@ fn prepared(page: &Path) -> tempfile::TempDir {
     std::fs::copy(at("corpus.mp4"), at("corpus/a.mp4")).unwrap();
     std::fs::copy(at("corpus.mp4"), at("corpus/sub/b.mp4")).unwrap();
     let classes = ["neutral", "happiness", "sadness", "surprise", "fear", "disgust", "anger"];
-    for (place, class) in classes.into_iter().enumerate() {
+    for (index, class) in classes.into_iter().enumerate() {
         std::fs::create_dir_all(at("faces").join(class)).unwrap();
         for number in 0..10u32 {
             let picture = image::GrayImage::from_fn(48, 48, |x, y| {
-                image::Luma([((x * (place as u32 + 2) + y * (number + 3) + number * 31) % 256) as u8])
+                image::Luma([((x * (index as u32 + 2) + y * (number + 3) + number * 31) % 256) as u8])
             });
             picture.save(at("faces").join(class).join(format!("{number}.png"))).unwrap();
         }
@@ -184,18 +184,18 @@ fn every_command_that_the_pages_show_runs() {
         for (treatment, lines) in blocks {
             *counts.entry(format!("{treatment:?}")).or_insert(0) += lines.len();
             for (number, line) in lines {
-                let place = format!("{}:{number}: {line}", page.display());
+                let location = format!("{}:{number}: {line}", page.display());
                 match (&treatment, &folder) {
                     (Treatment::Run, Some(folder)) => {
                         let output = shell(&line, folder.path());
-                        assert!(output.status.success(), "{place}\n{}", String::from_utf8_lossy(&output.stderr));
+                        assert!(output.status.success(), "{location}\n{}", String::from_utf8_lossy(&output.stderr));
                     }
                     (Treatment::Checked, _) => {
                         let empty = tempfile::tempdir().unwrap();
                         let output = shell(&line, empty.path());
                         let said = String::from_utf8_lossy(&output.stderr);
-                        assert_ne!(output.status.code(), Some(2), "{place}: wrong usage\n{said}");
-                        assert_ne!(output.status.code(), Some(127), "{place}: no such program\n{said}");
+                        assert_ne!(output.status.code(), Some(2), "{location}: wrong usage\n{said}");
+                        assert_ne!(output.status.code(), Some(127), "{location}: no such program\n{said}");
                     }
                     _ => {}
                 }

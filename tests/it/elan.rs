@@ -315,11 +315,11 @@ fn a_video_that_is_a_link_keeps_its_name_and_curves_are_found_below_any_folder()
     std::fs::copy(demo(), &store).unwrap();
     for (name, stem, link) in [("plain", "a b", "file:///"), ("Gebärde", "Übung", "FILE:///"), ("x#1", "y", "FILE:///")]
     {
-        let place = folder.path().join(name);
-        std::fs::create_dir(&place).unwrap();
-        let video = place.join("session 1.mp4");
+        let directory = folder.path().join(name);
+        std::fs::create_dir(&directory).unwrap();
+        let video = directory.join("session 1.mp4");
         std::os::unix::fs::symlink(&store, &video).unwrap();
-        let eaf = place.join(format!("{stem}.eaf"));
+        let eaf = directory.join(format!("{stem}.eaf"));
         let mut command = program();
         let output = command.arg(&video).args(["--end", "1", "-o"]).arg(&eaf).stdin(Stdio::null()).output().unwrap();
         let talk = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -333,8 +333,8 @@ fn a_video_that_is_a_link_keeps_its_name_and_curves_are_found_below_any_folder()
         let configuration = links.iter().find(|url| url.ends_with("_tsconf.xml")).unwrap();
         assert!(configuration.starts_with(link), "{configuration}");
         let file = configuration.rsplit('/').next().unwrap();
-        assert!(file.is_ascii() && place.join(file).is_file(), "{file}");
-        let table = values(&std::fs::read_to_string(place.join(file)).unwrap(), "source-url");
+        assert!(file.is_ascii() && directory.join(file).is_file(), "{file}");
+        let table = values(&std::fs::read_to_string(directory.join(file)).unwrap(), "source-url");
         assert_eq!(table, [links[0].as_str()]);
         assert!(links[0].starts_with("file:///"));
     }

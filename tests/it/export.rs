@@ -95,8 +95,8 @@ fn onnx_runtime_gives_the_same_logits_and_probabilities() {
     ];
     let folder = tempfile::tempdir().unwrap();
     let mut models = vec![PathBuf::from("default")];
-    for (place, (file, arch, changes)) in variants.iter().enumerate() {
-        let own = folder.path().join(place.to_string());
+    for (index, (file, arch, changes)) in variants.iter().enumerate() {
+        let own = folder.path().join(index.to_string());
         std::fs::create_dir(&own).unwrap();
         models.push(imported(file, arch, changes, &own));
     }

@@ -34,8 +34,8 @@ fn import(source: &Path, arch: &str, more: &[&str], folder: &Path) -> (Output, S
 fn pictures() -> Vec<f32> {
     let seed = b"pictures".iter().fold(2_166_136_261u32, |seed, b| (seed ^ u32::from(*b)).wrapping_mul(16_777_619));
     (0..2 * 40 * 40 * 3u32)
-        .map(|place| {
-            let mut x = place.wrapping_mul(2_654_435_761).wrapping_add(seed);
+        .map(|index| {
+            let mut x = index.wrapping_mul(2_654_435_761).wrapping_add(seed);
             x = (x ^ (x >> 16)).wrapping_mul(0x7feb_352d);
             x = (x ^ (x >> 15)).wrapping_mul(0x846c_a68b);
             (f64::from(x ^ (x >> 16)) / 4_294_967_296.0 * 255.0) as f32
@@ -59,7 +59,7 @@ fn check_logits(file: &str, arch: &str, reference: &str, order: ClassOrder) {
     let theirs: serde_json::Value = serde_json::from_str(include_str!("../import/logits.json")).unwrap();
     let theirs: Vec<Vec<f32>> = serde_json::from_value(theirs[reference].clone()).unwrap();
     for (ours, theirs) in ours.iter().zip(&theirs) {
-        let theirs: Vec<f32> = Expression::ALL.iter().map(|e| theirs[order.place(*e)]).collect();
+        let theirs: Vec<f32> = Expression::ALL.iter().map(|e| theirs[order.index_of(*e)]).collect();
         for (ours, theirs) in centred(ours).iter().zip(centred(&theirs)) {
             assert!((ours - theirs).abs() < 2e-5, "{file}: {ours} is not {theirs}");
         }
@@ -287,7 +287,7 @@ fn answer(stream: &mut TcpStream, content: &[u8], connection: Connection) -> Str
 }
 
 fn content() -> Vec<u8> {
-    (0..50_000u32).map(|place| ((place * place) >> 7) as u8).collect()
+    (0..50_000u32).map(|index| ((index * index) >> 7) as u8).collect()
 }
 
 fn pull(server: &Server, hash: &str, folder: &TempDir) -> (Output, String) {

@@ -54,9 +54,9 @@ fn uncut(clip: &str, folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 
 /// What comes of planning, working in `shards` and collecting; and how many units there were, and what was said.
 fn cut(clip: &str, segment: &str, shards: usize, folder: &Path) -> (Vec<(PathBuf, Vec<u8>)>, usize, String) {
-    let place = folder.join(format!("cut-{clip}-{segment}-{shards}"));
-    std::fs::create_dir_all(&place).unwrap();
-    let path = |name: &str| place.join(name).display().to_string();
+    let work = folder.join(format!("cut-{clip}-{segment}-{shards}"));
+    std::fs::create_dir_all(&work).unwrap();
+    let path = |name: &str| work.join(name).display().to_string();
     succeeded(&["plan", clip, "--segment", segment, "-o", &path("plan.jsonl")], folder);
     let units = std::fs::read_to_string(path("plan.jsonl")).unwrap().lines().count() - 1;
     let mut talk = String::new();
@@ -190,8 +190,8 @@ fn a_damaged_video_is_the_same_and_says_the_same() {
     damaged("cut.mp4", "-movflags +faststart", &|bytes| bytes.truncate(bytes.len() * 7 / 10));
     damaged("cut.mkv", "", &|bytes| bytes.truncate(bytes.len() * 7 / 10));
     damaged("noise.ts", "", &|bytes| {
-        for place in (20_000..bytes.len()).step_by(30_011) {
-            bytes[place] ^= 0x3c;
+        for offset in (20_000..bytes.len()).step_by(30_011) {
+            bytes[offset] ^= 0x3c;
         }
     });
     damaged("twice.ts", "-t 12", &|bytes| bytes.extend(bytes.clone()));
@@ -281,7 +281,7 @@ fn a_plan_from_elsewhere_writes_and_removes_nothing_outside_its_folders() {
         assert_eq!(std::fs::read_dir(at("victim")).unwrap().count(), 1);
         assert!(std::fs::read_dir(at("parts")).unwrap().next().is_none() && !at("labels").exists());
     }
-    // Neither links nor pipes in the place of a part are followed or waited for.
+    // Neither links nor pipes where a part should be are followed or waited for.
     std::os::unix::fs::symlink(at("victim/mine.failed.json"), at("parts").join(format!("{id}.part"))).unwrap();
     let mut command = program();
     let work = ["work", "plan.jsonl", "--out", "parts"];
@@ -358,7 +358,7 @@ fn gaps_overlaps_and_mixtures_are_refused() {
         assert!(talk.contains(words), "{talk}");
         assert!(!at("labels/a.mp4.json").exists());
     };
-    let without = |place: usize| [&lines[..place], &lines[place + 1..]].concat();
+    let without = |index: usize| [&lines[..index], &lines[index + 1..]].concat();
     refused(&without(2), 3, "nothing covers");
     refused(&without(1), 3, "first or last part");
     refused(&without(lines.len() - 1), 3, "first or last part");

@@ -9,11 +9,11 @@ use annotate::nn::{Architecture, Network, Parameters, Phase, Purpose};
 use annotate::picture::Colours;
 use candle_core::{DType, Device, Tensor};
 
-/// `count` numbers in [0, 1) that depend on `name` and their place: make.py's `uniform`.
+/// `count` numbers in [0, 1) that depend on `name` and their index: make.py's `uniform`.
 fn uniform(name: &str, count: usize) -> impl Iterator<Item = f64> {
     let seed = name.bytes().fold(2_166_136_261u32, |seed, byte| (seed ^ u32::from(byte)).wrapping_mul(16_777_619));
-    (0..count as u32).map(move |place| {
-        let mut x = place.wrapping_mul(2_654_435_761).wrapping_add(seed);
+    (0..count as u32).map(move |index| {
+        let mut x = index.wrapping_mul(2_654_435_761).wrapping_add(seed);
         x = (x ^ (x >> 16)).wrapping_mul(0x7feb_352d);
         x = (x ^ (x >> 15)).wrapping_mul(0x846c_a68b);
         f64::from(x ^ (x >> 16)) / 4_294_967_296.0

@@ -157,7 +157,7 @@ fn a_model_with_a_fault_is_refused_by_the_tensors_name() {
     with((Dtype::F32, vec![8], f32s(&[0.0; 8])), "'classifier.bias' is of shape [8], the network needs [7]");
     with((Dtype::F32, vec![1, 7], f32s(&[0.0; 7])), "'classifier.bias' is of shape [1, 7], the network needs [7]");
     with((Dtype::F32, vec![0], vec![]), "'classifier.bias' is of shape [0], the network needs [7]");
-    with((Dtype::F32, vec![7], f32s(&last(f32::NAN))), "'classifier.bias' holds a value that is not finite (place 6)");
+    with((Dtype::F32, vec![7], f32s(&last(f32::NAN))), "'classifier.bias' holds a value that is not finite (index 6)");
     with((Dtype::F32, vec![7], f32s(&last(f32::NEG_INFINITY))), "'classifier.bias' holds a value that is not finite");
     with((Dtype::F16, vec![7], f16s(&last(f32::INFINITY))), "'classifier.bias' holds a value that is not finite");
     for (dtype, width) in [(Dtype::I64, 8), (Dtype::U8, 1), (Dtype::F64, 8), (Dtype::BOOL, 1), (Dtype::F8_E4M3, 1)] {

@@ -53,14 +53,14 @@ mixup = 0.2
 "#;
 
 /// A folder with pictures, a manifest and a recipe.
-struct Place {
+struct Workspace {
     folder: TempDir,
 }
 
-impl Place {
+impl Workspace {
     /// `count` pictures of each class, of three subjects to each split; stripes say the class, or hues do.
     fn new(count: usize, by_hue: bool) -> Self {
-        let place = Self { folder: tempfile::tempdir().unwrap() };
+        let workspace = Self { folder: tempfile::tempdir().unwrap() };
         let mut manifest = "path,label,subject,sequence,split\n".to_owned();
         for split in ["train", "validation", "test"] {
             let count = if split == "train" { count } else { count.div_ceil(2) };
@@ -73,14 +73,14 @@ impl Place {
                         let colour = if by_hue { HUES[class] } else { [stripe; 3] };
                         image::Rgb(colour.map(|value| value.saturating_add(noise(x, y))))
                     });
-                    picture.save(place.path(&file)).unwrap();
+                    picture.save(workspace.path(&file)).unwrap();
                     manifest += &format!("{file},{name},{split}-{},s{}-{split},{split}\n", index % 3, index % 5);
                 }
             }
         }
-        place.write("manifest.csv", &manifest);
-        place.write("recipe.toml", RECIPE);
-        place
+        workspace.write("manifest.csv", &manifest);
+        workspace.write("recipe.toml", RECIPE);
+        workspace
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -160,17 +160,18 @@ fn numbers(log: &str) -> Vec<Value> {
 
 #[test]
 fn a_run_that_was_killed_ends_with_the_same_numbers_also_after_a_full_disk() {
-    let place = Place::new(12, false);
+    let workspace = Workspace::new(12, false);
     let longer = format!("{TRAIN} --set stages.0.epochs=3 --set stages.1.epochs=6");
-    place.succeeds(&format!("{longer} --out whole"));
-    let whole = numbers(&place.read("whole/metrics.jsonl"));
+    workspace.succeeds(&format!("{longer} --out whole"));
+    let whole = numbers(&workspace.read("whole/metrics.jsonl"));
     let steps = |log: &[Value]| log.iter().filter(|line| line["kind"] == "step").count();
     assert_eq!(steps(&whole), 9 * 10);
 
     // Killed in the middle of the second epoch of each stage.
-    let log_lines = || std::fs::read_to_string(place.path("cut/metrics.jsonl")).map_or(0, |log| log.lines().count());
+    let log_lines =
+        || std::fs::read_to_string(workspace.path("cut/metrics.jsonl")).map_or(0, |log| log.lines().count());
     for lines in [11 + 4, 4 * 11 + 4] {
-        let mut child = place.command(&format!("{longer} --out cut")).stderr(Stdio::null()).spawn().unwrap();
+        let mut child = workspace.command(&format!("{longer} --out cut")).stderr(Stdio::null()).spawn().unwrap();
         let started = Instant::now();
         while log_lines() < lines && child.try_wait().unwrap().is_none() {
             assert!(started.elapsed() < Duration::from_secs(60), "nothing was logged");
@@ -178,32 +179,32 @@ fn a_run_that_was_killed_ends_with_the_same_numbers_also_after_a_full_disk() {
         }
         child.kill().unwrap();
         child.wait().unwrap();
-        assert!(!place.path("cut/model").exists(), "it was killed before its end");
-        let checkpoint = std::fs::read(place.path("cut/checkpoint.safetensors")).unwrap();
+        assert!(!workspace.path("cut/model").exists(), "it was killed before its end");
+        let checkpoint = std::fs::read(workspace.path("cut/checkpoint.safetensors")).unwrap();
 
         // A disk that is too full for the next checkpoint: the last one stays whole.
         let program = program_path();
         let full = Command::new("sh")
             .arg("-c")
             .arg(format!("trap '' XFSZ; ulimit -f 48; exec '{}' {longer} --out cut", program.display()))
-            .current_dir(place.folder.path())
+            .current_dir(workspace.folder.path())
             .output()
             .unwrap();
         let message = String::from_utf8_lossy(&full.stderr);
         assert_eq!(full.status.code(), Some(6), "{message}");
         assert!(message.contains("checkpoint.safetensors") && message.contains("last one is kept"), "{message}");
-        assert_eq!(std::fs::read(place.path("cut/checkpoint.safetensors")).unwrap(), checkpoint);
+        assert_eq!(std::fs::read(workspace.path("cut/checkpoint.safetensors")).unwrap(), checkpoint);
     }
     // What a kill in the middle of a write can leave.
-    let log = place.read("cut/metrics.jsonl");
-    place.write("cut/metrics.jsonl", &format!("{log}{{\"kind\":\"step\",\"st"));
-    place.succeeds(&format!("{longer} --out cut"));
-    assert_eq!(numbers(&place.read("cut/metrics.jsonl")), whole);
+    let log = workspace.read("cut/metrics.jsonl");
+    workspace.write("cut/metrics.jsonl", &format!("{log}{{\"kind\":\"step\",\"st"));
+    workspace.succeeds(&format!("{longer} --out cut"));
+    assert_eq!(numbers(&workspace.read("cut/metrics.jsonl")), whole);
     for name in ["predictions.csv", "report.md", "model/config.json"] {
-        assert_eq!(place.read(&format!("cut/{name}")), place.read(&format!("whole/{name}")), "{name}");
+        assert_eq!(workspace.read(&format!("cut/{name}")), workspace.read(&format!("whole/{name}")), "{name}");
     }
     let names = |run: &str| {
-        let entries = std::fs::read_dir(place.path(run)).unwrap();
+        let entries = std::fs::read_dir(workspace.path(run)).unwrap();
         let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
         // A kill in the middle of a write leaves the hidden file that was written.
         names.retain(|name| !name.starts_with('.'));
@@ -213,14 +214,14 @@ fn a_run_that_was_killed_ends_with_the_same_numbers_also_after_a_full_disk() {
     assert_eq!(names("cut"), names("whole"), "nothing is left lying about");
 
     // Another recipe does not go on with this run.
-    place.refuses(&format!("{TRAIN} --set seed=8 --out cut"), 5, &["another recipe or data"]);
+    workspace.refuses(&format!("{TRAIN} --set seed=8 --out cut"), 5, &["another recipe or data"]);
 }
 
 #[test]
 fn stages_move_what_they_say_and_heads_are_kept_replaced_or_warm() {
-    let place = Place::new(8, false);
-    place.succeeds(&format!("{TRAIN} --out base"));
-    let base = place.tensors("base/model");
+    let workspace = Workspace::new(8, false);
+    workspace.succeeds(&format!("{TRAIN} --out base"));
+    let base = workspace.tensors("base/model");
     let tune = r#"
 name = "tuned"
 seed = 9
@@ -235,10 +236,10 @@ epochs = 1
 optimiser = { kind = "adam", learning_rate = 1e-2 }
 "#;
     let tuned = |head: &str, train: &str| {
-        place.write("recipe.toml", &tune.replace("HEAD", head).replace("TRAIN", train));
+        workspace.write("recipe.toml", &tune.replace("HEAD", head).replace("TRAIN", train));
         let out = format!("{head}-{train}");
-        place.succeeds(&format!("{TRAIN} --out {out}"));
-        place.tensors(&format!("{out}/model"))
+        workspace.succeeds(&format!("{TRAIN} --out {out}"));
+        workspace.tensors(&format!("{out}/model"))
     };
     let is_head = |name: &&String| name.starts_with("classifier.");
     let same = |a: &BTreeMap<String, Vec<f32>>, head: bool| {
@@ -262,31 +263,31 @@ optimiser = { kind = "adam", learning_rate = 1e-2 }
         distance(&head_only),
         distance(&replaced)
     );
-    let report = place.json("warm_start-head/report.json");
+    let report = workspace.json("warm_start-head/report.json");
     assert_eq!(report["origin"][0], "tiny");
 }
 
 #[test]
 fn colours_are_learnt_where_the_recipe_asks_for_them() {
-    let place = Place::new(16, true);
+    let workspace = Workspace::new(16, true);
     let colour = "--set input.colours=rgb --set input.mean=[0.5,0.5,0.5] --set input.deviation=[0.25,0.25,0.25] \
                   --set stages.0.epochs=6 --set augmentation={flip=true,saturation=0.1,cutmix=0.2}";
-    place.succeeds(&format!("{TRAIN} {colour} --out colour"));
-    assert!(place.accuracy("colour") > 0.8, "{}", place.accuracy("colour"));
+    workspace.succeeds(&format!("{TRAIN} {colour} --out colour"));
+    assert!(workspace.accuracy("colour") > 0.8, "{}", workspace.accuracy("colour"));
     // The same with each half of the face: the network sees the other as nothing.
-    place.succeeds(&format!("{TRAIN} {colour} --set input.region=upper --out upper"));
-    assert_eq!(place.json("upper/model/config.json")["input"]["region"], "upper");
-    assert!(place.accuracy("upper") > 0.7, "{}", place.accuracy("upper"));
+    workspace.succeeds(&format!("{TRAIN} {colour} --set input.region=upper --out upper"));
+    assert_eq!(workspace.json("upper/model/config.json")["input"]["region"], "upper");
+    assert!(workspace.accuracy("upper") > 0.7, "{}", workspace.accuracy("upper"));
 }
 
 #[test]
 fn a_student_says_what_its_teacher_says_and_not_what_its_wrong_labels_say() {
-    let place = Place::new(16, false);
+    let workspace = Workspace::new(16, false);
     let plain = "--set augmentation={} --set stages.0.epochs=10";
-    place.succeeds(&format!("{TRAIN} {plain} --out teacher"));
-    assert!(place.accuracy("teacher") > 0.8, "{}", place.accuracy("teacher"));
+    workspace.succeeds(&format!("{TRAIN} {plain} --out teacher"));
+    assert!(workspace.accuracy("teacher") > 0.8, "{}", workspace.accuracy("teacher"));
     // Every training label becomes the next class; validation and test stay right.
-    let wrong: String = place
+    let wrong: String = workspace
         .read("manifest.csv")
         .lines()
         .map(|line| {
@@ -298,21 +299,21 @@ fn a_student_says_what_its_teacher_says_and_not_what_its_wrong_labels_say() {
             }
         })
         .collect();
-    place.write("wrong.csv", &wrong);
+    workspace.write("wrong.csv", &wrong);
     let student = "train --data wrong.csv --recipe recipe.toml --threads 1 --set seed=3";
     let taught = "--set distillation={models=['teacher/model','teacher/model'],weight=1.0,temperature=2.0}";
-    place.succeeds(&format!("{student} {plain} {taught} --out student"));
-    assert!(place.accuracy("student") > 0.7, "{}", place.accuracy("student"));
-    place.succeeds(&format!("{student} {plain} --out untaught"));
-    assert!(place.accuracy("untaught") < 0.3, "{}", place.accuracy("untaught"));
+    workspace.succeeds(&format!("{student} {plain} {taught} --out student"));
+    assert!(workspace.accuracy("student") > 0.7, "{}", workspace.accuracy("student"));
+    workspace.succeeds(&format!("{student} {plain} --out untaught"));
+    assert!(workspace.accuracy("untaught") < 0.3, "{}", workspace.accuracy("untaught"));
 }
 
 #[test]
 fn every_image_is_judged_once_by_a_model_that_has_not_seen_its_subject() {
-    let place = Place::new(8, false);
-    place.succeeds(&format!("{CROSSVAL} --folds 3 --jobs 2 --out all"));
+    let workspace = Workspace::new(8, false);
+    workspace.succeeds(&format!("{CROSSVAL} --folds 3 --jobs 2 --out all"));
     let (manifest, folds, predictions) =
-        (place.read("manifest.csv"), place.read("all/folds.csv"), place.read("all/predictions.csv"));
+        (workspace.read("manifest.csv"), workspace.read("all/folds.csv"), workspace.read("all/predictions.csv"));
     let count = manifest.lines().count() - 1;
     let images: std::collections::BTreeSet<&str> =
         predictions.lines().skip(1).map(|line| line.split(',').next().unwrap()).collect();
@@ -324,7 +325,7 @@ fn every_image_is_judged_once_by_a_model_that_has_not_seen_its_subject() {
         let (image, fold) = line.split_once(',').unwrap();
         assert_eq!(*fold_of.entry(subject_of[image]).or_insert(fold), fold, "a subject is in one fold");
     }
-    let report = place.json("all/report.json");
+    let report = workspace.json("all/report.json");
     assert_eq!(report["pooled"]["metrics"]["images"], count);
     let accuracy = &report["over_folds"][0];
     let values: Vec<f64> = accuracy["values"].as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect();
@@ -332,20 +333,20 @@ fn every_image_is_judged_once_by_a_model_that_has_not_seen_its_subject() {
     let sd = (values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / 2.0).sqrt();
     assert!((accuracy["mean"].as_f64().unwrap() - mean).abs() < 1e-12);
     assert!((accuracy["sd"].as_f64().unwrap() - sd).abs() < 1e-12);
-    let html = place.read("all/report.html");
+    let html = workspace.read("all/report.html");
     assert!(html.matches("<svg").count() >= 5 && !html.contains("<script") && !html.contains("http-equiv=\"refresh"));
 
     // One after the other, as jobs of their own, in another order: the same. The last one pools.
-    place.refuses(&format!("{CROSSVAL} --folds 3 --pool --out alone"), 3, &["fold 1 is not finished", "--fold 1"]);
+    workspace.refuses(&format!("{CROSSVAL} --folds 3 --pool --out alone"), 3, &["fold 1 is not finished", "--fold 1"]);
     for fold in [3, 1, 2] {
-        assert!(!place.path("alone/report.json").exists());
-        place.succeeds(&format!("{CROSSVAL} --folds 3 --fold {fold} --out alone"));
+        assert!(!workspace.path("alone/report.json").exists());
+        workspace.succeeds(&format!("{CROSSVAL} --folds 3 --fold {fold} --out alone"));
     }
     for name in ["predictions.csv", "report.json", "folds.csv"] {
-        assert_eq!(place.read(&format!("alone/{name}")), place.read(&format!("all/{name}")), "{name}");
+        assert_eq!(workspace.read(&format!("alone/{name}")), workspace.read(&format!("all/{name}")), "{name}");
     }
-    place.refuses(&format!("{CROSSVAL} --folds 3 --set seed=8 --pool --out all"), 5, &["another recipe"]);
-    place.refuses(&format!("{CROSSVAL} --folds 3 --fold 4 --out all"), 2, &["no fold 4"]);
+    workspace.refuses(&format!("{CROSSVAL} --folds 3 --set seed=8 --pool --out all"), 5, &["another recipe"]);
+    workspace.refuses(&format!("{CROSSVAL} --folds 3 --fold 4 --out all"), 2, &["no fold 4"]);
 
     // The manifest's own folds.
     let own: String = manifest
@@ -353,110 +354,111 @@ fn every_image_is_judged_once_by_a_model_that_has_not_seen_its_subject() {
         .enumerate()
         .map(|(line, text)| if line == 0 { format!("{text},fold\n") } else { format!("{text},{}\n", 1 + line % 2) })
         .collect();
-    place.write("own.csv", &own);
-    let (_, told) = place.succeeds("crossval --data own.csv --recipe recipe.toml --threads 2 --out own");
+    workspace.write("own.csv", &own);
+    let (_, told) = workspace.succeeds("crossval --data own.csv --recipe recipe.toml --threads 2 --out own");
     assert!(told.contains("have images in several folds"), "{told}");
-    assert_eq!(place.json("own/report.json")["folds"].as_array().unwrap().len(), 2);
+    assert_eq!(workspace.json("own/report.json")["folds"].as_array().unwrap().len(), 2);
 }
 
 #[test]
 fn a_grid_prints_its_recipes_beside_the_published_numbers() {
-    let place = Place::new(6, false);
-    std::fs::create_dir(place.path("grid")).unwrap();
+    let workspace = Workspace::new(6, false);
+    std::fs::create_dir(workspace.path("grid")).unwrap();
     let shorter = RECIPE.replace("epochs = 2", "epochs = 1");
-    place.write("grid/1-plain.toml", &shorter.replace("\"tiny\"", "\"plain\""));
-    place.write("grid/2-flat.toml", &shorter.replace("\"tiny\"", "\"<b>flat</b>\"").replace("1e-2", "1e-9"));
-    place.write("grid/published.csv", "recipe,accuracy,folds_accuracy,folds_accuracy_sd\n1-plain,67.06,62.37,3.23\n");
+    workspace.write("grid/1-plain.toml", &shorter.replace("\"tiny\"", "\"plain\""));
+    workspace.write("grid/2-flat.toml", &shorter.replace("\"tiny\"", "\"<b>flat</b>\"").replace("1e-2", "1e-9"));
+    workspace
+        .write("grid/published.csv", "recipe,accuracy,folds_accuracy,folds_accuracy_sd\n1-plain,67.06,62.37,3.23\n");
     let grid = "train --grid grid --data manifest.csv --folds 2 --threads 2 --out table";
-    let (table, _) = place.succeeds(grid);
+    let (table, _) = workspace.succeeds(grid);
     let line = table.lines().find(|line| line.trim_start().starts_with("plain")).unwrap();
     assert!(line.contains("67.06") && line.contains("62.37 ± 3.23"), "{table}");
-    let report = place.json("table/report.json");
+    let report = workspace.json("table/report.json");
     assert_eq!(report.as_array().unwrap().len(), 2);
     assert!(report[0]["against_first"].is_null() && report[1]["against_first"]["p_value"].is_number());
     assert!(table.contains("Against plain on the same images"), "{table}");
-    assert!(!place.read("table/report.html").contains("<b>flat"));
+    assert!(!workspace.read("table/report.html").contains("<b>flat"));
     // What is finished is not done again.
     let started = Instant::now();
-    assert_eq!(place.succeeds(grid).0, table);
-    assert!(place.path("table/1-plain/fold-1/fold.json").exists(), "{:?}", started.elapsed());
+    assert_eq!(workspace.succeeds(grid).0, table);
+    assert!(workspace.path("table/1-plain/fold-1/fold.json").exists(), "{:?}", started.elapsed());
 }
 
 #[test]
 fn a_model_is_measured_against_another_and_on_worse_pictures() {
-    let place = Place::new(8, false);
-    place.succeeds(&format!("{TRAIN} --set stages.0.epochs=6 --out run"));
+    let workspace = Workspace::new(8, false);
+    workspace.succeeds(&format!("{TRAIN} --set stages.0.epochs=6 --out run"));
     let evaluate = "evaluate --model run/model --data manifest.csv";
-    place.succeeds(&format!("{evaluate} --out plain"));
-    assert_eq!(place.read("plain/predictions.csv"), place.read("run/predictions.csv"));
-    let (_, told) = place.succeeds(&format!("{evaluate} --against run/predictions.csv --out again"));
+    workspace.succeeds(&format!("{evaluate} --out plain"));
+    assert_eq!(workspace.read("plain/predictions.csv"), workspace.read("run/predictions.csv"));
+    let (_, told) = workspace.succeeds(&format!("{evaluate} --against run/predictions.csv --out again"));
     assert!(told.contains("p = 1.000"), "{told}");
-    let again = place.json("again/report.json");
+    let again = workspace.json("again/report.json");
     assert_eq!((again["against"]["only_first"].as_u64(), again["against"]["p_value"].as_f64()), (Some(0), Some(1.0)));
     assert_eq!(again["prior_corrected"].as_array().unwrap().len(), 2);
-    place.succeeds(&format!("{evaluate} --degrade downsample4 --out worse"));
-    assert_ne!(place.read("worse/predictions.csv"), place.read("plain/predictions.csv"));
-    assert_eq!(place.json("worse/report.json")["degradation"], "downsample4");
-    place.write(
+    workspace.succeeds(&format!("{evaluate} --degrade downsample4 --out worse"));
+    assert_ne!(workspace.read("worse/predictions.csv"), workspace.read("plain/predictions.csv"));
+    assert_eq!(workspace.json("worse/report.json")["degradation"], "downsample4");
+    workspace.write(
         "less.csv",
-        &place.read("run/predictions.csv").lines().take(5).map(|l| format!("{l}\n")).collect::<String>(),
+        &workspace.read("run/predictions.csv").lines().take(5).map(|l| format!("{l}\n")).collect::<String>(),
     );
-    place.refuses(&format!("{evaluate} --against less.csv --out x"), 3, &["less.csv", "no prediction for"]);
+    workspace.refuses(&format!("{evaluate} --against less.csv --out x"), 3, &["less.csv", "no prediction for"]);
 }
 
 #[test]
 fn data_that_cannot_be_trained_on_is_refused_by_row() {
-    let place = Place::new(4, false);
-    let good = place.read("manifest.csv");
-    let with = |text: &str| place.write("manifest.csv", text);
+    let workspace = Workspace::new(4, false);
+    let good = workspace.read("manifest.csv");
+    let with = |text: &str| workspace.write("manifest.csv", text);
     let train = format!("{TRAIN} --out run");
     with(&good.replacen("train-neutral-1.png", "absent.png", 1));
-    place.refuses(&train, 3, &["row 2", "absent.png"]);
+    workspace.refuses(&train, 3, &["row 2", "absent.png"]);
     with(&good);
-    let picture = std::fs::read(place.path("train-happiness-0.png")).unwrap();
-    std::fs::write(place.path("train-happiness-0.png"), &picture[..picture.len() / 2]).unwrap();
-    place.refuses(&train, 3, &["row 5", "train-happiness-0.png"]);
-    std::fs::write(place.path("train-happiness-0.png"), picture).unwrap();
+    let picture = std::fs::read(workspace.path("train-happiness-0.png")).unwrap();
+    std::fs::write(workspace.path("train-happiness-0.png"), &picture[..picture.len() / 2]).unwrap();
+    workspace.refuses(&train, 3, &["row 5", "train-happiness-0.png"]);
+    std::fs::write(workspace.path("train-happiness-0.png"), picture).unwrap();
     with(&good.replacen(",fear,", ",joy,", 1));
-    place.refuses(&train, 3, &["line", "joy"]);
+    workspace.refuses(&train, 3, &["line", "joy"]);
     let one_class: String =
         good.lines().filter(|l| !l.contains("train-") || l.contains("anger")).map(|l| format!("{l}\n")).collect();
     with(&one_class);
-    place.refuses(&format!("{train} --set batch=4"), 3, &["single class, 'anger'"]);
+    workspace.refuses(&format!("{train} --set batch=4"), 3, &["single class, 'anger'"]);
     with(&good.lines().filter(|l| !l.contains("validation")).map(|l| format!("{l}\n")).collect::<String>());
-    place.refuses(&train, 3, &["no validation image", "annotate data split"]);
-    place.refuses(&format!("{train} --folds 2"), 2, &[]);
+    workspace.refuses(&train, 3, &["no validation image", "annotate data split"]);
+    workspace.refuses(&format!("{train} --folds 2"), 2, &[]);
     with(&good);
-    place.refuses(&format!("{TRAIN} --set batch=64 --out run"), 3, &["28 training images", "batch of 64"]);
-    place.refuses(&format!("{CROSSVAL} --folds 12 --out cv"), 3, &["7 of kind 'subject'", "12 parts"]);
-    place.refuses(&format!("{CROSSVAL} --folds 1 --out cv"), 2, &["at least 2"]);
-    place.refuses(
+    workspace.refuses(&format!("{TRAIN} --set batch=64 --out run"), 3, &["28 training images", "batch of 64"]);
+    workspace.refuses(&format!("{CROSSVAL} --folds 12 --out cv"), 3, &["7 of kind 'subject'", "12 parts"]);
+    workspace.refuses(&format!("{CROSSVAL} --folds 1 --out cv"), 2, &["at least 2"]);
+    workspace.refuses(
         &format!("{TRAIN} --set stages.0.optimiser={{kind='sgd',learning_rate=1e38}} --out nan"),
         5,
         &["step", "epoch 1"],
     );
-    place.refuses(&format!("{TRAIN} --set start.modle=x --out run"), 5, &["recipe.toml", "modle"]);
-    place.refuses(&format!("{TRAIN} --set architecture.stem_channels=0 --out run"), 5, &["0"]);
-    assert!(!place.path("run/model").exists());
+    workspace.refuses(&format!("{TRAIN} --set start.modle=x --out run"), 5, &["recipe.toml", "modle"]);
+    workspace.refuses(&format!("{TRAIN} --set architecture.stem_channels=0 --out run"), 5, &["0"]);
+    assert!(!workspace.path("run/model").exists());
 }
 
 #[test]
 fn a_class_that_is_absent_from_a_fold_is_said_and_left_out_of_means() {
-    let place = Place::new(6, false);
+    let workspace = Workspace::new(6, false);
     // Disgust is shown by one subject only, so it is in one fold.
-    let manifest: String = place
+    let manifest: String = workspace
         .read("manifest.csv")
         .lines()
         .filter(|line| !line.contains("disgust") || line.contains(",train-0,"))
         .map(|line| format!("{line}\n"))
         .collect();
-    place.write("manifest.csv", &manifest);
-    let (_, told) = place.succeeds(&format!("{CROSSVAL} --folds 2 --set stages.0.epochs=1 --out cv"));
+    workspace.write("manifest.csv", &manifest);
+    let (_, told) = workspace.succeeds(&format!("{CROSSVAL} --folds 2 --set stages.0.epochs=1 --out cv"));
     assert!(
         told.contains("no test image shows 'disgust'") && told.contains("no training image shows 'disgust'"),
         "{told}"
     );
-    let report = place.json("cv/report.json");
+    let report = workspace.json("cv/report.json");
     assert!(report["notes"].as_array().unwrap().len() >= 2);
-    assert!(Path::new(&place.path("cv/fold-1/report.html")).exists());
+    assert!(Path::new(&workspace.path("cv/fold-1/report.html")).exists());
 }

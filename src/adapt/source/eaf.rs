@@ -28,7 +28,7 @@ fn document(path: &Path, read: Result<eaf::Document, eaf::ReadError>) -> Result<
         annotations: tier.annotations.into_iter().map(annotated).collect(),
     });
     let tiers = tiers.collect();
-    let places = |media: Media| [Some(media.url), media.relative_url];
-    let media = read.media.into_iter().flat_map(places).flatten().collect();
+    let addresses = |media: Media| [Some(media.url), media.relative_url];
+    let media = read.media.into_iter().flat_map(addresses).flatten().collect();
     Ok(Document { path: path.into(), media, tiers, timeline: None })
 }

@@ -25,15 +25,15 @@ pub(super) fn read(path: &Path) -> Result<Document, Reason> {
     for stretch in decided(&timeline) {
         let Some(label) = stretch.label else { continue };
         let [start, end] = [stretch.first_frame, stretch.last_frame].map(|frame| timeline.frame_in_player_time(frame));
-        let place = tiers.iter().position(|tier| tier.track == Some(stretch.track)).unwrap_or(tiers.len());
-        if place == tiers.len() {
+        let index = tiers.iter().position(|tier| tier.track == Some(stretch.track)).unwrap_or(tiers.len());
+        if index == tiers.len() {
             let track = timeline.tracks.iter().find(|track| track.id == stretch.track);
             let name = format!("expression@{}", signer(stretch.track));
             let participant = track.and_then(|track| track.name.clone());
             tiers.push(Tier { name, participant, track: Some(stretch.track), annotations: Vec::new() });
         }
         let word = label.name().to_owned();
-        tiers[place].annotations.push(Annotated { start_s: start[0].0, end_s: end[1].0, word });
+        tiers[index].annotations.push(Annotated { start_s: start[0].0, end_s: end[1].0, word });
     }
     let media = vec![timeline.media.path.clone()];
     Ok(Document { path: path.into(), media, tiers, timeline: Some(Box::new(timeline)) })

@@ -70,11 +70,11 @@ pub(super) fn read(path: &Path) -> Result<Vec<Document>, Reason> {
             let signer = participant.as_ref().map(|name| format!("@{name}")).unwrap_or_default();
             format!("expression{annotator}{signer}")
         });
-        let place = document.tiers.iter().position(|known| known.name == name).unwrap_or(document.tiers.len());
-        if place == document.tiers.len() {
+        let index = document.tiers.iter().position(|known| known.name == name).unwrap_or(document.tiers.len());
+        if index == document.tiers.len() {
             document.tiers.push(Tier { name, participant, ..Tier::default() });
         }
-        document.tiers[place].annotations.push(annotated);
+        document.tiers[index].annotations.push(annotated);
     }
     match documents.is_empty() {
         true => Err(unusable("it has no rows".into())),
@@ -84,11 +84,11 @@ pub(super) fn read(path: &Path) -> Result<Vec<Document>, Reason> {
 
 /// The document about the video that may be at `media`.
 fn document_of<'a>(documents: &'a mut Vec<Document>, path: &Path, media: Vec<String>) -> &'a mut Document {
-    let place = documents.iter().position(|document| document.media == media).unwrap_or(documents.len());
-    if place == documents.len() {
+    let index = documents.iter().position(|document| document.media == media).unwrap_or(documents.len());
+    if index == documents.len() {
         documents.push(Document { path: path.into(), media, tiers: Vec::new(), timeline: None });
     }
-    &mut documents[place]
+    &mut documents[index]
 }
 
 /// Seconds, or a clock time with them, as in `1:02:03.400`.

@@ -27,7 +27,7 @@ enum Token {
     Number(f64),
 }
 
-/// The texts and numbers in order. Numbers that stand for a place (`intervals [3]:`) are none.
+/// The texts and numbers in order. Indices (`intervals [3]:`) are not among them.
 fn tokens(text: &str) -> Vec<Token> {
     let mut tokens = Vec::new();
     let mut rest = text;

@@ -33,10 +33,10 @@ pub(super) struct Arguments {
     model: PathBuf,
     #[command(flatten)]
     detector: DetectorArguments,
-    /// Side of the square, in sides of the face's box, in place of the model's
+    /// Side of the square, in sides of the face's box, instead of the model's
     #[arg(long, value_name = "X")]
     scale: Option<f32>,
-    /// How far the square's centre lies below the box's, in sides of the box, in place of the model's
+    /// How far the square's centre lies below the box's, in sides of the box, instead of the model's
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     shift_y: Option<f32>,
     /// Take pictures for faces that are cut out already: fit them to the size and look for nothing

@@ -1,7 +1,7 @@
 //! The kernels of `kernels.cu` on a card, in a program built with the feature `cuda`; without it, twins that refuse.
 //!
 //! Tensors are contiguous and on one card, in the layouts of the plain functions in the folder above, and hold fewer than
-//! 2^31 elements. This is the only place that asks for the feature: `card/` and `no_card.rs` have the same functions.
+//! 2^31 elements. This is the only file that asks for the feature: `card/` and `no_card.rs` have the same functions.
 
 #[cfg_attr(feature = "cuda", path = "card/mod.rs")]
 #[cfg_attr(not(feature = "cuda"), path = "no_card.rs")]

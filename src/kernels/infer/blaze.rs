@@ -239,8 +239,8 @@ impl WithSimd for RunBlaze<'_> {
                     for (row, kernel_row) in window.rows(out_row) {
                         rows[kernel_row] = Some(&bordered[(row - top) * columns..][..columns]);
                     }
-                    let place = block * plane + (out_row - first) * out_width;
-                    let out = &mut filtered[place..][..out_width];
+                    let offset = block * plane + (out_row - first) * out_width;
+                    let out = &mut filtered[offset..][..out_width];
                     simd.vectorize(FilterRow { filter, block, rows, out, sums: None });
                 }
                 if window.stride == 2 {
@@ -368,9 +368,9 @@ mod tests {
                 RunBlaze { blaze: &blaze, x: &blocked, scratch: &mut scratch, out: &mut out }.run(instructions);
                 let mut found = vec![f32::NAN; expected.len()];
                 unpack(&out, to, &mut found);
-                for (place, (found, expected)) in found.iter().zip(&expected).enumerate() {
+                for (index, (found, expected)) in found.iter().zip(&expected).enumerate() {
                     let error = (f64::from(*found) - expected).abs();
-                    prop_assert!(error < 1e-4 * (1.0 + expected.abs()), "{instructions:?} {place}: {found} {expected}");
+                    prop_assert!(error < 1e-4 * (1.0 + expected.abs()), "{instructions:?} {index}: {found} {expected}");
                 }
             }
         }

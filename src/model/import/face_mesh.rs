@@ -35,8 +35,8 @@ pub(super) fn convert(bytes: &[u8], geometry: &Geometry) -> Result<Vec<u8>, Stri
     if graph.outputs != outputs {
         return Err("is not the face mesh: it has other outputs".into());
     }
-    if let Some(left) = (0..graph.operations.len()).find(|place| !walk.passed.contains(place)) {
-        return Err(format!("is not the face mesh: operation {left} has no place in it"));
+    if let Some(left) = (0..graph.operations.len()).find(|operation_index| !walk.passed.contains(operation_index)) {
+        return Err(format!("is not the face mesh: operation {left} does not belong to it"));
     }
     serialise(&walk.tensors)
 }
@@ -67,26 +67,26 @@ struct Walk<'a> {
 }
 
 /// A block or a row of them: where it ends.
-type Place = usize;
+type TensorIndex = usize;
 
 impl<'a> Walk<'a> {
     fn new(graph: &'a Graph<'a>) -> Self {
         let (mut after, mut widened, mut passed) =
             (BTreeMap::<usize, Vec<usize>>::new(), BTreeMap::new(), BTreeSet::new());
-        for (place, operation) in graph.operations.iter().enumerate() {
+        for (operation_index, operation) in graph.operations.iter().enumerate() {
             match (&operation.kind, &operation.inputs[..], &operation.outputs[..]) {
                 (Kind::Dequantize, &[from], &[to]) => {
                     widened.insert(to, from);
-                    passed.insert(place);
+                    passed.insert(operation_index);
                 }
-                _ => operation.inputs.iter().for_each(|input| after.entry(*input).or_default().push(place)),
+                _ => operation.inputs.iter().for_each(|input| after.entry(*input).or_default().push(operation_index)),
             }
         }
         Self { graph, after, widened, passed, tensors: BTreeMap::new() }
     }
 
     /// Follows the whole network; gives its outputs in their order.
-    fn network(&mut self, geometry: &Geometry) -> Result<Vec<Place>, String> {
+    fn network(&mut self, geometry: &Geometry) -> Result<Vec<TensorIndex>, String> {
         let &[input] = &self.graph.inputs[..] else { return Err(self.other("its input")) };
         if self.graph.shape(input) != [1, SIDE, SIDE, COLOURS] {
             return Err(self.other("its input"));
@@ -96,9 +96,9 @@ impl<'a> Walk<'a> {
         self.convolution(at.1, "face.stem", "weight", STEM)?;
         let at = self.prelu(at.0, "face.stem.slopes")?;
         let mut features = 0;
-        let last = self.blocks(at, "face", |index, place| {
+        let last = self.blocks(at, "face", |index, tensor| {
             if index == FEATURES_AFTER {
-                features = place;
+                features = tensor;
             }
         })?;
         let reduced = self.reduced(last, "face")?;
@@ -128,25 +128,32 @@ impl<'a> Walk<'a> {
         format!("is not the face mesh: {what} is another one")
     }
 
-    /// The only operation of a kind that `tensor` goes into and that nobody has passed; its output and place.
-    fn one(&mut self, tensor: Place, what: &str, is_it: impl Fn(&Kind) -> bool) -> Result<(Place, usize), String> {
-        let places = self.after.get(&tensor).map_or(&[][..], |places| places);
-        let fits = |place: &&usize| !self.passed.contains(place) && is_it(&self.graph.operations[**place].kind);
-        let place = places.iter().find(fits).copied().ok_or_else(|| self.other(what))?;
-        self.passed.insert(place);
-        match self.graph.operations[place].outputs[..] {
-            [output] => Ok((output, place)),
+    /// The only operation of a kind that `tensor` goes into and that was not passed yet; its output and its own index.
+    fn one(
+        &mut self,
+        tensor: TensorIndex,
+        what: &str,
+        is_it: impl Fn(&Kind) -> bool,
+    ) -> Result<(TensorIndex, usize), String> {
+        let operations = self.after.get(&tensor).map_or(&[][..], |operations| operations);
+        let fits = |operation_index: &&usize| {
+            !self.passed.contains(operation_index) && is_it(&self.graph.operations[**operation_index].kind)
+        };
+        let operation_index = operations.iter().find(fits).copied().ok_or_else(|| self.other(what))?;
+        self.passed.insert(operation_index);
+        match self.graph.operations[operation_index].outputs[..] {
+            [output] => Ok((output, operation_index)),
             _ => Err(self.other(what)),
         }
     }
 
-    fn operation(&self, place: usize) -> &'a Operation {
-        &self.graph.operations[place]
+    fn operation(&self, operation_index: usize) -> &'a Operation {
+        &self.graph.operations[operation_index]
     }
 
     /// The constant that is input `number` of an operation, in 16 bits, and its shape.
-    fn constant(&self, place: usize, number: usize) -> Result<Converted, String> {
-        let tensor = self.operation(place).inputs.get(number).and_then(|input| self.widened.get(input));
+    fn constant(&self, operation_index: usize, number: usize) -> Result<Converted, String> {
+        let tensor = self.operation(operation_index).inputs.get(number).and_then(|input| self.widened.get(input));
         let constant =
             tensor.and_then(|tensor| Some((self.graph.shape(*tensor).to_vec(), self.graph.halves(*tensor)?)));
         constant.ok_or_else(|| "is not the face mesh: its weights are no 16-bit floats".into())
@@ -163,9 +170,9 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// Weights `[out, kernel, kernel, in]` and bias of the convolution at `place`, with `outputs` channels.
-    fn convolution(&mut self, place: usize, name: &str, weight: &str, outputs: usize) -> Result<(), String> {
-        let (shape, values) = self.constant(place, 1)?;
+    /// Weights `[out, kernel, kernel, in]` and bias of the convolution `operation`, with `outputs` channels.
+    fn convolution(&mut self, operation_index: usize, name: &str, weight: &str, outputs: usize) -> Result<(), String> {
+        let (shape, values) = self.constant(operation_index, 1)?;
         let &[to, height, width, from] = &shape[..] else { return Err(self.other(name)) };
         let row = height * width * from;
         if to != outputs || row == 0 {
@@ -178,7 +185,7 @@ impl<'a> Walk<'a> {
             _ => vec![height, width, from, to],
         };
         self.keep(format!("{name}.{weight}"), &shape, values)?;
-        let (_, bias) = self.constant(place, 2)?;
+        let (_, bias) = self.constant(operation_index, 2)?;
         let name = match weight {
             "weight" => format!("{name}.bias"),
             output => format!("{name}.{}.bias", output.trim_end_matches(".weight")),
@@ -186,16 +193,21 @@ impl<'a> Walk<'a> {
         self.keep(name, &[to], bias)
     }
 
-    fn prelu(&mut self, tensor: Place, name: &str) -> Result<Place, String> {
-        let (output, place) = self.one(tensor, name, |kind| *kind == Kind::Prelu)?;
-        let (shape, values) = self.constant(place, 1)?;
+    fn prelu(&mut self, tensor: TensorIndex, name: &str) -> Result<TensorIndex, String> {
+        let (output, operation_index) = self.one(tensor, name, |kind| *kind == Kind::Prelu)?;
+        let (shape, values) = self.constant(operation_index, 1)?;
         let channels = shape.last().copied().unwrap_or(0);
         self.keep(name.to_owned(), &[channels], values)?;
         Ok(output)
     }
 
     /// A row of residual blocks; `see` hears where the trunk is after each.
-    fn blocks(&mut self, from: Place, part: &str, mut see: impl FnMut(usize, Place)) -> Result<Place, String> {
+    fn blocks(
+        &mut self,
+        from: TensorIndex,
+        part: &str,
+        mut see: impl FnMut(usize, TensorIndex),
+    ) -> Result<TensorIndex, String> {
         let Some(part) = PARTS.iter().find(|own| own.name == part) else { return Err(self.other(part)) };
         let (mut at, mut channels) = (from, part.from);
         for (index, (to, stride)) in part.blocks.iter().enumerate() {
@@ -206,97 +218,114 @@ impl<'a> Walk<'a> {
         Ok(at)
     }
 
-    fn block(&mut self, from: Place, name: &str, [channels, to]: [usize; 2], stride: usize) -> Result<Place, String> {
-        let (filtered, place) = self.one(from, name, |kind| *kind == Kind::Depthwise { stride, pads: true })?;
-        let (shape, values) = self.constant(place, 1)?;
+    fn block(
+        &mut self,
+        from: TensorIndex,
+        name: &str,
+        [channels, to]: [usize; 2],
+        stride: usize,
+    ) -> Result<TensorIndex, String> {
+        let (filtered, operation_index) =
+            self.one(from, name, |kind| *kind == Kind::Depthwise { stride, pads: true })?;
+        let (shape, values) = self.constant(operation_index, 1)?;
         if shape[..] != [1, 3, 3, channels] {
             return Err(self.other(name));
         }
         self.keep(format!("{name}.depthwise.weight"), &[3, 3, channels], values)?;
-        let (_, bias) = self.constant(place, 2)?;
+        let (_, bias) = self.constant(operation_index, 2)?;
         self.keep(format!("{name}.depthwise.bias"), &[channels], bias)?;
-        let (product, place) = self.one(filtered, name, |kind| matches!(kind, Kind::Convolution { stride: 1, .. }))?;
-        self.convolution(place, &format!("{name}.pointwise"), "weight", to)?;
+        let (product, operation_index) =
+            self.one(filtered, name, |kind| matches!(kind, Kind::Convolution { stride: 1, .. }))?;
+        self.convolution(operation_index, &format!("{name}.pointwise"), "weight", to)?;
         let added = match stride {
             1 => from,
             _ => self.halved(from, name, [channels, to])?,
         };
-        let (sum, place) = self.one(product, name, |kind| *kind == Kind::Add)?;
-        if BTreeSet::from_iter(self.operation(place).inputs.iter().copied()) != BTreeSet::from([product, added]) {
+        let (sum, operation_index) = self.one(product, name, |kind| *kind == Kind::Add)?;
+        if BTreeSet::from_iter(self.operation(operation_index).inputs.iter().copied())
+            != BTreeSet::from([product, added])
+        {
             return Err(self.other(name));
         }
         self.prelu(sum, &format!("{name}.slopes"))
     }
 
     /// The maxima that a halving block adds, with zeros after their channels.
-    fn halved(&mut self, from: Place, name: &str, [channels, to]: [usize; 2]) -> Result<Place, String> {
+    fn halved(&mut self, from: TensorIndex, name: &str, [channels, to]: [usize; 2]) -> Result<TensorIndex, String> {
         let (pooled, _) = self.one(from, name, |kind| *kind == Kind::MaxPool)?;
         if channels == to {
             return Ok(pooled);
         }
-        let (padded, place) = self.one(pooled, name, |kind| *kind == Kind::Pad)?;
-        let paddings = self.operation(place).inputs.get(1).and_then(|input| self.graph.integers(*input));
+        let (padded, operation_index) = self.one(pooled, name, |kind| *kind == Kind::Pad)?;
+        let paddings = self.operation(operation_index).inputs.get(1).and_then(|input| self.graph.integers(*input));
         let expected = [0, 0, 0, 0, 0, 0, 0, (to - channels) as i32];
         if paddings.as_deref() == Some(&expected[..]) { Ok(padded) } else { Err(self.other(name)) }
     }
 
     /// What stands between the last block and the outputs.
-    fn reduced(&mut self, from: Place, name: &str) -> Result<Place, String> {
-        let (reduced, place) = self.one(from, name, |kind| matches!(kind, Kind::Convolution { stride: 1, .. }))?;
-        self.convolution(place, &format!("{name}.reduce"), "weight", REDUCED)?;
+    fn reduced(&mut self, from: TensorIndex, name: &str) -> Result<TensorIndex, String> {
+        let (reduced, operation_index) =
+            self.one(from, name, |kind| matches!(kind, Kind::Convolution { stride: 1, .. }))?;
+        self.convolution(operation_index, &format!("{name}.reduce"), "weight", REDUCED)?;
         let at = self.prelu(reduced, &format!("{name}.reduce.slopes"))?;
         self.block(at, &format!("{name}.refine"), [REDUCED, REDUCED], 1)
     }
 
     /// The outputs of a head, in its order.
-    fn outputs(&mut self, from: Place, name: &str) -> Result<Vec<Place>, String> {
+    fn outputs(&mut self, from: TensorIndex, name: &str) -> Result<Vec<TensorIndex>, String> {
         let Some(head) = HEADS.iter().find(|own| own.name == name) else { return Err(self.other(name)) };
         let mut outputs = Vec::new();
         for (output, count) in head.outputs {
             let graph = self.graph;
             // One pixel comes out, so that the stride says nothing.
-            let has_count = |place: &usize| graph.shape(*place) == [1, 1, 1, *count];
-            let places = self.after.get(&from).map_or(&[][..], |places| places);
-            let fits = |place: &&usize| {
-                let operation = self.operation(**place);
+            let has_count = |tensor: &usize| graph.shape(*tensor) == [1, 1, 1, *count];
+            let operations = self.after.get(&from).map_or(&[][..], |operations| operations);
+            let fits = |operation_index: &&usize| {
+                let operation = self.operation(**operation_index);
                 matches!(operation.kind, Kind::Convolution { pads: false, .. })
                     && matches!(&operation.outputs[..], [output] if has_count(output))
             };
-            let place = places.iter().find(fits).copied().ok_or_else(|| self.other(name))?;
-            self.passed.insert(place);
-            self.convolution(place, name, &format!("{output}.weight"), *count)?;
-            outputs.push(self.operation(place).outputs[0]);
+            let operation_index = operations.iter().find(fits).copied().ok_or_else(|| self.other(name))?;
+            self.passed.insert(operation_index);
+            self.convolution(operation_index, name, &format!("{output}.weight"), *count)?;
+            outputs.push(self.operation(operation_index).outputs[0]);
         }
         Ok(outputs)
     }
 
     /// The regions of lips, right eye and left eye, in this order.
-    fn regions(&mut self, points: Place, features: Place, geometry: &Geometry) -> Result<[Branch; 3], String> {
+    fn regions(
+        &mut self,
+        points: TensorIndex,
+        features: TensorIndex,
+        geometry: &Geometry,
+    ) -> Result<[Branch; 3], String> {
         let subsets = [&geometry.lips, &geometry.eyes[0], &geometry.eyes[1]];
         let levels = [[61, 291], [33, 133], [362, 263]];
         let mut found = [None; 3];
         for _ in 0..3 {
             let (at, _) = self.one(points, "a region", |kind| *kind == Kind::Reshape)?;
-            let (at, place) = self.one(at, "a region", |kind| *kind == Kind::Multiply)?;
-            if self.constant(place, 1)?.1[..] != [f16::from_f32(0.25)] {
+            let (at, operation_index) = self.one(at, "a region", |kind| *kind == Kind::Multiply)?;
+            if self.constant(operation_index, 1)?.1[..] != [f16::from_f32(0.25)] {
                 return Err(self.other("the scale of a region"));
             }
-            let (matrix, place) = self.one(at, "a region", |kind| matches!(kind, Kind::RegionOf { .. }))?;
-            let Kind::RegionOf { points, about, side, scale } = &self.operation(place).kind else {
+            let (matrix, operation_index) = self.one(at, "a region", |kind| matches!(kind, Kind::RegionOf { .. }))?;
+            let Kind::RegionOf { points, about, side, scale } = &self.operation(operation_index).kind else {
                 return Err(self.other("a region"));
             };
             let which = (0..3).find(|which| about == subsets[*which] && *points == levels[*which]);
             let is_ours = *side == REGION_SIDE && *scale == f64::from(REGION_SCALE);
             let which = which.filter(|_| is_ours).ok_or_else(|| self.other("a region"))?;
-            let (grid, place) = self.one(matrix, "a region", |kind| *kind == Kind::Resample { side: REGION_SIDE })?;
-            if self.operation(place).inputs[..] != [features, matrix] {
+            let (grid, operation_index) =
+                self.one(matrix, "a region", |kind| *kind == Kind::Resample { side: REGION_SIDE })?;
+            if self.operation(operation_index).inputs[..] != [features, matrix] {
                 return Err(self.other("the map of a region"));
             }
-            let (larger, place) = self.one(matrix, "a region", |kind| *kind == Kind::Multiply)?;
-            let factors = self.constant(place, 1)?.1;
-            let expected = |place: usize| if place < 8 && place % 4 > 1 { 4.0 } else { 1.0 };
+            let (larger, operation_index) = self.one(matrix, "a region", |kind| *kind == Kind::Multiply)?;
+            let factors = self.constant(operation_index, 1)?.1;
+            let expected = |index: usize| if index < 8 && index % 4 > 1 { 4.0 } else { 1.0 };
             // Only the first two rows are used, of the columns the first two and the last.
-            let is_used = |place: usize| place < 8 && place % 4 != 2;
+            let is_used = |index: usize| index < 8 && index % 4 != 2;
             if (0..16).any(|p| is_used(p) && factors.get(p).map(|f| f.to_f32()) != Some(expected(p))) {
                 return Err(self.other("the way back from a region"));
             }
@@ -307,16 +336,16 @@ impl<'a> Walk<'a> {
     }
 
     /// A branch's points in the picture.
-    fn mapped(&mut self, from: Place, region: &Branch) -> Result<Place, String> {
+    fn mapped(&mut self, from: TensorIndex, region: &Branch) -> Result<TensorIndex, String> {
         let (at, _) = self.one(from, "a branch's points", |kind| *kind == Kind::Reshape)?;
-        let (at, place) = self.one(at, "a branch's points", |kind| *kind == Kind::MapPoints)?;
-        if self.operation(place).inputs.get(1) != Some(&region.larger) {
+        let (at, operation_index) = self.one(at, "a branch's points", |kind| *kind == Kind::MapPoints)?;
+        if self.operation(operation_index).inputs.get(1) != Some(&region.larger) {
             return Err(self.other("the way back from a region"));
         }
         Ok(self.one(at, "a branch's points", |kind| *kind == Kind::Reshape)?.0)
     }
 
-    fn sliced(&mut self, from: Place) -> Result<Place, String> {
+    fn sliced(&mut self, from: TensorIndex) -> Result<TensorIndex, String> {
         Ok(self.one(from, "the points", |kind| *kind == Kind::Slice)?.0)
     }
 }
@@ -324,8 +353,8 @@ impl<'a> Walk<'a> {
 /// A region: the map cut out, and the matrix back.
 #[derive(Debug, Clone, Copy)]
 struct Branch {
-    grid: Place,
-    larger: Place,
+    grid: TensorIndex,
+    larger: TensorIndex,
 }
 
 #[cfg(test)]
@@ -366,9 +395,9 @@ mod tests {
             assert!(convert(&whole[..length], &geometry).is_err(), "{length}");
         }
         // Where the file says what is what, not where the weights lie: these may be any.
-        for place in (0..whole.len()).step_by(whole.len() / 400) {
+        for offset in (0..whole.len()).step_by(whole.len() / 400) {
             let mut damaged = whole.clone();
-            damaged[place] ^= 0xff;
+            damaged[offset] ^= 0xff;
             let _ = convert(&damaged, &geometry);
         }
     }

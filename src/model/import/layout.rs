@@ -92,10 +92,10 @@ fn slots(architecture: &Architecture) -> Vec<Slot> {
             for (stage, shape) in config.stages.iter().enumerate() {
                 for repeat in 0..shape.repeats {
                     let (ours, theirs) = (format!("stages.{stage}.{repeat}"), format!("blocks.{stage}.{repeat}"));
-                    // timm numbers normalisations by place, and calls the last convolution after whether there is a
+                    // timm numbers normalisations in their order, and calls the last convolution after whether there is a
                     // first one.
                     let widens = shape.expand > 1;
-                    let norm = |place: usize| format!("{theirs}.bn{}", place + usize::from(widens));
+                    let norm = |number: usize| format!("{theirs}.bn{}", number + usize::from(widens));
                     if widens {
                         let timm = [format!("{theirs}.conv_pw"), format!("{theirs}.bn1")];
                         add(format!("{ours}.expand"), Kind::Convolution, timm, ["", ""]);

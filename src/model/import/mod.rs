@@ -310,16 +310,16 @@ fn reorder(
         return Err(ImportError::Outputs { path: path.into(), outputs, order, expected });
     }
     let contempt = match order.meanings().iter().position(|meaning| *meaning == Meaning::Contempt) {
-        Some(place) => {
-            let weight = weight.narrow(1, place, 1)?.flatten_all()?;
-            Some(BTreeMap::from([("weight".to_owned(), weight), ("bias".to_owned(), bias.narrow(0, place, 1)?)]))
+        Some(index) => {
+            let weight = weight.narrow(1, index, 1)?.flatten_all()?;
+            Some(BTreeMap::from([("weight".to_owned(), weight), ("bias".to_owned(), bias.narrow(0, index, 1)?)]))
         }
         None => None,
     };
-    let places: Vec<u32> = Expression::ALL.iter().map(|e| order.place(*e) as u32).collect();
-    let places = Tensor::new(places, &Device::Cpu)?;
-    tensors.insert("classifier.weight".into(), weight.index_select(&places, 1)?.contiguous()?);
-    tensors.insert("classifier.bias".into(), bias.index_select(&places, 0)?);
+    let indices: Vec<u32> = Expression::ALL.iter().map(|e| order.index_of(*e) as u32).collect();
+    let indices = Tensor::new(indices, &Device::Cpu)?;
+    tensors.insert("classifier.weight".into(), weight.index_select(&indices, 1)?.contiguous()?);
+    tensors.insert("classifier.bias".into(), bias.index_select(&indices, 0)?);
     let left_out = order.meanings().iter().filter(|m| !matches!(m, Meaning::Seven(_))).count();
     Ok((order, left_out, contempt))
 }
@@ -388,10 +388,10 @@ mod tests {
             cut in prop::option::of(0.0f64..1.0),
         ) {
             let mut bytes = CHECKPOINTS[which].to_vec();
-            for (place, from_end, value) in changes {
-                let place = place % bytes.len();
-                let place = if from_end { bytes.len() - 1 - place } else { place };
-                bytes[place] = value;
+            for (offset, from_end, value) in changes {
+                let offset = offset % bytes.len();
+                let offset = if from_end { bytes.len() - 1 - offset } else { offset };
+                bytes[offset] = value;
             }
             if let Some(cut) = cut {
                 bytes.truncate((bytes.len() as f64 * cut) as usize);

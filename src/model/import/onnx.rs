@@ -29,8 +29,8 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Vec<CheckpointLayer>, String> {
     // Which value each layer gives, for what follows it.
     let mut results: HashMap<&str, usize> = HashMap::new();
     for node in &graph.nodes {
-        let input = |place: usize| node.inputs.get(place).map(String::as_str).unwrap_or_default();
-        let constant = |place: usize| constants.get(input(place)).copied();
+        let input = |index: usize| node.inputs.get(index).map(String::as_str).unwrap_or_default();
+        let constant = |index: usize| constants.get(input(index)).copied();
         let output = node.outputs.first().map(String::as_str).unwrap_or_default();
         match node.operator.as_str() {
             "Constant" => {
@@ -57,8 +57,8 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Vec<CheckpointLayer>, String> {
                 layers.push(CheckpointLayer { weight, bias, norm: None });
             }
             "Add" => {
-                let layer = [0, 1].iter().find_map(|place| results.get(input(*place)).copied());
-                let addend = [0, 1].iter().find_map(|place| constant(*place));
+                let layer = [0, 1].iter().find_map(|index| results.get(input(*index)).copied());
+                let addend = [0, 1].iter().find_map(|index| constant(*index));
                 if let (Some(layer), Some(addend)) = (layer, addend) {
                     layers[layer].bias = Some(addend.tensor()?.flatten_all().map_err(|e| e.to_string())?);
                     results.insert(output, layer);
@@ -68,8 +68,8 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Vec<CheckpointLayer>, String> {
                 let Some(layer) = results.get(input(0)).copied() else {
                     return Err("normalises a batch where no layer comes before".into());
                 };
-                let part = |place: usize| {
-                    constant(place).ok_or("normalises a batch with computed values, not with weights")?.tensor()
+                let part = |index: usize| {
+                    constant(index).ok_or("normalises a batch with computed values, not with weights")?.tensor()
                 };
                 let eps = node.attributes.iter().find(|a| a.name == "epsilon").map_or(1e-5, |a| a.float);
                 layers[layer].norm = Some(([part(1)?, part(2)?, part(3)?, part(4)?], eps));

@@ -89,30 +89,30 @@ impl Stored {
         let available = storage.len() / size;
         let count = self.shape.iter().try_fold(1usize, |product, side| product.checked_mul(*side));
         let count = count.filter(|count| *count <= available).ok_or("it is larger than what is stored of it")?;
-        let last = self.shape.iter().zip(&self.stride).try_fold(self.offset, |place, (side, stride)| {
-            place.checked_add(side.saturating_sub(1).checked_mul(*stride)?)
+        let last = self.shape.iter().zip(&self.stride).try_fold(self.offset, |offset, (side, stride)| {
+            offset.checked_add(side.saturating_sub(1).checked_mul(*stride)?)
         });
         if self.shape.len() != self.stride.len() || (count > 0 && last.is_none_or(|last| last >= available)) {
             return Err("it reaches beyond what is stored of it".into());
         }
         let mut bytes = Vec::with_capacity(count * size);
-        let mut place = vec![0; self.shape.len()];
+        let mut position = vec![0; self.shape.len()];
         for _ in 0..count {
-            let at = self.offset + place.iter().zip(&self.stride).map(|(p, s)| p * s).sum::<usize>();
+            let at = self.offset + position.iter().zip(&self.stride).map(|(p, s)| p * s).sum::<usize>();
             bytes.extend_from_slice(&storage[at * size..][..size]);
-            for axis in (0..place.len()).rev() {
-                place[axis] += 1;
-                if place[axis] < self.shape[axis] {
+            for axis in (0..position.len()).rev() {
+                position[axis] += 1;
+                if position[axis] < self.shape[axis] {
                     break;
                 }
-                place[axis] = 0;
+                position[axis] = 0;
             }
         }
         Tensor::from_raw_buffer(&bytes, self.dtype, &self.shape, &Device::Cpu).map_err(|e| e.to_string())
     }
 }
 
-/// An object's place among [`Machine::objects`].
+/// An object's index among [`Machine::objects`].
 type Id = usize;
 
 enum Object {
@@ -329,7 +329,7 @@ impl<'a> Machine<'a> {
             ) => Ok(Object::Tensor(Stored {
                 key: key.clone(),
                 dtype: *dtype,
-                offset: usize::try_from(*offset).map_err(|_| broken("a place is negative"))?,
+                offset: usize::try_from(*offset).map_err(|_| broken("an offset is negative"))?,
                 shape: self.sizes(shape)?,
                 stride: self.sizes(stride)?,
             })),

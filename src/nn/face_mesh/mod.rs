@@ -128,8 +128,8 @@ impl FaceMesh {
         points.resize(POINTS, [0.0; 3]);
         let on_features = FEATURES_SIDE as f32 / SIDE as f32;
         let region = |subset: &[usize], level: [usize; 2]| {
-            let at = |place: usize| [points[place][0] * on_features, points[place][1] * on_features];
-            let of: Vec<[f32; 2]> = subset.iter().map(|place| at(*place)).collect();
+            let at = |index: usize| [points[index][0] * on_features, points[index][1] * on_features];
+            let of: Vec<[f32; 2]> = subset.iter().map(|index| at(*index)).collect();
             RegionMap::about(&of, level.map(at))
         };
         let geometry = &self.geometry;
@@ -145,7 +145,7 @@ impl FaceMesh {
             let mut row = vec![0.0; iris.output().len()];
             iris.run(&shared, &mut row);
             let contour = &geometry.eye_contours[eye];
-            let depth = contour.iter().map(|place| points[*place][2]).sum::<f32>() / contour.len().max(1) as f32;
+            let depth = contour.iter().map(|index| points[*index][2]).sum::<f32>() / contour.len().max(1) as f32;
             let first = MESH_POINTS + 5 * eye;
             for (point, [x, y]) in points[first..].iter_mut().zip(region.in_picture(&row)) {
                 *point = [x, y, depth];
@@ -155,10 +155,10 @@ impl FaceMesh {
     }
 }
 
-/// A branch's points take the place of the mesh's, which keep their depth.
+/// A branch's points replace the mesh's, which keep their depth.
 fn replace(points: &mut [[f32; 3]], subset: &[usize], found: &[[f32; 2]]) {
-    for (place, found) in subset.iter().zip(found) {
-        points[*place][..2].copy_from_slice(found);
+    for (index, found) in subset.iter().zip(found) {
+        points[*index][..2].copy_from_slice(found);
     }
 }
 

@@ -66,8 +66,8 @@ impl Geometry {
         let mut named = this.lips.iter().chain(right).chain(left).chain(right_contour).chain(left_contour);
         let mut posed = this.pose.iter();
         let fits = this.canonical_cm.len() == MESH_POINTS
-            && named.all(|place| *place < POINTS)
-            && posed.all(|(place, weight)| *place < MESH_POINTS && *weight > 0.0)
+            && named.all(|index| *index < POINTS)
+            && posed.all(|(index, weight)| *index < MESH_POINTS && *weight > 0.0)
             && this.lips.len() == 80
             && [right.len(), left.len()] == [71; 2]
             && this.pose.len() >= 3;
@@ -75,7 +75,7 @@ impl Geometry {
     }
 }
 
-/// Where a region lies on the map: from a place `(u, v)` of its grid, 0 to [`REGION_SIDE`], to `(x, y)` on the map.
+/// Where a region lies on the map: from a position `(u, v)` of its grid, 0 to [`REGION_SIDE`], to `(x, y)` on the map.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct RegionMap {
     /// `x = a u + b v + c` and the same for `y`.
@@ -112,8 +112,8 @@ impl RegionMap {
     fn cut_out(&self, features: &[f32]) -> Vec<f32> {
         let mut cells = vec![0.0; REGION_SIDE * REGION_SIDE * FEATURES];
         let last = (FEATURES_SIDE - 1) as f32;
-        for (place, cell) in cells.chunks_exact_mut(FEATURES).enumerate() {
-            let (u, v) = ((place % REGION_SIDE) as f32 + 0.5, (place / REGION_SIDE) as f32 + 0.5);
+        for (index, cell) in cells.chunks_exact_mut(FEATURES).enumerate() {
+            let (u, v) = ((index % REGION_SIDE) as f32 + 0.5, (index / REGION_SIDE) as f32 + 0.5);
             let [x, y] = self.rows.map(|[a, b, c]| a * u + b * v + c - 0.5);
             if !(0.0..=last).contains(&x) || !(0.0..=last).contains(&y) {
                 continue;
@@ -160,18 +160,18 @@ mod tests {
         let points =
             [[10.0, 10.0], [10.0 + 10.0 * slope, 10.0 + 10.0 * slope], [10.0 - 2.0 * slope, 10.0 + 2.0 * slope]];
         let region = RegionMap::about(&points, [points[0], points[1]]);
-        let place = |u: f32, v: f32| region.rows.map(|[a, b, c]| a * u + b * v + c);
-        let (left, right) = (place(0.0, 8.0), place(16.0, 8.0));
+        let position = |u: f32, v: f32| region.rows.map(|[a, b, c]| a * u + b * v + c);
+        let (left, right) = (position(0.0, 8.0), position(16.0, 8.0));
         assert!(((right[0] - left[0]) / (right[1] - left[1]) - 1.0).abs() < 1e-5, "level: {left:?} {right:?}");
         assert!(((right[0] - left[0]).hypot(right[1] - left[1]) - 15.0).abs() < 1e-4, "1.5 times as long");
-        let (top, bottom) = (place(8.0, 0.0), place(8.0, 16.0));
+        let (top, bottom) = (position(8.0, 0.0), position(8.0, 16.0));
         assert!(((bottom[0] - top[0]).hypot(bottom[1] - top[1]) - 3.0).abs() < 1e-4, "and as high");
     }
 
     #[test]
-    fn a_place_beside_the_map_is_0_and_one_on_it_lies_between_its_neighbours() {
+    fn a_position_beside_the_map_is_0_and_one_on_it_lies_between_its_neighbours() {
         let features: Vec<f32> =
-            (0..FEATURES_SIDE * FEATURES_SIDE).flat_map(|place| [(place % FEATURES_SIDE) as f32; FEATURES]).collect();
+            (0..FEATURES_SIDE * FEATURES_SIDE).flat_map(|index| [(index % FEATURES_SIDE) as f32; FEATURES]).collect();
         // One column of the map a cell, from 0.25 columns on.
         let region = RegionMap { rows: [[1.0, 0.0, 0.25], [0.0, 1.0, -4.0]] };
         let cells = region.cut_out(&features);
@@ -184,7 +184,7 @@ mod tests {
         let mut geometry = Geometry::built_in().unwrap();
         assert_eq!(geometry.pose.len(), 33);
         // The corners of the eyes are 8.892 cm apart (../shared/reference/face_mesh.md, section 8).
-        let [right, left] = [33, 263].map(|place: usize| geometry.canonical_cm[place]);
+        let [right, left] = [33, 263].map(|index: usize| geometry.canonical_cm[index]);
         assert!((left[0] - right[0] - 8.892).abs() < 1e-3);
         geometry.canonical_cm.pop();
         assert!(matches!(Geometry::from_json(b"{}"), Err(GeometryFault::Json(_))));

@@ -26,7 +26,7 @@ fn check_gradients(inputs: &[Tensor], f: impl Fn(&[Tensor]) -> Tensor) {
         y.iter().zip(&weights).map(|(y, w)| f64::from(*y) * f64::from(*w)).sum()
     };
     const STEP: f32 = 1e-2;
-    for (place, (input, var)) in inputs.iter().zip(&vars).enumerate() {
+    for (number, (input, var)) in inputs.iter().zip(&vars).enumerate() {
         let gradient = gradients.get(var).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
         let values = input.flatten_all().unwrap().to_vec1::<f32>().unwrap();
         for index in 0..values.len() {
@@ -34,14 +34,14 @@ fn check_gradients(inputs: &[Tensor], f: impl Fn(&[Tensor]) -> Tensor) {
                 let mut values = values.clone();
                 values[index] += by;
                 let mut inputs = inputs.to_vec();
-                inputs[place] = Tensor::from_vec(values, input.shape(), &Device::Cpu).unwrap();
+                inputs[number] = Tensor::from_vec(values, input.shape(), &Device::Cpu).unwrap();
                 objective(&inputs)
             };
             let numeric = (moved(STEP) - moved(-STEP)) / f64::from(2.0 * STEP);
             let error = (numeric - f64::from(gradient[index])).abs();
             assert!(
                 error < 2e-2 * (1.0 + numeric.abs()),
-                "input {place}, element {index}: {numeric} against {}",
+                "input {number}, element {index}: {numeric} against {}",
                 gradient[index]
             );
         }

@@ -1,6 +1,6 @@
 //! Addresses without what they keep secret: users, passwords and tokens.
 
-/// What stands in a secret's place.
+/// What stands instead of a secret.
 const HIDDEN: &str = "***";
 
 /// `text` with the user and password of every address in it, and everything behind a `?` or `#`, replaced by `***`.
@@ -26,14 +26,14 @@ pub fn without_secrets(text: &str) -> String {
 
 /// What follows the scheme of one address.
 fn hidden(address: &str) -> String {
-    let (place, secret) = match address.find(['?', '#']) {
+    let (address_only, secret) = match address.find(['?', '#']) {
         Some(at) => (&address[..at], format!("{}{HIDDEN}", &address[at..=at])),
         None => (address, String::new()),
     };
     // A password may hold a slash that should have been escaped: the last '@' of all ends it.
-    match place.rfind('@') {
-        Some(at) => format!("{HIDDEN}@{}{secret}", &place[at + 1..]),
-        None => format!("{place}{secret}"),
+    match address_only.rfind('@') {
+        Some(at) => format!("{HIDDEN}@{}{secret}", &address_only[at + 1..]),
+        None => format!("{address_only}{secret}"),
     }
 }
 

@@ -13,7 +13,7 @@ pub struct Decoded {
     pub media: Media,
     /// How long the last frame is shown, seconds.
     pub last_frame_duration_s: f64,
-    /// Damage, in order of place.
+    /// Damage, in order of frames.
     pub damage: Vec<Damage>,
     /// Why the frames are not all there; empty where they are.
     pub incomplete_because: Vec<String>,

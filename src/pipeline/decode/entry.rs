@@ -2,7 +2,7 @@
 //!
 //! A container's word on times and key frames is not enough: open groups of pictures, edit lists, missing indices and
 //! damage all make a seek end somewhere else, or start decoders on half a reference list. So a file is first read
-//! through without decoding ([`Packets::read`]). Only where every packet has its place in time does it get entries;
+//! through without decoding ([`Packets::read`]). Only where every packet's time is certain does it get entries;
 //! each is a key packet with another key packet behind it before anything is wanted, so that a whole group of pictures
 //! has gone by and no reference reaches back past the entry. Whoever decodes from there compares each packet with what
 //! was read then, and each picture with its packet; whatever differs, and any damage, makes the result void, and the
@@ -54,7 +54,7 @@ struct Mark {
     size: usize,
     /// Duration, in units of the time base.
     duration: i64,
-    /// Place in the file, or -1.
+    /// Offset in the file, or -1.
     position: i64,
     is_key: bool,
 }
@@ -88,7 +88,7 @@ struct Seen {
 /// The packets of a file's video, in order of decoding.
 pub(crate) struct Packets {
     time_base: [i32; 2],
-    /// None where some packet's place in time is not certain.
+    /// None where some packet's time is not certain.
     seen: Option<Vec<Seen>>,
 }
 

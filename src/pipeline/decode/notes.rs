@@ -152,7 +152,7 @@ impl Notes {
         first.map(|damage| damage.message.clone())
     }
 
-    /// Repeated damage of one kind at one place is counted, and so are frames in a row whose times were repaired, and a
+    /// Repeated damage of one kind at one frame is counted, and so are frames in a row whose times were repaired, and a
     /// message that comes again.
     fn note_at(&mut self, frame: usize, kind: DamageKind, count: usize, message: String) {
         let is_run = |last: &Damage| match kind {

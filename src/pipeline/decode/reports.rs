@@ -40,7 +40,7 @@ thread_local! {
 /// More of a message is not kept.
 const LONGEST_MESSAGE: usize = 200;
 
-/// Listens from now on, in place of FFmpeg's own log on standard error.
+/// Listens from now on, instead of FFmpeg's own log on standard error.
 pub(super) fn listen() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {

@@ -1,7 +1,7 @@
 //! The YuNet detector, which reads its network from a file of its authors (`pipeline/detect/yunet_network.rs`). In a
 //! whole picture it is slower than SeetaFace, but it also sees faces in profile, tilted and half covered.
 //!
-//! It was trained on colours. Given luma in place of each, OpenCV's YuNet finds the same 257 boxes of the real photos
+//! It was trained on colours. Given luma instead of each, OpenCV's YuNet finds the same 257 boxes of the real photos
 //! and the same 152 of the real clips, with fewer false ones (4 of 261 instead of 9 of 266 on the photos, score 0.6,
 //! longer side 640).
 

@@ -185,11 +185,11 @@ fn apart(sightings: &[Sighting]) -> Vec<bool> {
         let down = ((a.y + a.h).min(b.y + b.h) - a.y.max(b.y)).max(0.0);
         across * down / (a.w * a.h).min(b.w * b.h)
     };
-    let lies_on = |face: &BoundingBox, place: usize| {
-        let others = sightings.iter().enumerate().filter(|(other, _)| *other != place);
+    let lies_on = |face: &BoundingBox, index: usize| {
+        let others = sightings.iter().enumerate().filter(|(other, _)| *other != index);
         others.filter_map(|(_, other)| other.face).any(|other| shared(face, &other) > APART)
     };
-    sightings.iter().enumerate().map(|(place, s)| s.face.is_none_or(|face| !lies_on(&face, place))).collect()
+    sightings.iter().enumerate().map(|(index, s)| s.face.is_none_or(|face| !lies_on(&face, index))).collect()
 }
 
 /// Whether the points are those of the face in the tracker's box.

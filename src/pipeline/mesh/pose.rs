@@ -40,12 +40,12 @@ pub(super) fn upright(points: &[[f32; 3]]) -> Vec<Vector> {
 }
 
 impl Pose {
-    /// The pose of the head whose points these are; none where they fit no head (all in one place, not finite).
+    /// The pose of the head whose points these are; none where they fit no head (all at one position, not finite).
     pub(super) fn of(points: &[Vector], geometry: &Geometry) -> Option<Self> {
         let pairs: Vec<(Vector, Vector, f64)> = geometry
             .pose
             .iter()
-            .map(|(place, weight)| Some((geometry.canonical_cm[*place], *points.get(*place)?, *weight)))
+            .map(|(index, weight)| Some((geometry.canonical_cm[*index], *points.get(*index)?, *weight)))
             .collect::<Option<_>>()?;
         let total: f64 = pairs.iter().map(|(_, _, weight)| weight).sum();
         let mean = |of: &dyn Fn(&(Vector, Vector, f64)) -> Vector| {
@@ -89,8 +89,8 @@ impl Pose {
     /// How far the points that make the pose lie from those of the middling head, weighted root mean square, centimetres.
     pub(super) fn misfit_cm(&self, points: &[Vector], geometry: &Geometry) -> f64 {
         let (mut sum, mut total) = (0.0, 0.0);
-        for (place, weight) in &geometry.pose {
-            let off = minus(self.on_head(points[*place]), geometry.canonical_cm[*place]);
+        for (index, weight) in &geometry.pose {
+            let off = minus(self.on_head(points[*index]), geometry.canonical_cm[*index]);
             sum += weight * dot(off, off);
             total += weight;
         }
@@ -124,7 +124,7 @@ fn apply(rotation: &[Vector; 3], v: Vector) -> Vector {
     [0, 1, 2].map(|row| dot(rotation[row], v))
 }
 
-/// The rotation `R` for which the sum of `R * covariance` over all places is largest: the unit quaternion that belongs to the
+/// The rotation `R` for which the sum of `R * covariance` over all elements is largest: the unit quaternion that belongs to the
 /// largest eigenvalue of a symmetric matrix (Horn 1987, "Closed-form solution of absolute orientation using unit quaternions").
 fn nearest_rotation(covariance: &[Vector; 3]) -> Option<[Vector; 3]> {
     // m[a][b]: of the head's axis a and the picture's axis b, in Horn's notation.
@@ -153,8 +153,8 @@ const SWEEPS: usize = 12;
 /// Computations, 8.5).
 fn largest_eigenvector(mut a: [[f64; 4]; 4]) -> [f64; 4] {
     let mut vectors = [[0.0; 4]; 4];
-    for (place, row) in vectors.iter_mut().enumerate() {
-        row[place] = 1.0;
+    for (index, row) in vectors.iter_mut().enumerate() {
+        row[index] = 1.0;
     }
     for _ in 0..SWEEPS {
         for p in 0..3 {
@@ -236,7 +236,7 @@ mod tests {
     #[test]
     fn points_that_are_no_head_have_no_pose() {
         let geometry = Geometry::built_in().unwrap();
-        assert_eq!(Pose::of(&vec![[1.0, 2.0, 3.0]; 468], &geometry), None, "all in one place");
+        assert_eq!(Pose::of(&vec![[1.0, 2.0, 3.0]; 468], &geometry), None, "all at one position");
         assert_eq!(Pose::of(&vec![[f64::NAN; 3]; 468], &geometry), None);
         assert_eq!(Pose::of(&[], &geometry), None);
     }

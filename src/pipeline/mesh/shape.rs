@@ -67,7 +67,7 @@ impl FaceShape {
         let distance =
             |a: usize, b: usize| head[a].iter().zip(&head[b]).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt();
         let unit = distance(EYES[0][0], EYES[1][0]);
-        let height = |of: &[usize]| of.iter().map(|place| head[*place][1]).sum::<f64>() / of.len() as f64;
+        let height = |of: &[usize]| of.iter().map(|index| head[*index][1]).sum::<f64>() / of.len() as f64;
         let over = |upper: usize, lower: usize| head[upper][1] - head[lower][1];
         let width = |eye: usize| distance(EYES[eye][0], EYES[eye][1]);
         let gaze = |eye: usize, axis: usize| {
@@ -117,9 +117,9 @@ mod tests {
     fn head(geometry: &Geometry, moved_cm: f32) -> Vec<[f32; 3]> {
         let pixel = |[x, y, z]: &Vector| [100.0 + 10.0 * *x as f32, 100.0 - 10.0 * *y as f32, -10.0 * *z as f32];
         let mut points: Vec<[f32; 3]> = geometry.canonical_cm.iter().map(pixel).collect();
-        points.extend([33, 33, 33, 33, 33, 263, 263, 263, 263, 263].map(|place: usize| points[place]));
-        for (place, _) in geometry.pose.iter().step_by(2) {
-            points[*place][0] += 10.0 * moved_cm;
+        points.extend([33, 33, 33, 33, 33, 263, 263, 263, 263, 263].map(|index: usize| points[index]));
+        for (index, _) in geometry.pose.iter().step_by(2) {
+            points[*index][0] += 10.0 * moved_cm;
         }
         points
     }

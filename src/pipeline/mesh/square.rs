@@ -37,7 +37,7 @@ impl Square {
 
     /// About points in the picture; none where they make no square.
     pub(super) fn about_points(points: &[[f32; 3]]) -> Option<Self> {
-        let [left, right] = EYES.map(|place| points[place]);
+        let [left, right] = EYES.map(|index| points[index]);
         let face = rectangle(&points[..MESH_POINTS]);
         let (x, y) = face.centre();
         let side = MARGIN * face.w.max(face.h);
@@ -103,8 +103,8 @@ impl Square {
             values
         });
         for (row, (content, y)) in content.chunks_exact_mut(SIDE * COLOURS).zip(y.chunks_exact(SIDE)).enumerate() {
-            let places = row / 2 * half..(row / 2 + 1) * half;
-            let colours = cb[places.clone()].iter().zip(&cr[places]);
+            let columns = row / 2 * half..(row / 2 + 1) * half;
+            let colours = cb[columns.clone()].iter().zip(&cr[columns]);
             let pairs = content.chunks_exact_mut(2 * COLOURS).zip(y.as_chunks::<2>().0);
             for ((pixels, y), (cb, cr)) in pairs.zip(colours) {
                 let more = [red * cr, -(green_cr * cr + green_cb * cb), blue * cb];
@@ -131,7 +131,7 @@ pub(super) fn rectangle(points: &[[f32; 3]]) -> BoundingBox {
     BoundingBox { x: low[0], y: low[1], w: high[0] - low[0], h: high[1] - low[1] }
 }
 
-/// From `(u, v)` on a grid to a place among a plane's samples: `a u + b v + c` each.
+/// From `(u, v)` on a grid to a position among a plane's samples: `a u + b v + c` each.
 #[derive(Debug, Clone, Copy)]
 struct Sampling {
     across: [f32; 3],
@@ -162,7 +162,7 @@ impl Sampling {
     }
 }
 
-/// Bits after the point of a place among samples: a 64th of a pixel is less than a grey level where neighbours differ by 64.
+/// Bits after the point of a position among samples: a 64th of a pixel is less than a grey level where neighbours differ by 64.
 const FRACTION: i32 = 10;
 
 /// `plane` at the points of `grid`, `side` x `side`, between four samples each.
@@ -170,15 +170,15 @@ fn sample(plane: &Plane, grid: &Sampling, side: usize, out: &mut [f32]) {
     let one = (1 << FRACTION) as f32;
     let (last_x, last_y) = (plane.width as i32 - 1, plane.height as i32 - 1);
     let (limit_x, limit_y) = ((last_x << FRACTION) as f32, (last_y << FRACTION) as f32);
-    let mut places = vec![(0i32, 0i32); side];
+    let mut positions = vec![(0i32, 0i32); side];
     for (row, out) in out.chunks_exact_mut(side).enumerate() {
-        for (column, place) in places.iter_mut().enumerate() {
+        for (column, position) in positions.iter_mut().enumerate() {
             let (u, v) = (column as f32, row as f32);
             let x = (grid.x(u, v) * one).clamp(0.0, limit_x);
             let y = (grid.y(u, v) * one).clamp(0.0, limit_y);
-            *place = ((x + 0.5) as i32, (y + 0.5) as i32);
+            *position = ((x + 0.5) as i32, (y + 0.5) as i32);
         }
-        for (out, (x, y)) in out.iter_mut().zip(&places) {
+        for (out, (x, y)) in out.iter_mut().zip(&positions) {
             let (left, top) = ((x >> FRACTION) as usize, (y >> FRACTION) as usize);
             let (fx, fy) = (x & ((1 << FRACTION) - 1), y & ((1 << FRACTION) - 1));
             let right = usize::from((left as i32) < last_x);
@@ -202,7 +202,7 @@ mod tests {
 
     /// A picture whose samples rise to the right and downwards.
     fn slope(width: usize, height: usize) -> GreyPicture {
-        let samples = (0..width * height).map(|place| (place % width + 2 * (place / width)) as u8).collect();
+        let samples = (0..width * height).map(|index| (index % width + 2 * (index / width)) as u8).collect();
         GreyPicture { samples, width, height }
     }
 

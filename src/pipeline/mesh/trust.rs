@@ -58,8 +58,8 @@ mod tests {
 
     fn over(frames: &[(f32, f32)]) -> Vec<bool> {
         let mut trust = None;
-        let after = |(place, (probability, flag)): (usize, &(f32, f32))| {
-            let now = Trust::after(trust, place as f64 / 25.0, Some(*probability), *flag);
+        let after = |(index, (probability, flag)): (usize, &(f32, f32))| {
+            let now = Trust::after(trust, index as f64 / 25.0, Some(*probability), *flag);
             trust = Some(now);
             now.is_face()
         };

@@ -40,7 +40,7 @@ const LEAST_CONTRAST: f32 = 4.0;
 pub struct RefinerNetwork {
     stem: ConvolutionNorm,
     blocks: Vec<[ConvolutionNorm; 2]>,
-    places: ConvolutionNorm,
+    spatial: ConvolutionNorm,
     units: Dense,
     outputs: Dense,
 }
@@ -67,7 +67,7 @@ impl RefinerNetwork {
         Ok(Self {
             stem,
             blocks,
-            places: ConvolutionNorm::depthwise(&scope.enter("places"), channels, whole, NORM, Activation::Identity)?,
+            spatial: ConvolutionNorm::depthwise(&scope.enter("places"), channels, whole, NORM, Activation::Identity)?,
             units: Dense::new(&scope.enter("units"), [channels, UNITS])?,
             outputs: Dense::new(&scope.enter("outputs"), [UNITS, OUTPUTS])?,
         })
@@ -86,7 +86,7 @@ impl RefinerNetwork {
         for [depthwise, pointwise] in &self.blocks {
             x = pointwise.forward(&depthwise.forward(&x, phase)?, phase)?;
         }
-        let x = ops::global_mean(&self.places.forward(&x, phase)?)?;
+        let x = ops::global_mean(&self.spatial.forward(&x, phase)?)?;
         self.outputs.forward(&self.units.forward(&x)?.relu()?)
     }
 }
@@ -97,7 +97,7 @@ impl RefinerNetwork {
     /// # Errors
     /// If the device fails; the layers fit each other.
     pub fn plan(&self) -> std::result::Result<Plan, RefinerError> {
-        let convolutions = std::iter::once(&self.stem).chain(self.blocks.iter().flatten()).chain([&self.places]);
+        let convolutions = std::iter::once(&self.stem).chain(self.blocks.iter().flatten()).chain([&self.spatial]);
         let mut layers = convolutions.map(ConvolutionNorm::planned).collect::<Result<Vec<_>>>()?;
         layers.push(Layer::Mean);
         layers.push(Layer::Linear(self.units.planned(Activation::Relu)?));

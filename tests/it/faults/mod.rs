@@ -4,7 +4,7 @@
 //! Faulty files are made here, from clips that ffmpeg encodes; none is stored.
 
 mod cases;
-mod places;
+mod paths;
 mod streams;
 
 use std::collections::BTreeMap;

@@ -131,19 +131,19 @@ impl Opened {
             .unwrap();
     }
 
-    /// Presses the button at one place, moves to the others, and lets go.
+    /// Presses the button at one position, moves to the others, and lets go.
     pub fn drag(&self, path: &[[f64; 2]]) {
         use Input::DispatchMouseEventTypeOption::{MouseMoved, MousePressed, MouseReleased};
         self.mouse(MouseMoved, path[0], 0.0);
         self.mouse(MousePressed, path[0], 0.0);
-        for place in &path[1..] {
-            self.mouse(MouseMoved, *place, 0.0);
+        for position in &path[1..] {
+            self.mouse(MouseMoved, *position, 0.0);
         }
         self.mouse(MouseReleased, path[path.len() - 1], 0.0);
     }
 
-    pub fn click_at(&self, place: [f64; 2]) {
-        self.drag(&[place]);
+    pub fn click_at(&self, position: [f64; 2]) {
+        self.drag(&[position]);
     }
 
     /// Clicks the element with this id.

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use super::browser::Opened;
 use super::{fails, reviewed, succeeds};
 
-fn state(timeline: &Timeline, place: usize) -> Value {
-    let segment = &timeline.tracks[0].segments[place];
+fn state(timeline: &Timeline, index: usize) -> Value {
+    let segment = &timeline.tracks[0].segments[index];
     json!({
         "segment": format!("1.{}", segment.first_frame), "track": 1, "first_frame": segment.first_frame,
         "last_frame": segment.last_frame, "label": segment.label,
@@ -19,21 +19,21 @@ fn state(timeline: &Timeline, place: usize) -> Value {
 }
 
 /// A line of version 2 that gives a segment another label, or accepts it.
-fn labelled(timeline: &Timeline, place: usize, reviewer: &str, label: &str) -> String {
-    let before = state(timeline, place);
+fn labelled(timeline: &Timeline, index: usize, reviewer: &str, label: &str) -> String {
+    let before = state(timeline, index);
     let mut after = before.clone();
     after["label"] = label.into();
     after["review"] = if before["label"] == label { "accepted" } else { "changed" }.into();
     json!({
-        "schema": "annotate/correction/2", "id": format!("{reviewer}-{place}-{label}"), "kind": "label", "layer": "review",
+        "schema": "annotate/correction/2", "id": format!("{reviewer}-{index}-{label}"), "kind": "label", "layer": "review",
         "labels": "", "media_sha256": timeline.media.sha256, "model_sha256": timeline.model.sha256, "reviewer": reviewer,
         "time": "2026-11-27T10:00:00Z", "before": [before], "after": [after],
     })
     .to_string()
 }
 
-pub fn accepted(timeline: &Timeline, place: usize, reviewer: &str) -> String {
-    labelled(timeline, place, reviewer, timeline.tracks[0].segments[place].label.name())
+pub fn accepted(timeline: &Timeline, index: usize, reviewer: &str) -> String {
+    labelled(timeline, index, reviewer, timeline.tracks[0].segments[index].label.name())
 }
 
 /// The page's segments of signer A as the timeline should have them.

@@ -15,9 +15,9 @@ fn opened(folder: &std::path::Path, test: &str) -> Option<Opened> {
 }
 
 /// First frame, last frame and label of a segment of signer A.
-fn segment(page: &Opened, place: usize) -> (usize, usize, String) {
-    let number = |field: &str| page.number(&format!("lanes().of(1)[{place}].{field}")) as usize;
-    (number("first_frame"), number("last_frame"), page.text(&format!("String(lanes().of(1)[{place}].label)")))
+fn segment(page: &Opened, index: usize) -> (usize, usize, String) {
+    let number = |field: &str| page.number(&format!("lanes().of(1)[{index}].{field}")) as usize;
+    (number("first_frame"), number("last_frame"), page.text(&format!("String(lanes().of(1)[{index}].label)")))
 }
 
 #[test]
@@ -216,10 +216,10 @@ fn times_are_edited_by_mouse_on_two_real_signers_and_their_lanes_and_faces_choos
     assert_eq!(vec![page.lane(1), page.lane(2)], lanes);
     // The wheel zooms about the cursor.
     page.press("f");
-    let place = page.on_lane("1", 0);
+    let position = page.on_lane("1", 0);
     let span = page.number("view[1] - view[0]");
-    page.mouse(MouseMoved, place, 0.0);
-    page.mouse(MouseWheel, place, -120.0);
+    page.mouse(MouseMoved, position, 0.0);
+    page.mouse(MouseWheel, position, -120.0);
     assert!(page.number("view[1] - view[0]") < span);
     assert!(page.is("view[0] < 1 && 1 < view[1]"));
     // Two lanes that are one person.
@@ -347,9 +347,9 @@ fn a_blind_annotation_shows_no_label_and_is_compared_at_the_end() {
     assert_eq!(page.value("curveMode()"), "nocurves");
     // The first segment as it is, the second one otherwise.
     let (first, second) = (page.text("data.tracks[0].segments[0].label"), "anger");
-    for (place, name) in [(0, first.as_str()), (1, second)] {
+    for (index, name) in [(0, first.as_str()), (1, second)] {
         for (side, key) in [("first_frame", "i"), ("last_frame", "o")] {
-            page.value(&format!("seek(data.tracks[0].segments[{place}].{side})"));
+            page.value(&format!("seek(data.tracks[0].segments[{index}].{side})"));
             page.press(key);
         }
         page.press(&page.text(&format!("keysOf('{name}')[0]")));
@@ -388,15 +388,15 @@ fn axe_finds_nothing_in_either_language() {
     let Some(page) = opened(folder.path(), test) else { return };
     page.value(&format!("{axe}; true"));
     let violations = "axe.run().then((r) => r.violations.map((v) => `${v.id}: ${v.nodes[0].html}`).join('\\n'))";
-    for place in [
+    for script in [
         "",
         "openHelp()",
         "document.getElementById('help').close(); openSigners()",
         "document.getElementById('signers').close(); openBlind()",
     ] {
-        page.value(place);
+        page.value(script);
         for _ in 0..2 {
-            assert_eq!(page.text(violations), "", "{place}");
+            assert_eq!(page.text(violations), "", "{script}");
             page.value("document.getElementById('language').click()");
         }
     }
@@ -455,10 +455,11 @@ fn events_of_the_face_are_edited_with_the_same_keys_and_come_back_through_apply(
     // By mouse: of two that go on at once, an edge is dragged.
     let row = "rows().list.find((row) => row.part === 'head')";
     let on_head = |time: &str| -> [f64; 2] {
-        let place = |side: &str, rest: &str| page.number(&format!("timeline.getBoundingClientRect().{side} + {rest}"));
+        let coordinate =
+            |side: &str, rest: &str| page.number(&format!("timeline.getBoundingClientRect().{side} + {rest}"));
         [
-            place("left", &format!("xOf({time}, timeline.clientWidth)")),
-            place("top", &format!("{row}.y + {row}.height / 2")),
+            coordinate("left", &format!("xOf({time}, timeline.clientWidth)")),
+            coordinate("top", &format!("{row}.y + {row}.height / 2")),
         ]
     };
     page.drag(&[on_head("endOf(80)"), on_head("endOf(85)"), on_head("endOf(90)")]);

@@ -9,7 +9,7 @@ use super::{annotated, fails, succeeds};
 use crate::material::ffmpeg;
 
 /// A document as ELAN writes it when somebody has worked in it: another author and day, time slots numbered anew by time, and
-/// the edits of its expressions (start, end, value; milliseconds of the document) in place of what was there.
+/// the edits of its expressions (start, end, value; milliseconds of the document) instead of what was there.
 fn save_as_elan(path: &Path, edit: impl Fn(usize, (u64, u64, String)) -> Vec<(u64, u64, String)>) {
     let text = std::fs::read_to_string(path).unwrap();
     let slot_times: std::collections::HashMap<String, u64> = text
@@ -49,13 +49,13 @@ fn save_as_elan(path: &Path, edit: impl Fn(usize, (u64, u64, String)) -> Vec<(u6
             if new.is_empty() {
                 gone.push(attribute(head, "ANNOTATION_ID"));
             }
-            for (place, (start, end, value)) in new.into_iter().enumerate() {
+            for (index, (start, end, value)) in new.into_iter().enumerate() {
                 let mut slot = |time: u64| {
                     slots.push(time);
                     format!("slot{}", slots.len() - 1)
                 };
                 let (first, last) = (slot(start), slot(end));
-                let id = format!("{}{}", attribute(head, "ANNOTATION_ID"), if place == 0 { "" } else { "b" });
+                let id = format!("{}{}", attribute(head, "ANNOTATION_ID"), if index == 0 { "" } else { "b" });
                 out.push(format!(
                     "<ANNOTATION><ALIGNABLE_ANNOTATION ANNOTATION_ID=\"{id}\" TIME_SLOT_REF1=\"{first}\" \
                      TIME_SLOT_REF2=\"{last}\"><ANNOTATION_VALUE>{value}</ANNOTATION_VALUE></ALIGNABLE_ANNOTATION></ANNOTATION>"
@@ -69,11 +69,11 @@ fn save_as_elan(path: &Path, edit: impl Fn(usize, (u64, u64, String)) -> Vec<(u6
     let lines: Vec<String> = order
         .iter()
         .enumerate()
-        .map(|(place, slot)| format!("<TIME_SLOT TIME_SLOT_ID=\"ts{}\" TIME_VALUE=\"{}\"/>", place + 1, slots[*slot]))
+        .map(|(index, slot)| format!("<TIME_SLOT TIME_SLOT_ID=\"ts{}\" TIME_VALUE=\"{}\"/>", index + 1, slots[*slot]))
         .collect();
     let mut text = out.join("\n");
-    for (place, slot) in order.iter().enumerate() {
-        text = text.replace(&format!("\"slot{slot}\""), &format!("\"ts{}\"", place + 1));
+    for (index, slot) in order.iter().enumerate() {
+        text = text.replace(&format!("\"slot{slot}\""), &format!("\"ts{}\"", index + 1));
     }
     text = text.replacen("<TIME_ORDER>", &format!("<TIME_ORDER>\n{}", lines.join("\n")), 1);
     text = text.replacen("AUTHOR=\"\"", "AUTHOR=\"Eve\"", 1);
@@ -143,7 +143,7 @@ fn labels_edges_new_and_deleted_annotations_come_back_from_elan() {
         expected.splice(1..3, [(first, first + 4, "anger".into()), (first + 5, last, label)]);
         let now = Timeline::read(&corrected).unwrap();
         assert_eq!(found(&now), expected, "{tiers}");
-        let decision = |place: usize| now.tracks[0].segments[place].decision.clone();
+        let decision = |index: usize| now.tracks[0].segments[index].decision.clone();
         let first = decision(0).unwrap();
         assert_eq!((first.reviewer.as_str(), first.time.as_str()), ("Eve", "2026-11-27T10:00:00+01:00"));
         assert_eq!(decision(3).unwrap().review, Some(Review::Moved), "it has the label it had");

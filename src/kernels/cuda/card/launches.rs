@@ -73,7 +73,7 @@ fn config(grid: Grid) -> LaunchConfig {
     LaunchConfig { grid_dim: grid.blocks, block_dim: grid.threads, shared_mem_bytes: 0 }
 }
 
-/// Runs a kernel; the arguments are places, in the kernel's order.
+/// Runs a kernel; the arguments are addresses, in the kernel's order.
 macro_rules! launch {
     ($device:expr, $name:expr, $grid:expr, $($argument:expr),+) => {{
         let function = $device.get_or_load_custom_func($name, MODULE, PTX)?;

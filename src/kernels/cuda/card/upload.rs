@@ -46,7 +46,7 @@ impl Uploader {
         if buffers.iter().filter(|b| fitting(b)).count() < launch::UNDER_WAY {
             return None;
         }
-        let place = buffers.iter().position(fitting)?;
-        Some(buffers.remove(place))
+        let index = buffers.iter().position(fitting)?;
+        Some(buffers.remove(index))
     }
 }

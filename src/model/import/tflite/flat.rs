@@ -1,4 +1,4 @@
-//! FlatBuffers, as far as TensorFlow Lite's files need them: tables, their fields, vectors. Every place is checked before it is
+//! FlatBuffers, as far as TensorFlow Lite's files need them: tables, their fields, vectors. Every offset is checked before it is
 //! read, so that no file leads outside itself.
 //!
 //! Format: <https://flatbuffers.dev/internals/>. A table begins with the distance back to its vtable, which says where each

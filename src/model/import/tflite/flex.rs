@@ -40,17 +40,17 @@ fn read(bytes: &[u8]) -> Option<BTreeMap<String, Value>> {
         return None;
     }
     let this = Reader(bytes);
-    let (place, width) = (this.back(at, width.into())?, 1 << (kind & 3));
-    let count = this.uint(place.checked_sub(width)?, width)?;
-    let keys = this.back(place.checked_sub(3 * width)?, width)?;
-    let key_width = this.uint(place.checked_sub(2 * width)?, width)?;
+    let (start, width) = (this.back(at, width.into())?, 1 << (kind & 3));
+    let count = this.uint(start.checked_sub(width)?, width)?;
+    let keys = this.back(start.checked_sub(3 * width)?, width)?;
+    let key_width = this.uint(start.checked_sub(2 * width)?, width)?;
     if count > LARGEST || !matches!(key_width, 1 | 2 | 4 | 8) {
         return None;
     }
     let entry = |index: usize| {
         let key = this.text(this.back(keys.checked_add(index * key_width)?, key_width)?)?;
-        let kind = this.uint(place + count * width + index, 1)? as u8;
-        Some((key, this.value(place + index * width, width, kind)?))
+        let kind = this.uint(start + count * width + index, 1)? as u8;
+        Some((key, this.value(start + index * width, width, kind)?))
     };
     (0..count).map(entry).collect()
 }
@@ -95,14 +95,14 @@ impl Reader<'_> {
             INT | UINT | FLOAT | BOOL => self.number(at, width, kind).map(Value::Number),
             INDIRECT_FLOAT => self.number(self.back(at, width)?, inner, FLOAT).map(Value::Number),
             VECTOR | VECTOR_INT..=VECTOR_FLOAT => {
-                let place = self.back(at, width)?;
-                let count = self.uint(place.checked_sub(inner)?, inner).filter(|count| *count <= LARGEST)?;
+                let start = self.back(at, width)?;
+                let count = self.uint(start.checked_sub(inner)?, inner).filter(|count| *count <= LARGEST)?;
                 let of = |index: usize| {
                     let kind = match kind {
-                        VECTOR => (self.uint(place + count * inner + index, 1)? >> 2) as u8,
+                        VECTOR => (self.uint(start + count * inner + index, 1)? >> 2) as u8,
                         typed => typed - VECTOR_INT + INT,
                     };
-                    self.number(place + index * inner, inner, kind)
+                    self.number(start + index * inner, inner, kind)
                 };
                 (0..count).map(of).collect::<Option<_>>().map(Value::List)
             }
@@ -135,8 +135,8 @@ mod tests {
             changes in prop::collection::vec((0..SAMPLE.len(), any::<u8>()), 1..5), cut in 0..=SAMPLE.len(),
         ) {
             let mut bytes = SAMPLE.to_vec();
-            for (place, value) in changes {
-                bytes[place] = value;
+            for (offset, value) in changes {
+                bytes[offset] = value;
             }
             bytes.truncate(cut);
             let _ = map(&bytes);

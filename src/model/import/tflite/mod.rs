@@ -58,7 +58,7 @@ pub(super) enum Kind {
         side: usize,
         scale: f64,
     },
-    /// A map's values at the places of a grid.
+    /// A map's values at the positions of a grid.
     Resample {
         side: usize,
     },
@@ -108,11 +108,11 @@ impl<'a> Graph<'a> {
         let operations = operations.into_iter().map(|operation| {
             let code = usize::try_from(operation.int(0, 0)?).ok().and_then(|code| codes.get(code));
             let code = code.ok_or("is damaged: an operation has no code")?;
-            let list = |number| places(operation, number, tensors.len());
+            let list = |number| tensor_indices(operation, number, tensors.len());
             Ok(Operation { kind: kind(*code, operation)?, inputs: list(1)?, outputs: list(2)? })
         });
         let operations = operations.collect::<Result<Vec<_>, Fault>>()?;
-        let (inputs, outputs) = (places(graph, 1, tensors.len())?, places(graph, 2, tensors.len())?);
+        let (inputs, outputs) = (tensor_indices(graph, 1, tensors.len())?, tensor_indices(graph, 2, tensors.len())?);
         Ok(Self { operations, inputs, outputs, tensors })
     }
 
@@ -149,10 +149,10 @@ fn read_tensor<'a>(tensor: Table<'a>, buffers: &[Table<'a>]) -> Result<TensorInf
     Ok(TensorInfo { shape, kind, content })
 }
 
-fn places(table: Table<'_>, number: usize, tensors: usize) -> Result<Vec<usize>, Fault> {
-    let places = table.ints(number, LARGEST_LIST)?.into_iter();
-    let places = places.map(|place| usize::try_from(place).ok().filter(|place| *place < tensors));
-    places.collect::<Option<_>>().ok_or_else(|| "is damaged: an operation names a tensor that is not there".into())
+fn tensor_indices(table: Table<'_>, number: usize, tensors: usize) -> Result<Vec<usize>, Fault> {
+    let indices = table.ints(number, LARGEST_LIST)?.into_iter();
+    let indices = indices.map(|index| usize::try_from(index).ok().filter(|index| *index < tensors));
+    indices.collect::<Option<_>>().ok_or_else(|| "is damaged: an operation names a tensor that is not there".into())
 }
 
 /// The code of custom operations.

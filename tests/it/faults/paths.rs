@@ -48,8 +48,8 @@ fn a_full_disk_leaves_nothing_under_the_outputs_name() {
 #[test]
 fn a_place_where_nothing_can_be_written_is_refused_before_the_work() {
     let folder = tempfile::tempdir().unwrap();
-    for place in ["/proc/labels.json", "/dev/null/labels.json", "/dev/full/../absent/labels.json"] {
-        refused(program().arg(demo()).args(["-q", "-o", place]), Path::new(place));
+    for path in ["/proc/labels.json", "/dev/null/labels.json", "/dev/full/../absent/labels.json"] {
+        refused(program().arg(demo()).args(["-q", "-o", path]), Path::new(path));
     }
     let labels = folder.path().join("labels.json");
     fs::write(&labels, "old").unwrap();
@@ -76,8 +76,8 @@ fn begun(folder: &Path) -> Child {
 
 #[test]
 fn an_output_folder_that_is_taken_away_is_said_and_what_a_killed_run_left_is_removed() {
-    let place = tempfile::tempdir().unwrap();
-    let folder = place.path().join("out");
+    let outside = tempfile::tempdir().unwrap();
+    let folder = outside.path().join("out");
     fs::create_dir(&folder).unwrap();
     let child = begun(&folder);
     fs::remove_dir_all(&folder).unwrap();
@@ -114,8 +114,8 @@ fn two_runs_on_one_output_leave_one_whole_result() {
 
 #[test]
 fn term_keeps_what_is_done_and_a_clock_that_jumps_changes_nothing() {
-    let place = tempfile::tempdir().unwrap();
-    let folder = place.path().join("out");
+    let outside = tempfile::tempdir().unwrap();
+    let folder = outside.path().join("out");
     fs::create_dir(&folder).unwrap();
     let child = begun(&folder);
     std::thread::sleep(Duration::from_secs(1));
@@ -140,8 +140,8 @@ fn term_keeps_what_is_done_and_a_clock_that_jumps_changes_nothing() {
 #[test]
 fn a_file_that_grows_while_it_is_read_is_marked() {
     use std::io::Write as _;
-    let place = tempfile::tempdir().unwrap();
-    let folder = place.path().join("out");
+    let outside = tempfile::tempdir().unwrap();
+    let folder = outside.path().join("out");
     fs::create_dir(&folder).unwrap();
     let child = begun(&folder);
     let mut video = fs::OpenOptions::new().append(true).open(folder.with_extension("mp4")).unwrap();
