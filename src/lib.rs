@@ -41,7 +41,7 @@
 //!
 //! let timeline = annotate::Timeline::read(Path::new("labels.json"))?;
 //! println!("{} frames, {} signers", timeline.frames.pts.len(), timeline.tracks.len());
-//! # Ok::<(), annotate::timeline::ReadError>(())
+//! # Ok::<(), annotate::timeline::TimelineReadError>(())
 //! ```
 //!
 //! # Train from a recipe

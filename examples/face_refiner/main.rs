@@ -23,7 +23,7 @@ use annotate::pipeline::track::refiner::{Judgement, OUTPUTS, RefinerNetwork, SID
 use annotate::random::seeded;
 use annotate::train::average::Average;
 use annotate::train::optim::{Gradients, Optimiser};
-use annotate::train::recipe::{self, Curve, Layers, Rule, Schedule, Stage};
+use annotate::train::recipe::{self, Layers, LearningRateCurve, Rule, Schedule, TrainingStage};
 use annotate::train::schedule::{TrainingPoint, learning_rate};
 
 use patch::{Appearance, Cover, Maker, Patch, Placement};
@@ -83,12 +83,12 @@ fn main() -> anyhow::Result<()> {
     let network = RefinerNetwork::new(&parameters.root())?;
     let variables = parameters.variables();
     // Every patch is new, so the whole training is one epoch.
-    let stage = Stage {
+    let stage = TrainingStage {
         train: Layers::All,
         epochs: 1,
         patience: None,
         freeze_statistics: false,
-        optimiser: recipe::Optimiser {
+        optimiser: recipe::OptimiserSettings {
             kind: Rule::Adamw,
             learning_rate: recipe.learning_rate,
             weight_decay: recipe.weight_decay,
@@ -96,7 +96,7 @@ fn main() -> anyhow::Result<()> {
             nesterov: false,
             sam_rho: 0.0,
         },
-        schedule: Schedule { kind: Curve::Cosine, warm_up_epochs: recipe.warm_up, ..Schedule::default() },
+        schedule: Schedule { kind: LearningRateCurve::Cosine, warm_up_epochs: recipe.warm_up, ..Schedule::default() },
     };
     let mut optimiser = Optimiser::new(&variables, &stage.optimiser);
     let mut average = Average::new(&variables, recipe.average_decay)?;

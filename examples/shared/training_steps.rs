@@ -24,7 +24,7 @@ pub fn training_steps(
 ) -> Result<()> {
     let parameters = Parameters::new(Purpose::Training { seed: 1 }, device);
     let network = Network::new(&parameters, &Architecture::MobilenetV1(MobileNetConfig::seed()), colours)?;
-    let settings = recipe::Optimiser {
+    let settings = recipe::OptimiserSettings {
         kind: recipe::Rule::Adamw,
         learning_rate: 1e-3,
         weight_decay: 0.01,

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use annotate::corpus::plan::Plan;
+use annotate::corpus::plan::CorpusPlan;
 use annotate::eaf::preset::Preset;
 use annotate::train::recipe::Recipe;
 use libfuzzer_sys::fuzz_target;
@@ -14,7 +14,7 @@ fuzz_target!(|bytes: &[u8]| {
     std::fs::write(&path, content).unwrap();
     let name = path.to_str().unwrap();
     match kind % 3 {
-        0 => drop(Plan::read(Path::new(name))),
+        0 => drop(CorpusPlan::read(Path::new(name))),
         1 => drop(Recipe::read(Path::new(name), &[])),
         _ => drop(Preset::load(name)),
     }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::candidate::{Candidate, Method};
-use super::curve::{self, Curve};
+use super::curve::{self, LearningCurve};
 use super::error::AdaptError;
 use super::head::{Features, Head};
 use super::inventory::Inventory;
@@ -73,7 +73,7 @@ pub trait AdaptProgress {
 /// What is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Outcome {
+pub enum AdaptOutcome {
     /// The chosen candidate, as its gain is shown.
     Adapted,
     /// The chosen candidate, although its gain is not shown.
@@ -112,9 +112,9 @@ pub struct Adapted {
     /// How many independent groups the intervals rest on.
     pub clusters: usize,
     /// What more material would give.
-    pub curve: Curve,
+    pub curve: LearningCurve,
     /// What was written.
-    pub outcome: Outcome,
+    pub outcome: AdaptOutcome,
     /// Of the written model.
     pub temperature: f32,
 }
@@ -244,16 +244,16 @@ fn for_few(mut gain: Comparison, groups: usize) -> Comparison {
 }
 
 /// Whether the gain in the measure that is aimed at is shown: its interval lies above 0.
-fn outcome(winner: &Tried, gain: &Comparison, settings: &AdaptSettings) -> Outcome {
+fn outcome(winner: &Tried, gain: &Comparison, settings: &AdaptSettings) -> AdaptOutcome {
     let interval = match settings.aim {
         Aim::Balanced => gain.balanced_accuracy_difference_interval,
         Aim::Accuracy => gain.accuracy_difference_interval,
     };
     match winner.candidate.method {
-        Method::AsItIs => Outcome::CalibratedStart,
-        _ if interval[0] > 0.0 => Outcome::Adapted,
-        _ if settings.unproven => Outcome::Unproven,
-        _ => Outcome::CalibratedStart,
+        Method::AsItIs => AdaptOutcome::CalibratedStart,
+        _ if interval[0] > 0.0 => AdaptOutcome::Adapted,
+        _ if settings.unproven => AdaptOutcome::Unproven,
+        _ => AdaptOutcome::CalibratedStart,
     }
 }
 
@@ -261,11 +261,11 @@ fn outcome(winner: &Tried, gain: &Comparison, settings: &AdaptSettings) -> Outco
 fn written(
     material: &Material,
     winner: &Tried,
-    outcome: Outcome,
+    outcome: AdaptOutcome,
     steps: &mut dyn Steps,
 ) -> Result<(BTreeMap<String, Tensor>, f32), AdaptError> {
     let all: Vec<usize> = (0..material.examples.len()).collect();
-    if outcome == Outcome::CalibratedStart {
+    if outcome == AdaptOutcome::CalibratedStart {
         // A single number, fitted on pictures of which the start has seen none.
         let labelled = nested::labelled(material, &all);
         let truths: Vec<Expression> = labelled.iter().filter_map(|index| material.examples[*index].label).collect();

@@ -17,7 +17,7 @@ pub struct Annotated {
 
 /// The annotations of one person about one signer.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Tier {
+pub struct AnnotatedTier {
     /// Its name; what stands behind the last `@` is the signer.
     pub name: String,
     /// The signer's name, where the file gives one.
@@ -28,7 +28,7 @@ pub struct Tier {
     pub annotations: Vec<Annotated>,
 }
 
-impl Tier {
+impl AnnotatedTier {
     /// Who is annotated, as the tier's name says.
     pub fn suffix(&self) -> Option<&str> {
         self.name.rsplit_once('@').map(|(_, suffix)| suffix).filter(|suffix| !suffix.is_empty())
@@ -48,13 +48,13 @@ impl Tier {
 
 /// A file of annotations about one video.
 #[derive(Debug, Clone)]
-pub struct Document {
+pub struct AnnotationDocument {
     /// The file.
     pub path: PathBuf,
     /// Where its video may be: paths and URLs as they stand in the file, the likeliest first.
     pub media: Vec<String>,
     /// Its tiers.
-    pub tiers: Vec<Tier>,
+    pub tiers: Vec<AnnotatedTier>,
     /// What the program said of the video, where the file holds that too.
     pub timeline: Option<Box<Timeline>>,
 }

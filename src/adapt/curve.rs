@@ -31,7 +31,7 @@ pub struct Point {
 
 /// What material gives.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Curve {
+pub struct LearningCurve {
     /// From none to all there is.
     pub points: Vec<Point>,
     /// What doubling the material gave, in the measure that is aimed at, with its 95 % interval.
@@ -56,7 +56,7 @@ pub fn measure(
     (order, before, clusters): (&[usize], &[Judged], &[String]),
     aim: Aim,
     steps: &mut dyn Steps,
-) -> Result<Curve, AdaptError> {
+) -> Result<LearningCurve, AdaptError> {
     let fold_of = division.folds()?;
     let blocks = blocks(division);
     let trainings: Vec<Vec<usize>> = (0..division.folds)
@@ -89,7 +89,7 @@ pub fn measure(
     }
     let is_balanced = aim == Aim::Balanced;
     let doubling = (answers.len() > 1).then(|| gain_of_doubling(&learnt_from, &answers, clusters, is_balanced));
-    Ok(Curve { points, doubling })
+    Ok(LearningCurve { points, doubling })
 }
 
 fn point(pictures: usize, judged: &[Judged], clusters: &[String]) -> Point {

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 
 use glob::Pattern;
 
-use super::annotation::{Annotated, Document, Tier};
+use super::annotation::{Annotated, AnnotatedTier, AnnotationDocument};
 use super::left_out::{LeftOut, Reason};
 use super::media::Media;
 use super::moment::{self, Stretch, Vote};
 use super::signer::{SignerChoice, track_of};
-use super::source::{self, Kind};
+use super::source::{self, SourceKind};
 use super::timelines::Timelines;
 use crate::agree::{Grid, Vocabulary};
 use crate::annotator::Annotator;
@@ -73,7 +73,7 @@ pub trait ImportProgress {
 /// Why there is no import.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "names and messages say what the variants are")]
-pub enum ImportError {
+pub enum AnnotationImportError {
     #[error("{}: no such file or folder", path.display())]
     NoSource { path: PathBuf },
     #[error("{path}: no annotation file of the kinds: {kinds}")]
@@ -93,7 +93,7 @@ pub enum ImportError {
 /// A video with everything that was written about it.
 struct Video {
     path: PathBuf,
-    documents: Vec<Document>,
+    documents: Vec<AnnotationDocument>,
 }
 
 /// Takes the annotations of `kinds` in `sources` and cuts pictures of them into `folder`.
@@ -103,21 +103,21 @@ struct Video {
 /// wrong with single files, tiers and annotations is no error: it stands in [`Import::left_out`].
 pub fn import(
     sources: &[PathBuf],
-    kinds: &[Kind],
+    kinds: &[SourceKind],
     settings: &ImportSettings,
     annotator: &Annotator,
     folder: &Path,
     progress: &mut dyn ImportProgress,
-) -> Result<Import, ImportError> {
+) -> Result<Import, AnnotationImportError> {
     use crate::choice::Choice as _;
     if let Some(path) = sources.iter().find(|path| !path.exists()) {
-        return Err(ImportError::NoSource { path: path.clone() });
+        return Err(AnnotationImportError::NoSource { path: path.clone() });
     }
     let files = source::find(sources, kinds);
     if files.is_empty() {
         let path = sources.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
         let kinds = kinds.iter().map(|kind| kind.word()).collect::<Vec<_>>().join(", ");
-        return Err(ImportError::Nothing { path, kinds });
+        return Err(AnnotationImportError::Nothing { path, kinds });
     }
     let mut import = Import::default();
     let videos = videos(&files, settings, &mut import.left_out);
@@ -130,7 +130,7 @@ pub fn import(
         let known = video.documents.iter().find_map(|document| document.timeline.as_deref().cloned());
         let timeline = match known.map_or_else(|| timelines.of(&video.path, &paths, progress), Ok) {
             Ok(timeline) => timeline,
-            Err(ImportError::Annotate(AnnotateError::Decode(error))) => {
+            Err(AnnotationImportError::Annotate(AnnotateError::Decode(error))) => {
                 let reason = Reason::Video(error.to_string());
                 import.left_out.extend(video.documents.iter().map(|d| whole(&d.path, reason.clone())));
                 continue;
@@ -159,7 +159,7 @@ fn whole(file: &Path, reason: Reason) -> LeftOut {
 }
 
 /// The documents in `files` that have tiers which are meant, by their videos.
-fn videos(files: &[(PathBuf, Kind)], settings: &ImportSettings, left_out: &mut Vec<LeftOut>) -> Vec<Video> {
+fn videos(files: &[(PathBuf, SourceKind)], settings: &ImportSettings, left_out: &mut Vec<LeftOut>) -> Vec<Video> {
     let media = Media::new(settings.media.as_deref());
     let mut videos: BTreeMap<PathBuf, Video> = BTreeMap::new();
     for (path, kind) in files {
@@ -187,29 +187,29 @@ fn videos(files: &[(PathBuf, Kind)], settings: &ImportSettings, left_out: &mut V
     videos.into_values().collect()
 }
 
-fn is_meant(tier: &Tier, kind: Kind, settings: &ImportSettings) -> bool {
-    kind == Kind::Labels || settings.tiers.matches(&tier.name)
+fn is_meant(tier: &AnnotatedTier, kind: SourceKind, settings: &ImportSettings) -> bool {
+    kind == SourceKind::Labels || settings.tiers.matches(&tier.name)
 }
 
 /// The document with the tiers that are meant and that a person has had a hand in.
 fn meant(
-    mut document: Document,
-    kind: Kind,
+    mut document: AnnotationDocument,
+    kind: SourceKind,
     settings: &ImportSettings,
     left_out: &mut Vec<LeftOut>,
-) -> Result<Document, Reason> {
+) -> Result<AnnotationDocument, Reason> {
     /// Tiers that a message names.
     const NAMED: usize = 20;
     let all: Vec<String> = document.tiers.iter().map(|tier| tier.name.clone()).collect();
     document.tiers.retain(|tier| is_meant(tier, kind, settings));
-    if document.tiers.is_empty() && kind != Kind::Labels {
+    if document.tiers.is_empty() && kind != SourceKind::Labels {
         let found = if all.is_empty() { "none".to_owned() } else { crate::agree::named(&all, NAMED) };
         return Err(Reason::NoTier { wanted: settings.tiers.to_string(), found });
     }
-    if kind != Kind::Labels && !is_touched(&document.path) {
+    if kind != SourceKind::Labels && !is_touched(&document.path) {
         let (ours, theirs) = document.tiers.into_iter().partition(|tier| tier.name.starts_with("expression@"));
         document.tiers = theirs;
-        let of = |tier: Tier| LeftOut { tier: tier.name, ..whole(&document.path, Reason::Ours) };
+        let of = |tier: AnnotatedTier| LeftOut { tier: tier.name, ..whole(&document.path, Reason::Ours) };
         left_out.extend(Vec::into_iter(ours).map(of));
         if document.tiers.is_empty() {
             return Err(Reason::Ours);
@@ -220,8 +220,8 @@ fn meant(
 
 /// An annotation with what is known of it.
 struct Known<'a> {
-    document: &'a Document,
-    tier: &'a Tier,
+    document: &'a AnnotationDocument,
+    tier: &'a AnnotatedTier,
     annotated: &'a Annotated,
     vote: Vote,
 }
@@ -260,7 +260,13 @@ impl OfVideo<'_> {
         pictures
     }
 
-    fn leave_out(&mut self, document: &Document, tier: &Tier, annotated: &Annotated, reason: Reason) {
+    fn leave_out(
+        &mut self,
+        document: &AnnotationDocument,
+        tier: &AnnotatedTier,
+        annotated: &Annotated,
+        reason: Reason,
+    ) {
         self.import.left_out.push(LeftOut {
             file: document.path.clone(),
             tier: tier.name.clone(),
@@ -271,7 +277,13 @@ impl OfVideo<'_> {
     }
 
     /// What an annotation says, and of which track.
-    fn vote(&self, tier_number: usize, tier: &Tier, annotated: &Annotated, grid: &Grid) -> Result<(u32, Vote), Reason> {
+    fn vote(
+        &self,
+        tier_number: usize,
+        tier: &AnnotatedTier,
+        annotated: &Annotated,
+        grid: &Grid,
+    ) -> Result<(u32, Vote), Reason> {
         let Annotated { start_s, end_s, word } = annotated;
         let label = self.settings.vocabulary.class_of(word).map_err(|_| Reason::Word)?.ok_or(Reason::Mapped)?;
         if end_s <= start_s {

@@ -11,10 +11,10 @@ use super::head::{self, Features, Head, Lesson};
 use crate::files::{self, OutputOptions, WriteError};
 use crate::model::{self, Model, ModelConfig};
 use crate::timeline::Probabilities;
-use crate::train::balance::{Balance, Balancing, Method as Balancement};
+use crate::train::balance::{Balance, BalanceMethod, Balancing};
 use crate::train::dataset::Example;
 use crate::train::loader::plain_pictures;
-use crate::train::progress::{EpochRecord, Progress};
+use crate::train::progress::{EpochRecord, TrainingProgress};
 use crate::train::recipe::Recipe;
 use crate::train::run;
 use crate::train::start::Prepared;
@@ -196,7 +196,7 @@ fn absolute(start: &Path) -> std::path::PathBuf {
 }
 
 fn balance(balanced: bool) -> Balance {
-    Balance { method: if balanced { Balancement::Weights } else { Balancement::None }, strength: 1.0 }
+    Balance { method: if balanced { BalanceMethod::Weights } else { BalanceMethod::None }, strength: 1.0 }
 }
 
 struct Told<'a> {
@@ -204,7 +204,7 @@ struct Told<'a> {
     batch: usize,
 }
 
-impl Progress for Told<'_> {
+impl TrainingProgress for Told<'_> {
     fn step(&mut self, _: usize, _: usize, _: usize, _: f64) {
         self.steps.pictures(self.batch);
     }

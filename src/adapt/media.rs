@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use walkdir::WalkDir;
 
-use super::annotation::Document;
+use super::annotation::AnnotationDocument;
 use super::left_out::Reason;
 use crate::corpus::inputs::EXTENSIONS;
 use crate::eaf::percent_decoded;
@@ -31,7 +31,7 @@ impl Media {
     }
 
     /// The video of `document`: as its path or URL says, as seen from the document, beside it, or below the folder of media.
-    pub(super) fn find(&self, document: &Document) -> Result<PathBuf, Reason> {
+    pub(super) fn find(&self, document: &AnnotationDocument) -> Result<PathBuf, Reason> {
         let mut tried: Vec<String> = Vec::new();
         for named in &document.media {
             let written = decoded(named.strip_prefix("file://").unwrap_or(named));
@@ -108,9 +108,9 @@ fn decoded(path: &str) -> String {
 mod tests {
     use super::*;
 
-    fn document(path: &Path, media: &[&str]) -> Document {
+    fn document(path: &Path, media: &[&str]) -> AnnotationDocument {
         let media = media.iter().map(|m| (*m).to_owned()).collect();
-        Document { path: path.into(), media, tiers: Vec::new(), timeline: None }
+        AnnotationDocument { path: path.into(), media, tiers: Vec::new(), timeline: None }
     }
 
     #[test]

@@ -23,6 +23,6 @@ mod signer;
 pub mod source;
 mod timelines;
 
-pub use import::{Import, ImportError, ImportProgress, ImportSettings, import};
+pub use import::{AnnotationImportError, Import, ImportProgress, ImportSettings, import};
 pub use left_out::{LeftOut, Reason};
 pub use signer::SignerChoice;

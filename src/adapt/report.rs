@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use image::{ImageFormat, RgbImage};
 
-use super::adapting::{Adapted, Outcome};
+use super::adapting::{AdaptOutcome, Adapted};
 use super::curve::Point;
 use super::inventory::video_name;
 use super::nested::{Aim, Nested};
@@ -17,7 +17,9 @@ use crate::train::augment::plain;
 use crate::train::dataset::Example;
 use crate::train::manifest::Row;
 use crate::train::metrics::{self, Metrics};
-use crate::train::report::{self, Block, Document, Measured, Prediction, Table, comparison_blocks, rising};
+use crate::train::report::{
+    self, MeasuredShare, Prediction, ReportBlock, ReportDocument, ReportTable, comparison_blocks, rising,
+};
 
 /// Pictures shown that the new model and the annotator see most differently; ten times as many are listed.
 const SHOWN: usize = 24;
@@ -57,16 +59,16 @@ pub fn sentence(adapted: &Adapted) -> String {
     );
     let method = adapted.winner.candidate.name();
     match adapted.outcome {
-        Outcome::Adapted => {
+        AdaptOutcome::Adapted => {
             format!("Adapted by '{method}': {gained} against the start on pictures it has not learnt from.")
         }
-        Outcome::Unproven => format!("Adapted by '{method}' as asked, though no gain is shown: {gained}."),
-        Outcome::CalibratedStart if adapted.winner.candidate == super::candidate::Candidate::AS_IT_IS => {
+        AdaptOutcome::Unproven => format!("Adapted by '{method}' as asked, though no gain is shown: {gained}."),
+        AdaptOutcome::CalibratedStart if adapted.winner.candidate == super::candidate::Candidate::AS_IT_IS => {
             format!(
                 "Nothing beats the start as it is; it is written with its probabilities calibrated. Measured: {gained}."
             )
         }
-        Outcome::CalibratedStart => format!(
+        AdaptOutcome::CalibratedStart => format!(
             "No gain over the start is shown, so that the start is written with its probabilities calibrated. The best way \
              found, '{method}', gave {gained}."
         ),
@@ -95,12 +97,12 @@ pub fn forecast(adapted: &Adapted) -> Option<String> {
 }
 
 /// The report.
-pub fn document(adapted: &Adapted, nested: &Nested, rows: &[Row], examples: &[Example]) -> Document {
-    let mut blocks = vec![Block::Text(sentence(adapted))];
-    blocks.extend(forecast(adapted).map(Block::Text));
-    blocks.extend(adapted.inventory.warnings.iter().map(|warning| Block::Text(format!("Note: {warning}."))));
-    blocks.push(Block::Heading("Before and after".into()));
-    blocks.push(Block::Text(format!(
+pub fn document(adapted: &Adapted, nested: &Nested, rows: &[Row], examples: &[Example]) -> ReportDocument {
+    let mut blocks = vec![ReportBlock::Text(sentence(adapted))];
+    blocks.extend(forecast(adapted).map(ReportBlock::Text));
+    blocks.extend(adapted.inventory.warnings.iter().map(|warning| ReportBlock::Text(format!("Note: {warning}."))));
+    blocks.push(ReportBlock::Heading("Before and after".into()));
+    blocks.push(ReportBlock::Text(format!(
         "Every picture is judged once, by a model that has seen neither it nor its {noun}; the way of adapting was chosen inside each \
          model's own material. Before is the start '{start}', on the same pictures. Intervals: percentile bootstrap over {clusters} {noun}s; those of differences are widened as Student's t asks for so few.",
         noun = adapted.inventory.grouping.noun(),
@@ -108,40 +110,40 @@ pub fn document(adapted: &Adapted, nested: &Nested, rows: &[Row], examples: &[Ex
         clusters = adapted.clusters
     )));
     blocks.extend(before_and_after(adapted, nested));
-    blocks.push(Block::Heading("More material".into()));
+    blocks.push(ReportBlock::Heading("More material".into()));
     blocks.extend(more_material(adapted));
-    blocks.push(Block::Heading("What was tried".into()));
+    blocks.push(ReportBlock::Heading("What was tried".into()));
     blocks.extend(what_was_tried(adapted));
-    blocks.push(Block::Heading("What there was".into()));
+    blocks.push(ReportBlock::Heading("What there was".into()));
     blocks.extend(what_there_was(adapted));
-    blocks.push(Block::Heading("Worth a second look".into()));
+    blocks.push(ReportBlock::Heading("Worth a second look".into()));
     blocks.extend(second_look(nested, rows, examples));
-    Document { title: format!("{}: adapted to a corpus", adapted.name), blocks }
+    ReportDocument { title: format!("{}: adapted to a corpus", adapted.name), blocks }
 }
 
 /// The model's card: what it is, where it comes from, what it gained, and what is not known.
-pub fn card(adapted: &Adapted, nested: &Nested) -> Document {
+pub fn card(adapted: &Adapted, nested: &Nested) -> ReportDocument {
     let (name, sha256) = &adapted.start;
     let mut blocks = vec![
-        Block::Text(sentence(adapted)),
-        Block::Text(format!(
+        ReportBlock::Text(sentence(adapted)),
+        ReportBlock::Text(format!(
             "Start: '{name}' (SHA-256 {sha256}), whose licence and limits hold for this model as well. Learnt from {} pictures of \
              the corpus named below, whose own terms hold too.",
             adapted.inventory.pictures
         )),
-        Block::Text(format!("Sources: {}.", adapted.sources.named.join(", "))),
+        ReportBlock::Text(format!("Sources: {}.", adapted.sources.named.join(", "))),
     ];
-    blocks.extend(adapted.inventory.warnings.iter().map(|warning| Block::Text(format!("Note: {warning}."))));
-    blocks.push(Block::Heading("Before and after, on pictures not learnt from".into()));
+    blocks.extend(adapted.inventory.warnings.iter().map(|warning| ReportBlock::Text(format!("Note: {warning}."))));
+    blocks.push(ReportBlock::Heading("Before and after, on pictures not learnt from".into()));
     blocks.extend(before_and_after(adapted, nested));
-    Document { title: adapted.name.clone(), blocks }
+    ReportDocument { title: adapted.name.clone(), blocks }
 }
 
-fn before_and_after(adapted: &Adapted, nested: &Nested) -> Vec<Block> {
+fn before_and_after(adapted: &Adapted, nested: &Nested) -> Vec<ReportBlock> {
     let (Some(before), Some(after)) = (metrics::measure(&nested.before), metrics::measure(&nested.after)) else {
         return Vec::new();
     };
-    let mut table = Table::new("Measures", &["measure", "before", "after"]);
+    let mut table = ReportTable::new("Measures", &["measure", "before", "after"]);
     type Show = fn(&Metrics) -> String;
     let rows: [(&str, Show); 6] = [
         ("pictures", |m| m.images.to_string()),
@@ -154,10 +156,10 @@ fn before_and_after(adapted: &Adapted, nested: &Nested) -> Vec<Block> {
     for (name, value) in rows {
         table.row([name.to_owned(), value(&before), value(&after)]);
     }
-    let mut blocks = vec![Block::Table(table)];
+    let mut blocks = vec![ReportBlock::Table(table)];
     blocks.extend(comparison_blocks("After", "before", &adapted.gain));
     let heads = ["class", "pictures", "recall before", "after", "difference (95 %)", "F1 before", "after"];
-    let mut classes = Table::new("Classes", &heads);
+    let mut classes = ReportTable::new("Classes", &heads);
     let optional = |value: Option<f64>| value.map_or("-".into(), |value| format!("{value:.3}"));
     for c in &adapted.classes {
         let difference = c.recall[0] - c.recall[1];
@@ -171,21 +173,21 @@ fn before_and_after(adapted: &Adapted, nested: &Nested) -> Vec<Block> {
             optional(c.f1[0]),
         ]);
     }
-    blocks.push(Block::Table(classes));
-    blocks.push(Block::Text("Confusion and reliability before (first) and after (second):".into()));
+    blocks.push(ReportBlock::Table(classes));
+    blocks.push(ReportBlock::Text("Confusion and reliability before (first) and after (second):".into()));
     for measured in [&before, &after] {
-        blocks.push(Block::Plot(report::matrix(&measured.confusion)));
+        blocks.push(ReportBlock::Plot(report::matrix(&measured.confusion)));
     }
     for measured in [&before, &after] {
-        blocks.push(Block::Plot(report::reliability(&measured.reliability)));
+        blocks.push(ReportBlock::Plot(report::reliability(&measured.reliability)));
     }
     blocks
 }
 
-fn more_material(adapted: &Adapted) -> Vec<Block> {
+fn more_material(adapted: &Adapted) -> Vec<ReportBlock> {
     let title = format!("'{}' learnt from part of the material", adapted.winner.candidate.name());
     let heads = ["pictures", "accuracy", "95 %", "balanced accuracy", "95 %"];
-    let mut table = Table::new(&title, &heads);
+    let mut table = ReportTable::new(&title, &heads);
     let span = |[low, high]: [f64; 2]| format!("{:.1} to {:.1}", 100.0 * low, 100.0 * high);
     for point in &adapted.curve.points {
         let name = if point.pictures == 0 { "0 (the start)".to_owned() } else { point.pictures.to_string() };
@@ -193,24 +195,26 @@ fn more_material(adapted: &Adapted) -> Vec<Block> {
         table.row([name, percent(accuracy.0), span(accuracy.1), percent(balanced.0), span(balanced.1)]);
     }
     type Measure = fn(&Point) -> (f64, [f64; 2]);
-    let of = |value: Measure| -> Vec<Measured> {
+    let of = |value: Measure| -> Vec<MeasuredShare> {
         let points = adapted.curve.points.iter();
         let measured = |point: &Point| {
             let (share, interval) = value(point);
-            Measured { size: point.pictures as f64, share, interval }
+            MeasuredShare { size: point.pictures as f64, share, interval }
         };
         points.map(measured).collect()
     };
     let series = [("accuracy", of(|p| p.accuracy)), ("balanced accuracy", of(|p| p.balanced_accuracy))];
-    let mut blocks = vec![Block::Plot(rising("Learning curve", "pictures learnt from", &series)), Block::Table(table)];
-    blocks.extend(forecast(adapted).map(Block::Text));
+    let mut blocks =
+        vec![ReportBlock::Plot(rising("Learning curve", "pictures learnt from", &series)), ReportBlock::Table(table)];
+    blocks.extend(forecast(adapted).map(ReportBlock::Text));
     blocks
 }
 
-fn what_was_tried(adapted: &Adapted) -> Vec<Block> {
+fn what_was_tried(adapted: &Adapted) -> Vec<ReportBlock> {
     let text = "Each fold chooses by the probability that a candidate gives to the truth, on pictures of the fold's own material that \
                 the candidate has not learnt from (0 is perfect; averaged over folds). No picture of the fold itself takes part.";
-    let mut table = Table::new("Candidates", &["candidate", "score where it was to be chosen", "folds that chose it"]);
+    let mut table =
+        ReportTable::new("Candidates", &["candidate", "score where it was to be chosen", "folds that chose it"]);
     let count = adapted.folds.len() as f64;
     for (index, candidate) in adapted.candidates.iter().enumerate() {
         let mean = adapted.folds.iter().map(|fold| fold.tried[index].score).sum::<f64>() / count;
@@ -218,22 +222,22 @@ fn what_was_tried(adapted: &Adapted) -> Vec<Block> {
         let mark = if *candidate == adapted.winner.candidate { " (for all pictures)" } else { "" };
         table.row([format!("{}{mark}", candidate.name()), format!("{mean:.3}"), chosen.to_string()]);
     }
-    let mut folds = Table::new("Folds", &["fold", "learnt from", "chosen by", "judged on", "chosen"]);
+    let mut folds = ReportTable::new("Folds", &["fold", "learnt from", "chosen by", "judged on", "chosen"]);
     for (number, fold) in (1..).zip(&adapted.folds) {
         let pictures = fold.pictures.map(|count: usize| count.to_string());
         let chosen = fold.tried[fold.chosen].candidate.name();
         folds.row(std::iter::once(number.to_string()).chain(pictures).chain([chosen]));
     }
-    let mut blocks = vec![Block::Text(text.into()), Block::Table(table), Block::Table(folds)];
+    let mut blocks = vec![ReportBlock::Text(text.into()), ReportBlock::Table(table), ReportBlock::Table(folds)];
     for (candidate, why) in &adapted.not_tried {
-        blocks.push(Block::Text(format!("Not tried: {}: {why}.", candidate.name())));
+        blocks.push(ReportBlock::Text(format!("Not tried: {}: {why}.", candidate.name())));
     }
     let [used, allowed] = adapted.budget_s.map(|seconds| seconds / 60.0);
-    blocks.push(Block::Text(format!("Planned: {used:.1} minutes of two cores; the budget was {allowed:.0}.")));
+    blocks.push(ReportBlock::Text(format!("Planned: {used:.1} minutes of two cores; the budget was {allowed:.0}.")));
     blocks
 }
 
-fn what_there_was(adapted: &Adapted) -> Vec<Block> {
+fn what_there_was(adapted: &Adapted) -> Vec<ReportBlock> {
     let inventory = &adapted.inventory;
     let soft = inventory.pictures - inventory.labelled;
     let minutes =
@@ -243,30 +247,31 @@ fn what_there_was(adapted: &Adapted) -> Vec<Block> {
         text +=
             &format!(" About {soft} of them annotators disagree: these are learnt with soft labels and not judged by.");
     }
-    let mut blocks = vec![Block::Text(text)];
+    let mut blocks = vec![ReportBlock::Text(text)];
     let names = Expression::ALL.map(Expression::name);
     for (what, counts) in [("signer", &inventory.signers), ("video", &inventory.videos)] {
         if counts.is_empty() {
             continue;
         }
         let heads: Vec<&str> = [what].into_iter().chain(names).chain(["all"]).collect();
-        let mut table = Table::new(&format!("Labelled pictures by {what}"), &heads);
+        let mut table = ReportTable::new(&format!("Labelled pictures by {what}"), &heads);
         for (name, counts) in counts.iter().take(NAMED) {
             let sum: usize = counts.iter().sum();
             let name = if name.len() > 40 { format!("{:.12}...", name) } else { name.clone() };
             table.row(std::iter::once(name).chain(counts.iter().chain([&sum]).map(usize::to_string)));
         }
-        blocks.push(Block::Table(table));
+        blocks.push(ReportBlock::Table(table));
         if counts.len() > NAMED {
-            blocks.push(Block::Text(format!("And {} more.", counts.len() - NAMED)));
+            blocks.push(ReportBlock::Text(format!("And {} more.", counts.len() - NAMED)));
         }
     }
     if !adapted.sources.left_out.is_empty() {
-        let mut table = Table::new("Left out (each is listed in adapt/manifest.left-out.csv)", &["why", "how many"]);
+        let mut table =
+            ReportTable::new("Left out (each is listed in adapt/manifest.left-out.csv)", &["why", "how many"]);
         for (count, why) in &adapted.sources.left_out {
             table.row([why.clone(), count.to_string()]);
         }
-        blocks.push(Block::Table(table));
+        blocks.push(ReportBlock::Table(table));
     }
     blocks
 }
@@ -284,10 +289,10 @@ fn disagreements(nested: &Nested) -> Vec<usize> {
     indices
 }
 
-fn second_look(nested: &Nested, rows: &[Row], examples: &[Example]) -> Vec<Block> {
+fn second_look(nested: &Nested, rows: &[Row], examples: &[Example]) -> Vec<ReportBlock> {
     let indices = disagreements(nested);
     if indices.is_empty() {
-        return vec![Block::Text("The new model says what the annotators say of every picture.".into())];
+        return vec![ReportBlock::Text("The new model says what the annotators say of every picture.".into())];
     }
     let text = "Pictures of which the new model, which has not seen them, gives the annotator's label the least probability: a slip of \
                 the annotator, a face that is hard to read, or a gap in what was learnt. disagreements.csv has more of them.";
@@ -301,7 +306,11 @@ fn second_look(nested: &Nested, rows: &[Row], examples: &[Example]) -> Vec<Block
         Some(report::figure(&thumbnail(&examples[row])?, &caption, &title))
     });
     let figures = maud::html! { @for figure in figures { (figure) } };
-    vec![Block::Text(text.into()), Block::Text("Each: annotator / model.".into()), Block::Plot(figures)]
+    vec![
+        ReportBlock::Text(text.into()),
+        ReportBlock::Text("Each: annotator / model.".into()),
+        ReportBlock::Plot(figures),
+    ]
 }
 
 /// A picture as the address of its data.
@@ -321,7 +330,7 @@ fn thumbnail(example: &Example) -> Option<String> {
 pub(super) fn write(
     out: &Path,
     adapted: &Adapted,
-    document: &Document,
+    document: &ReportDocument,
     nested: &Nested,
     rows: &[Row],
 ) -> Result<(), WriteError> {

@@ -1,6 +1,6 @@
 //! Whose face an annotation is about.
 
-use super::annotation::Tier;
+use super::annotation::AnnotatedTier;
 use super::left_out::Reason;
 use crate::timeline::{FrameRecord, Timeline, Track};
 
@@ -27,7 +27,7 @@ const MOST_OF_THE_TIME: f64 = 0.8;
 /// The track that an annotation of `tier` is about: the one that the file names; that of `--signer`; the one that is called
 /// like the tier's end; the only one that is seen in its span.
 pub(super) fn track_of(
-    tier: &Tier,
+    tier: &AnnotatedTier,
     timeline: &Timeline,
     frames: &[usize],
     choice: Option<&SignerChoice>,
@@ -78,11 +78,11 @@ mod tests {
     use super::*;
     use crate::sample;
 
-    fn tier(name: &str) -> Tier {
-        Tier { name: name.into(), ..Tier::default() }
+    fn tier(name: &str) -> AnnotatedTier {
+        AnnotatedTier { name: name.into(), ..AnnotatedTier::default() }
     }
 
-    fn of(tier: &Tier, frames: &[usize], choice: Option<SignerChoice>) -> Result<u32, Reason> {
+    fn of(tier: &AnnotatedTier, frames: &[usize], choice: Option<SignerChoice>) -> Result<u32, Reason> {
         track_of(tier, &sample::two_signers(), frames, choice.as_ref())
     }
 
@@ -93,7 +93,7 @@ mod tests {
         assert_eq!(of(&tier("mimik"), &[3], None), Err(Reason::NoFace));
         assert_eq!(of(&tier("mimik"), &[1, 2], None), Err(Reason::TwoPeople(2)));
         assert_eq!(of(&tier("mimik"), &[0, 1, 2, 4, 5, 5, 5, 5, 5, 5, 5], None), Ok(1), "the other passes by");
-        assert_eq!(of(&Tier { track: Some(2), ..tier("expression@A") }, &[0], None), Ok(2));
+        assert_eq!(of(&AnnotatedTier { track: Some(2), ..tier("expression@A") }, &[0], None), Ok(2));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
-use super::import::{ImportError, ImportProgress};
+use super::import::{AnnotationImportError, ImportProgress};
 use crate::annotator::Annotator;
 use crate::files::{OutputOptions, WriteError, file_sha256};
 use crate::pipeline::Event;
@@ -28,8 +28,8 @@ impl Timelines<'_> {
         video: &Path,
         documents: &[&Path],
         progress: &mut dyn ImportProgress,
-    ) -> Result<Timeline, ImportError> {
-        let read = |source| ImportError::Read { path: video.into(), source };
+    ) -> Result<Timeline, AnnotationImportError> {
+        let read = |source| AnnotationImportError::Read { path: video.into(), source };
         let sha256 = file_sha256(video, &|| false).map_err(read)?.unwrap_or_default();
         let is_it = |timeline: &Timeline| timeline.media.sha256.as_deref() == Some(&sha256) && is_whole(timeline);
         let there = beside(video, documents).into_iter().filter(|path| path.is_file());
@@ -54,13 +54,13 @@ impl Timelines<'_> {
             Ok(())
         })?;
         if self.annotator.execution.interrupt.load(Ordering::Relaxed) {
-            return Err(ImportError::Interrupted);
+            return Err(AnnotationImportError::Interrupted);
         }
         self.keep(&timeline, &sha256)?;
         // Files have rounded boxes. What is cut out must not depend on whether a video was looked at now or before.
         let path = self.path_of(&sha256);
         Timeline::read(&path)
-            .map_err(|error| ImportError::Read { path, source: std::io::Error::other(error.to_string()) })
+            .map_err(|error| AnnotationImportError::Read { path, source: std::io::Error::other(error.to_string()) })
     }
 
     fn path_of(&self, sha256: &str) -> PathBuf {
@@ -68,7 +68,7 @@ impl Timelines<'_> {
     }
 
     /// Keeps a timeline with the pictures that follow from it, so that they can be looked up in their video.
-    fn keep(&self, timeline: &Timeline, sha256: &str) -> Result<(), ImportError> {
+    fn keep(&self, timeline: &Timeline, sha256: &str) -> Result<(), AnnotationImportError> {
         std::fs::create_dir_all(&self.kept).map_err(|e| WriteError::new(&self.kept, e))?;
         Ok(OutputOptions::state().put(&self.path_of(sha256), |out| Ok(serde_json::to_writer(out, timeline)?))?)
     }

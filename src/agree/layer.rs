@@ -20,7 +20,7 @@ pub struct Stretch<L = Expression> {
 
 /// A tier's labels.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Layer {
+pub struct AnnotationLayer {
     /// The tier's name.
     pub name: String,
     /// In order of time; no two overlap.
@@ -114,7 +114,7 @@ impl Grid {
     }
 }
 
-impl Layer {
+impl AnnotationLayer {
     /// A timeline's track, in the player's time.
     pub fn of_track(timeline: &Timeline, track: &Track) -> Self {
         let shown = |time_s: f64| timeline.player_time(ContainerTime(time_s)).0;

@@ -14,7 +14,7 @@ use serde::Serialize;
 
 pub use crate::statistics::kappa::{LABELS, Table, cohens_kappa, modified_kappa, raw_agreement};
 pub use events::{CurveAgreement, CurveCounts, EventAgreement, EventCounts, EventLayer};
-pub use layer::{Grid, Layer, MOST_PAIRS, Stretch, TooMuch};
+pub use layer::{AnnotationLayer, Grid, MOST_PAIRS, Stretch, TooMuch};
 pub use matching::{Links, link};
 pub use report::{html, markdown, named, sentence, text};
 pub use vocabulary::{Vocabulary, VocabularyError};
@@ -27,7 +27,7 @@ const NONE: usize = Expression::COUNT;
 
 /// How annotations are compared.
 #[derive(Debug, Clone, Serialize)]
-pub struct Options {
+pub struct AgreementOptions {
     /// Share of the longer of two segments that must overlap for them to be linked; above one half, so that links are
     /// unambiguous. 0.6 is Holle and Rein's, and ELAN's.
     pub overlap: f64,
@@ -44,7 +44,7 @@ const MOST_BLOCKS: usize = 2000;
 /// Segments up to this many are resampled one by one; of more, the table's cells are drawn, which has the same distribution.
 const MOST_DRAWN: usize = 10_000;
 
-impl Default for Options {
+impl Default for AgreementOptions {
     fn default() -> Self {
         Self { overlap: 0.6, block_s: 5.0, resamples: 2000 }
     }
@@ -58,7 +58,7 @@ pub struct Agreement {
     /// The second one's.
     pub b: String,
     /// How they were compared.
-    pub options: Options,
+    pub options: AgreementOptions,
     /// Where the frames come from.
     pub grid: String,
     /// Each pair of tiers.
@@ -72,15 +72,15 @@ pub struct Agreement {
     /// Labels that stand for no class, with the number of their annotations; they count as not labelled.
     pub unknown_labels: Vec<(String, usize)>,
     /// What one part of the comparison is.
-    pub part: Part,
+    pub part: PairKind,
     /// What else was left out.
-    pub left_out: LeftOut,
+    pub left_out: NotCompared,
 }
 
 /// What one of [`Agreement::pairs`] is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Part {
+pub enum PairKind {
     /// A signer of one video.
     Signer,
     /// A video of a corpus, with all its signers.
@@ -89,7 +89,7 @@ pub enum Part {
 
 /// What a comparison left out, besides labels that stand for no class.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct LeftOut {
+pub struct NotCompared {
     /// Annotations that are empty or whose words are mapped to no class.
     pub mapped: usize,
     /// Annotations without a length.
@@ -100,9 +100,9 @@ pub struct LeftOut {
     pub unpaired: Vec<String>,
 }
 
-impl LeftOut {
+impl NotCompared {
     /// Adds what the tiers themselves left out.
-    pub fn add(&mut self, layer: &Layer) {
+    pub fn add(&mut self, layer: &AnnotationLayer) {
         self.mapped += layer.left_out;
         self.without_length += layer.without_length;
         self.overlapping += layer.overlapping;
@@ -206,7 +206,11 @@ impl Counts {
 ///
 /// # Errors
 /// If they are too much.
-pub fn compare(pairs: &[(Layer, Layer)], grid: &Grid, options: &Options) -> Result<(Vec<Measures>, Measures), TooMuch> {
+pub fn compare(
+    pairs: &[(AnnotationLayer, AnnotationLayer)],
+    grid: &Grid,
+    options: &AgreementOptions,
+) -> Result<(Vec<Measures>, Measures), TooMuch> {
     check(pairs)?;
     let counts: Vec<Counts> = pairs.iter().map(|(a, b)| count(a, b, grid, options)).collect();
     let measures = counts.iter().map(|counts| sum_up(counts, resampled(counts, options))).collect();
@@ -215,7 +219,7 @@ pub fn compare(pairs: &[(Layer, Layer)], grid: &Grid, options: &Options) -> Resu
 }
 
 /// Whether pairs of tiers can be compared in bounded time and memory.
-fn check(pairs: &[(Layer, Layer)]) -> Result<(), TooMuch> {
+fn check(pairs: &[(AnnotationLayer, AnnotationLayer)]) -> Result<(), TooMuch> {
     match pairs.len() > MOST_PAIRS {
         true => Err(TooMuch::Pairs { pairs: pairs.len() }),
         false => Ok(()),
@@ -223,14 +227,14 @@ fn check(pairs: &[(Layer, Layer)]) -> Result<(), TooMuch> {
 }
 
 /// One video of a corpus: its name, its pairs of tiers and its frames.
-pub type Video = (String, Vec<(Layer, Layer)>, Grid);
+pub type Video = (String, Vec<(AnnotationLayer, AnnotationLayer)>, Grid);
 
 /// Compares the videos of a corpus: each for itself, and all together with intervals over videos, since what one person signs
 /// in one recording is no series of independent witnesses.
 ///
 /// # Errors
 /// If they are too much.
-pub fn compare_videos(videos: &[Video], options: &Options) -> Result<(Vec<Measures>, Measures), TooMuch> {
+pub fn compare_videos(videos: &[Video], options: &AgreementOptions) -> Result<(Vec<Measures>, Measures), TooMuch> {
     videos.iter().try_for_each(|(_, pairs, _)| check(pairs))?;
     let counts: Vec<Counts> = videos
         .iter()
@@ -247,7 +251,7 @@ pub fn compare_videos(videos: &[Video], options: &Options) -> Result<(Vec<Measur
     Ok((measures, sum_up(&Counts::together("all".into(), &counts), over_videos(&clusters, options))))
 }
 
-fn count(a: &Layer, b: &Layer, grid: &Grid, options: &Options) -> Counts {
+fn count(a: &AnnotationLayer, b: &AnnotationLayer, grid: &Grid, options: &AgreementOptions) -> Counts {
     let links = link(&a.stretches, &b.stretches, options.overlap);
     let mut units = Vec::new();
     let mut distances = Vec::new();
@@ -267,7 +271,7 @@ fn count(a: &Layer, b: &Layer, grid: &Grid, options: &Options) -> Counts {
 
 /// One table of frames a block of video. Frames are counted from boundary to boundary, so that time and memory depend on the
 /// number of annotations and not on how long they last.
-fn blocks(a: &Layer, b: &Layer, grid: &Grid, block_s: f64) -> Vec<Table> {
+fn blocks(a: &AnnotationLayer, b: &AnnotationLayer, grid: &Grid, block_s: f64) -> Vec<Table> {
     if grid.is_empty() {
         return Vec::new();
     }
@@ -317,7 +321,7 @@ struct Resampled {
 }
 
 /// Resamples blocks of video, and units.
-fn resampled(counts: &Counts, options: &Options) -> Resampled {
+fn resampled(counts: &Counts, options: &AgreementOptions) -> Resampled {
     let mut random = seeded(0, "agreement");
     let mut resampled = Resampled::default();
     let units = kappa::of_units(counts.units.iter().copied());
@@ -339,7 +343,7 @@ fn resampled(counts: &Counts, options: &Options) -> Resampled {
 }
 
 /// Resamples whole videos, of each of which the tables of frames and of units are given.
-fn over_videos(videos: &[[Table; 2]], options: &Options) -> Resampled {
+fn over_videos(videos: &[[Table; 2]], options: &AgreementOptions) -> Resampled {
     let mut random = seeded(0, "agreement over videos");
     let mut resampled = Resampled::default();
     if videos.len() < 2 {
@@ -439,7 +443,7 @@ mod tests {
 
     use super::*;
 
-    fn layer(spans: &[(f64, f64, usize)]) -> Layer {
+    fn layer(spans: &[(f64, f64, usize)]) -> AnnotationLayer {
         let stretches = spans
             .iter()
             .map(|(start_s, length_s, class)| Stretch {
@@ -448,7 +452,7 @@ mod tests {
                 label: Expression::ALL[*class],
             })
             .collect();
-        Layer { name: "tier".into(), stretches, ..Layer::default() }
+        AnnotationLayer { name: "tier".into(), stretches, ..AnnotationLayer::default() }
     }
 
     /// Stretches one after the other with gaps.
@@ -470,7 +474,7 @@ mod tests {
         #[test]
         fn counting_from_boundary_to_boundary_is_counting_frames(a in spans(), b in spans(), rate in 5.0f64..60.0) {
             let (a, b, grid) = (layer(&a), layer(&b), Grid::steady(rate, 40.0));
-            let label = |layer: &Layer, frame: usize| {
+            let label = |layer: &AnnotationLayer, frame: usize| {
                 let at = |s: &&Stretch| grid.frame_at(s.start_s) <= frame && frame < grid.frame_at(s.end_s);
                 index(layer.stretches.iter().find(at).map(|s| s.label))
             };
@@ -521,13 +525,15 @@ mod tests {
             (number.to_string(), vec![(layer(&a), layer(&b))], Grid::steady(25.0, 200.0))
         };
         let videos: Vec<Video> = (0..10).map(video).collect();
-        let (each, pooled) = compare_videos(&videos, &Options::default()).unwrap();
+        let (each, pooled) = compare_videos(&videos, &AgreementOptions::default()).unwrap();
         assert_eq!((each.len(), each[0].frames.kappa, pooled.frames.frames), (10, Some(1.0), 50_000));
         let width = |[low, high]: [f64; 2]| high - low;
-        let pairs: Vec<Counts> =
-            videos.iter().map(|(_, pairs, grid)| count(&pairs[0].0, &pairs[0].1, grid, &Options::default())).collect();
+        let pairs: Vec<Counts> = videos
+            .iter()
+            .map(|(_, pairs, grid)| count(&pairs[0].0, &pairs[0].1, grid, &AgreementOptions::default()))
+            .collect();
         let together = Counts::together("all".into(), &pairs);
-        let blocks = sum_up(&together, resampled(&together, &Options::default()));
+        let blocks = sum_up(&together, resampled(&together, &AgreementOptions::default()));
         let widths = [&pooled, &blocks].map(|measures| width(measures.frames.kappa_interval.unwrap()));
         assert!(widths[0] > 1.5 * widths[1], "{widths:?}");
         assert_eq!(pooled.frames.kappa, blocks.frames.kappa);

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use maud::{Markup, html};
 
-use super::{Agreement, CurveAgreement, EventAgreement, LABELS, LeftOut, Measures, Part, Table};
+use super::{Agreement, CurveAgreement, EventAgreement, LABELS, Measures, NotCompared, PairKind, Table};
 use crate::page::{page, printable};
 use crate::timeline::Expression;
 
@@ -15,10 +15,10 @@ pub fn sentence(agreement: &Agreement) -> String {
         return events_sentence(agreement);
     }
     let parts = match (agreement.part, agreement.pairs.len()) {
-        (Part::Signer, 1) => "one signer".to_owned(),
-        (Part::Signer, count) => format!("{count} signers"),
-        (Part::Video, 1) => "one video".to_owned(),
-        (Part::Video, count) => format!("{count} videos, over which the intervals are"),
+        (PairKind::Signer, 1) => "one signer".to_owned(),
+        (PairKind::Signer, count) => format!("{count} signers"),
+        (PairKind::Video, 1) => "one video".to_owned(),
+        (PairKind::Video, count) => format!("{count} videos, over which the intervals are"),
     };
     let mut text = format!(
         "Over {} frames of {parts}, the two annotations gave the same of seven labels to {} of the {} frames that both \
@@ -120,12 +120,12 @@ pub fn named(names: &[String], most: usize) -> String {
 
 /// What was left out, in words.
 fn left_out(agreement: &Agreement) -> Vec<String> {
-    let LeftOut { mapped, without_length, overlapping, unpaired } = &agreement.left_out;
+    let NotCompared { mapped, without_length, overlapping, unpaired } = &agreement.left_out;
     let unknown: usize = agreement.unknown_labels.iter().map(|(_, count)| count).sum();
     let words: Vec<String> = agreement.unknown_labels.iter().map(|(word, _)| word.clone()).collect();
     let there = match agreement.part {
-        Part::Signer => "tiers of expressions",
-        Part::Video => "files",
+        PairKind::Signer => "tiers of expressions",
+        PairKind::Video => "files",
     };
     [
         (unknown, format!("{unknown} annotations whose labels are none of the seven ({})", named(&words, NAMED))),
@@ -184,7 +184,7 @@ fn rows(measures: &Measures) -> Vec<(&'static str, String)> {
 fn parts(agreement: &Agreement) -> impl Iterator<Item = &Measures> {
     let pooled = (agreement.pairs.len() > 1).then_some(&agreement.pooled);
     let single = match (agreement.part, agreement.pairs.len()) {
-        (Part::Video, 2..) => &[],
+        (PairKind::Video, 2..) => &[],
         _ => &agreement.pairs[..],
     };
     single.iter().chain(pooled)
@@ -195,7 +195,7 @@ const VIDEO_COLUMNS: [&str; 6] = ["video", "frames", "both label", "same label",
 
 /// A row for each video of a corpus.
 fn videos(agreement: &Agreement) -> Vec<[String; 6]> {
-    if agreement.part != Part::Video {
+    if agreement.part != PairKind::Video {
         return Vec::new();
     }
     let row = |Measures { name, frames, segments }: &Measures| {

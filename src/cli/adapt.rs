@@ -16,7 +16,7 @@ use super::signals::Signals;
 use super::training::use_threads;
 use crate::adapt::adapting::{AdaptProgress, AdaptSettings, Adapted, Sources, adapt};
 use crate::adapt::nested::Aim;
-use crate::adapt::source::Kind;
+use crate::adapt::source::SourceKind;
 use crate::adapt::{Import, left_out, report};
 use crate::model::registry;
 use crate::train::fold::Grouping;
@@ -156,7 +156,7 @@ fn imported(arguments: &Arguments, sources: &[PathBuf]) -> Result<Option<Import>
         return Ok(None);
     }
     let folder = arguments.out.join("adapt/manifest.pictures");
-    let import = annotations::import(&arguments.annotations, sources, &Kind::ALL, &arguments.start, &folder)?;
+    let import = annotations::import(&arguments.annotations, sources, &SourceKind::ALL, &arguments.start, &folder)?;
     annotations::tell(&import, &list(&arguments.out))?;
     if import.rows.is_empty() {
         return Err(annotations::nothing(&import));

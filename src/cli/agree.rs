@@ -8,8 +8,8 @@ use clap::Args;
 use super::Failure;
 use super::shared::ReplaceArguments;
 use crate::agree::{
-    self, Agreement, CurveCounts, EventCounts, EventLayer, Grid, Layer, LeftOut, MOST_PAIRS, Measures, Options, Part,
-    TooMuch, Video, Vocabulary,
+    self, Agreement, AgreementOptions, AnnotationLayer, CurveCounts, EventCounts, EventLayer, Grid, MOST_PAIRS,
+    Measures, NotCompared, PairKind, TooMuch, Video, Vocabulary,
 };
 use crate::eaf;
 use crate::files;
@@ -78,10 +78,14 @@ impl Annotation {
         }
     }
 
-    fn layers(&self, vocabulary: &Vocabulary) -> Vec<Layer> {
+    fn layers(&self, vocabulary: &Vocabulary) -> Vec<AnnotationLayer> {
         match self {
-            Self::Timeline(timeline) => timeline.tracks.iter().map(|track| Layer::of_track(timeline, track)).collect(),
-            Self::Document(document) => document.tiers.iter().map(|tier| Layer::of_tier(tier, vocabulary)).collect(),
+            Self::Timeline(timeline) => {
+                timeline.tracks.iter().map(|track| AnnotationLayer::of_track(timeline, track)).collect()
+            }
+            Self::Document(document) => {
+                document.tiers.iter().map(|tier| AnnotationLayer::of_tier(tier, vocabulary)).collect()
+            }
         }
     }
 
@@ -110,7 +114,7 @@ fn is_blind(timeline: &Timeline) -> bool {
 
 /// Two annotations of one video, with the tiers that are compared.
 struct Compared {
-    pairs: Vec<(Layer, Layer)>,
+    pairs: Vec<(AnnotationLayer, AnnotationLayer)>,
     grid: Grid,
     grid_name: String,
     /// Tiers of expressions that only one has.
@@ -172,10 +176,10 @@ fn of_files(arguments: &Arguments, vocabulary: &Vocabulary) -> Result<Agreement,
     let mut faces = Faces::default();
     let paths = [&*arguments.a, &*arguments.b];
     let Compared { pairs, grid, grid_name, unpaired } = compared(arguments, paths, vocabulary, &mut faces)?;
-    let options = Options { overlap: arguments.overlap, ..Options::default() };
+    let options = AgreementOptions { overlap: arguments.overlap, ..AgreementOptions::default() };
     let measured = agree::compare(&pairs, &grid, &options)?;
-    let left_out = LeftOut { unpaired, ..LeftOut::default() };
-    Ok(agreement(arguments, options, measured, &pairs, &faces, left_out, Part::Signer, grid_name))
+    let left_out = NotCompared { unpaired, ..NotCompared::default() };
+    Ok(agreement(arguments, options, measured, &pairs, &faces, left_out, PairKind::Signer, grid_name))
 }
 
 fn of_folders(arguments: &Arguments, vocabulary: &Vocabulary) -> Result<Agreement, Failure> {
@@ -187,7 +191,7 @@ fn of_folders(arguments: &Arguments, vocabulary: &Vocabulary) -> Result<Agreemen
     let unpaired = [only(&files_a, &files_b), only(&files_b, &files_a)].concat();
     let mut videos: Vec<Video> = Vec::new();
     let mut faces = Faces::default();
-    let mut left_out = LeftOut { unpaired, ..LeftOut::default() };
+    let mut left_out = NotCompared { unpaired, ..NotCompared::default() };
     for (stem, a) in &files_a {
         let Some(b) = files_b.get(stem) else { continue };
         let Compared { pairs, grid, unpaired, .. } = compared(arguments, [a, b], vocabulary, &mut faces)?;
@@ -202,11 +206,11 @@ fn of_folders(arguments: &Arguments, vocabulary: &Vocabulary) -> Result<Agreemen
             agree::named(&left_out.unpaired, NAMED)
         )));
     }
-    let options = Options { overlap: arguments.overlap, ..Options::default() };
+    let options = AgreementOptions { overlap: arguments.overlap, ..AgreementOptions::default() };
     let measured = agree::compare_videos(&videos, &options)?;
     let grid = format!("frames as in the labels.json of each video, else {} per second", arguments.fps);
-    let pairs: Vec<(Layer, Layer)> = videos.into_iter().flat_map(|(_, pairs, _)| pairs).collect();
-    Ok(agreement(arguments, options, measured, &pairs, &faces, left_out, Part::Video, grid))
+    let pairs: Vec<(AnnotationLayer, AnnotationLayer)> = videos.into_iter().flat_map(|(_, pairs, _)| pairs).collect();
+    Ok(agreement(arguments, options, measured, &pairs, &faces, left_out, PairKind::Video, grid))
 }
 
 /// The annotations in a folder by their names without endings; of an .eaf and a .json of one name, a person's .eaf.
@@ -233,12 +237,12 @@ fn files(folder: &Path) -> Result<BTreeMap<String, PathBuf>, Failure> {
 #[expect(clippy::too_many_arguments, reason = "they are the fields of what is made")]
 fn agreement(
     arguments: &Arguments,
-    options: Options,
+    options: AgreementOptions,
     (pairs, pooled): (Vec<Measures>, Measures),
-    layers: &[(Layer, Layer)],
+    layers: &[(AnnotationLayer, AnnotationLayer)],
     faces: &Faces,
-    mut left_out: LeftOut,
-    part: Part,
+    mut left_out: NotCompared,
+    part: PairKind,
     grid: String,
 ) -> Agreement {
     let mut unknown = faces.unknown.clone();
@@ -340,8 +344,8 @@ fn of_names(
     names: &[String],
     paths: [&Path; 2],
     annotations: &[Annotation; 2],
-    layers: [Vec<Layer>; 2],
-) -> Result<(Layer, Layer), Failure> {
+    layers: [Vec<AnnotationLayer>; 2],
+) -> Result<(AnnotationLayer, AnnotationLayer), Failure> {
     let [name_a, name_b] = match names {
         [name] => [name, name],
         [first, second] => [first, second],
@@ -349,7 +353,7 @@ fn of_names(
     };
     let is_given_once = names.len() == 1;
     let [a, b] = layers;
-    let one = |side: usize, layers: Vec<Layer>, name: &str| {
+    let one = |side: usize, layers: Vec<AnnotationLayer>, name: &str| {
         let lacks = !layers.iter().any(|layer| layer.name == name);
         let is_only = layers.len() == 1 && annotations[side].is_timeline();
         match layers.into_iter() {
@@ -360,7 +364,7 @@ fn of_names(
     Ok((one(0, a, name_a)?, one(1, b, name_b)?))
 }
 
-fn find(layers: Vec<Layer>, name: &str, path: &Path) -> Result<Layer, Failure> {
+fn find(layers: Vec<AnnotationLayer>, name: &str, path: &Path) -> Result<AnnotationLayer, Failure> {
     let known = tiers(&layers);
     let Some(layer) = layers.into_iter().find(|layer| layer.name == name) else {
         let name = name.escape_debug();
@@ -380,7 +384,7 @@ fn find(layers: Vec<Layer>, name: &str, path: &Path) -> Result<Layer, Failure> {
 }
 
 /// The names of tiers for a message.
-fn tiers(layers: &[Layer]) -> String {
+fn tiers(layers: &[AnnotationLayer]) -> String {
     let some: Vec<String> = layers.iter().take(NAMED).map(|layer| layer.name.escape_debug().to_string()).collect();
     match (some.is_empty(), layers.len().saturating_sub(NAMED)) {
         (true, _) => "none".into(),
@@ -389,13 +393,13 @@ fn tiers(layers: &[Layer]) -> String {
     }
 }
 
-type Pairs = (Vec<(Layer, Layer)>, Vec<String>);
+type Pairs = (Vec<(AnnotationLayer, AnnotationLayer)>, Vec<String>);
 
 /// All tiers of expressions that both have, and the names of those that only one has. There must be some, unless others are
 /// compared.
-fn common(paths: [&Path; 2], [a, b]: [Vec<Layer>; 2], are_others: bool) -> Result<Pairs, Failure> {
-    let is_expression = |layer: &&Layer| layer.name.starts_with("expression@");
-    let of_b: HashMap<&str, &Layer> =
+fn common(paths: [&Path; 2], [a, b]: [Vec<AnnotationLayer>; 2], are_others: bool) -> Result<Pairs, Failure> {
+    let is_expression = |layer: &&AnnotationLayer| layer.name.starts_with("expression@");
+    let of_b: HashMap<&str, &AnnotationLayer> =
         b.iter().filter(is_expression).map(|layer| (layer.name.as_str(), layer)).collect();
     let of_a: HashSet<&str> = a.iter().filter(is_expression).map(|layer| layer.name.as_str()).collect();
     let count = of_a.iter().filter(|name| of_b.contains_key(*name)).count();
@@ -424,7 +428,7 @@ fn grid(
     fps: f64,
     paths: [&Path; 2],
     annotations: &[Annotation; 2],
-    pairs: &[(Layer, Layer)],
+    pairs: &[(AnnotationLayer, AnnotationLayer)],
     events: &[(EventLayer, EventLayer)],
 ) -> (Grid, String) {
     let timeline = annotations.iter().zip(paths).find_map(|(annotation, path)| match annotation {

@@ -13,7 +13,7 @@ use super::Failure;
 use super::exit;
 use super::signals::Signals;
 use crate::adapt::import::Rate;
-use crate::adapt::source::Kind;
+use crate::adapt::source::SourceKind;
 use crate::adapt::{self, Import, ImportProgress, ImportSettings, LeftOut, SignerChoice, left_out};
 use crate::agree::Vocabulary;
 use crate::annotator::Annotator;
@@ -68,7 +68,7 @@ impl AnnotationsArguments {
 pub(super) fn import(
     arguments: &AnnotationsArguments,
     sources: &[PathBuf],
-    kinds: &[Kind],
+    kinds: &[SourceKind],
     model: &Path,
     folder: &Path,
 ) -> Result<Import, Failure> {

@@ -10,10 +10,10 @@ use super::Failure;
 use super::batch::tell_touched;
 use super::shared::{ReplaceArguments, TierArguments};
 use crate::corpus::inputs::Item;
-use crate::corpus::journal::{Journal, JournalEntry, Stamp, Terms, WrittenFile, now};
+use crate::corpus::journal::{FileStamp, Journal, JournalEntry, Terms, WrittenFile, now};
 use crate::corpus::lock::Lock;
 use crate::corpus::path::printable;
-use crate::corpus::plan::{Plan, PlannedFile, Unit};
+use crate::corpus::plan::{CorpusPlan, PlannedFile, Unit};
 use crate::corpus::report::Report;
 use crate::corpus::{Outcome, Verdict, batch, collect, report, results};
 use crate::eaf::BundleOptions;
@@ -46,7 +46,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let plan = Plan::read(&arguments.plan)?;
+    let plan = CorpusPlan::read(&arguments.plan)?;
     if !arguments.parts.is_dir() {
         return Err(Failure::Input(format!("{}: there is no such folder of parts", arguments.parts.display())));
     }
@@ -88,7 +88,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
             continue;
         }
         let outcome = video(arguments, &plan, &units, &item, &bundle)?;
-        journal.item(&item.output, Stamp::of(&item.path).ok(), &outcome, started.elapsed().as_secs_f64())?;
+        journal.item(&item.output, FileStamp::of(&item.path).ok(), &outcome, started.elapsed().as_secs_f64())?;
         outcomes.push(outcome);
     }
     let report =
@@ -115,7 +115,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
 
 fn video(
     arguments: &Arguments,
-    plan: &Plan,
+    plan: &CorpusPlan,
     units: &[&Unit],
     item: &Item,
     bundle: &BundleOptions,

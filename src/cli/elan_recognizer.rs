@@ -12,7 +12,7 @@ use super::settings::{Home, Options};
 use super::shared;
 use super::signals::Signals;
 use crate::eaf::preset::Preset;
-use crate::eaf::recognizer::{self, Progress, Request};
+use crate::eaf::recognizer::{self, RecognizerProgress, Request};
 use crate::files::{self, Output, OutputOptions};
 use crate::pipeline::calibrate::{CalibrationSource, calibrate};
 use crate::pipeline::decode::Source;
@@ -142,7 +142,7 @@ fn watch(
     options: &Options,
     execution: &Execution,
 ) -> Result<Timeline, Failure> {
-    let mut progress = Progress::default();
+    let mut progress = RecognizerProgress::default();
     let mut expected = None;
     let timeline = annotate(
         &Source::File(video.into()),

@@ -19,7 +19,7 @@ use crate::train::degrade::Degradation;
 use crate::train::fold::Grouping;
 use crate::train::manifest::Split;
 use crate::train::metrics::Judged;
-use crate::train::report::{self, Block, Document, Evaluation, Prediction};
+use crate::train::report::{self, Evaluation, Prediction, ReportBlock, ReportDocument};
 use crate::train::run::Data;
 use crate::train::significance::{Comparison, compare};
 use crate::train::stability::{self, Stability};
@@ -127,7 +127,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
             100.0 * comparison.accuracy_difference,
             comparison.p_value
         );
-        blocks.push(Block::Heading("Comparison".into()));
+        blocks.push(ReportBlock::Heading("Comparison".into()));
         blocks.extend(report::comparison_blocks(&evaluation.name, &path.display().to_string(), &comparison));
         against = Some(Against { path: path.clone(), comparison });
     }
@@ -138,7 +138,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         }
         blocks.extend(stability::blocks(stability));
     }
-    let document = Document { title: format!("{} on {}", evaluation.name, evaluation.data), blocks };
+    let document = ReportDocument { title: format!("{} on {}", evaluation.name, evaluation.data), blocks };
     let data = Report { evaluation, degradation: arguments.degrade, against, stability };
     Ok(report::write(&arguments.out, &data, &document, &predictions)?)
 }

@@ -281,9 +281,9 @@ impl From<ModelError> for Failure {
     }
 }
 
-impl From<model::import::ImportError> for Failure {
-    fn from(error: model::import::ImportError) -> Self {
-        use model::import::ImportError as Error;
+impl From<model::import::ModelImportError> for Failure {
+    fn from(error: model::import::ModelImportError) -> Self {
+        use model::import::ModelImportError as Error;
         let text = error.to_string();
         match error {
             Error::Unreadable { .. } => Self::Input(text),
@@ -316,9 +316,9 @@ impl From<PullError> for Failure {
     }
 }
 
-impl From<train::import::ImportError> for Failure {
-    fn from(error: train::import::ImportError) -> Self {
-        use train::import::ImportError as Error;
+impl From<train::import::DataImportError> for Failure {
+    fn from(error: train::import::DataImportError) -> Self {
+        use train::import::DataImportError as Error;
         let text = error.to_string();
         match error {
             Error::Write { .. } => Self::Output(text),
@@ -403,9 +403,9 @@ impl From<FeatureError> for Failure {
     }
 }
 
-impl From<adapt::ImportError> for Failure {
-    fn from(error: adapt::ImportError) -> Self {
-        use adapt::ImportError as Error;
+impl From<adapt::AnnotationImportError> for Failure {
+    fn from(error: adapt::AnnotationImportError) -> Self {
+        use adapt::AnnotationImportError as Error;
         let text = error.to_string();
         match error {
             Error::NoSource { .. } | Error::Nothing { .. } | Error::Read { .. } => Self::Input(text),
@@ -485,12 +485,12 @@ impl From<ProxyError> for Failure {
     }
 }
 
-impl From<review::CropError> for Failure {
-    fn from(error: review::CropError) -> Self {
+impl From<review::CropsError> for Failure {
+    fn from(error: review::CropsError) -> Self {
         let text = error.to_string();
         match error {
-            review::CropError::Write { .. } => Self::Output(text),
-            review::CropError::Decode(_) | review::CropError::OtherVideo { .. } => Self::Input(text),
+            review::CropsError::Write { .. } => Self::Output(text),
+            review::CropsError::Decode(_) | review::CropsError::OtherVideo { .. } => Self::Input(text),
         }
     }
 }
@@ -507,8 +507,8 @@ macro_rules! always {
 }
 
 always! {
-    timeline::ReadError => Input,
-    eaf::ReadError => Input,
+    timeline::TimelineReadError => Input,
+    eaf::EafReadError => Input,
     RequestError => Input,
     ManifestError => Input,
     DatasetError => Input,

@@ -11,7 +11,7 @@ use super::shared::ReplaceArguments;
 use super::{Failure, print, print_text};
 use crate::choice::Choice as _;
 use crate::files::{self, OutputOptions, WriteError};
-use crate::model::catalogue::{self, Published};
+use crate::model::catalogue::{self, PublishedModel};
 use crate::model::class_order::ClassOrder;
 use crate::model::export;
 use crate::model::import::{self, CONTEMPT_FILE, Contempt, Description, FACE_MESH, KnownNetwork};
@@ -131,7 +131,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     }
 }
 
-fn published(name: &str) -> Result<Option<Published>, Failure> {
+fn published(name: &str) -> Result<Option<PublishedModel>, Failure> {
     catalogue::find(name).map_err(|e| Failure::Unforeseen(e.into()))
 }
 
@@ -142,7 +142,7 @@ fn list() -> Result<(), Failure> {
         text += &format!("  {:<22} {}\n", embedded.name, facts(model.config())?);
     }
     text += "published by others (annotate models pull NAME, then annotate models import)\n";
-    for Published { name, arch, licence, .. } in catalogue::all().map_err(|e| Failure::Unforeseen(e.into()))? {
+    for PublishedModel { name, arch, licence, .. } in catalogue::all().map_err(|e| Failure::Unforeseen(e.into()))? {
         text += &format!("  {name:<22} {arch}; {licence}\n");
     }
     print_text(&text)
@@ -151,7 +151,7 @@ fn list() -> Result<(), Failure> {
 fn show(model: &Path) -> Result<(), Failure> {
     if let Some(published) = published(&model.to_string_lossy())?.filter(|_| !model.exists()) {
         let sha256 = published.sha256.as_deref().unwrap_or("not stated by its publisher");
-        let Published { name, arch, url, licence, .. } = &published;
+        let PublishedModel { name, arch, url, licence, .. } = &published;
         let text = format!(
             "# {name}\n\nPublished by others; not part of this program.\n\n- Network: {arch}\n- Address: {url}\n\
              - SHA-256: {sha256}\n- Licence: {licence}\n\n{}\n",
@@ -284,8 +284,8 @@ fn file_name(url: &str) -> String {
     path.trim_end_matches('/').rsplit('/').next().unwrap_or_default().to_owned()
 }
 
-fn next_step(published: &Published, file: &Path) -> String {
-    let Published { name, arch, classes, url, licence, .. } = published;
+fn next_step(published: &PublishedModel, file: &Path) -> String {
+    let PublishedModel { name, arch, classes, url, licence, .. } = published;
     let classes = classes.word();
     format!(
         "annotate models import {} --arch {arch} --classes {classes} --origin {url} --licence '{licence}' -o {name}",

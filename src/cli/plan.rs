@@ -13,7 +13,7 @@ use super::progress::CorpusProgress;
 use super::shared::{self, AnnotationArguments, ExecutionArguments, ReplaceArguments};
 use super::signals::Steps;
 use crate::corpus::inputs;
-use crate::corpus::plan::{Plan, PlanLine, PlanTerms, SCHEMA};
+use crate::corpus::plan::{CorpusPlan, PlanLine, PlanTerms, SCHEMA};
 use crate::files;
 use crate::timeline::Tool;
 
@@ -85,9 +85,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     files::refuse_inputs(&arguments.output, found.items.iter().map(|item| item.path.as_path()))?;
     let output = arguments.replace.existing().create(&arguments.output)?;
     let progress = CorpusProgress::new(arguments.execution.progress(&options), found.items.len(), 0);
-    let plan = Plan::of_videos(&found, terms, arguments.segment, jobs, &signals.interrupt, advice_on_decoding, &|| {
-        progress.begin(0).end(true);
-    });
+    let plan =
+        CorpusPlan::of_videos(&found, terms, arguments.segment, jobs, &signals.interrupt, advice_on_decoding, &|| {
+            progress.begin(0).end(true);
+        });
     progress.finish();
     if let Some(signal) = signals.received() {
         return Err(Failure::Interrupted { signal, hint: "interrupted; no plan is written".into() });

@@ -11,7 +11,7 @@ use super::Failure;
 use super::device::DeviceChoice;
 use crate::train::crossval::FoldReport;
 use crate::train::folds::FoldsProgress;
-use crate::train::progress::{EpochRecord, Progress};
+use crate::train::progress::{EpochRecord, TrainingProgress};
 
 /// What training, in whatever form, can be told.
 #[derive(Debug, Clone, Args)]
@@ -54,7 +54,7 @@ impl Bar {
     }
 }
 
-impl Progress for Bar {
+impl TrainingProgress for Bar {
     fn step(&mut self, epoch: usize, step: usize, steps: usize, loss: f64) {
         if step == 1 {
             self.bar.reset();

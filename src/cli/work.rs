@@ -13,7 +13,7 @@ use super::limits::limit_memory;
 use super::progress::CorpusProgress;
 use super::shared::{self, ExecutionArguments};
 use super::signals::Steps;
-use crate::corpus::plan::Plan;
+use crate::corpus::plan::CorpusPlan;
 use crate::corpus::results;
 use crate::corpus::work::{Shard, ShardWork, UnitState, work};
 use crate::model::registry;
@@ -41,7 +41,7 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     arguments.execution.init_logging();
     let options = shared::options(None, Some(&arguments.execution), Default::default())?;
-    let plan = Plan::read(&arguments.plan)?;
+    let plan = CorpusPlan::read(&arguments.plan)?;
     let device = options.device.open()?;
     let cores = available_parallelism().map_or(1, usize::from);
     let jobs = arguments.jobs.map_or(if device.is_cpu() { cores } else { 1 }, usize::from);

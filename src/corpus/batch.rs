@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::inputs::{Inputs, Item};
-use super::journal::{Done, Journal, JournalEntry, Stamp, Terms, WrittenFile, now};
+use super::journal::{Done, FileStamp, Journal, JournalEntry, Terms, WrittenFile, now};
 use super::lock::Lock;
 use super::path::{printable, with_suffix};
 use super::report::{self, Report};
@@ -221,7 +221,7 @@ impl OpenBatch<'_> {
         for item in self.found.items.iter().filter(|item| self.journal.begun(&item.output) == Some(true)) {
             let outcome = without_memory(item, self.batch.advice);
             self.watch.lacks_memory(&outcome);
-            self.journal.item(&item.output, Stamp::of(&item.path).ok(), &outcome, 0.0)?;
+            self.journal.item(&item.output, FileStamp::of(&item.path).ok(), &outcome, 0.0)?;
         }
         Ok(())
     }
@@ -304,7 +304,7 @@ impl OpenBatch<'_> {
     fn item(&self, item: &Item, alone: bool) -> Result<Option<Outcome>, CorpusError> {
         let started = Instant::now();
         self.journal.start(&item.output, alone)?;
-        let stamp = Stamp::of(&item.path).ok();
+        let stamp = FileStamp::of(&item.path).ok();
         let mut watch = self.watch.video(stamp.as_ref().map_or(0, |stamp| stamp.size));
         let Some(outcome) = self.annotated(item, watch.as_mut())? else { return Ok(None) };
         watch.end(outcome.verdict.is_complete());

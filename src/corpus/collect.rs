@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::part::{self, Part};
 use super::path::printable;
-use super::plan::{Plan, Unit};
+use super::plan::{CorpusPlan, Unit};
 use super::work::{failure_path, head};
 use super::{CorpusError, Outcome, Verdict};
 use crate::files::read_found;
@@ -20,7 +20,7 @@ const LARGEST_NOTE: u64 = 1 << 20;
 /// # Errors
 /// [`CorpusError::OtherPart`] where parts are of another model, other settings or another version. What is missing or broken
 /// is the inner error.
-pub fn video(plan: &Plan, units: &[&Unit], parts: &Path) -> Result<Result<Timeline, Outcome>, CorpusError> {
+pub fn video(plan: &CorpusPlan, units: &[&Unit], parts: &Path) -> Result<Result<Timeline, Outcome>, CorpusError> {
     let path = &units[0].path;
     let failed = |reason: String| Ok(Err(Outcome::failed(path, Verdict::Refused, &reason)));
     let name = printable(path);

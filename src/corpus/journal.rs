@@ -44,7 +44,7 @@ impl Terms {
 
 /// What tells a file from what it was, without reading it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Stamp {
+pub struct FileStamp {
     /// Bytes.
     pub size: u64,
     /// Nanoseconds since 1970 of the last change of its content.
@@ -55,7 +55,7 @@ pub struct Stamp {
     pub inode: u64,
 }
 
-impl Stamp {
+impl FileStamp {
     /// Of the file at `path`, links followed.
     ///
     /// # Errors
@@ -142,7 +142,7 @@ pub enum JournalEntry {
         output: PathBuf,
         /// The input before it was read.
         #[serde(skip_serializing_if = "Option::is_none", default)]
-        stamp: Option<Stamp>,
+        stamp: Option<FileStamp>,
         /// What became of it.
         outcome: Outcome,
         /// How long it took, seconds.
@@ -222,7 +222,7 @@ impl Journal {
         if !wanted.iter().all(|path| is_written(path) || is_kept(path)) || !outcome.kept.iter().all(is_kept) {
             return None;
         }
-        let is_unchanged = !by_content && Stamp::of(path).ok().as_ref() == stamp.as_ref();
+        let is_unchanged = !by_content && FileStamp::of(path).ok().as_ref() == stamp.as_ref();
         if !is_unchanged && file_sha256(path, &|| false).ok().flatten()? != result.sha256 {
             return None;
         }
@@ -249,7 +249,13 @@ impl Journal {
     ///
     /// # Errors
     /// If the log cannot be written.
-    pub fn item(&self, output: &Path, stamp: Option<Stamp>, outcome: &Outcome, wall_s: f64) -> Result<(), WriteError> {
+    pub fn item(
+        &self,
+        output: &Path,
+        stamp: Option<FileStamp>,
+        outcome: &Outcome,
+        wall_s: f64,
+    ) -> Result<(), WriteError> {
         let outcome = outcome.clone();
         let (time, terms_sha256) = (now(), self.terms_sha256.clone());
         self.note(&JournalEntry::Item { time, terms_sha256, output: output.into(), stamp, outcome, wall_s })
@@ -272,7 +278,7 @@ impl Journal {
 #[derive(Default)]
 struct Known {
     /// The last entry of each output.
-    last: HashMap<PathBuf, (String, Option<Stamp>, Outcome)>,
+    last: HashMap<PathBuf, (String, Option<FileStamp>, Outcome)>,
     /// Outputs with an entry since the last run began that does not go on with another.
     settled: HashSet<PathBuf>,
     /// Outputs on which the last run was working when it ended, and whether on nothing else.

@@ -37,7 +37,7 @@ enum Record {
     End { frames: usize, decoded: Decoded },
 }
 
-/// Where the part of `unit` is, whose id is a plain name (see [`plan::Plan::read`](super::plan::Plan::read)).
+/// Where the part of `unit` is, whose id is a plain name (see [`plan::CorpusPlan::read`](super::plan::CorpusPlan::read)).
 pub fn path_of(folder: &Path, unit: &str) -> PathBuf {
     folder.join(format!("{unit}.part"))
 }

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde::{Deserialize, Serialize};
 
 use super::inputs::{Inputs, Item};
-use super::journal::Stamp;
+use super::journal::FileStamp;
 use super::path::{is_below, printable};
 use super::{CorpusError, DecodeAdvice, Outcome, Verdict, workers};
 use crate::files::{file_sha256, visible};
@@ -69,7 +69,7 @@ pub struct Unit {
     /// SHA-256 of the video.
     pub sha256: String,
     /// The video when it was planned.
-    stamp: Stamp,
+    stamp: FileStamp,
     /// First span; the first unit of a video has none.
     from: Option<i64>,
     /// First span no longer wanted; the last unit of a video has none.
@@ -80,7 +80,7 @@ pub struct Unit {
 }
 
 impl Unit {
-    fn new(item: &Item, sha256: &str, stamp: &Stamp, excerpt: Excerpt, terms: &PlanTerms) -> Self {
+    fn new(item: &Item, sha256: &str, stamp: &FileStamp, excerpt: Excerpt, terms: &PlanTerms) -> Self {
         let Range { start, end } = excerpt.spans;
         let from = (start != span::ALL.start).then_some(start);
         let to = (end != span::ALL.end).then_some(end);
@@ -116,7 +116,7 @@ impl Unit {
 
     /// Whether the video is still what was planned. It is read where its stamp is another one.
     pub(crate) fn is_unchanged(&self, interrupt: &AtomicBool) -> io::Result<bool> {
-        if Stamp::of(&self.path)? == self.stamp {
+        if FileStamp::of(&self.path)? == self.stamp {
             return Ok(true);
         }
         let stop = || interrupt.load(Ordering::Relaxed);
@@ -166,14 +166,14 @@ pub enum PlannedFile<'a> {
 
 /// A whole plan.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Plan {
+pub struct CorpusPlan {
     /// The first line.
     pub terms: PlanTerms,
     /// The others.
     pub lines: Vec<PlanLine>,
 }
 
-impl Plan {
+impl CorpusPlan {
     /// Plans the work on videos, cut into ranges of about `segment_s` seconds; `jobs` files are examined at a time. Calls
     /// `tell` after each file. What `advice` says of a file that cannot be opened stands behind the reason.
     ///
@@ -321,7 +321,7 @@ fn video(
         Err(error) => return refused(Outcome::not_decoded(&item.path, &error, advice)),
     };
     let stop = || interrupt.load(Ordering::Relaxed);
-    let content = Stamp::of(&item.path).and_then(|stamp| Ok((stamp, file_sha256(&item.path, &stop)?)));
+    let content = FileStamp::of(&item.path).and_then(|stamp| Ok((stamp, file_sha256(&item.path, &stop)?)));
     match content {
         Ok((stamp, Some(sha256))) => {
             let excerpts = packets.excerpts(spans).into_iter();

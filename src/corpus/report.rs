@@ -14,7 +14,7 @@ use crate::page;
 use crate::palette;
 use crate::platform::name_bytes;
 use crate::timeline::{Expression, time_in_file};
-use crate::write::parquet::{Column, Values, parquet};
+use crate::write::parquet::{Column, ColumnValues, parquet};
 
 /// Names in an output folder that are this module's and the log's; no video's results may have them.
 pub const NAMES: [&str; 7] = [
@@ -103,17 +103,20 @@ fn failures(report: &Report, out: &mut dyn Write) -> io::Result<()> {
 /// One row an input, under its path in the corpus: such tables are passed on and say nothing of the machine.
 fn columns(outcomes: &[Outcome], corpus_paths: &[PathBuf]) -> Vec<Column> {
     let texts = |name, value: &dyn Fn(&Outcome) -> Option<String>| {
-        Column::new(name, Values::Texts(outcomes.iter().map(value).collect()))
+        Column::new(name, ColumnValues::Texts(outcomes.iter().map(value).collect()))
     };
     let integers = |name, value: &dyn Fn(&Outcome) -> Option<usize>| {
         let values = outcomes.iter().map(|outcome| value(outcome).and_then(|v| i64::try_from(v).ok()));
-        Column::new(name, Values::Integers(values.collect()))
+        Column::new(name, ColumnValues::Integers(values.collect()))
     };
     let numbers = |name, value: &dyn Fn(&Outcome) -> Option<f64>| {
-        Column::new(name, Values::Numbers(outcomes.iter().map(value).collect()))
+        Column::new(name, ColumnValues::Numbers(outcomes.iter().map(value).collect()))
     };
     let mut columns = vec![
-        Column::new("media", Values::Texts(corpus_paths.iter().map(|path| Some(path.display().to_string())).collect())),
+        Column::new(
+            "media",
+            ColumnValues::Texts(corpus_paths.iter().map(|path| Some(path.display().to_string())).collect()),
+        ),
         integers("code", &|o| Some(o.verdict.number().into())),
         texts("reason", &|o| (!o.reason.is_empty()).then(|| o.reason.clone())),
         texts("sha256", &|o| Some(o.result.as_ref()?.sha256.clone())),

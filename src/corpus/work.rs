@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::part::{self, Part, PartHead, PartWriter};
 use super::path::printable;
-use super::plan::{Plan, PlanLine, Unit};
+use super::plan::{CorpusPlan, PlanLine, Unit};
 use super::{CorpusError, DecodeAdvice, Outcome, Verdict, workers};
 use crate::files::{OutputOptions, WriteError};
 use crate::model::Model;
@@ -79,7 +79,7 @@ pub struct ShardWork<'a> {
 /// # Errors
 /// If the plan is not for this program and model, or parts cannot be written. What is wrong with a video is no error.
 pub fn work(
-    plan: &Plan,
+    plan: &CorpusPlan,
     shard: Shard,
     settings: &ShardWork,
     tell: &(dyn Fn(&Unit, &UnitState) + Sync),
@@ -112,7 +112,7 @@ fn note(settings: &ShardWork, unit: &str, state: &UnitState) -> Result<(), Write
 }
 
 /// Whether the plan was made by this program for this model and these detectors.
-fn check(plan: &Plan, settings: &ShardWork) -> Result<(), CorpusError> {
+fn check(plan: &CorpusPlan, settings: &ShardWork) -> Result<(), CorpusError> {
     let (tool, identity) = (crate::timeline::Tool::default(), settings.model.identity());
     if plan.terms.tool != tool {
         return Err(CorpusError::OtherVersion { planned: plan.terms.tool.version.clone(), here: tool.version });
@@ -127,7 +127,7 @@ fn check(plan: &Plan, settings: &ShardWork) -> Result<(), CorpusError> {
 }
 
 /// What a part of `unit` must say it is.
-pub(crate) fn head(plan: &Plan, unit: &Unit) -> PartHead {
+pub(crate) fn head(plan: &CorpusPlan, unit: &Unit) -> PartHead {
     PartHead {
         unit: unit.unit.clone(),
         model: plan.terms.model.sha256.clone(),
@@ -141,7 +141,7 @@ pub(crate) fn failure_path(folder: &Path, unit: &str) -> PathBuf {
     folder.join(format!("{unit}.failed.json"))
 }
 
-fn one(plan: &Plan, unit: &Unit, settings: &ShardWork) -> Result<UnitState, CorpusError> {
+fn one(plan: &CorpusPlan, unit: &Unit, settings: &ShardWork) -> Result<UnitState, CorpusError> {
     let (path, head) = (part::path_of(settings.parts, &unit.unit), head(plan, unit));
     if Part::read(&path).is_ok_and(|part| part.head == head) {
         return Ok(UnitState::Skipped);
@@ -180,7 +180,7 @@ fn one(plan: &Plan, unit: &Unit, settings: &ShardWork) -> Result<UnitState, Corp
 /// Looks at one excerpt and writes its part; from the beginning of the video where its entry turns out not to give the
 /// same.
 fn excerpt(
-    plan: &Plan,
+    plan: &CorpusPlan,
     unit: &Unit,
     excerpt: &Excerpt,
     settings: &ShardWork,

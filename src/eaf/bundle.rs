@@ -7,7 +7,7 @@ use super::link::{self, Linked};
 use super::preset::Preset;
 use super::tiers::Clock;
 use super::xml::{Element, Node};
-use super::{ReadError, curves, document, preferences, read, upgrade, xml};
+use super::{EafReadError, curves, document, preferences, read, upgrade, xml};
 use crate::files::{self, Output, OutputOptions, WriteError};
 use crate::timeline::Timeline;
 
@@ -29,7 +29,7 @@ pub struct BundleOptions {
 #[expect(missing_docs, reason = "names and messages say what the variants are")]
 pub enum BundleError {
     #[error(transparent)]
-    Merge(#[from] ReadError),
+    Merge(#[from] EafReadError),
     #[error(transparent)]
     Write(#[from] WriteError),
     #[error("an .eaf comes with three more files beside it; name a file and not standard output")]
@@ -64,7 +64,7 @@ impl Bundle {
         let mut existing = options.merge_into.as_deref().map(read::root).transpose()?;
         let mut has_curves = false;
         if let (Some(root), Some(merge_into)) = (&mut existing, &options.merge_into) {
-            read::document(root).map_err(|fault| ReadError::Content { path: merge_into.clone(), fault })?;
+            read::document(root).map_err(|fault| EafReadError::Content { path: merge_into.clone(), fault })?;
             has_curves = settle_curves(root, merge_into);
         }
         let open = |path: PathBuf| options.existing.create(&path).map(|output| (path, output));

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::document::{LABELS, origin_ms, property};
 use super::preset::Language;
 use super::xml::{self, Element, Node};
-use super::{ReadError, read, vocabulary};
+use super::{EafReadError, read, vocabulary};
 use crate::timeline::{self, Expression, PlayerTime, Timeline};
 
 /// A document with changes, not yet written.
@@ -21,9 +21,9 @@ impl Changed {
     ///
     /// # Errors
     /// As [`read`](super::read).
-    pub fn read(path: &Path, timeline: &Timeline) -> Result<Self, ReadError> {
+    pub fn read(path: &Path, timeline: &Timeline) -> Result<Self, EafReadError> {
         let root = read::root(path)?;
-        let document = read::document(&root).map_err(|fault| ReadError::Content { path: path.into(), fault })?;
+        let document = read::document(&root).map_err(|fault| EafReadError::Content { path: path.into(), fault })?;
         Ok(Self { root, origin_ms: origin_ms(&document, timeline) })
     }
 

@@ -8,7 +8,7 @@ use super::link::Linked;
 use super::preset::{Language, Preset};
 use super::tiers::{self, Clock, Content, SignerTier, Stretch, Value};
 use super::upgrade::add_language;
-use super::vocabulary::{self, Vocabulary};
+use super::vocabulary::{self, ControlledVocabulary};
 use super::xml::{Element, Node};
 use super::{Document, Tier, read};
 use crate::palette::Colour;
@@ -77,7 +77,7 @@ pub(super) struct Added {
     /// Tiers and the colours they have.
     pub tiers: Vec<(String, Colour)>,
     /// Vocabularies under the names they have in the document.
-    pub vocabularies: Vec<(String, &'static Vocabulary)>,
+    pub vocabularies: Vec<(String, &'static ControlledVocabulary)>,
 }
 
 /// Adds the timeline's tiers, their types and vocabularies, `media` and `curves` to `root`, in the document's own time.
@@ -253,7 +253,7 @@ fn code(language: Language) -> &'static str {
 }
 
 /// The linguistic type of tiers whose values are of `vocabulary`; both are added where they are missing.
-fn aligned_type(root: &mut Element, vocabulary: &Vocabulary) -> String {
+fn aligned_type(root: &mut Element, vocabulary: &ControlledVocabulary) -> String {
     for language in ["und", "eng", "deu"] {
         add_language(root, language);
     }

@@ -9,7 +9,7 @@ use std::path::Path;
 use super::document::{self, LABELS, origin_ms};
 use super::preset::Preset;
 use super::tiers::{self, Clock, Stretch};
-use super::{Document, ReadError, Tier, read};
+use super::{Document, EafReadError, Tier, read};
 use crate::timeline::{self, Segment, Timeline, Track};
 
 /// A document that we made and somebody has changed.
@@ -44,9 +44,9 @@ impl Edited {
     ///
     /// # Errors
     /// As [`read`](super::read()).
-    pub fn read(path: &Path) -> Result<Self, ReadError> {
+    pub fn read(path: &Path) -> Result<Self, EafReadError> {
         let root = read::root(path)?;
-        let document = read::document(&root).map_err(|fault| ReadError::Content { path: path.into(), fault })?;
+        let document = read::document(&root).map_err(|fault| EafReadError::Content { path: path.into(), fault })?;
         let is_expression = |kind: &str| kind.starts_with(super::vocabulary::EXPRESSIONS.id);
         let tiers = root.named("TIER").filter(|tier| tier.attribute("LINGUISTIC_TYPE_REF").is_some_and(is_expression));
         let expressions = tiers.filter_map(|tier| tier.attribute("TIER_ID")).map(str::to_owned).collect();

@@ -25,21 +25,21 @@ pub use change::Changed;
 pub use edited::{Edited, EditedSegment};
 pub(crate) use link::relative_path;
 pub(crate) use read::percent_decoded;
-pub use read::{Fault, ReadError, parse, read, read_for};
+pub use read::{EafReadError, Fault, parse, read, read_for};
 pub use xml::XmlError;
 
 /// What an annotation file holds, as far as we use it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Document {
     /// The videos and recordings it belongs to.
-    pub media: Vec<Media>,
+    pub media: Vec<LinkedMedia>,
     /// The tiers in their order.
     pub tiers: Vec<Tier>,
 }
 
 /// A video or recording.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Media {
+pub struct LinkedMedia {
     /// Absolute, `file:///...`.
     pub url: String,
     /// Relative to the annotation file.

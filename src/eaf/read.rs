@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use super::xml::{self, Element, XmlError};
-use super::{Annotation, Document, Media, Tier, link};
+use super::{Annotation, Document, LinkedMedia, Tier, link};
 use crate::files;
 
 /// Why an annotation file cannot be used. Each message names the file.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "names and messages say what the variants are")]
-pub enum ReadError {
+pub enum EafReadError {
     #[error("{path}: cannot be read: {source}")]
     Io { path: PathBuf, source: std::io::Error },
     #[error("{path}: {source}")]
@@ -54,8 +54,8 @@ pub enum Fault {
 /// their times, and share them evenly where several hang on one.
 ///
 /// # Errors
-/// As [`ReadError`] lists; nothing in a file makes it panic.
-pub fn read(path: &Path) -> Result<Document, ReadError> {
+/// As [`EafReadError`] lists; nothing in a file makes it panic.
+pub fn read(path: &Path) -> Result<Document, EafReadError> {
     read_for(path, None)
 }
 
@@ -63,23 +63,27 @@ pub fn read(path: &Path) -> Result<Document, ReadError> {
 ///
 /// # Errors
 /// As [`read`].
-pub fn read_for(path: &Path, video: Option<&str>) -> Result<Document, ReadError> {
+pub fn read_for(path: &Path, video: Option<&str>) -> Result<Document, EafReadError> {
     let root = root(path)?;
-    document(&root).map(|read| read.in_time_of(video)).map_err(|fault| ReadError::Content { path: path.into(), fault })
+    document(&root)
+        .map(|read| read.in_time_of(video))
+        .map_err(|fault| EafReadError::Content { path: path.into(), fault })
 }
 
 /// Reads the bytes of an annotation file; `path` is what messages call it.
 ///
 /// # Errors
 /// As [`read`].
-pub fn parse(bytes: &[u8], path: &Path) -> Result<Document, ReadError> {
+pub fn parse(bytes: &[u8], path: &Path) -> Result<Document, EafReadError> {
     let root = root_of(bytes, path)?;
-    document(&root).map(|read| read.in_time_of(None)).map_err(|fault| ReadError::Content { path: path.into(), fault })
+    document(&root)
+        .map(|read| read.in_time_of(None))
+        .map_err(|fault| EafReadError::Content { path: path.into(), fault })
 }
 
 impl Document {
     /// The video with this path or URL, by its file's name.
-    pub(super) fn video(&self, path: &str) -> Option<&Media> {
+    pub(super) fn video(&self, path: &str) -> Option<&LinkedMedia> {
         let wanted = link::file_name(path);
         let is_it =
             |url: &str| link::file_name(url) == wanted || percent_decoded(link::file_name(url)) == wanted.as_bytes();
@@ -120,15 +124,15 @@ pub(crate) fn percent_decoded(name: &str) -> Vec<u8> {
 }
 
 /// The tree of an annotation file.
-pub(super) fn root(path: &Path) -> Result<Element, ReadError> {
+pub(super) fn root(path: &Path) -> Result<Element, EafReadError> {
     let most = xml::LARGEST as u64;
-    let bytes = files::read(path, most).map_err(|source| ReadError::Io { path: path.into(), source })?;
+    let bytes = files::read(path, most).map_err(|source| EafReadError::Io { path: path.into(), source })?;
     root_of(&bytes, path)
 }
 
-fn root_of(bytes: &[u8], path: &Path) -> Result<Element, ReadError> {
-    let root = xml::parse(bytes).map_err(|source| ReadError::Xml { path: path.into(), source })?;
-    check_kind(&root).map_err(|fault| ReadError::Content { path: path.into(), fault })?;
+fn root_of(bytes: &[u8], path: &Path) -> Result<Element, EafReadError> {
+    let root = xml::parse(bytes).map_err(|source| EafReadError::Xml { path: path.into(), source })?;
+    check_kind(&root).map_err(|fault| EafReadError::Content { path: path.into(), fault })?;
     Ok(root)
 }
 
@@ -156,7 +160,7 @@ pub(super) fn document(root: &Element) -> Result<Document, Fault> {
     let media = root.first("HEADER").into_iter().flat_map(|header| header.named("MEDIA_DESCRIPTOR"));
     let media = media
         .map(|descriptor| {
-            Ok(Media {
+            Ok(LinkedMedia {
                 url: required(descriptor, "MEDIA_URL")?.into(),
                 relative_url: descriptor.attribute("RELATIVE_MEDIA_URL").map(str::to_owned),
                 time_origin_ms: time_origin(descriptor)?,

@@ -227,11 +227,11 @@ fn description() -> Element {
 
 /// The number of thousandths done, told only where it grows: ELAN wants lines of progress to rise.
 #[derive(Debug, Default)]
-pub struct Progress {
+pub struct RecognizerProgress {
     told: u64,
 }
 
-impl Progress {
+impl RecognizerProgress {
     /// Steps between two lines.
     const STEP: u64 = 5;
     /// The end is the result's to tell.
@@ -308,7 +308,7 @@ mod tests {
 
     #[test]
     fn progress_only_grows() {
-        let mut progress = Progress::default();
+        let mut progress = RecognizerProgress::default();
         assert_eq!(progress.line(1, 1000, "x"), None);
         assert_eq!(progress.line(420, 1000, "x").unwrap(), "PROGRESS: 0.420 x");
         assert_eq!(progress.line(100, 1000, "x"), None);

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use super::preset::Preset;
-use super::vocabulary::{self, Vocabulary};
+use super::vocabulary::{self, ControlledVocabulary};
 use crate::palette::{Colour, NO_FACE, colour_of, colour_of_event};
 use crate::timeline::{
     ContainerTime, Expression, FacePart, GoingOn, PlayerTime, Segment, Status, TOGETHER, Timeline, Track,
@@ -64,7 +64,7 @@ pub(super) struct SignerTier {
 /// What is on a tier.
 pub(super) enum Content {
     /// Annotations with times of their own.
-    Aligned { vocabulary: &'static Vocabulary, annotations: Vec<Stretch<Value>> },
+    Aligned { vocabulary: &'static ControlledVocabulary, annotations: Vec<Stretch<Value>> },
     /// A text, or none, for each annotation of an aligned tier, in its order; `parent` is that tier's index among the
     /// signer's.
     Hanging { kind: &'static str, parent: usize, texts: Vec<Option<String>> },

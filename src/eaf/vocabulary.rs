@@ -6,7 +6,7 @@ use crate::palette::{Colour, NO_FACE, colour_of, colour_of_event};
 use crate::timeline::{EventKind, Expression, FacePart, Status};
 
 /// A controlled vocabulary of a document.
-pub(super) struct Vocabulary {
+pub(super) struct ControlledVocabulary {
     /// Its name, and that of the linguistic type of tiers that hold its words.
     pub id: &'static str,
     english: &'static str,
@@ -25,7 +25,7 @@ pub(super) struct Word {
 }
 
 /// What faces look like.
-pub(super) static EXPRESSIONS: Vocabulary = Vocabulary {
+pub(super) static EXPRESSIONS: ControlledVocabulary = ControlledVocabulary {
     id: "annotate-expression",
     english: "What the face looks like: Ekman's six basic emotions and neutral",
     german: "Wie das Gesicht wirkt: Ekmans sechs Grundgefühle und neutral",
@@ -41,7 +41,7 @@ pub(super) static EXPRESSIONS: Vocabulary = Vocabulary {
 };
 
 /// Why faces are not read.
-pub(super) static STATUSES: Vocabulary = Vocabulary {
+pub(super) static STATUSES: ControlledVocabulary = ControlledVocabulary {
     id: "annotate-status",
     english: "Why the face is not read",
     german: "Warum das Gesicht nicht gelesen ist",
@@ -56,32 +56,32 @@ pub(super) static STATUSES: Vocabulary = Vocabulary {
 };
 
 /// What parts of the face do, in the order of [`FacePart::ALL`].
-static DOINGS: [Vocabulary; FacePart::ALL.len()] = [
-    Vocabulary {
+static DOINGS: [ControlledVocabulary; FacePart::ALL.len()] = [
+    ControlledVocabulary {
         id: "annotate-brows",
         english: "What the brows do",
         german: "Was die Brauen tun",
         words: || doings(FacePart::Brows),
     },
-    Vocabulary {
+    ControlledVocabulary {
         id: "annotate-eyes",
         english: "What the eyes do",
         german: "Was die Augen tun",
         words: || doings(FacePart::Eyes),
     },
-    Vocabulary {
+    ControlledVocabulary {
         id: "annotate-mouth",
         english: "What the mouth does",
         german: "Was der Mund tut",
         words: || doings(FacePart::Mouth),
     },
-    Vocabulary {
+    ControlledVocabulary {
         id: "annotate-head",
         english: "How the head is turned and moves; left and right are the signer's",
         german: "Wie der Kopf gedreht ist und sich bewegt; links und rechts von der Person aus",
         words: || doings(FacePart::Head),
     },
-    Vocabulary {
+    ControlledVocabulary {
         id: "annotate-hands-on-face",
         english: "Hands on the face",
         german: "Hände am Gesicht",
@@ -100,11 +100,11 @@ fn doings(part: FacePart) -> Vec<Word> {
 }
 
 /// What a part of the face does.
-pub(super) fn of_part(part: FacePart) -> &'static Vocabulary {
+pub(super) fn of_part(part: FacePart) -> &'static ControlledVocabulary {
     &DOINGS[part as usize]
 }
 
-impl Vocabulary {
+impl ControlledVocabulary {
     /// Its entries in order.
     pub(super) fn words(&self) -> Vec<Word> {
         (self.words)()

@@ -6,7 +6,7 @@ use crate::kernels::Activation;
 #[derive(Debug, Clone, PartialEq)]
 pub enum Layer {
     /// A convolution with SAME padding, its bias and activation.
-    Convolution(Convolution),
+    Convolution(ConvolutionLayer),
     /// Weights channels by `sigmoid(expand(silu(reduce(mean))))` (Hu et al. 2018). `reduce` has SiLU as its activation,
     /// `expand` none.
     SqueezeExcite {
@@ -48,7 +48,7 @@ pub struct BlazeBlock {
 
 /// A convolution with SAME padding, bias and activation.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Convolution {
+pub struct ConvolutionLayer {
     /// Which inputs an output depends on.
     pub reach: Reach,
     /// `[kernel * kernel * in, out]`, `[kernel, kernel, channels]` or `[in, out]`.

@@ -8,6 +8,6 @@ mod plan;
 mod precision;
 
 pub use crate::kernels::simd::Instructions;
-pub use layer::{BlazeBlock, Convolution, Layer, Linear, Reach};
+pub use layer::{BlazeBlock, ConvolutionLayer, Layer, Linear, Reach};
 pub use plan::{Plan, PlanError, Shape};
 pub use precision::Precision;

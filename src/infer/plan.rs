@@ -9,11 +9,11 @@ use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 
-use super::layer::{BlazeBlock, Convolution, Layer, Linear, Reach};
+use super::layer::{BlazeBlock, ConvolutionLayer, Layer, Linear, Reach};
 use super::precision::Precision;
 use crate::kernels::infer::bf16::Bf16;
 use crate::kernels::infer::blaze::{Blaze, Prelu, RunBlaze, Slopes};
-use crate::kernels::infer::blocks::{BLOCK, Buffer, Planes, PlanesMut, blocks, pack, unpack};
+use crate::kernels::infer::blocks::{BLOCK, BlockPlanes, BlockPlanesMut, Buffer, blocks, pack, unpack};
 use crate::kernels::infer::elementwise;
 use crate::kernels::infer::filter::{Filter, LARGEST_KERNEL};
 use crate::kernels::infer::parts::{self, Scratch};
@@ -372,7 +372,7 @@ impl Step {
             }
             Self::Rows { from, first, filter, ring, has_sums, to } => {
                 let mut out = std::mem::take(&mut maps[*to]);
-                let x = || Planes { values: &maps[from.unwrap_or_default()], plane: ring.input_plane() };
+                let x = || BlockPlanes { values: &maps[from.unwrap_or_default()], plane: ring.input_plane() };
                 let source = match first {
                     First::None => RowSource::Given(x()),
                     First::Pointwise(product) => RowSource::Pointwise { product, x: x() },
@@ -390,7 +390,7 @@ impl Step {
             Self::Product { from, product, pixels, is_gated, shortcut, to } => {
                 let mut out = std::mem::take(&mut maps[*to]);
                 let plane = pixels * BLOCK;
-                let planes = |map_index: usize| Planes { values: &maps[map_index], plane };
+                let planes = |map_index: usize| BlockPlanes { values: &maps[map_index], plane };
                 let weights = match *is_gated && product.bf16().is_none() {
                     true => {
                         elementwise::scale_weights(product, gate, weights, instructions);
@@ -406,7 +406,7 @@ impl Step {
                     scale: is_gated.then_some(&gate[..]),
                     shortcut: shortcut.map(planes),
                     panels: 0..product.panels(),
-                    out: PlanesMut { values: &mut out, plane },
+                    out: BlockPlanesMut { values: &mut out, plane },
                 };
                 parts::run(run, rooms, instructions);
                 maps[*to] = out;
@@ -419,12 +419,12 @@ impl Step {
                     let run = RunProduct {
                         product,
                         weights: product.weights(),
-                        x: Planes { values: x, plane: BLOCK },
+                        x: BlockPlanes { values: x, plane: BLOCK },
                         count: 1,
                         scale: None,
                         shortcut: None,
                         panels: 0..product.panels(),
-                        out: PlanesMut { values: out, plane: BLOCK },
+                        out: BlockPlanesMut { values: out, plane: BLOCK },
                     };
                     parts::run(run, rooms, instructions);
                 };
@@ -451,7 +451,7 @@ impl Step {
                 maps[*to] = out;
             }
             Self::Prelu { map_index, shape, slopes } => {
-                let values = PlanesMut { values: &mut maps[*map_index], plane: shape.pixels() * BLOCK };
+                let values = BlockPlanesMut { values: &mut maps[*map_index], plane: shape.pixels() * BLOCK };
                 let blocks = blocks(shape.channels);
                 Prelu { slopes, first_block: 0, blocks, count: shape.pixels(), values }.run(instructions);
             }
@@ -610,7 +610,7 @@ impl Compiler {
     }
 
     /// The first of two convolutions, what it is applied to, and what comes out.
-    fn first(&mut self, convolution: &Convolution, value: Value) -> Result<(First, Value, Value), PlanError> {
+    fn first(&mut self, convolution: &ConvolutionLayer, value: Value) -> Result<(First, Value, Value), PlanError> {
         if let Reach::Dense { .. } = convolution.reach {
             let (stem, shape) = self.stem(convolution, value)?;
             return Ok((First::Dense(stem), value, Value { shape, ..value }));
@@ -623,7 +623,7 @@ impl Compiler {
         Ok((First::Pointwise(product), value, Value { shape, ..value }))
     }
 
-    fn stem(&mut self, convolution: &Convolution, value: Value) -> Result<(Stem, Shape), PlanError> {
+    fn stem(&mut self, convolution: &ConvolutionLayer, value: Value) -> Result<(Stem, Shape), PlanError> {
         let Reach::Dense { kernel, stride } = convolution.reach else {
             unreachable!("the caller has looked");
         };
@@ -647,7 +647,7 @@ impl Compiler {
         first: First,
         value: Value,
         between: Value,
-        depthwise: &Convolution,
+        depthwise: &ConvolutionLayer,
     ) -> Result<Value, PlanError> {
         let Reach::Depthwise { kernel, stride } = depthwise.reach else {
             unreachable!("the caller has looked");
@@ -797,6 +797,6 @@ impl Compiler {
     }
 }
 
-fn is_depthwise(convolution: &Convolution) -> bool {
+fn is_depthwise(convolution: &ConvolutionLayer) -> bool {
     matches!(convolution.reach, Reach::Depthwise { .. })
 }

@@ -16,7 +16,7 @@ pub const UNDER_WAY: usize = 3;
 
 /// Blocks and threads of a launch, in x, y and z.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Grid {
+pub struct LaunchGrid {
     /// Blocks.
     pub blocks: (u32, u32, u32),
     /// Threads of each.
@@ -24,20 +24,20 @@ pub struct Grid {
 }
 
 /// One thread for each of `count` elements.
-pub fn elements(count: u32) -> Grid {
-    Grid { blocks: (count.div_ceil(THREADS).max(1), 1, 1), threads: (THREADS, 1, 1) }
+pub fn elements(count: u32) -> LaunchGrid {
+    LaunchGrid { blocks: (count.div_ceil(THREADS).max(1), 1, 1), threads: (THREADS, 1, 1) }
 }
 
 /// Sums over `rows` of each of `channels`: blocks of channels in x, pieces of the rows in y.
-pub fn column_pieces(channels: usize, rows: u32) -> Grid {
+pub fn column_pieces(channels: usize, rows: u32) -> LaunchGrid {
     let blocks = (channels as u32).div_ceil(COLUMN_THREADS.0);
-    Grid { blocks: (blocks, pieces(rows), 1), threads: COLUMN_THREADS }
+    LaunchGrid { blocks: (blocks, pieces(rows), 1), threads: COLUMN_THREADS }
 }
 
 /// Sums over `pixels` of each of `channels` for each of `taps`: blocks of channels in x, taps in y, pieces in z.
-pub fn columns(channels: usize, taps: usize, pixels: u32) -> Grid {
+pub fn columns(channels: usize, taps: usize, pixels: u32) -> LaunchGrid {
     let blocks = (channels as u32).div_ceil(COLUMN_THREADS.0);
-    Grid { blocks: (blocks, taps as u32, pieces(pixels)), threads: COLUMN_THREADS }
+    LaunchGrid { blocks: (blocks, taps as u32, pieces(pixels)), threads: COLUMN_THREADS }
 }
 
 fn pieces(rows: u32) -> u32 {

@@ -10,7 +10,7 @@ const TEXT: &str = include_str!("../../assets/models/catalogue.toml");
 /// A published checkpoint.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Published {
+pub struct PublishedModel {
     /// What its publisher calls it.
     pub name: String,
     /// The network, as `--arch` names it.
@@ -30,14 +30,14 @@ pub struct Published {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Catalogue {
-    model: Vec<Published>,
+    model: Vec<PublishedModel>,
 }
 
 /// All entries.
 ///
 /// # Errors
 /// If the built-in catalogue is not one, which a test rules out.
-pub fn all() -> Result<Vec<Published>, toml::de::Error> {
+pub fn all() -> Result<Vec<PublishedModel>, toml::de::Error> {
     Ok(toml::from_str::<Catalogue>(TEXT)?.model)
 }
 
@@ -45,7 +45,7 @@ pub fn all() -> Result<Vec<Published>, toml::de::Error> {
 ///
 /// # Errors
 /// As [`all`].
-pub fn find(name: &str) -> Result<Option<Published>, toml::de::Error> {
+pub fn find(name: &str) -> Result<Option<PublishedModel>, toml::de::Error> {
     Ok(all()?.into_iter().find(|published| published.name == name))
 }
 

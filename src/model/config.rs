@@ -51,8 +51,8 @@ pub struct Input {
     #[serde(default, skip_serializing_if = "ColourNormalisation::is_none")]
     pub colour_normalisation: ColourNormalisation,
     /// Which part of the face it is shown; the other is blanked out.
-    #[serde(default, skip_serializing_if = "FacePart::is_full")]
-    pub region: FacePart,
+    #[serde(default, skip_serializing_if = "InputPart::is_full")]
+    pub region: InputPart,
     /// Whether it is shown each picture and its mirror image, and what it says of both is averaged: a face and its mirror
     /// image then get the same probabilities to the last bit, for twice the work.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -62,7 +62,7 @@ pub struct Input {
 /// A part of the square about a face.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum FacePart {
+pub enum InputPart {
     /// All of it.
     #[default]
     Full,
@@ -72,7 +72,7 @@ pub enum FacePart {
     Lower,
 }
 
-impl Choice for FacePart {
+impl Choice for InputPart {
     const CHOICES: &'static [(Self, &'static str, &'static str)] = &[
         (Self::Full, "full", "All of it"),
         (Self::Upper, "upper", "The upper half: forehead, brows, eyes"),
@@ -80,7 +80,7 @@ impl Choice for FacePart {
     ];
 }
 
-impl FacePart {
+impl InputPart {
     /// Whether it is all of the face.
     pub fn is_full(&self) -> bool {
         *self == Self::Full

@@ -11,11 +11,11 @@ use prost::Message as _;
 use candle_core::Device;
 
 use super::onnx_file::{
-    Attribute, Dimension, Extent, FLOAT, Fact, Graph, INT, INT64, INTS, Initializer, Model as OnnxModel, Node,
-    OperatorSet, TensorShape, TensorType, Value, ValueType,
+    Attribute, Dimension, Extent, FLOAT, Fact, INT, INT64, INTS, Initializer, OnnxGraph, OnnxModel, OnnxNode,
+    OnnxValue, OperatorSet, TensorShape, TensorType, ValueType,
 };
 use super::{Input, ModelConfig, ModelError, registry};
-use crate::infer::{Convolution, Layer, Linear, Reach};
+use crate::infer::{ConvolutionLayer, Layer, Linear, Reach};
 use crate::kernels::{Activation, Window};
 use crate::nn::parameters::SetError;
 use crate::nn::{Network, Parameters, Purpose};
@@ -67,7 +67,7 @@ fn graph(config: &ModelConfig, layers: &[Layer]) -> Result<Vec<u8>, ExportError>
     let side = input.side as i64;
     let picture = [side, side, input.colours.count() as i64];
     let classes = [Expression::COUNT as i64];
-    let graph = Graph {
+    let graph = OnnxGraph {
         nodes: writer.nodes,
         name: config.name.clone(),
         initializers: writer.constants,
@@ -120,18 +120,18 @@ fn facts(config: &ModelConfig) -> Vec<Fact> {
 }
 
 /// A tensor of floats whose first dimension is the number of faces.
-fn value(name: &str, rest: &[i64]) -> Value {
+fn value(name: &str, rest: &[i64]) -> OnnxValue {
     let faces = Dimension { extent: Some(Extent::Name("faces".into())) };
     let rest = rest.iter().map(|extent| Dimension { extent: Some(Extent::Number(*extent)) });
     let shape = TensorShape { dimensions: std::iter::once(faces).chain(rest).collect() };
     let tensor = TensorType { element: FLOAT, shape: Some(shape) };
-    Value { name: name.into(), of: Some(ValueType { tensor: Some(tensor) }) }
+    OnnxValue { name: name.into(), of: Some(ValueType { tensor: Some(tensor) }) }
 }
 
 /// A graph while it grows, and the shape of what flows at its end.
 #[derive(Default)]
 struct GraphWriter {
-    nodes: Vec<Node>,
+    nodes: Vec<OnnxNode>,
     constants: Vec<Initializer>,
     /// Height and width.
     side: [usize; 2],
@@ -219,7 +219,7 @@ impl GraphWriter {
         })
     }
 
-    fn convolution(&mut self, convolution: &Convolution, x: &str) -> String {
+    fn convolution(&mut self, convolution: &ConvolutionLayer, x: &str) -> String {
         let (from, to) = (self.channels, convolution.bias.len());
         let (kernel, stride, groups) = match convolution.reach {
             Reach::Dense { kernel, stride } => (kernel, stride, 1),
@@ -287,7 +287,7 @@ impl GraphWriter {
     fn named(&mut self, operator: &str, inputs: &[&str], attributes: Vec<Attribute>, output: &str) {
         let inputs = inputs.iter().map(|input| (*input).to_owned()).collect();
         let name = format!("{operator}_{}", self.nodes.len());
-        self.nodes.push(Node { inputs, outputs: vec![output.into()], name, operator: operator.into(), attributes });
+        self.nodes.push(OnnxNode { inputs, outputs: vec![output.into()], name, operator: operator.into(), attributes });
     }
 
     /// Adds a constant; gives its name.

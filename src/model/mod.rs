@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{D, DType, Device, Result as CandleResult, Tensor};
 
-pub use config::{FacePart, Input, ModelConfig};
+pub use config::{Input, InputPart, ModelConfig};
 
 use crate::files::{self, sha256};
 use crate::infer::{Instructions, Plan, Precision};
@@ -334,9 +334,9 @@ pub fn write_tensors(tensors: &BTreeMap<String, Tensor>, half: bool) -> anyhow::
 }
 
 /// Reads a safetensors file's tensors, or says why not.
-pub(crate) fn read_tensors(bytes: &[u8]) -> Result<BTreeMap<String, Tensor>, ReadError> {
+pub(crate) fn read_tensors(bytes: &[u8]) -> Result<BTreeMap<String, Tensor>, TensorsError> {
     use candle_core::safetensors::Load as _;
-    let file = safetensors::SafeTensors::deserialize(bytes).map_err(|e| ReadError::NotSafetensors(e.to_string()))?;
+    let file = safetensors::SafeTensors::deserialize(bytes).map_err(|e| TensorsError::NotSafetensors(e.to_string()))?;
     let tensors = file.tensors().into_iter();
     tensors
         .map(|(name, view)| match view.load(&Device::Cpu) {
@@ -349,14 +349,14 @@ pub(crate) fn read_tensors(bytes: &[u8]) -> Result<BTreeMap<String, Tensor>, Rea
 
 /// Why a file has no tensors to read.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum ReadError {
+pub(crate) enum TensorsError {
     #[error("not a safetensors file: {0}")]
     NotSafetensors(String),
     #[error(transparent)]
     Weights(#[from] WeightsError),
 }
 
-impl ReadError {
+impl TensorsError {
     /// The same of the file at `path`.
     fn of(self, path: &Path) -> ModelError {
         match self {
@@ -386,7 +386,7 @@ mod tests {
 
     #[test]
     fn the_hidden_half_of_a_face_changes_nothing() {
-        for (region, hidden) in [(FacePart::Upper, 8..16), (FacePart::Lower, 0..8)] {
+        for (region, hidden) in [(InputPart::Upper, 8..16), (InputPart::Lower, 0..8)] {
             for colour_normalisation in [ColourNormalisation::None, ColourNormalisation::HistEq] {
                 let input = Input {
                     side: 4,
@@ -420,7 +420,7 @@ mod tests {
 
     #[test]
     fn a_symmetric_model_says_the_same_of_a_face_and_its_mirror_image() {
-        for (colours, region) in [(Colours::Luma, FacePart::Full), (Colours::Rgb, FacePart::Upper)] {
+        for (colours, region) in [(Colours::Luma, InputPart::Full), (Colours::Rgb, InputPart::Upper)] {
             let channels = colours.count();
             let input = Input {
                 side: 16,
@@ -470,7 +470,7 @@ mod tests {
             mean: vec![0.5],
             deviation: vec![0.25],
             colour_normalisation: ColourNormalisation::None,
-            region: FacePart::Full,
+            region: InputPart::Full,
             symmetric: true,
         };
         let [faces, _] = faces_and_mirrored(16, 1);

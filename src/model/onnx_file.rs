@@ -3,7 +3,7 @@
 use prost::Message;
 
 #[derive(Clone, PartialEq, Message)]
-pub(crate) struct Model {
+pub(crate) struct OnnxModel {
     #[prost(int64, tag = "1")]
     pub ir_version: i64,
     #[prost(string, tag = "2")]
@@ -13,7 +13,7 @@ pub(crate) struct Model {
     #[prost(string, tag = "6")]
     pub description: String,
     #[prost(message, optional, tag = "7")]
-    pub graph: Option<Graph>,
+    pub graph: Option<OnnxGraph>,
     #[prost(message, repeated, tag = "8")]
     pub operators: Vec<OperatorSet>,
     #[prost(message, repeated, tag = "14")]
@@ -38,21 +38,21 @@ pub(crate) struct Fact {
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(crate) struct Graph {
+pub(crate) struct OnnxGraph {
     #[prost(message, repeated, tag = "1")]
-    pub nodes: Vec<Node>,
+    pub nodes: Vec<OnnxNode>,
     #[prost(string, tag = "2")]
     pub name: String,
     #[prost(message, repeated, tag = "5")]
     pub initializers: Vec<Initializer>,
     #[prost(message, repeated, tag = "11")]
-    pub inputs: Vec<Value>,
+    pub inputs: Vec<OnnxValue>,
     #[prost(message, repeated, tag = "12")]
-    pub outputs: Vec<Value>,
+    pub outputs: Vec<OnnxValue>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(crate) struct Node {
+pub(crate) struct OnnxNode {
     #[prost(string, repeated, tag = "1")]
     pub inputs: Vec<String>,
     #[prost(string, repeated, tag = "2")]
@@ -109,7 +109,7 @@ pub(crate) const FLOAT16: i32 = 10;
 
 /// An input or output of the graph.
 #[derive(Clone, PartialEq, Message)]
-pub(crate) struct Value {
+pub(crate) struct OnnxValue {
     #[prost(string, tag = "1")]
     pub name: String,
     #[prost(message, optional, tag = "2")]

@@ -18,7 +18,7 @@ pub struct EfficientNetConfig {
     /// Stride of the first convolution.
     pub stem_stride: usize,
     /// The stages in order.
-    pub stages: Vec<Stage>,
+    pub stages: Vec<BlockStage>,
     /// Channels after the last 1x1 convolution.
     pub head_channels: usize,
     /// Share of features dropped in training before the classifier.
@@ -29,7 +29,7 @@ pub struct EfficientNetConfig {
 /// `repeats` blocks of one shape; the first one has the stride and changes the number of channels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Stage {
+pub struct BlockStage {
     /// Side of the depthwise filter.
     pub kernel: usize,
     /// Stride of the first block.
@@ -73,7 +73,7 @@ impl EfficientNetConfig {
             .into_iter()
             .map(|[kernel, stride, expand, channels, repeats]| {
                 let repeats = (repeats as f64 * depth).ceil() as usize;
-                Stage { kernel, stride, expand, channels: round_channels(channels, width), repeats }
+                BlockStage { kernel, stride, expand, channels: round_channels(channels, width), repeats }
             })
             .collect();
         Self {
@@ -102,7 +102,7 @@ struct InvertedResidual {
 }
 
 impl InvertedResidual {
-    fn new(scope: &Scope, from: usize, stage: &Stage, stride: usize) -> Result<Self> {
+    fn new(scope: &Scope, from: usize, stage: &BlockStage, stride: usize) -> Result<Self> {
         let wide = from * stage.expand;
         let expand = match stage.expand {
             1 => None,

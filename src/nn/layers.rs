@@ -7,8 +7,8 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use super::ops::{self, Moments, Norm};
-use super::parameters::{Scope, Start};
-use crate::infer::{Convolution as PlannedConvolution, Layer, Linear, Reach};
+use super::parameters::{InitialValues, Scope};
+use crate::infer::{ConvolutionLayer as PlannedConvolution, Layer, Linear, Reach};
 use crate::kernels::Activation;
 
 /// Whether a forward pass belongs to training.
@@ -57,8 +57,8 @@ pub struct BatchNormConstants {
 impl BatchNorm {
     fn new(scope: &Scope, channels: usize, constants: BatchNormConstants, activation: Activation) -> Result<Self> {
         Ok(Self {
-            gamma: scope.weight("weight", &[channels], Start::Constant(1.0))?,
-            beta: scope.weight("bias", &[channels], Start::Constant(0.0))?,
+            gamma: scope.weight("weight", &[channels], InitialValues::Constant(1.0))?,
+            beta: scope.weight("bias", &[channels], InitialValues::Constant(0.0))?,
             running_mean: scope.state("running_mean", &[channels], 0.0)?,
             running_variance: scope.state("running_var", &[channels], 1.0)?,
             eps: constants.eps,
@@ -100,11 +100,11 @@ impl BatchNorm {
 
 /// A convolution without bias, batch normalisation, activation.
 pub struct ConvolutionNorm {
-    convolution: Convolution,
+    convolution: ConvolutionLayer,
     norm: BatchNorm,
 }
 
-enum Convolution {
+enum ConvolutionLayer {
     /// Weights `[kernel * kernel * in, out]`.
     Dense { weights: Tensor, kernel: usize, stride: usize },
     /// Weights `[kernel, kernel, channels]`.
@@ -126,9 +126,9 @@ impl ConvolutionNorm {
         activation: Activation,
     ) -> Result<Self> {
         let fan = kernel * kernel * from;
-        let weights = scope.weight("weight", &[fan, to], Start::He { fan })?;
+        let weights = scope.weight("weight", &[fan, to], InitialValues::He { fan })?;
         let norm = BatchNorm::new(&scope.enter("norm"), to, constants, activation)?;
-        Ok(Self { convolution: Convolution::Dense { weights, kernel, stride }, norm })
+        Ok(Self { convolution: ConvolutionLayer::Dense { weights, kernel, stride }, norm })
     }
 
     /// One `kernel` x `kernel` filter a channel.
@@ -142,9 +142,10 @@ impl ConvolutionNorm {
         constants: BatchNormConstants,
         activation: Activation,
     ) -> Result<Self> {
-        let weights = scope.weight("weight", &[kernel, kernel, channels], Start::He { fan: kernel * kernel })?;
+        let weights =
+            scope.weight("weight", &[kernel, kernel, channels], InitialValues::He { fan: kernel * kernel })?;
         let norm = BatchNorm::new(&scope.enter("norm"), channels, constants, activation)?;
-        Ok(Self { convolution: Convolution::Depthwise { weights, stride }, norm })
+        Ok(Self { convolution: ConvolutionLayer::Depthwise { weights, stride }, norm })
     }
 
     /// A 1x1 convolution.
@@ -157,9 +158,9 @@ impl ConvolutionNorm {
         constants: BatchNormConstants,
         activation: Activation,
     ) -> Result<Self> {
-        let weights = scope.weight("weight", &[from, to], Start::He { fan: from })?;
+        let weights = scope.weight("weight", &[from, to], InitialValues::He { fan: from })?;
         let norm = BatchNorm::new(&scope.enter("norm"), to, constants, activation)?;
-        Ok(Self { convolution: Convolution::Pointwise { weights }, norm })
+        Ok(Self { convolution: ConvolutionLayer::Pointwise { weights }, norm })
     }
 
     /// `[images, height, width, in]` to `[images, out_height, out_width, out]`.
@@ -194,7 +195,7 @@ impl ConvolutionNorm {
         let running = self.norm.running();
         let (norm, activation) = (self.norm.norm(&running), self.norm.activation);
         match &self.convolution {
-            Convolution::Depthwise { weights, stride } => {
+            ConvolutionLayer::Depthwise { weights, stride } => {
                 ops::depthwise_normalise(x, weights, *stride, norm, activation)
             }
             _ => ops::normalise(&self.convolve(x)?, norm, activation),
@@ -203,23 +204,23 @@ impl ConvolutionNorm {
 
     fn convolve(&self, x: &Tensor) -> Result<Tensor> {
         match &self.convolution {
-            Convolution::Dense { weights, kernel, stride } => {
+            ConvolutionLayer::Dense { weights, kernel, stride } => {
                 multiply_pixels(&ops::patches(x, *kernel, *stride)?, weights)
             }
-            Convolution::Depthwise { weights, stride } => ops::depthwise(x, weights, *stride),
-            Convolution::Pointwise { weights } => multiply_pixels(x, weights),
+            ConvolutionLayer::Depthwise { weights, stride } => ops::depthwise(x, weights, *stride),
+            ConvolutionLayer::Pointwise { weights } => multiply_pixels(x, weights),
         }
     }
 
     fn weights(&self) -> Result<(&Tensor, Reach)> {
         Ok(match &self.convolution {
-            Convolution::Dense { weights, kernel, stride } => {
+            ConvolutionLayer::Dense { weights, kernel, stride } => {
                 (weights, Reach::Dense { kernel: *kernel, stride: *stride })
             }
-            Convolution::Depthwise { weights, stride } => {
+            ConvolutionLayer::Depthwise { weights, stride } => {
                 (weights, Reach::Depthwise { kernel: weights.dim(0)?, stride: *stride })
             }
-            Convolution::Pointwise { weights } => (weights, Reach::Pointwise),
+            ConvolutionLayer::Pointwise { weights } => (weights, Reach::Pointwise),
         })
     }
 
@@ -271,8 +272,8 @@ impl Dense {
     /// # Errors
     /// If a tensor's name is taken.
     pub fn new(scope: &Scope, [from, to]: [usize; 2]) -> Result<Self> {
-        let weights = scope.weight("weight", &[from, to], Start::He { fan: 2 * from })?;
-        Ok(Self { weights, bias: scope.weight("bias", &[to], Start::Constant(0.0))? })
+        let weights = scope.weight("weight", &[from, to], InitialValues::He { fan: 2 * from })?;
+        Ok(Self { weights, bias: scope.weight("bias", &[to], InitialValues::Constant(0.0))? })
     }
 
     /// `[images, in]` to `[images, out]`.

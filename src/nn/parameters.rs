@@ -30,7 +30,7 @@ pub enum Purpose {
 
 /// How a tensor starts.
 #[derive(Debug, Clone, Copy)]
-pub enum Start {
+pub enum InitialValues {
     /// Every element is this value.
     Constant(f32),
     /// Normal with mean 0 and variance `2 / fan` (He et al. 2015).
@@ -57,7 +57,7 @@ impl Scope {
     ///
     /// # Errors
     /// If the name is taken.
-    pub fn weight(&self, name: &str, shape: &[usize], start: Start) -> Result<Tensor> {
+    pub fn weight(&self, name: &str, shape: &[usize], start: InitialValues) -> Result<Tensor> {
         let var = self.parameters.create(self.full_name(name), shape, start)?;
         Ok(match self.parameters.purpose {
             Purpose::Training { .. } => var.as_tensor().clone(),
@@ -70,7 +70,7 @@ impl Scope {
     /// # Errors
     /// If the name is taken.
     pub fn state(&self, name: &str, shape: &[usize], value: f32) -> Result<Var> {
-        self.parameters.create(self.full_name(name), shape, Start::Constant(value))
+        self.parameters.create(self.full_name(name), shape, InitialValues::Constant(value))
     }
 
     fn full_name(&self, name: &str) -> String {
@@ -157,12 +157,12 @@ impl Parameters {
     }
 
     /// Values depend on the seed and the name only, not on the order of creation.
-    fn create(&self, name: String, shape: &[usize], start: Start) -> Result<Var> {
+    fn create(&self, name: String, shape: &[usize], start: InitialValues) -> Result<Var> {
         let count = shape.iter().product();
         let values = match (self.purpose, start) {
-            (_, Start::Constant(value)) => vec![value; count],
-            (Purpose::Inference, Start::He { .. }) => vec![0.0; count],
-            (Purpose::Training { seed }, Start::He { fan }) => {
+            (_, InitialValues::Constant(value)) => vec![value; count],
+            (Purpose::Inference, InitialValues::He { .. }) => vec![0.0; count],
+            (Purpose::Training { seed }, InitialValues::He { fan }) => {
                 let mut random = seeded(seed, &name);
                 let normal = Normal::new(0.0, (2.0 / fan as f32).sqrt()).map_err(candle_core::Error::wrap)?;
                 normal.sample_iter(&mut random).take(count).collect()

@@ -18,7 +18,7 @@ const EVERY_S: f64 = 0.5;
 /// Why pictures could not be cut out.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "names and messages say what the variants are")]
-pub enum CropError {
+pub enum CropsError {
     #[error(transparent)]
     Decode(#[from] DecodeError),
     #[error("{path}: cannot be written: {reason}")]
@@ -42,7 +42,7 @@ impl Crops<'_> {
     ///
     /// # Errors
     /// If the video cannot be decoded or a picture cannot be written.
-    pub fn cut(&self, timeline: &Timeline, options: DecodeOptions) -> Result<Vec<Row>, CropError> {
+    pub fn cut(&self, timeline: &Timeline, options: DecodeOptions) -> Result<Vec<Row>, CropsError> {
         let wanted = wanted(timeline);
         if wanted.is_empty() {
             return Ok(Vec::new());
@@ -59,11 +59,11 @@ impl Crops<'_> {
             rows.push((path, track, label, frame));
         }
         let missing = cut_known(self.video, &faces, &self.rule, SIDE, &options).map_err(|error| match error {
-            train::crop::CropError::Decode(error) => CropError::Decode(error),
+            train::crop::CropError::Decode(error) => CropsError::Decode(error),
             error => write_error(self.folder, &error),
         })?;
         if let Some(frame) = missing {
-            return Err(CropError::OtherVideo { video: self.video.into(), frame });
+            return Err(CropsError::OtherVideo { video: self.video.into(), frame });
         }
         note_rule(self.folder, &self.rule).map_err(|e| write_error(self.folder, &e))?;
         Ok(rows.into_iter().map(|(path, track, label, frame)| self.row(path, timeline, track, label, frame)).collect())
@@ -83,8 +83,8 @@ impl Crops<'_> {
     }
 }
 
-fn write_error(path: &Path, error: &dyn std::fmt::Display) -> CropError {
-    CropError::Write { path: path.into(), reason: error.to_string() }
+fn write_error(path: &Path, error: &dyn std::fmt::Display) -> CropsError {
+    CropsError::Write { path: path.into(), reason: error.to_string() }
 }
 
 /// A picture to be cut out.

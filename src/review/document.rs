@@ -20,7 +20,7 @@ pub fn correct_document(
     path: &Path,
     before: &[&Timeline],
     after: &Timeline,
-) -> Result<(eaf::Changed, usize, usize), eaf::ReadError> {
+) -> Result<(eaf::Changed, usize, usize), eaf::EafReadError> {
     let mut document = eaf::Changed::read(path, after)?;
     let old: Vec<Lanes> = before.iter().map(|timeline| lanes_of(timeline)).collect();
     let new = lanes_of(after);

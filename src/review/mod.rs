@@ -14,7 +14,7 @@ mod read;
 mod settle;
 
 pub use apply::{Applied, ApplyError, Conflict, Tally, apply, apply_corrections, decided, lanes_of, machine_of};
-pub use crops::{CropError, Crops, decode_options};
+pub use crops::{Crops, CropsError, decode_options};
 pub use document::correct_document;
 pub use elan::{ElanChanges, ElanEdits, OtherDocument};
 pub use index::{Index, IndexEntry};

@@ -15,7 +15,7 @@ const MAX_BYTES: u64 = 4 << 30;
 /// Why a timeline cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "names and messages say what the variants are")]
-pub enum ReadError {
+pub enum TimelineReadError {
     #[error("{path}: {source}")]
     Io { path: PathBuf, source: io::Error },
     #[error("{path}: larger than {} GiB, which no timeline is", MAX_BYTES >> 30)]
@@ -34,34 +34,36 @@ pub enum ReadError {
 
 impl Timeline {
     /// Reads and [checks](Timeline::check) the timeline in the JSON file at `path`.
-    pub fn read(path: &Path) -> Result<Self, ReadError> {
-        let io = |source| ReadError::Io { path: path.into(), source };
+    pub fn read(path: &Path) -> Result<Self, TimelineReadError> {
+        let io = |source| TimelineReadError::Io { path: path.into(), source };
         let mut reader = BufReader::new(File::open(path).map_err(io)?);
         // A video or a device given by mistake is recognised before it is read into memory.
         match reader.fill_buf().map_err(io)?.first() {
-            None => return Err(ReadError::NotATimeline { path: path.into(), reason: "the file is empty" }),
+            None => return Err(TimelineReadError::NotATimeline { path: path.into(), reason: "the file is empty" }),
             Some(b'{' | b' ' | b'\n' | b'\r' | b'\t') => {}
-            Some(_) => return Err(ReadError::NotATimeline { path: path.into(), reason: "it is no JSON object" }),
+            Some(_) => {
+                return Err(TimelineReadError::NotATimeline { path: path.into(), reason: "it is no JSON object" });
+            }
         }
         let mut json = Vec::new();
         let length = reader.take(MAX_BYTES + 1).read_to_end(&mut json).map_err(io)?;
         if length as u64 > MAX_BYTES {
-            return Err(ReadError::TooLarge { path: path.into() });
+            return Err(TimelineReadError::TooLarge { path: path.into() });
         }
         Self::parse(&json, path)
     }
 
     /// Parses and [checks](Timeline::check) the bytes of a timeline's file; messages name it `path`.
-    pub fn parse(json: &[u8], path: &Path) -> Result<Self, ReadError> {
+    pub fn parse(json: &[u8], path: &Path) -> Result<Self, TimelineReadError> {
         let mut timeline: Self = serde_json::from_slice(json).map_err(|error| reason(path, json, error))?;
         if timeline.schema == SCHEMA_BEFORE {
             // Whatever it has means the same; what is new is absent.
             timeline.schema = SCHEMA.into();
         }
         if timeline.schema != SCHEMA {
-            return Err(ReadError::OtherVersion { path: path.into(), found: timeline.schema });
+            return Err(TimelineReadError::OtherVersion { path: path.into(), found: timeline.schema });
         }
-        timeline.check().map_err(|source| ReadError::Inconsistent { path: path.into(), source })?;
+        timeline.check().map_err(|source| TimelineReadError::Inconsistent { path: path.into(), source })?;
         tell_faces(&mut timeline);
         Ok(timeline)
     }
@@ -77,21 +79,21 @@ fn tell_faces(timeline: &mut Timeline) {
 }
 
 /// The best reason for a failed read: an unknown version explains every other complaint.
-fn reason(path: &Path, json: &[u8], source: serde_json::Error) -> ReadError {
+fn reason(path: &Path, json: &[u8], source: serde_json::Error) -> TimelineReadError {
     #[derive(Deserialize)]
     struct Version {
         schema: Option<String>,
     }
     let path = path.to_path_buf();
     if source.classify() == Category::Eof {
-        return ReadError::CutOff { path, line: source.line() };
+        return TimelineReadError::CutOff { path, line: source.line() };
     }
     match serde_json::from_slice(json) {
-        Ok(Version { schema: None }) => ReadError::NotATimeline { path, reason: "it names no schema" },
+        Ok(Version { schema: None }) => TimelineReadError::NotATimeline { path, reason: "it names no schema" },
         Ok(Version { schema: Some(found) }) if found != SCHEMA && found != SCHEMA_BEFORE => {
-            ReadError::OtherVersion { path, found }
+            TimelineReadError::OtherVersion { path, found }
         }
-        _ => ReadError::Malformed { path, source },
+        _ => TimelineReadError::Malformed { path, source },
     }
 }
 
@@ -100,7 +102,7 @@ mod tests {
     use super::*;
     use crate::sample;
 
-    fn read_of(content: &[u8]) -> Result<Timeline, ReadError> {
+    fn read_of(content: &[u8]) -> Result<Timeline, TimelineReadError> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("labels.json");
         std::fs::write(&path, content).unwrap();

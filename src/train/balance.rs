@@ -14,7 +14,7 @@ const LEAST_SHARE: f64 = 1e-4;
 /// How training makes up for rare classes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Method {
+pub enum BalanceMethod {
     /// Not at all: the model's probabilities follow the training data's frequencies.
     #[default]
     None,
@@ -33,20 +33,20 @@ pub enum Method {
 #[serde(deny_unknown_fields, default)]
 pub struct Balance {
     /// The way.
-    pub method: Method,
+    pub method: BalanceMethod,
     /// 0 changes nothing, 1 balances the classes fully.
     pub strength: f64,
 }
 
 impl Default for Balance {
     fn default() -> Self {
-        Self { method: Method::None, strength: 1.0 }
+        Self { method: BalanceMethod::None, strength: 1.0 }
     }
 }
 
 /// A balance, fitted to training data.
 pub struct Balancing {
-    method: Method,
+    method: BalanceMethod,
     /// Per class, the loss's or the draw's factor.
     factors: [f64; Expression::COUNT],
     /// Per class, what is added to the logits.
@@ -69,7 +69,7 @@ impl Balancing {
     /// The factor on an example's loss.
     pub fn weight(&self, example: &Example) -> f32 {
         match self.method {
-            Method::Weights => example.weight * self.factor(example) as f32,
+            BalanceMethod::Weights => example.weight * self.factor(example) as f32,
             _ => example.weight,
         }
     }
@@ -80,14 +80,14 @@ impl Balancing {
     /// If the device fails.
     pub fn adjusted(&self, logits: &Tensor, device: &Device) -> Result<Tensor> {
         match self.method {
-            Method::LogitAdjustment => logits.broadcast_add(&Tensor::new(&self.offsets, device)?),
+            BalanceMethod::LogitAdjustment => logits.broadcast_add(&Tensor::new(&self.offsets, device)?),
             _ => Ok(logits.clone()),
         }
     }
 
     /// The examples of an epoch, before they are put into an order: all of them once, or as many drawn by chance.
     pub fn drawn<'a>(&self, examples: &'a [Example], random: &mut impl rand::Rng) -> Vec<&'a Example> {
-        if self.method != Method::Sampler {
+        if self.method != BalanceMethod::Sampler {
             return examples.iter().collect();
         }
         match WeightedIndex::new(examples.iter().map(|example| self.factor(example))) {
@@ -138,30 +138,30 @@ mod tests {
         examples
     }
 
-    fn balancing(method: Method, strength: f64) -> Balancing {
+    fn balancing(method: BalanceMethod, strength: f64) -> Balancing {
         Balancing::new(Balance { method, strength }, &examples())
     }
 
     #[test]
     fn full_weights_give_every_class_the_same_say_and_keep_the_mean() {
         let examples = examples();
-        let weights: Vec<f32> = examples.iter().map(|e| balancing(Method::Weights, 1.0).weight(e)).collect();
+        let weights: Vec<f32> = examples.iter().map(|e| balancing(BalanceMethod::Weights, 1.0).weight(e)).collect();
         assert!((weights[..9].iter().sum::<f32>() - weights[9]).abs() < 1e-4, "{weights:?}");
         assert!(weights[0] < 2.0 && weights[9] > 2.0);
-        assert_eq!(balancing(Method::None, 1.0).weight(&examples[9]), 2.0);
+        assert_eq!(balancing(BalanceMethod::None, 1.0).weight(&examples[9]), 2.0);
     }
 
     #[test]
     fn the_sampler_draws_rare_classes_as_often_as_others() {
         let examples = examples();
-        let sampler = balancing(Method::Sampler, 1.0);
+        let sampler = balancing(BalanceMethod::Sampler, 1.0);
         let mut random = seeded(1, "draw");
         let rounds = 300;
         let angry = (0..rounds).flat_map(|_| sampler.drawn(&examples, &mut random)).filter(|e| e.row == 9).count();
         let share = angry as f64 / (rounds * examples.len()) as f64;
         // Within four standard deviations of a half.
         assert!((share - 0.5).abs() < 4.0 * 0.5 / (3000.0_f64).sqrt(), "{share}");
-        let all = balancing(Method::None, 1.0).drawn(&examples, &mut random);
+        let all = balancing(BalanceMethod::None, 1.0).drawn(&examples, &mut random);
         assert_eq!(all.iter().map(|e| e.row).collect::<Vec<_>>(), (0..10).collect::<Vec<_>>());
     }
 
@@ -169,12 +169,12 @@ mod tests {
     fn logits_move_by_the_logarithm_of_the_shares() {
         let device = Device::Cpu;
         let logits = Tensor::zeros((1, Expression::COUNT), candle_core::DType::F32, &device).unwrap();
-        let adjusted = balancing(Method::LogitAdjustment, 0.5).adjusted(&logits, &device).unwrap();
+        let adjusted = balancing(BalanceMethod::LogitAdjustment, 0.5).adjusted(&logits, &device).unwrap();
         let adjusted = adjusted.to_vec2::<f32>().unwrap();
         let of = |class: Expression| adjusted[0][class.index()];
         assert!((of(Expression::Neutral) - 0.5 * 0.9_f32.ln()).abs() < 1e-6);
         assert!((of(Expression::Anger) - 0.5 * 0.1_f32.ln()).abs() < 1e-6);
-        let plain = balancing(Method::Weights, 1.0).adjusted(&logits, &device).unwrap();
+        let plain = balancing(BalanceMethod::Weights, 1.0).adjusted(&logits, &device).unwrap();
         assert_eq!(plain.to_vec2::<f32>().unwrap(), logits.to_vec2::<f32>().unwrap());
     }
 }

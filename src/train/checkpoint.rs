@@ -18,7 +18,7 @@ pub type Tensors = BTreeMap<String, Tensor>;
 
 /// The contents of a checkpoint.
 #[derive(Default)]
-pub struct Saved {
+pub struct SavedState {
     /// By kind.
     pub tensors: BTreeMap<String, Tensors>,
     /// The finished epochs.
@@ -60,7 +60,7 @@ impl Checkpoint {
     ///
     /// # Errors
     /// If it cannot be written; the last one is there still.
-    pub fn save(&self, saved: &Saved) -> Result<(), CheckpointError> {
+    pub fn save(&self, saved: &SavedState) -> Result<(), CheckpointError> {
         let mut tensors: BTreeMap<String, &Tensor> = BTreeMap::new();
         for (kind, of_kind) in &saved.tensors {
             tensors.extend(of_kind.iter().map(|(name, tensor)| (format!("{kind}/{name}"), tensor)));
@@ -80,7 +80,7 @@ impl Checkpoint {
     ///
     /// # Errors
     /// If it cannot be read or belongs to another run.
-    pub fn load(&self) -> Result<Option<Saved>, CheckpointError> {
+    pub fn load(&self) -> Result<Option<SavedState>, CheckpointError> {
         let bytes = match read_found(&self.path, LARGEST) {
             Ok(bytes) => bytes,
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
@@ -93,7 +93,7 @@ impl Checkpoint {
         }
         let text = |name: &str| metadata.get(name).ok_or_else(|| self.broken(format!("'{name}' is missing")));
         let number = |name: &str| text(name)?.parse::<u64>().map_err(|e| self.broken(format!("'{name}': {e}")));
-        let mut saved = Saved {
+        let mut saved = SavedState {
             history: decoded(text("history")?).map_err(|e| self.broken(e))?,
             optimiser_steps: number("optimiser_steps")?,
             steps: number("steps")?,
@@ -158,7 +158,7 @@ mod tests {
             };
             let folder = tempfile::tempdir().unwrap();
             let checkpoint = Checkpoint { path: folder.path().join("c.safetensors"), fingerprint: "f".into() };
-            checkpoint.save(&Saved { history: vec![record.clone()], ..Saved::default() }).unwrap();
+            checkpoint.save(&SavedState { history: vec![record.clone()], ..SavedState::default() }).unwrap();
             prop_assert_eq!(checkpoint.load().unwrap().unwrap().history, [record]);
         }
     }

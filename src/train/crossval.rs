@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 use super::dataset::load_where;
 use super::fold::{FoldError, Grouping, parts};
 use super::manifest::{Row, Split};
-use super::progress::{EpochRecord, Progress};
+use super::progress::{EpochRecord, TrainingProgress};
 use super::recipe::Recipe;
-use super::report::{self, Block, Document, Evaluation, Prediction, Table};
+use super::report::{self, Evaluation, Prediction, ReportBlock, ReportDocument, ReportTable};
 use super::run::{self, Data, Parts, RunError, RunReport};
 use super::start::Prepared;
 use crate::files;
@@ -161,7 +161,7 @@ pub fn run_fold(
     of: &CrossValidation,
     fold: usize,
     device: &Device,
-    progress: &mut dyn Progress,
+    progress: &mut dyn TrainingProgress,
 ) -> Result<FoldReport, CrossvalError> {
     let assigned = of.assigned()?;
     let folds = assigned.count;
@@ -371,7 +371,7 @@ fn notes(of: &CrossValidation, assigned: &Assigned, reports: &[FoldReport]) -> V
     notes
 }
 
-fn document(pooled: &Pooled, reports: &[FoldReport]) -> Document {
+fn document(pooled: &Pooled, reports: &[FoldReport]) -> ReportDocument {
     let percent = |value: f64| format!("{:.2}", 100.0 * value);
     let is_share = |m: &MeanSd| !matches!(m.measure.as_str(), "negative log-likelihood" | "Cohen's kappa");
     let shown = |m: &MeanSd, value: f64| if is_share(m) { percent(value) } else { format!("{value:.3}") };
@@ -380,37 +380,37 @@ fn document(pooled: &Pooled, reports: &[FoldReport]) -> Document {
         .chain(reports.iter().map(|r| format!("fold {}", r.fold)))
         .collect();
     let heads: Vec<&str> = heads.iter().map(String::as_str).collect();
-    let mut table = Table::new("Over folds (standard deviation with n - 1)", &heads);
+    let mut table = ReportTable::new("Over folds (standard deviation with n - 1)", &heads);
     for m in &pooled.over_folds {
         let sd = m.sd.map_or(String::new(), |sd| format!(" ± {}", shown(m, sd)));
         let values = m.values.iter().map(|value| value.map_or("-".into(), |value| shown(m, value)));
         table.row([m.measure.clone(), format!("{}{sd}", shown(m, m.mean))].into_iter().chain(values));
     }
-    let mut sizes = Table::new("Folds", &["fold", "tested", "trained on", "chosen on", "epoch"]);
+    let mut sizes = ReportTable::new("Folds", &["fold", "tested", "trained on", "chosen on", "epoch"]);
     for (report, counts) in reports.iter().zip(&pooled.folds) {
         sizes.row([report.fold.to_string()].into_iter().chain(counts.map(|count| count.to_string())));
     }
-    let mut blocks = vec![Block::Text(
+    let mut blocks = vec![ReportBlock::Text(
         "Every image is judged once, by a model that has seen neither it nor its group. Epoch and temperature of each \
          model were chosen on a part of its own training images."
             .into(),
     )];
-    blocks.extend(pooled.notes.iter().map(|note| Block::Text(format!("Note: {note}."))));
-    blocks.push(Block::Heading(pooled.pooled.data.clone()));
+    blocks.extend(pooled.notes.iter().map(|note| ReportBlock::Text(format!("Note: {note}."))));
+    blocks.push(ReportBlock::Heading(pooled.pooled.data.clone()));
     blocks.extend(pooled.pooled.blocks());
-    blocks.extend([Block::Heading("Fold by fold".into()), Block::Table(table), Block::Table(sizes)]);
+    blocks.extend([ReportBlock::Heading("Fold by fold".into()), ReportBlock::Table(table), ReportBlock::Table(sizes)]);
     let names: Vec<String> = reports.iter().map(|r| format!("fold {}", r.fold)).collect();
     for (title, measure) in [("Accuracy by fold", "accuracy"), ("Balanced accuracy by fold", "balanced accuracy")] {
         let values: Vec<f64> =
             pooled.over_folds(measure).iter().flat_map(|m| m.values.iter().flatten().copied()).collect();
-        blocks.push(Block::Plot(report::bars(title, &names, &values)));
+        blocks.push(ReportBlock::Plot(report::bars(title, &names, &values)));
     }
     let runs: Vec<(String, &[EpochRecord])> =
         reports.iter().map(|r| (format!("fold {}", r.fold), r.run.history.as_slice())).collect();
     if runs.iter().any(|(_, history)| !history.is_empty()) {
-        blocks.push(Block::Plot(report::curves(&runs)));
+        blocks.push(ReportBlock::Plot(report::curves(&runs)));
     }
-    Document { title: format!("{}: {}-fold cross-validation", pooled.name, reports.len()), blocks }
+    ReportDocument { title: format!("{}: {}-fold cross-validation", pooled.name, reports.len()), blocks }
 }
 
 /// Which image is in which fold.

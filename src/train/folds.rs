@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use candle_core::Device;
 
 use super::crossval::{CrossValidation, CrossvalError, FoldReport, Pooled, pool, run_fold};
-use super::progress::{EpochRecord, Progress};
+use super::progress::{EpochRecord, TrainingProgress};
 use super::report::Prediction;
 use super::run::RunError;
 use super::trainer::TrainError;
@@ -76,7 +76,7 @@ struct OneFold<'a> {
     progress: &'a dyn FoldsProgress,
 }
 
-impl Progress for OneFold<'_> {
+impl TrainingProgress for OneFold<'_> {
     fn step(&mut self, _: usize, _: usize, _: usize, _: f64) {}
 
     fn epoch(&mut self, record: &EpochRecord) {

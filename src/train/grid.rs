@@ -8,7 +8,7 @@ use super::crossval::Pooled;
 use super::fold::Grouping;
 use super::manifest::Row;
 use super::metrics::Judged;
-use super::report::{self, Block, Document, Prediction, Table};
+use super::report::{self, Prediction, ReportBlock, ReportDocument, ReportTable};
 use super::significance::{Comparison, compare};
 use crate::files::WriteError;
 
@@ -17,7 +17,7 @@ const PUBLISHED_FILE: &str = "published.csv";
 
 /// What was published of a recipe, in percent; none where nothing was.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-pub struct Published {
+pub struct PublishedResult {
     /// The recipe's file, without `.toml`.
     pub recipe: String,
     /// Accuracy on the single split.
@@ -52,7 +52,7 @@ pub enum GridError {
 ///
 /// # Errors
 /// If the folder cannot be read or has no recipe, or its table of published numbers is not one.
-pub fn read(folder: &Path) -> Result<(Vec<PathBuf>, Vec<Published>), GridError> {
+pub fn read(folder: &Path) -> Result<(Vec<PathBuf>, Vec<PublishedResult>), GridError> {
     let unreadable = |source| GridError::Unreadable { path: folder.into(), source };
     let entries = std::fs::read_dir(folder).map_err(unreadable)?;
     let paths: Vec<PathBuf> =
@@ -100,7 +100,7 @@ struct GridLine<'a> {
 }
 
 /// The grid's table: ours beside the published numbers.
-pub fn table(entries: &[GridEntry], published: &[Published]) -> Table {
+pub fn table(entries: &[GridEntry], published: &[PublishedResult]) -> ReportTable {
     let heads = [
         "configuration",
         "accuracy",
@@ -114,7 +114,7 @@ pub fn table(entries: &[GridEntry], published: &[Published]) -> Table {
         "folds",
         "macro-F1",
     ];
-    let mut table = Table::new("Shares in %; pooled over all folds, and mean ± sd over them", &heads);
+    let mut table = ReportTable::new("Shares in %; pooled over all folds, and mean ± sd over them", &heads);
     let percent = |value: f64| format!("{:.2}", 100.0 * value);
     let optional = |value: Option<f64>| value.map_or("-".into(), |value| format!("{value:.2}"));
     let with_sd = |mean: Option<f64>, sd: Option<f64>| match (mean, sd) {
@@ -163,12 +163,12 @@ pub fn gains(entries: &[GridEntry], rows: &[Row], grouping: Grouping) -> Gains {
 
 impl Gains {
     /// What each has more than the first, with intervals.
-    pub fn table(&self, entries: &[GridEntry]) -> Table {
+    pub fn table(&self, entries: &[GridEntry]) -> ReportTable {
         let first = entries.first().map_or("", |entry| &entry.pooled.name);
         let title =
             format!("Against {first} on the same images: points more, with 95 % intervals, and McNemar's exact test");
         let mut table =
-            Table::new(&title, &["configuration", "accuracy", "balanced", "right alone", "wrong alone", "p"]);
+            ReportTable::new(&title, &["configuration", "accuracy", "balanced", "right alone", "wrong alone", "p"]);
         let points = |value: f64, [low, high]: [f64; 2]| {
             format!("{:+.1} ({:+.1} to {:+.1})", 100.0 * value, 100.0 * low, 100.0 * high)
         };
@@ -192,25 +192,30 @@ impl Gains {
 ///
 /// # Errors
 /// If a file cannot be written.
-pub fn write(folder: &Path, entries: &[GridEntry], published: &[Published], gains: Gains) -> Result<(), WriteError> {
+pub fn write(
+    folder: &Path,
+    entries: &[GridEntry],
+    published: &[PublishedResult],
+    gains: Gains,
+) -> Result<(), WriteError> {
     let score = |entry: &GridEntry| entry.pooled.pooled.metrics.balanced_accuracy;
     let Some(best) = entries.iter().max_by(|a, b| score(a).total_cmp(&score(b))) else { return Ok(()) };
-    let mut blocks = vec![Block::Table(table(entries, published))];
+    let mut blocks = vec![ReportBlock::Table(table(entries, published))];
     if !published.is_empty() {
-        let text = "Published: SLTAT 2022's notebooks, on their single split of 507 images and, where it was saved, over \
+        let text = "PublishedResult: SLTAT 2022's notebooks, on their single split of 507 images and, where it was saved, over \
                     their five folds. There the epoch was chosen on the images that were then reported, and neighbouring \
                     frames of a video stand on both sides; here neither is so.";
-        blocks.push(Block::Text(text.into()));
+        blocks.push(ReportBlock::Text(text.into()));
     }
     let names: Vec<String> = entries.iter().map(|entry| entry.pooled.name.clone()).collect();
     for (title, value) in [
         ("Accuracy", (|e: &GridEntry| e.pooled.pooled.metrics.accuracy) as fn(&GridEntry) -> f64),
         ("Balanced accuracy", |e| e.pooled.pooled.metrics.balanced_accuracy),
     ] {
-        blocks.push(Block::Plot(report::bars(title, &names, &entries.iter().map(value).collect::<Vec<_>>())));
+        blocks.push(ReportBlock::Plot(report::bars(title, &names, &entries.iter().map(value).collect::<Vec<_>>())));
     }
     if entries.len() > 1 {
-        blocks.push(Block::Table(gains.table(entries)));
+        blocks.push(ReportBlock::Table(gains.table(entries)));
     }
     let lines: Vec<GridLine> = entries
         .iter()
@@ -223,5 +228,5 @@ pub fn write(folder: &Path, entries: &[GridEntry], published: &[Published], gain
             against_first,
         })
         .collect();
-    report::write(folder, &lines, &Document { title: "Grid of recipes".into(), blocks }, &best.predictions)
+    report::write(folder, &lines, &ReportDocument { title: "Grid of recipes".into(), blocks }, &best.predictions)
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use candle_core::backprop::GradStore;
 use candle_core::{Device, Result, Tensor, Var};
 
-use super::recipe::{Optimiser as Settings, Rule};
+use super::recipe::{OptimiserSettings as Settings, Rule};
 use crate::kernels::train::update;
 use crate::nn::ops;
 

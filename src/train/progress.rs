@@ -28,7 +28,7 @@ pub struct EpochRecord {
 }
 
 /// Called while a model is fitted.
-pub trait Progress {
+pub trait TrainingProgress {
     /// A step was taken: the running epoch, its step, how many it has, and the mean loss so far.
     fn step(&mut self, epoch: usize, step: usize, steps: usize, loss: f64);
     /// An epoch ended.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::balance::Balance;
 use super::metrics::Metrics;
 use crate::files;
-use crate::model::FacePart;
+use crate::model::InputPart;
 use crate::nn::Architecture;
 use crate::picture::CropRule;
 use crate::picture::{ColourNormalisation, Colours};
@@ -48,7 +48,7 @@ pub struct Recipe {
     pub crop: Option<CropRule>,
     /// One after the other; each begins with the best weights so far. None: the start is measured as it is.
     #[serde(default)]
-    pub stages: Vec<Stage>,
+    pub stages: Vec<TrainingStage>,
     /// How pictures vary.
     #[serde(default)]
     pub augmentation: Augmentation,
@@ -74,13 +74,13 @@ pub struct Start {
     /// A built-in model's name or a model directory; none to draw all weights from the seed.
     pub model: Option<PathBuf>,
     /// What becomes of its last layer.
-    pub head: Head,
+    pub head: HeadStart,
 }
 
 /// What becomes of the last layer of the model that training starts from.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Head {
+pub enum HeadStart {
     /// It is drawn anew.
     #[default]
     Replace,
@@ -105,7 +105,7 @@ pub struct InputChoice {
     /// What is done to the colours of each picture before.
     pub colour_normalisation: Option<ColourNormalisation>,
     /// Which part of the face is looked at.
-    pub region: Option<FacePart>,
+    pub region: Option<InputPart>,
     /// Whether validation, evaluation and annotation average over a picture and its mirror image. Training does not: its
     /// augmentation mirrors.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -115,7 +115,7 @@ pub struct InputChoice {
 /// Some epochs in which the same layers learn in the same way.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Stage {
+pub struct TrainingStage {
     /// Which layers learn.
     #[serde(default)]
     pub train: Layers,
@@ -129,7 +129,7 @@ pub struct Stage {
     #[serde(default)]
     pub freeze_statistics: bool,
     /// How weights move.
-    pub optimiser: Optimiser,
+    pub optimiser: OptimiserSettings,
     /// How the learning rate changes.
     #[serde(default)]
     pub schedule: Schedule,
@@ -149,7 +149,7 @@ pub enum Layers {
 /// How weights move.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Optimiser {
+pub struct OptimiserSettings {
     /// The rule.
     #[serde(default)]
     pub kind: Rule,
@@ -188,7 +188,7 @@ pub enum Rule {
 #[serde(deny_unknown_fields, default)]
 pub struct Schedule {
     /// The curve.
-    pub kind: Curve,
+    pub kind: LearningRateCurve,
     /// Epochs over which the rate rises from 0 first.
     pub warm_up_epochs: f64,
     /// `step`: epochs of the stage after which the rate is multiplied by `factor`.
@@ -202,7 +202,7 @@ pub struct Schedule {
 /// The curve of the learning rate after the warm-up.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Curve {
+pub enum LearningRateCurve {
     /// Flat.
     #[default]
     Constant,
@@ -401,7 +401,7 @@ impl Recipe {
             (!(has_start && self.architecture.is_some()), "start.model has an architecture already; leave one out"),
             (has_start || !self.stages.is_empty(), "without stages there must be a start.model to measure"),
             (
-                !self.stages.is_empty() || self.start.head != Head::Replace,
+                !self.stages.is_empty() || self.start.head != HeadStart::Replace,
                 "a head that is drawn anew must be trained: give stages, or start.head = 'warm_start'",
             ),
             ((0.0..0.5).contains(&a.shift), "shift must be from 0 to below 0.5"),
@@ -435,11 +435,11 @@ impl Recipe {
             .or_else(|| self.stages.iter().enumerate().find_map(|(index, stage)| self.stage_fault(index, stage)))
     }
 
-    fn stage_fault(&self, index: usize, stage: &Stage) -> Option<String> {
+    fn stage_fault(&self, index: usize, stage: &TrainingStage) -> Option<String> {
         let (o, s) = (&stage.optimiser, &stage.schedule);
-        let learns = !(stage.train == Layers::Head && self.start.head == Head::Keep);
+        let learns = !(stage.train == Layers::Head && self.start.head == HeadStart::Keep);
         let is_by_batch = stage.train == Layers::All && !stage.freeze_statistics;
-        let turns = matches!(s.kind, Curve::Step | Curve::Plateau);
+        let turns = matches!(s.kind, LearningRateCurve::Step | LearningRateCurve::Plateau);
         let checks = [
             (learns, "trains the head alone, but start.head keeps it as it is"),
             (stage.epochs >= 1, "epochs must be at least 1"),
@@ -455,10 +455,13 @@ impl Recipe {
             (turns || s.factor.is_none(), "factor belongs to the schedules 'step' and 'plateau'"),
             (s.factor.is_none_or(|factor| factor > 0.0 && factor < 1.0), "factor must be between 0 and 1"),
             (
-                s.milestones.is_empty() != (s.kind == Curve::Step),
+                s.milestones.is_empty() != (s.kind == LearningRateCurve::Step),
                 "milestones belong to the schedule 'step', which needs them",
             ),
-            (s.kind == Curve::Plateau || s.patience.is_none(), "schedule.patience belongs to the schedule 'plateau'"),
+            (
+                s.kind == LearningRateCurve::Plateau || s.patience.is_none(),
+                "schedule.patience belongs to the schedule 'plateau'",
+            ),
             (s.patience != Some(0), "schedule.patience must be at least 1"),
         ];
         let broken = checks.iter().find(|(holds, _)| !holds)?;

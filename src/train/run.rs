@@ -10,9 +10,9 @@ use super::checkpoint::Tensors;
 use super::dataset::{DatasetError, Example};
 use super::fold::{FoldError, Grouping};
 use super::manifest::{self, ManifestError, Row};
-use super::progress::{EpochRecord, Progress};
+use super::progress::{EpochRecord, TrainingProgress};
 use super::recipe::Recipe;
-use super::report::{self, Document, Evaluation, EvaluationError, Prediction};
+use super::report::{self, Evaluation, EvaluationError, Prediction, ReportDocument};
 use super::start::{Prepared, StartError};
 use super::trainer::{self, Fitted, TrainError};
 use crate::files::{OutputOptions, WriteError};
@@ -132,7 +132,7 @@ pub fn run(
     grouping: Grouping,
     out: &Path,
     device: &Device,
-    progress: &mut dyn Progress,
+    progress: &mut dyn TrainingProgress,
 ) -> Result<(RunReport, Vec<Prediction>), RunError> {
     std::fs::create_dir_all(out).map_err(|e| WriteError::new(out, e))?;
     let fitted = trainer::fit(prepared, &parts.training, &parts.validation, out, device, progress)?;
@@ -215,7 +215,12 @@ fn built(prepared: &Prepared, data: &Data, fitted: &Fitted) -> Result<(ModelConf
 ///
 /// # Errors
 /// If a file cannot be written.
-pub fn write_model(folder: &Path, config: &ModelConfig, weights: &[u8], card: &Document) -> Result<(), WriteError> {
+pub fn write_model(
+    folder: &Path,
+    config: &ModelConfig,
+    weights: &[u8],
+    card: &ReportDocument,
+) -> Result<(), WriteError> {
     std::fs::create_dir_all(folder).map_err(|e| WriteError::new(folder, e))?;
     OutputOptions::state().put(&folder.join(model::WEIGHTS_FILE), |out| out.write_all(weights))?;
     OutputOptions::state().put(&folder.join(model::CONFIG_FILE), |out| {
@@ -226,8 +231,8 @@ pub fn write_model(folder: &Path, config: &ModelConfig, weights: &[u8], card: &D
 }
 
 /// The report for people; also the part of a model card that a run knows. The person adds data, licence and limits.
-fn document(report: &RunReport) -> Document {
-    use report::Block::{Heading, Text};
+fn document(report: &RunReport) -> ReportDocument {
+    use report::ReportBlock::{Heading, Text};
     let recipe = &report.recipe;
     let origin = match &report.origin {
         Some((name, sha256)) => format!("from '{name}' (SHA-256 {sha256})"),
@@ -258,5 +263,5 @@ fn document(report: &RunReport) -> Document {
         blocks.push(Heading("How it went".into()));
         blocks.extend(report::history_blocks(&report.history, report.epoch));
     }
-    Document { title: recipe.name.clone(), blocks }
+    ReportDocument { title: recipe.name.clone(), blocks }
 }

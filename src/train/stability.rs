@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::dataset::{DatasetError, Example, ImageSource, Picture};
 use super::degrade::downsampled;
 use super::manifest::Row;
-use super::report::{self, Block, EvaluationError, Prediction, Table};
+use super::report::{self, EvaluationError, Prediction, ReportBlock, ReportTable};
 use crate::choice::Choice as _;
 use crate::model::Model;
 use crate::picture::{Colours, Plane, Region, resample};
@@ -179,16 +179,16 @@ pub fn stability(
 }
 
 /// As parts of a report.
-pub fn blocks(stability: &[Stability]) -> Vec<Block> {
+pub fn blocks(stability: &[Stability]) -> Vec<ReportBlock> {
     let caption = "Labels of the same pictures before and after a change that changes no expression";
-    let mut table = Table::new(caption, &["change", "images", "same label", "kappa", "right after it"]);
+    let mut table = ReportTable::new(caption, &["change", "images", "same label", "kappa", "right after it"]);
     let percent = |share: f64| format!("{:.1} %", 100.0 * share);
     for of in stability {
         let kappa = of.kappa.map_or("not defined".to_owned(), |kappa| format!("{kappa:.2}"));
         let change = of.change.word().to_owned();
         table.row([change, of.images.to_string(), percent(of.same), kappa, percent(of.accuracy)]);
     }
-    vec![Block::Heading("Stability".into()), Block::Table(table)]
+    vec![ReportBlock::Heading("Stability".into()), ReportBlock::Table(table)]
 }
 
 #[cfg(test)]

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
 
-use super::recipe::{Head, Recipe};
-use crate::model::{FacePart, Input, Model, ModelError, registry};
+use super::recipe::{HeadStart, Recipe};
+use crate::model::{Input, InputPart, Model, ModelError, registry};
 use crate::nn::Architecture;
 use crate::picture::CropRule;
 use crate::picture::{ColourNormalisation, Colours};
@@ -59,7 +59,7 @@ impl Prepared {
             let (config, tensors) = registry::weights(&model_path(name, models)).map_err(model("start.model"))?;
             origin = Some((config.name.clone(), config.sha256.clone()));
             weights = tensors;
-            if recipe.start.head == Head::Replace {
+            if recipe.start.head == HeadStart::Replace {
                 weights.retain(|name, _| !name.starts_with(HEAD));
             }
             base = Some(config);
@@ -126,7 +126,7 @@ fn input(recipe: &Recipe, base: Option<&Input>) -> Result<Input, String> {
             .colour_normalisation
             .or(base.map(|b| b.colour_normalisation))
             .unwrap_or(ColourNormalisation::None),
-        region: choice.region.or(base.map(|b| b.region)).unwrap_or(FacePart::Full),
+        region: choice.region.or(base.map(|b| b.region)).unwrap_or(InputPart::Full),
         symmetric: choice.symmetric.or(base.map(|b| b.symmetric)).unwrap_or(false),
     })
 }

@@ -9,15 +9,15 @@ use candle_core::{D, Device, Tensor, Var};
 
 use super::average::Average;
 use super::balance::Balancing;
-use super::checkpoint::{Checkpoint, CheckpointError, Saved, Tensors};
+use super::checkpoint::{Checkpoint, CheckpointError, SavedState, Tensors};
 use super::dataset::{DatasetError, Example};
 use super::distil::Teachers;
 use super::loader::{Feed, LoadedBatch, plain_pictures};
 use super::log::{Log, LogLine};
 use super::metrics::{self, Judged};
 use super::optim::{Gradients, Optimiser, climb};
-use super::progress::{EpochRecord, Progress};
-use super::recipe::{Head, Layers, Recipe, Stage};
+use super::progress::{EpochRecord, TrainingProgress};
+use super::recipe::{HeadStart, Layers, Recipe, TrainingStage};
 use super::schedule::{TrainingPoint, is_over, learning_rate};
 use super::start::{HEAD, Prepared};
 use crate::files::WriteError;
@@ -85,7 +85,7 @@ pub fn fit(
     validation: &[Example],
     run: &Path,
     device: &Device,
-    progress: &mut dyn Progress,
+    progress: &mut dyn TrainingProgress,
 ) -> Result<Fitted, TrainError> {
     let recipe = &prepared.recipe;
     check(recipe, training, validation)?;
@@ -193,8 +193,8 @@ impl Trainer<'_> {
     }
 
     /// The variables that the stage moves.
-    fn learning(&self, stage: &Stage) -> BTreeMap<String, Var> {
-        let keeps_head = self.prepared.recipe.start.head == Head::Keep;
+    fn learning(&self, stage: &TrainingStage) -> BTreeMap<String, Var> {
+        let keeps_head = self.prepared.recipe.start.head == HeadStart::Keep;
         let learns = |name: &str| match stage.train {
             Layers::Head => name.starts_with(HEAD),
             Layers::All => !(keeps_head && name.starts_with(HEAD)),
@@ -205,9 +205,9 @@ impl Trainer<'_> {
     fn run_stage(
         &mut self,
         number: usize,
-        stage: &Stage,
-        saved: &mut Option<Saved>,
-        progress: &mut dyn Progress,
+        stage: &TrainingStage,
+        saved: &mut Option<SavedState>,
+        progress: &mut dyn TrainingProgress,
     ) -> Result<(), TrainError> {
         if is_over(stage, &self.scores(number)) {
             return Ok(());
@@ -234,11 +234,11 @@ impl Trainer<'_> {
     fn run_epoch(
         &mut self,
         number: usize,
-        stage: &Stage,
+        stage: &TrainingStage,
         learning: &BTreeMap<String, Var>,
         optimiser: &mut Optimiser,
         average: &mut Average,
-        progress: &mut dyn Progress,
+        progress: &mut dyn TrainingProgress,
     ) -> Result<(), TrainError> {
         let started = Instant::now();
         let (feed, recipe) = (self.feed, &self.prepared.recipe);
@@ -305,7 +305,7 @@ impl Trainer<'_> {
     fn gradients(
         &self,
         batches: &[LoadedBatch],
-        stage: &Stage,
+        stage: &TrainingStage,
         learning: &BTreeMap<String, Var>,
         epoch: usize,
     ) -> Result<(f64, Gradients), TrainError> {
@@ -336,7 +336,7 @@ impl Trainer<'_> {
     fn pass(
         &self,
         batches: &[LoadedBatch],
-        stage: &Stage,
+        stage: &TrainingStage,
         learning: &BTreeMap<String, Var>,
         is_second: bool,
     ) -> Result<(f64, Gradients), TrainError> {
@@ -378,7 +378,7 @@ impl Trainer<'_> {
             ("average", average.tensors(&self.variables)?),
             ("best", self.best.clone()),
         ];
-        let saved = Saved {
+        let saved = SavedState {
             tensors: tensors.into_iter().map(|(kind, tensors)| (kind.to_owned(), tensors)).collect(),
             history: self.history.clone(),
             optimiser_steps: optimiser.steps(),

@@ -29,7 +29,7 @@ pub(super) struct Parquet {
 const ROW_GROUP: usize = 1 << 17;
 
 /// A column's values for some rows; `None` for null.
-pub(crate) enum Values {
+pub(crate) enum ColumnValues {
     Integers(Vec<Option<i64>>),
     Numbers(Vec<Option<f64>>),
     Texts(Vec<Option<String>>),
@@ -39,7 +39,7 @@ pub(crate) enum Values {
 pub(crate) struct Column {
     name: &'static str,
     optional: bool,
-    values: Values,
+    values: ColumnValues,
 }
 
 /// One row of the table.
@@ -112,17 +112,17 @@ fn columns(timeline: &Timeline, media: &str, cells: &[Cells]) -> Vec<Column> {
     let texts = |name, optional, value: &dyn Fn(&Cells) -> Option<String>| Column {
         name,
         optional,
-        values: Values::Texts(cells.iter().map(value).collect()),
+        values: ColumnValues::Texts(cells.iter().map(value).collect()),
     };
     let numbers = |name, value: &dyn Fn(&Cells) -> Option<f64>| Column {
         name,
         optional: true,
-        values: Values::Numbers(cells.iter().map(value).collect()),
+        values: ColumnValues::Numbers(cells.iter().map(value).collect()),
     };
     let integers = |name, optional, value: &dyn Fn(&Cells) -> Option<i64>| Column {
         name,
         optional,
-        values: Values::Integers(cells.iter().map(value).collect()),
+        values: ColumnValues::Integers(cells.iter().map(value).collect()),
     };
     let side = |side: usize| move |cells: &Cells| Some(box_in_file(cells.record?.face? as BoundingBox)[side]);
     let mut columns = vec![
@@ -162,7 +162,7 @@ fn columns(timeline: &Timeline, media: &str, cells: &[Cells]) -> Vec<Column> {
 
 impl Column {
     /// A column that may have nulls.
-    pub(crate) fn new(name: &'static str, values: Values) -> Self {
+    pub(crate) fn new(name: &'static str, values: ColumnValues) -> Self {
         Self { name, optional: true, values }
     }
 
@@ -173,18 +173,18 @@ impl Column {
     /// The value in a row, as text; empty for null.
     pub(crate) fn text(&self, row: usize) -> String {
         let text = match &self.values {
-            Values::Integers(values) => values[row].map(|value| value.to_string()),
-            Values::Numbers(values) => values[row].map(|value| value.to_string()),
-            Values::Texts(values) => values[row].clone(),
+            ColumnValues::Integers(values) => values[row].map(|value| value.to_string()),
+            ColumnValues::Numbers(values) => values[row].map(|value| value.to_string()),
+            ColumnValues::Texts(values) => values[row].clone(),
         };
         text.unwrap_or_default()
     }
 
     fn without_values(&self) -> Self {
         let values = match self.values {
-            Values::Integers(_) => Values::Integers(Vec::new()),
-            Values::Numbers(_) => Values::Numbers(Vec::new()),
-            Values::Texts(_) => Values::Texts(Vec::new()),
+            ColumnValues::Integers(_) => ColumnValues::Integers(Vec::new()),
+            ColumnValues::Numbers(_) => ColumnValues::Numbers(Vec::new()),
+            ColumnValues::Texts(_) => ColumnValues::Texts(Vec::new()),
         };
         Self { values, ..*self }
     }
@@ -194,9 +194,9 @@ impl Column {
         let repetition = if self.optional { "OPTIONAL" } else { "REQUIRED" };
         let name = self.name;
         match self.values {
-            Values::Integers(_) => format!("{repetition} INT64 {name};"),
-            Values::Numbers(_) => format!("{repetition} DOUBLE {name};"),
-            Values::Texts(_) => format!("{repetition} BYTE_ARRAY {name} (STRING);"),
+            ColumnValues::Integers(_) => format!("{repetition} INT64 {name};"),
+            ColumnValues::Numbers(_) => format!("{repetition} DOUBLE {name};"),
+            ColumnValues::Texts(_) => format!("{repetition} BYTE_ARRAY {name} (STRING);"),
         }
     }
 
@@ -208,15 +208,15 @@ impl Column {
         let optional = |levels: &Vec<i16>| self.optional.then(|| levels.clone());
         let mismatch = || ParquetError::General(format!("column {} is of another type than its schema", self.name));
         match (&self.values, writer) {
-            (Values::Integers(values), ColumnWriter::Int64ColumnWriter(writer)) => {
+            (ColumnValues::Integers(values), ColumnWriter::Int64ColumnWriter(writer)) => {
                 let (values, levels) = parts(values, |value| *value);
                 writer.write_batch(&values, optional(&levels).as_deref(), None)?;
             }
-            (Values::Numbers(values), ColumnWriter::DoubleColumnWriter(writer)) => {
+            (ColumnValues::Numbers(values), ColumnWriter::DoubleColumnWriter(writer)) => {
                 let (values, levels) = parts(values, |value| *value);
                 writer.write_batch(&values, optional(&levels).as_deref(), None)?;
             }
-            (Values::Texts(values), ColumnWriter::ByteArrayColumnWriter(writer)) => {
+            (ColumnValues::Texts(values), ColumnWriter::ByteArrayColumnWriter(writer)) => {
                 let (values, levels) = parts(values, |value| ByteArray::from(value.as_str()));
                 writer.write_batch(&values, optional(&levels).as_deref(), None)?;
             }

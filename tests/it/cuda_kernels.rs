@@ -4,7 +4,7 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
-use annotate::kernels::launch::{self, Grid};
+use annotate::kernels::launch::{self, LaunchGrid};
 use annotate::kernels::train::batch_norm::{self, Statistics};
 use annotate::kernels::train::{depthwise, patches, pool};
 use annotate::kernels::{Activation, Window};
@@ -42,7 +42,7 @@ impl Emulator {
     }
 
     /// Runs a kernel; `count` is the length of what it writes.
-    fn run(&mut self, kernel: &str, grid: Grid, arguments: &[&dyn Argument], count: usize) -> Vec<f32> {
+    fn run(&mut self, kernel: &str, grid: LaunchGrid, arguments: &[&dyn Argument], count: usize) -> Vec<f32> {
         let (blocks, threads) = (grid.blocks, grid.threads);
         let mut words = format!("{kernel} {} {} {}", blocks.0, blocks.1, blocks.2);
         words += &format!(" {} {} {}", threads.0, threads.1, threads.2);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use annotate::infer::{Instructions, Layer, Plan, Precision, Shape};
-use annotate::nn::efficientnet::{EfficientNetConfig, Stage};
+use annotate::nn::efficientnet::{BlockStage, EfficientNetConfig};
 use annotate::nn::mobilenet::{Block, MobileNet, MobileNetConfig};
 use annotate::nn::{Architecture, Network, Parameters, Phase, Purpose};
 use annotate::picture::Colours;
@@ -64,8 +64,9 @@ fn mobilenet() -> impl Strategy<Value = Architecture> {
 }
 
 fn efficientnet() -> impl Strategy<Value = Architecture> {
-    let stage = (prop::sample::select(vec![1usize, 3, 5, 7]), 1usize..3, 1usize..5, 1usize..50, 1usize..3)
-        .prop_map(|(kernel, stride, expand, channels, repeats)| Stage { kernel, stride, expand, channels, repeats });
+    let stage = (prop::sample::select(vec![1usize, 3, 5, 7]), 1usize..3, 1usize..5, 1usize..50, 1usize..3).prop_map(
+        |(kernel, stride, expand, channels, repeats)| BlockStage { kernel, stride, expand, channels, repeats },
+    );
     (1usize..40, 1usize..3, prop::collection::vec(stage, 0..4), 1usize..70).prop_map(
         |(stem_channels, stem_stride, stages, head_channels)| {
             Architecture::Efficientnet(EfficientNetConfig {

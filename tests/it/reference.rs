@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use annotate::nn::efficientnet::{EfficientNetConfig, Stage};
+use annotate::nn::efficientnet::{BlockStage, EfficientNetConfig};
 use annotate::nn::mobilenet::{Block, MobileNetConfig};
 use annotate::nn::{Architecture, Network, Parameters, Phase, Purpose};
 use annotate::picture::Colours;
@@ -151,8 +151,8 @@ fn small_efficientnet() -> Architecture {
         stem_channels: 8,
         stem_stride: 2,
         stages: vec![
-            Stage { kernel: 3, stride: 1, expand: 1, channels: 8, repeats: 1 },
-            Stage { kernel: 5, stride: 2, expand: 6, channels: 12, repeats: 2 },
+            BlockStage { kernel: 3, stride: 1, expand: 1, channels: 8, repeats: 1 },
+            BlockStage { kernel: 5, stride: 2, expand: 6, channels: 12, repeats: 2 },
         ],
         head_channels: 24,
         dropout: 0.0,

@@ -3,7 +3,7 @@
 use std::io::Read as _;
 use std::path::Path;
 
-use super::super::annotation::{Annotated, Document, Tier};
+use super::super::annotation::{Annotated, AnnotatedTier, AnnotationDocument};
 use super::super::left_out::Reason;
 use crate::review::decided;
 use crate::timeline::{Timeline, signer};
@@ -16,12 +16,12 @@ pub(super) fn is_one(path: &Path) -> bool {
 }
 
 /// Reads the stretches on which a person's word stands, a tier a signer.
-pub(super) fn read(path: &Path) -> Result<Document, Reason> {
+pub(super) fn read(path: &Path) -> Result<AnnotationDocument, Reason> {
     let timeline = Timeline::read(path).map_err(|e| Reason::Unreadable(e.to_string()))?;
     if timeline.corrections.is_none() {
         return Err(Reason::NotCorrected);
     }
-    let mut tiers: Vec<Tier> = Vec::new();
+    let mut tiers: Vec<AnnotatedTier> = Vec::new();
     for stretch in decided(&timeline) {
         let Some(label) = stretch.label else { continue };
         let [start, end] = [stretch.first_frame, stretch.last_frame].map(|frame| timeline.frame_in_player_time(frame));
@@ -30,11 +30,11 @@ pub(super) fn read(path: &Path) -> Result<Document, Reason> {
             let track = timeline.tracks.iter().find(|track| track.id == stretch.track);
             let name = format!("expression@{}", signer(stretch.track));
             let participant = track.and_then(|track| track.name.clone());
-            tiers.push(Tier { name, participant, track: Some(stretch.track), annotations: Vec::new() });
+            tiers.push(AnnotatedTier { name, participant, track: Some(stretch.track), annotations: Vec::new() });
         }
         let word = label.name().to_owned();
         tiers[index].annotations.push(Annotated { start_s: start[0].0, end_s: end[1].0, word });
     }
     let media = vec![timeline.media.path.clone()];
-    Ok(Document { path: path.into(), media, tiers, timeline: Some(Box::new(timeline)) })
+    Ok(AnnotationDocument { path: path.into(), media, tiers, timeline: Some(Box::new(timeline)) })
 }

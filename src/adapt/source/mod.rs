@@ -9,13 +9,13 @@ use std::path::{Path, PathBuf};
 
 use walkdir::WalkDir;
 
-use super::annotation::Document;
+use super::annotation::AnnotationDocument;
 use super::left_out::Reason;
 use crate::choice::Choice;
 
 /// A kind of file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum SourceKind {
     /// ELAN's documents.
     Eaf,
     /// What the program wrote and a person corrected.
@@ -26,7 +26,7 @@ pub enum Kind {
     Table,
 }
 
-impl Choice for Kind {
+impl Choice for SourceKind {
     const CHOICES: &'static [(Self, &'static str, &'static str)] = &[
         (Self::Eaf, "eaf", "ELAN's documents"),
         (Self::Labels, "labels", "Corrected labels.json"),
@@ -35,7 +35,7 @@ impl Choice for Kind {
     ];
 }
 
-impl Kind {
+impl SourceKind {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Eaf, Self::Labels, Self::TextGrid, Self::Table];
 
@@ -56,12 +56,12 @@ impl Kind {
 const DEEPEST: usize = 16;
 
 /// The files of the kinds `wanted` that `sources` name: files as they are, folders with all below them, in order of name.
-pub fn find(sources: &[PathBuf], wanted: &[Kind]) -> Vec<(PathBuf, Kind)> {
+pub fn find(sources: &[PathBuf], wanted: &[SourceKind]) -> Vec<(PathBuf, SourceKind)> {
     let mut found = Vec::new();
     for source in sources {
         if !source.is_dir() {
             // A file that is named is read as what was asked for, whatever it is called.
-            let kind = Kind::of(source).filter(|kind| wanted.contains(kind)).or(wanted.first().copied());
+            let kind = SourceKind::of(source).filter(|kind| wanted.contains(kind)).or(wanted.first().copied());
             found.extend(kind.map(|kind| (source.clone(), kind)));
             continue;
         }
@@ -71,14 +71,14 @@ pub fn find(sources: &[PathBuf], wanted: &[Kind]) -> Vec<(PathBuf, Kind)> {
         let entries = entries.filter_entry(is_wanted).filter_map(Result::ok);
         let files = entries.filter(|entry| entry.file_type().is_file()).map(walkdir::DirEntry::into_path);
         found.extend(files.filter_map(|path| {
-            let kind = Kind::of(&path).filter(|kind| wanted.contains(kind))?;
+            let kind = SourceKind::of(&path).filter(|kind| wanted.contains(kind))?;
             (!is_hidden(&path) && kind.is_in(&path)).then_some((path, kind))
         }));
     }
     found
 }
 
-impl Kind {
+impl SourceKind {
     /// Whether a file of a folder is one of this kind by what it holds; many are called so that are something else.
     fn is_in(self, path: &Path) -> bool {
         match self {
@@ -97,12 +97,12 @@ fn is_hidden(path: &Path) -> bool {
 ///
 /// # Errors
 /// Why it cannot be used.
-pub fn read(path: &Path, kind: Kind) -> Result<Vec<Document>, Reason> {
+pub fn read(path: &Path, kind: SourceKind) -> Result<Vec<AnnotationDocument>, Reason> {
     match kind {
-        Kind::Eaf => Ok(vec![eaf::read(path)?]),
-        Kind::Labels => Ok(vec![labels::read(path)?]),
-        Kind::TextGrid => Ok(vec![textgrid::read(path)?]),
-        Kind::Table => table::read(path),
+        SourceKind::Eaf => Ok(vec![eaf::read(path)?]),
+        SourceKind::Labels => Ok(vec![labels::read(path)?]),
+        SourceKind::TextGrid => Ok(vec![textgrid::read(path)?]),
+        SourceKind::Table => table::read(path),
     }
 }
 
@@ -110,9 +110,9 @@ pub fn read(path: &Path, kind: Kind) -> Result<Vec<Document>, Reason> {
 ///
 /// # Errors
 /// Likewise.
-pub(super) fn in_time_of(document: Document, video: &Path) -> Result<Document, Reason> {
-    match Kind::of(&document.path) {
-        Some(Kind::Eaf) if document.media.len() > 1 => eaf::read_for(&document.path, video),
+pub(super) fn in_time_of(document: AnnotationDocument, video: &Path) -> Result<AnnotationDocument, Reason> {
+    match SourceKind::of(&document.path) {
+        Some(SourceKind::Eaf) if document.media.len() > 1 => eaf::read_for(&document.path, video),
         _ => Ok(document),
     }
 }

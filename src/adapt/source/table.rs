@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use super::super::annotation::{Annotated, Document, Tier};
+use super::super::annotation::{Annotated, AnnotatedTier, AnnotationDocument};
 use super::super::left_out::{self, Reason};
 use super::named_like;
 use crate::files::{table, text_of_cell};
@@ -37,7 +37,7 @@ fn column(headers: &csv::StringRecord, names: &[&str]) -> Option<usize> {
 }
 
 /// Reads a table; its videos are named in it, or the table is named after its video.
-pub(super) fn read(path: &Path) -> Result<Vec<Document>, Reason> {
+pub(super) fn read(path: &Path) -> Result<Vec<AnnotationDocument>, Reason> {
     let unusable = |reason: String| Reason::Unreadable(format!("{}: {reason}", path.display()));
     let mut reader = table::open(path, csv::Trim::All).map_err(|e| unusable(e.to_string()))?;
     let headers = reader.headers().map_err(|e| unusable(e.to_string()))?.clone();
@@ -49,7 +49,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<Document>, Reason> {
     };
     let (begin, end, label) = (needed(BEGIN, "beginning")?, needed(END, "end")?, needed(LABEL, "label")?);
     let [tier, signer, annotator, video] = [TIER, SIGNER, ANNOTATOR, VIDEO].map(column);
-    let mut documents: Vec<Document> = Vec::new();
+    let mut documents: Vec<AnnotationDocument> = Vec::new();
     for (index, record) in reader.records().enumerate() {
         let record = record.map_err(|e| unusable(e.to_string()))?;
         let line = record.position().map_or(index as u64 + 2, csv::Position::line);
@@ -72,7 +72,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<Document>, Reason> {
         });
         let index = document.tiers.iter().position(|known| known.name == name).unwrap_or(document.tiers.len());
         if index == document.tiers.len() {
-            document.tiers.push(Tier { name, participant, ..Tier::default() });
+            document.tiers.push(AnnotatedTier { name, participant, ..AnnotatedTier::default() });
         }
         document.tiers[index].annotations.push(annotated);
     }
@@ -83,10 +83,14 @@ pub(super) fn read(path: &Path) -> Result<Vec<Document>, Reason> {
 }
 
 /// The document about the video that may be at `media`.
-fn document_of<'a>(documents: &'a mut Vec<Document>, path: &Path, media: Vec<String>) -> &'a mut Document {
+fn document_of<'a>(
+    documents: &'a mut Vec<AnnotationDocument>,
+    path: &Path,
+    media: Vec<String>,
+) -> &'a mut AnnotationDocument {
     let index = documents.iter().position(|document| document.media == media).unwrap_or(documents.len());
     if index == documents.len() {
-        documents.push(Document { path: path.into(), media, tiers: Vec::new(), timeline: None });
+        documents.push(AnnotationDocument { path: path.into(), media, tiers: Vec::new(), timeline: None });
     }
     &mut documents[index]
 }
@@ -108,7 +112,7 @@ fn seconds(text: &str) -> Option<f64> {
 mod tests {
     use super::*;
 
-    fn read_text(name: &str, text: &str) -> Result<Vec<Document>, Reason> {
+    fn read_text(name: &str, text: &str) -> Result<Vec<AnnotationDocument>, Reason> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(name);
         std::fs::write(&path, text).unwrap();

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use super::super::annotation::{Annotated, Document, Tier};
+use super::super::annotation::{Annotated, AnnotatedTier, AnnotationDocument};
 use super::super::left_out::Reason;
 use super::named_like;
 use crate::files;
@@ -12,12 +12,12 @@ use crate::files;
 const LARGEST: u64 = 64 << 20;
 
 /// Reads a grid's interval tiers; points have no length and are left out.
-pub(super) fn read(path: &Path) -> Result<Document, Reason> {
+pub(super) fn read(path: &Path) -> Result<AnnotationDocument, Reason> {
     let unusable = |reason: String| Reason::Unreadable(format!("{}: {reason}", path.display()));
     let bytes = files::read(path, LARGEST).map_err(|e| unusable(e.to_string()))?;
     let text = files::table::text_of(&bytes).map_err(|e| unusable(e.to_string()))?;
     let tiers = tiers(&text).ok_or_else(|| unusable("no TextGrid, or one that is cut off".into()))?;
-    Ok(Document { path: path.into(), media: named_like(path), tiers, timeline: None })
+    Ok(AnnotationDocument { path: path.into(), media: named_like(path), tiers, timeline: None })
 }
 
 /// What counts in a grid.
@@ -59,7 +59,7 @@ fn tokens(text: &str) -> Vec<Token> {
     tokens
 }
 
-fn tiers(text: &str) -> Option<Vec<Tier>> {
+fn tiers(text: &str) -> Option<Vec<AnnotatedTier>> {
     let mut tokens = tokens(text);
     tokens.reverse();
     let tokens = &mut tokens;
@@ -92,7 +92,7 @@ fn number_of(tokens: &mut Vec<Token>) -> Option<f64> {
 }
 
 /// The next tier; nothing inside for a tier of points.
-fn tier(tokens: &mut Vec<Token>) -> Option<Option<Tier>> {
+fn tier(tokens: &mut Vec<Token>) -> Option<Option<AnnotatedTier>> {
     let (kind, name) = (text_of(tokens)?, text_of(tokens)?);
     let is_interval = kind == "IntervalTier";
     let _span = (number_of(tokens)?, number_of(tokens)?);
@@ -106,7 +106,7 @@ fn tier(tokens: &mut Vec<Token>) -> Option<Option<Tier>> {
             annotations.push(Annotated { start_s, end_s, word });
         }
     }
-    Some(is_interval.then(|| Tier { name, annotations, ..Tier::default() }))
+    Some(is_interval.then(|| AnnotatedTier { name, annotations, ..AnnotatedTier::default() }))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::{ReplaceArguments, pictures_of, save};
 use crate::adapt::Import;
-use crate::adapt::source::Kind;
+use crate::adapt::source::SourceKind;
 use crate::cli::Failure;
 use crate::cli::annotations::{self, AnnotationsArguments};
 use crate::cli::apply::{self, Reviewed};
@@ -13,7 +13,7 @@ use crate::model::class_order::ClassOrder;
 use crate::model::registry;
 use crate::train::import::feph::{MultiLabel, NoneLabel};
 use crate::train::import::fer2013::Labelling;
-use crate::train::import::{Broken, Imported, affectnet, class_folders, feph, fer2013, fer2013_csv};
+use crate::train::import::{Broken, ImportedData, affectnet, class_folders, feph, fer2013, fer2013_csv};
 
 /// Files that are no pictures and are named; the rest is counted.
 const NAMED: usize = 20;
@@ -85,12 +85,12 @@ enum DataSet {
 
 impl DataSet {
     /// The kind of annotations, where it is one.
-    fn annotations(self) -> Option<Kind> {
+    fn annotations(self) -> Option<SourceKind> {
         match self {
-            Self::Eaf => Some(Kind::Eaf),
-            Self::Labels => Some(Kind::Labels),
-            Self::Textgrid => Some(Kind::TextGrid),
-            Self::Table => Some(Kind::Table),
+            Self::Eaf => Some(SourceKind::Eaf),
+            Self::Labels => Some(SourceKind::Labels),
+            Self::Textgrid => Some(SourceKind::TextGrid),
+            Self::Table => Some(SourceKind::Table),
             _ => None,
         }
     }
@@ -112,8 +112,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         DataSet::Fer2013Csv => fer2013_csv::import(&source, &absolute(&pictures_of(out))?, arguments.labels),
         DataSet::Feph => feph::import(&source, arguments.multi_label, arguments.none_label, broken),
         DataSet::Affectnet => affectnet::import(&source, broken),
-        DataSet::Corrections => Ok(Imported { rows: corrections(arguments, &source)?, ..Imported::default() }),
-        DataSet::Eaf | DataSet::Labels | DataSet::Textgrid | DataSet::Table => Ok(Imported::default()),
+        DataSet::Corrections => Ok(ImportedData { rows: corrections(arguments, &source)?, ..ImportedData::default() }),
+        DataSet::Eaf | DataSet::Labels | DataSet::Textgrid | DataSet::Table => Ok(ImportedData::default()),
     };
     let imported = imported?;
     save(out, &imported.rows, arguments.replace)?;
@@ -135,7 +135,7 @@ fn absolute(path: &std::path::Path) -> Result<PathBuf, Failure> {
 }
 
 /// Pictures of what people annotated.
-fn annotations(arguments: &Arguments, kind: Kind) -> Result<(), Failure> {
+fn annotations(arguments: &Arguments, kind: SourceKind) -> Result<(), Failure> {
     let Arguments { sources, out, model, annotations, .. } = arguments;
     let import = annotations::import(annotations, sources, &[kind], model, &pictures_of(out))?;
     annotations::tell(&import, &out.with_extension("left-out.csv"))?;

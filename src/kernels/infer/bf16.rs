@@ -13,7 +13,7 @@ use std::arch::x86_64::{
 #[cfg(target_arch = "x86_64")]
 use std::mem::transmute;
 
-use super::blocks::{BLOCK, PANEL, Planes, PlanesMut};
+use super::blocks::{BLOCK, BlockPlanes, BlockPlanesMut, PANEL};
 
 /// Words in a pixel's block.
 pub const PAIRS: usize = BLOCK / 2;
@@ -34,7 +34,7 @@ impl Bf16 {
 
     /// Multiplies each channel of `x` by its `scale`, `[blocks][BLOCK]`, and rounds `count` pixels to words,
     /// `[blocks][count][PAIRS]`.
-    pub(super) fn narrow(self, x: Planes<'_>, count: usize, scale: Option<&[f32]>, out: &mut [u32]) {
+    pub(super) fn narrow(self, x: BlockPlanes<'_>, count: usize, scale: Option<&[f32]>, out: &mut [u32]) {
         for (block, out) in out.chunks_exact_mut(count * PAIRS).enumerate() {
             let x = x.values[block * x.plane..][..count * BLOCK].as_chunks::<BLOCK>().0;
             let scale = scale.map_or([1.0; BLOCK], |s| std::array::from_fn(|lane| s[block * BLOCK + lane]));
@@ -57,7 +57,7 @@ impl Bf16 {
         bias: Option<&[f32]>,
         x: &[u32],
         plane: usize,
-        out: &mut PlanesMut<'_>,
+        out: &mut BlockPlanesMut<'_>,
     ) {
         // SAFETY: `self` proves that the machine has the instructions.
         #[cfg(target_arch = "x86_64")]
@@ -89,7 +89,7 @@ fn sums<const ROWS: usize, const BLOCKS: usize>(
     bias: Option<&[f32]>,
     x: &[u32],
     plane: usize,
-    out: &mut PlanesMut<'_>,
+    out: &mut BlockPlanesMut<'_>,
 ) {
     let out_plane = out.plane / BLOCK;
     let out = out.values.as_chunks_mut::<BLOCK>().0;

@@ -7,9 +7,9 @@
 
 use pulp::{Simd, WithSimd};
 
-use super::blocks::{BLOCK, Buffer, PANEL, Planes, PlanesMut, blocks};
+use super::blocks::{BLOCK, BlockPlanes, BlockPlanesMut, Buffer, PANEL, blocks};
 use super::filter::{Filter, FilterRow, LARGEST_KERNEL};
-use super::product::{Lines, Operand, Panel, Product};
+use super::product::{Lines, Panel, Product, ProductOperand};
 use crate::kernels::simd::{Instructions, multiply_add};
 use crate::kernels::{Activation, Window};
 
@@ -43,7 +43,7 @@ pub struct Prelu<'a> {
     /// How many pixels of each.
     pub count: usize,
     /// What is changed.
-    pub values: PlanesMut<'a>,
+    pub values: BlockPlanesMut<'a>,
 }
 
 impl Prelu<'_> {
@@ -254,15 +254,15 @@ impl WithSimd for RunBlaze<'_> {
             for panel in 0..product.panels() {
                 let block = panel * PANEL / BLOCK;
                 let shortcut = match window.stride {
-                    2 => Planes { values: &pooled[block * plane..], plane },
-                    _ => Planes { values: &x[block * x_plane + first * width..], plane: x_plane },
+                    2 => BlockPlanes { values: &pooled[block * plane..], plane },
+                    _ => BlockPlanes { values: &x[block * x_plane + first * width..], plane: x_plane },
                 };
                 let own = &mut out[block * out_plane + first * out_width..];
                 let lines = Lines { lines: 1, pixels: count * window.out_width(), from_step: 0, to_step: 0 };
-                let x = Operand::Blocks(Planes { values: filtered, plane });
+                let x = ProductOperand::Blocks(BlockPlanes { values: filtered, plane });
                 let run = Panel { product, weights: product.weights(), panel, x, lines, shortcut: Some(shortcut) };
-                run.run(simd, PlanesMut { values: own, plane: out_plane });
-                let values = PlanesMut { values: own, plane: out_plane };
+                run.run(simd, BlockPlanesMut { values: own, plane: out_plane });
+                let values = BlockPlanesMut { values: own, plane: out_plane };
                 let pixels = lines.pixels;
                 let own_blocks = product.blocks_of(panel);
                 Prelu { slopes, first_block: block, blocks: own_blocks, count: pixels, values }.with_simd(simd);

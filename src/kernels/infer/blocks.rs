@@ -61,7 +61,7 @@ impl<T> DerefMut for Buffer<T> {
 
 /// Blocks of pixels to read.
 #[derive(Debug, Clone, Copy)]
-pub struct Planes<'a> {
+pub struct BlockPlanes<'a> {
     /// The values from the first wanted pixel of the first wanted block on.
     pub values: &'a [f32],
     /// Distance between two blocks, in values.
@@ -70,7 +70,7 @@ pub struct Planes<'a> {
 
 /// Blocks of pixels to write.
 #[derive(Debug)]
-pub struct PlanesMut<'a> {
+pub struct BlockPlanesMut<'a> {
     /// The values from the first wanted pixel of the first wanted block on.
     pub values: &'a mut [f32],
     /// Distance between two blocks, in values.

@@ -14,7 +14,7 @@ use std::ops::Range;
 use pulp::{Simd, WithSimd};
 
 use super::bf16::{Bf16, PAIRS};
-use super::blocks::{BLOCK, Buffer, PANEL, Planes, PlanesMut, blocks};
+use super::blocks::{BLOCK, BlockPlanes, BlockPlanesMut, Buffer, PANEL, blocks};
 use super::parts::{Panels, Scratch};
 use crate::kernels::Activation;
 use crate::kernels::simd::{Instructions, activate, lanes, multiply_add};
@@ -112,9 +112,9 @@ impl Product {
 
 /// The input of a product.
 #[derive(Debug, Clone, Copy)]
-pub enum Operand<'a> {
+pub enum ProductOperand<'a> {
     /// Blocks of channels.
-    Blocks(Planes<'a>),
+    Blocks(BlockPlanes<'a>),
     /// Windows of a picture `[height, width, colours]`, row by row.
     Windows {
         /// The values from the first window on.
@@ -162,34 +162,34 @@ pub struct Panel<'a> {
     /// Which panel.
     pub panel: usize,
     /// The input.
-    pub x: Operand<'a>,
+    pub x: ProductOperand<'a>,
     /// Which pixels.
     pub lines: Lines,
     /// Added to the result; has the result's layout.
-    pub shortcut: Option<Planes<'a>>,
+    pub shortcut: Option<BlockPlanes<'a>>,
 }
 
 impl Panel<'_> {
     /// Computes the panel and writes its blocks of `out`.
     #[inline(always)]
-    pub fn run<S: Simd>(&self, simd: S, out: PlanesMut<'_>) {
+    pub fn run<S: Simd>(&self, simd: S, out: BlockPlanesMut<'_>) {
         let from = self.product.from;
         let depth = match self.x {
-            Operand::Blocks(_) => DEPTH,
-            Operand::Pairs { .. } => 2 * DEPTH,
-            Operand::Windows { .. } => from,
+            ProductOperand::Blocks(_) => DEPTH,
+            ProductOperand::Pairs { .. } => 2 * DEPTH,
+            ProductOperand::Windows { .. } => from,
         };
         for begin in (0..from).step_by(depth) {
             let inputs = begin..(begin + depth).min(from);
             for line in 0..self.lines.lines {
-                let out = PlanesMut { values: &mut out.values[line * self.lines.to_step..], plane: out.plane };
+                let out = BlockPlanesMut { values: &mut out.values[line * self.lines.to_step..], plane: out.plane };
                 self.line(simd, line, inputs.clone(), out);
             }
         }
     }
 
     #[inline(always)]
-    fn line<S: Simd>(&self, simd: S, line: usize, inputs: Range<usize>, out: PlanesMut<'_>) {
+    fn line<S: Simd>(&self, simd: S, line: usize, inputs: Range<usize>, out: BlockPlanesMut<'_>) {
         let rows = match lanes::<S>() {
             16 => ROWS_OF_16,
             _ => ROWS_OF_8,
@@ -200,7 +200,7 @@ impl Panel<'_> {
         for tile in 0..tiles {
             let extent = TileExtent { line, first, inputs: inputs.clone() };
             let rows = (self.lines.pixels - first) / (tiles - tile);
-            let out = PlanesMut { values: &mut out.values[first * BLOCK..], plane: out.plane };
+            let out = BlockPlanesMut { values: &mut out.values[first * BLOCK..], plane: out.plane };
             match (lanes::<S>(), self.product.blocks_of(self.panel)) {
                 (16, 2) => self.tile_of_7::<S, 2>(simd, extent, rows, out),
                 (16, _) => self.tile_of_7::<S, 1>(simd, extent, rows, out),
@@ -214,7 +214,13 @@ impl Panel<'_> {
     }
 
     #[inline(always)]
-    fn tile_of_7<S: Simd, const VECTORS: usize>(&self, simd: S, extent: TileExtent, rows: usize, out: PlanesMut<'_>) {
+    fn tile_of_7<S: Simd, const VECTORS: usize>(
+        &self,
+        simd: S,
+        extent: TileExtent,
+        rows: usize,
+        out: BlockPlanesMut<'_>,
+    ) {
         match rows {
             1 => self.tile::<S, 1, VECTORS>(simd, extent, out),
             2 => self.tile::<S, 2, VECTORS>(simd, extent, out),
@@ -227,7 +233,13 @@ impl Panel<'_> {
     }
 
     #[inline(always)]
-    fn tile_of_3<S: Simd, const VECTORS: usize>(&self, simd: S, extent: TileExtent, rows: usize, out: PlanesMut<'_>) {
+    fn tile_of_3<S: Simd, const VECTORS: usize>(
+        &self,
+        simd: S,
+        extent: TileExtent,
+        rows: usize,
+        out: BlockPlanesMut<'_>,
+    ) {
         match rows {
             1 => self.tile::<S, 1, VECTORS>(simd, extent, out),
             2 => self.tile::<S, 2, VECTORS>(simd, extent, out),
@@ -237,7 +249,12 @@ impl Panel<'_> {
 
     /// Computes `ROWS` pixels.
     #[inline(always)]
-    fn tile<S: Simd, const ROWS: usize, const VECTORS: usize>(&self, simd: S, extent: TileExtent, out: PlanesMut<'_>) {
+    fn tile<S: Simd, const ROWS: usize, const VECTORS: usize>(
+        &self,
+        simd: S,
+        extent: TileExtent,
+        out: BlockPlanesMut<'_>,
+    ) {
         let TileExtent { line, first, inputs } = extent;
         let from = self.product.from;
         let ends = inputs.end == from;
@@ -246,13 +263,13 @@ impl Panel<'_> {
         let shortcut = self
             .shortcut
             .filter(|_| ends)
-            .map(|s| Planes { values: &s.values[line * self.lines.to_step + first * BLOCK..], plane: s.plane });
+            .map(|s| BlockPlanes { values: &s.values[line * self.lines.to_step + first * BLOCK..], plane: s.plane });
         let activation = if ends { self.product.activation } else { Activation::Identity };
         let line = line * self.lines.from_step;
         let end = End { shortcut, activation };
         // Each tile is a function of its own; otherwise the enclosing function grows too large for the compiler.
         match self.x {
-            Operand::Blocks(x) => simd.vectorize(Tile::<'_, ROWS, VECTORS, BLOCK> {
+            ProductOperand::Blocks(x) => simd.vectorize(Tile::<'_, ROWS, VECTORS, BLOCK> {
                 weights: weights(),
                 bias,
                 x: &x.values[inputs.start / BLOCK * x.plane + line + first * BLOCK..],
@@ -262,7 +279,7 @@ impl Panel<'_> {
                 out,
                 end,
             }),
-            Operand::Windows { values, row, step, length } => simd.vectorize(Tile::<'_, ROWS, VECTORS, 0> {
+            ProductOperand::Windows { values, row, step, length } => simd.vectorize(Tile::<'_, ROWS, VECTORS, 0> {
                 weights: weights(),
                 bias,
                 x: &values[line + first * step..],
@@ -272,7 +289,7 @@ impl Panel<'_> {
                 out,
                 end,
             }),
-            Operand::Pairs { words, plane } => {
+            ProductOperand::Pairs { words, plane } => {
                 let Some(Narrow { weights, bf16 }) = &self.product.narrow else {
                     unreachable!("words are made for products in bfloat16 only");
                 };
@@ -310,7 +327,7 @@ struct Tile<'a, const ROWS: usize, const VECTORS: usize, const STEP: usize> {
     /// Inputs in a segment; fewer in the last one.
     length: usize,
     step: usize,
-    out: PlanesMut<'a>,
+    out: BlockPlanesMut<'a>,
     end: End<'a>,
 }
 
@@ -318,13 +335,13 @@ struct Tile<'a, const ROWS: usize, const VECTORS: usize, const STEP: usize> {
 #[derive(Debug, Clone, Copy)]
 struct End<'a> {
     activation: Activation,
-    shortcut: Option<Planes<'a>>,
+    shortcut: Option<BlockPlanes<'a>>,
 }
 
 impl End<'_> {
     /// Applies activation and shortcut to the sums of `rows` pixels in `blocks` blocks.
     #[inline(always)]
-    fn finish<S: Simd>(&self, simd: S, rows: usize, blocks: usize, out: &mut PlanesMut<'_>) {
+    fn finish<S: Simd>(&self, simd: S, rows: usize, blocks: usize, out: &mut BlockPlanesMut<'_>) {
         for block in 0..blocks {
             let out = S::as_mut_simd_f32s(&mut out.values[block * out.plane..][..rows * BLOCK]).0;
             if self.activation != Activation::Identity {
@@ -347,7 +364,7 @@ struct Finish<'a> {
     end: End<'a>,
     rows: usize,
     blocks: usize,
-    out: PlanesMut<'a>,
+    out: BlockPlanesMut<'a>,
 }
 
 impl WithSimd for Finish<'_> {
@@ -441,17 +458,17 @@ pub struct RunProduct<'a> {
     /// Its weights, as packed or scaled; ignored in bfloat16.
     pub weights: &'a [f32],
     /// The input.
-    pub x: Planes<'a>,
+    pub x: BlockPlanes<'a>,
     /// Number of pixels.
     pub count: usize,
     /// A factor for each input channel, in bfloat16 only.
     pub scale: Option<&'a [f32]>,
     /// Added to the result; has the layout of all panels' results.
-    pub shortcut: Option<Planes<'a>>,
+    pub shortcut: Option<BlockPlanes<'a>>,
     /// Which panels.
     pub panels: Range<usize>,
     /// The results.
-    pub out: PlanesMut<'a>,
+    pub out: BlockPlanesMut<'a>,
 }
 
 impl RunProduct<'_> {
@@ -475,7 +492,7 @@ impl Panels for RunProduct<'_> {
         let middle = all.start + panels;
         let (values, others) = out.values.split_at_mut(panels * PANEL / BLOCK * out.plane);
         let part = |panels, values| {
-            let out = PlanesMut { values, plane: out.plane };
+            let out = BlockPlanesMut { values, plane: out.plane };
             Self { product, weights, x, count, scale, shortcut, panels, out }
         };
         (part(all.start..middle, values), part(middle..all.end, others))
@@ -507,22 +524,22 @@ impl WithSimd for ProductWithScratch<'_, '_> {
         let mut first = 0;
         while first < run.count {
             let count = chunk(product).min(run.count - first);
-            let x = Planes { values: &run.x.values[first * BLOCK..], plane: run.x.plane };
+            let x = BlockPlanes { values: &run.x.values[first * BLOCK..], plane: run.x.plane };
             let plane = count * PAIRS;
             if let Some(bf16) = product.bf16() {
                 bf16.narrow(x, count, run.scale, &mut words[..blocks(product.from) * plane]);
             }
             let x = match product.bf16() {
-                Some(_) => Operand::Pairs { words, plane },
-                None => Operand::Blocks(x),
+                Some(_) => ProductOperand::Pairs { words, plane },
+                None => ProductOperand::Blocks(x),
             };
             for panel in run.panels.clone() {
                 let block = panel * PANEL / BLOCK;
                 let own = block - run.panels.start * PANEL / BLOCK;
                 let shortcut = run
                     .shortcut
-                    .map(|s| Planes { values: &s.values[block * s.plane + first * BLOCK..], plane: s.plane });
-                let out = PlanesMut {
+                    .map(|s| BlockPlanes { values: &s.values[block * s.plane + first * BLOCK..], plane: s.plane });
+                let out = BlockPlanesMut {
                     values: &mut run.out.values[own * run.out.plane + first * BLOCK..],
                     plane: run.out.plane,
                 };
@@ -565,12 +582,12 @@ mod tests {
                 RunProduct {
                     product: &product,
                     weights: product.weights(),
-                    x: Planes { values: &blocked_x, plane },
+                    x: BlockPlanes { values: &blocked_x, plane },
                     count: pixels,
                     scale: None,
-                    shortcut: has_shortcut.then_some(Planes { values: &blocked_shortcut, plane }),
+                    shortcut: has_shortcut.then_some(BlockPlanes { values: &blocked_shortcut, plane }),
                     panels: 0..product.panels(),
-                    out: PlanesMut { values: &mut out, plane },
+                    out: BlockPlanesMut { values: &mut out, plane },
                 }.run(&mut Scratch::default(), instructions);
                 let mut found = vec![f32::NAN; pixels * to];
                 unpack(&out, to, &mut found);
@@ -601,12 +618,12 @@ mod tests {
                 RunProduct {
                     product: &product,
                     weights: product.weights(),
-                    x: Planes { values: &x[first * BLOCK..], plane: 23 * BLOCK },
+                    x: BlockPlanes { values: &x[first * BLOCK..], plane: 23 * BLOCK },
                     count,
                     scale: None,
                     shortcut: None,
                     panels: 0..product.panels(),
-                    out: PlanesMut { values: &mut out, plane: count * BLOCK },
+                    out: BlockPlanesMut { values: &mut out, plane: count * BLOCK },
                 }
                 .run(&mut Scratch::default(), instructions);
                 (0..3).map(|block| out[block * count * BLOCK..][..BLOCK].to_vec()).collect::<Vec<_>>()
@@ -640,12 +657,12 @@ mod tests {
             RunProduct {
                 product: &product,
                 weights: &[],
-                x: Planes { values: &blocked, plane },
+                x: BlockPlanes { values: &blocked, plane },
                 count: pixels,
                 scale: has_scale.then_some(&padded_scale),
                 shortcut: None,
                 panels: 0..product.panels(),
-                out: PlanesMut { values: &mut out, plane },
+                out: BlockPlanesMut { values: &mut out, plane },
             }.run(&mut scratch, Instructions::best());
             let mut found = vec![f32::NAN; pixels * to];
             unpack(&out, to, &mut found);

@@ -6,10 +6,10 @@ use std::ops::Range;
 use pulp::{Simd, WithSimd};
 
 use super::bf16::PAIRS;
-use super::blocks::{BLOCK, PANEL, Planes, PlanesMut, blocks};
+use super::blocks::{BLOCK, BlockPlanes, BlockPlanesMut, PANEL, blocks};
 use super::filter::{Filter, FilterRow, LARGEST_KERNEL};
 use super::parts::{Panels, Scratch};
-use super::product::{Lines, Operand, Panel, Product};
+use super::product::{Lines, Panel, Product, ProductOperand};
 use crate::kernels::Window;
 use crate::kernels::simd::Instructions;
 
@@ -27,12 +27,12 @@ pub enum RowSource<'a> {
         /// Its weights.
         product: &'a Product,
         /// Its input.
-        x: Planes<'a>,
+        x: BlockPlanes<'a>,
     },
     /// A dense convolution of a picture.
     Dense(Dense<'a>),
     /// The input as it is.
-    Given(Planes<'a>),
+    Given(BlockPlanes<'a>),
 }
 
 /// Rows of a 1x1 convolution's input in bfloat16.
@@ -62,8 +62,8 @@ pub struct Dense<'a> {
 }
 
 impl<'a> Dense<'a> {
-    fn operand(&self, row: usize) -> Operand<'a> {
-        Operand::Windows {
+    fn operand(&self, row: usize) -> ProductOperand<'a> {
+        ProductOperand::Windows {
             values: &self.picture[row * self.stride * self.row..],
             row: self.row,
             step: self.stride * self.colours,
@@ -82,16 +82,20 @@ impl RowSource<'_> {
         row: usize,
         size: Size,
         words: Option<Words<'_>>,
-        out: PlanesMut<'_>,
+        out: BlockPlanesMut<'_>,
     ) {
         let Size { rows: lines, columns: pixels, to_step } = size;
         let (product, x, from_step) = match self {
             Self::Pointwise { product, x } => {
                 let x = match words {
-                    Some(Words { words, first, rows }) => {
-                        Operand::Pairs { words: &words[(row - first) * pixels * PAIRS..], plane: rows * pixels * PAIRS }
-                    }
-                    None => Operand::Blocks(Planes { values: &x.values[row * pixels * BLOCK..], plane: x.plane }),
+                    Some(Words { words, first, rows }) => ProductOperand::Pairs {
+                        words: &words[(row - first) * pixels * PAIRS..],
+                        plane: rows * pixels * PAIRS,
+                    },
+                    None => ProductOperand::Blocks(BlockPlanes {
+                        values: &x.values[row * pixels * BLOCK..],
+                        plane: x.plane,
+                    }),
                 };
                 (product, x, pixels * BLOCK)
             }
@@ -283,7 +287,7 @@ impl WithSimd for RowsWithScratch<'_, '_> {
                 RowSource::Pointwise { product, x } => product.bf16().map(|bf16| {
                     let rows = until - produced;
                     let count = rows * window.width;
-                    let x = Planes { values: &x.values[produced * window.width * BLOCK..], plane: x.plane };
+                    let x = BlockPlanes { values: &x.values[produced * window.width * BLOCK..], plane: x.plane };
                     let words = &mut words[..blocks(product.from()) * count * PAIRS];
                     bf16.narrow(x, count, None, words);
                     Words { words, first: produced, rows }
@@ -299,7 +303,7 @@ impl WithSimd for RowsWithScratch<'_, '_> {
                     let rows = (ring.rows - row % ring.rows).min(until - row);
                     let begin = ring.slot(first - begin_block, row) + window.left() * BLOCK;
                     let end = ring.slot(last - 1 - begin_block, 0) + ring.plane();
-                    let out = PlanesMut { values: &mut between[begin..end], plane: ring.plane() };
+                    let out = BlockPlanesMut { values: &mut between[begin..end], plane: ring.plane() };
                     let size = Size { rows, columns: window.width, to_step: ring.columns * BLOCK };
                     run.source.produce(simd, panel, row, size, words, out);
                     row += rows;
@@ -353,7 +357,7 @@ impl WithSimd for RunDense<'_> {
         let [rows, columns] = self.size;
         let plane = rows * columns * BLOCK;
         for panel in 0..self.dense.product.panels() {
-            let out = PlanesMut { values: &mut self.out[panel * PANEL / BLOCK * plane..], plane };
+            let out = BlockPlanesMut { values: &mut self.out[panel * PANEL / BLOCK * plane..], plane };
             let size = Size { rows, columns, to_step: columns * BLOCK };
             RowSource::Dense(self.dense).produce(simd, panel, 0, size, None, out);
         }
@@ -443,7 +447,7 @@ mod tests {
             let product = Product::new(&first, &first_bias, Activation::Relu6);
             let filter = Filter::new(&taps, &bias, kernel, stride, activation);
             let x = blocked(&x, if is_given { channels } else { from });
-            let x = Planes { values: &x, plane: height * width * BLOCK };
+            let x = BlockPlanes { values: &x, plane: height * width * BLOCK };
             let ring = Ring::new(window);
             let out_pixels = window.out_height() * window.out_width();
             for instructions in Instructions::all() {

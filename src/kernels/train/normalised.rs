@@ -22,7 +22,7 @@ const SUM_ROWS: usize = 128;
 
 /// What the backward pass needs from the forward pass.
 #[derive(Debug)]
-pub struct Saved {
+pub struct SavedStatistics {
     /// The convolution's result, `[images, out_height, out_width, to]`.
     pub z: Vec<f32>,
     /// Statistics of the rows of `z`.
@@ -61,7 +61,7 @@ impl Normalised {
     }
 
     /// `activation(normalised(x * weights) * gamma + beta)`, `[images, out_height, out_width, to]`.
-    pub fn forward(&self, x: &[f32], weights: &[f32], gamma: &[f32], beta: &[f32]) -> (Vec<f32>, Saved) {
+    pub fn forward(&self, x: &[f32], weights: &[f32], gamma: &[f32], beta: &[f32]) -> (Vec<f32>, SavedStatistics) {
         let Convolution { to, .. } = self.convolution;
         let images = x.len() / self.convolution.input_image();
         let rows = images * self.convolution.output_pixels();
@@ -86,7 +86,7 @@ impl Normalised {
         y.par_chunks_mut(z_piece).zip(z.par_chunks(z_piece)).for_each(|(y, z)| {
             activate(z, y, &factor, &summand, self.activation);
         });
-        (y, Saved { z, statistics })
+        (y, SavedStatistics { z, statistics })
     }
 
     /// The gradients, given `dy` of the result's shape; `wanted` selects those of the input and of the weights.
@@ -97,12 +97,12 @@ impl Normalised {
         weights: &[f32],
         gamma: &[f32],
         beta: &[f32],
-        saved: &Saved,
+        saved: &SavedStatistics,
         dy: &[f32],
         wanted: [bool; 2],
     ) -> NormalisedGradients {
         let Convolution { to, .. } = self.convolution;
-        let Saved { z, statistics } = saved;
+        let SavedStatistics { z, statistics } = saved;
         let images = x.len() / self.convolution.input_image();
         let rows = (images * self.convolution.output_pixels()) as f64;
         let (x_piece, z_piece) = self.piece_lengths(images);

@@ -130,7 +130,7 @@ impl Choice for Contempt {
 pub const CONTEMPT_FILE: &str = "contempt.safetensors";
 
 /// A model directory's contents, not yet written.
-pub struct Imported {
+pub struct ImportedModel {
     /// `config.json`.
     pub config: ModelConfig,
     /// `model.safetensors`.
@@ -146,7 +146,7 @@ pub struct Imported {
 /// Why a checkpoint cannot become a model.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "names and messages say what the variants are")]
-pub enum ImportError {
+pub enum ModelImportError {
     #[error("{}: {source}", path.display())]
     Unreadable { path: PathBuf, source: std::io::Error },
     #[error("{}: SHA-256 is {found}, not {expected}: it is another file, or was damaged on its way", path.display())]
@@ -170,14 +170,15 @@ pub enum ImportError {
 ///
 /// # Errors
 /// If the file is not what it should be, or not of the network that is described.
-pub fn import(path: &Path, description: &Description) -> Result<Imported, ImportError> {
-    let refused = |reason: String| ImportError::Refused { path: path.into(), reason };
-    let bytes = files::read(path, LARGEST).map_err(|source| ImportError::Unreadable { path: path.into(), source })?;
+pub fn import(path: &Path, description: &Description) -> Result<ImportedModel, ModelImportError> {
+    let refused = |reason: String| ModelImportError::Refused { path: path.into(), reason };
+    let bytes =
+        files::read(path, LARGEST).map_err(|source| ModelImportError::Unreadable { path: path.into(), source })?;
     let source_sha256 = sha256(&bytes);
     if let Some(expected) = &description.sha256
         && !expected.eq_ignore_ascii_case(&source_sha256)
     {
-        return Err(ImportError::Changed { path: path.into(), expected: expected.clone(), found: source_sha256 });
+        return Err(ModelImportError::Changed { path: path.into(), expected: expected.clone(), found: source_sha256 });
     }
     let (format, checkpoint) = read(bytes).map_err(refused)?;
     let mut tensors = layout::convert(checkpoint, &description.architecture).map_err(refused)?;
@@ -206,7 +207,7 @@ pub fn import(path: &Path, description: &Description) -> Result<Imported, Import
         return Err(refused(format!("cannot become a model: {reason}")));
     }
     let card = card(&config, left_out);
-    Ok(Imported { config, weights, card, contempt, left_out })
+    Ok(ImportedModel { config, weights, card, contempt, left_out })
 }
 
 /// The format's name and the content.
@@ -247,15 +248,16 @@ pub fn import_face_mesh(
     sha256_stated: Option<&str>,
     licence: Option<&str>,
     origin: Option<&str>,
-) -> Result<FaceMeshFiles, ImportError> {
-    let bytes = files::read(path, LARGEST).map_err(|source| ImportError::Unreadable { path: path.into(), source })?;
+) -> Result<FaceMeshFiles, ModelImportError> {
+    let bytes =
+        files::read(path, LARGEST).map_err(|source| ModelImportError::Unreadable { path: path.into(), source })?;
     let source_sha256 = sha256(&bytes);
     if let Some(expected) = sha256_stated.filter(|stated| !stated.eq_ignore_ascii_case(&source_sha256)) {
-        return Err(ImportError::Changed { path: path.into(), expected: expected.into(), found: source_sha256 });
+        return Err(ModelImportError::Changed { path: path.into(), expected: expected.into(), found: source_sha256 });
     }
     let geometry = Geometry::built_in().map_err(anyhow::Error::from)?;
     let weights = face_mesh::convert(&bytes, &geometry);
-    let weights = weights.map_err(|reason| ImportError::Refused { path: path.into(), reason })?;
+    let weights = weights.map_err(|reason| ModelImportError::Refused { path: path.into(), reason })?;
     let file = path.file_name().unwrap_or_default().to_string_lossy();
     let config = json!({
         "name": FACE_MESH,
@@ -291,10 +293,10 @@ fn reorder(
     tensors: &mut BTreeMap<String, Tensor>,
     order: Option<ClassOrder>,
     path: &Path,
-) -> Result<Reordered, ImportError> {
+) -> Result<Reordered, ModelImportError> {
     let [weight, bias] = ["classifier.weight", "classifier.bias"].map(|name| tensors.get(name).cloned());
     let (Some(weight), Some(bias)) = (weight, bias) else {
-        return Err(ImportError::Refused { path: path.into(), reason: "has no classifier".into() });
+        return Err(ModelImportError::Refused { path: path.into(), reason: "has no classifier".into() });
     };
     let outputs = bias.dims().first().copied().unwrap_or_default();
     // What the networks that others build on have.
@@ -307,7 +309,7 @@ fn reorder(
     if outputs != expected || weight.dims().last() != Some(&expected) {
         let order = serde_json::to_value(order).map_err(anyhow::Error::from)?;
         let order = order.as_str().unwrap_or_default().to_owned();
-        return Err(ImportError::Outputs { path: path.into(), outputs, order, expected });
+        return Err(ModelImportError::Outputs { path: path.into(), outputs, order, expected });
     }
     let contempt = match order.meanings().iter().position(|meaning| *meaning == Meaning::Contempt) {
         Some(index) => {
@@ -325,12 +327,12 @@ fn reorder(
 }
 
 /// Whether the tensors are those of the network, in number, shape and being finite.
-fn check(tensors: &BTreeMap<String, Tensor>, description: &Description, path: &Path) -> Result<(), ImportError> {
+fn check(tensors: &BTreeMap<String, Tensor>, description: &Description, path: &Path) -> Result<(), ModelImportError> {
     let parameters = Parameters::new(Purpose::Inference, &Device::Cpu);
     Network::new(&parameters, &description.architecture, description.input.colours)?;
     parameters.set(tensors).map_err(|error| match error {
-        SetError::Weights(source) => ImportError::Misfit { path: path.into(), source },
-        SetError::Device(error) => ImportError::Device(error),
+        SetError::Weights(source) => ModelImportError::Misfit { path: path.into(), source },
+        SetError::Device(error) => ModelImportError::Device(error),
     })
 }
 

@@ -11,7 +11,7 @@ use half::f16;
 use prost::Message;
 
 pub(crate) use super::layout::CheckpointLayer;
-use crate::model::onnx_file::{FLOAT, FLOAT16, Initializer, Model};
+use crate::model::onnx_file::{FLOAT, FLOAT16, Initializer, OnnxModel};
 
 /// `location` of numbers in another file.
 const EXTERNAL: i32 = 1;
@@ -21,7 +21,7 @@ const EXTERNAL: i32 = 1;
 /// # Errors
 /// What is wrong with the file, to stand behind its name.
 pub(crate) fn read(bytes: &[u8]) -> Result<Vec<CheckpointLayer>, String> {
-    let model = Model::decode(bytes).map_err(|e| format!("is not an ONNX file: {e}"))?;
+    let model = OnnxModel::decode(bytes).map_err(|e| format!("is not an ONNX file: {e}"))?;
     let graph = model.graph.filter(|g| !g.nodes.is_empty()).ok_or("is not an ONNX file: it has no graph")?;
     let mut constants: HashMap<&str, &Initializer> =
         graph.initializers.iter().map(|initializer| (initializer.name.as_str(), initializer)).collect();
@@ -113,7 +113,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::model::onnx_file::{Graph, Node};
+    use crate::model::onnx_file::{OnnxGraph, OnnxNode};
 
     fn floats(name: &str, dims: &[i64], values: &[f32]) -> Initializer {
         Initializer {
@@ -125,19 +125,19 @@ mod tests {
         }
     }
 
-    fn node(operator: &str, inputs: &[&str], output: &str) -> Node {
+    fn node(operator: &str, inputs: &[&str], output: &str) -> OnnxNode {
         let inputs = inputs.iter().map(|i| (*i).to_owned()).collect();
-        Node { operator: operator.into(), inputs, outputs: vec![output.into()], ..Default::default() }
+        OnnxNode { operator: operator.into(), inputs, outputs: vec![output.into()], ..Default::default() }
     }
 
     #[test]
     fn a_product_and_a_sum_are_one_layer_with_its_bias() {
-        let graph = Graph {
+        let graph = OnnxGraph {
             nodes: vec![node("MatMul", &["x", "w"], "y"), node("Add", &["y", "b"], "z")],
             initializers: vec![floats("w", &[1, 2], &[3.0, 4.0]), floats("b", &[2], &[5.0, 6.0])],
             ..Default::default()
         };
-        let layers = read(&Model { graph: Some(graph), ..Default::default() }.encode_to_vec()).unwrap();
+        let layers = read(&OnnxModel { graph: Some(graph), ..Default::default() }.encode_to_vec()).unwrap();
         assert_eq!(layers.len(), 1);
         assert_eq!(layers[0].weight.dims(), [2, 1]);
         assert_eq!(layers[0].bias.as_ref().unwrap().to_vec1::<f32>().unwrap(), [5.0, 6.0]);
@@ -145,12 +145,12 @@ mod tests {
 
     #[test]
     fn a_shape_that_promises_more_than_there_is_is_refused() {
-        let graph = Graph {
+        let graph = OnnxGraph {
             nodes: vec![node("MatMul", &["x", "w"], "y")],
             initializers: vec![floats("w", &[i64::MAX, i64::MAX], &[1.0])],
             ..Default::default()
         };
-        let message = read(&Model { graph: Some(graph), ..Default::default() }.encode_to_vec()).err().unwrap();
+        let message = read(&OnnxModel { graph: Some(graph), ..Default::default() }.encode_to_vec()).err().unwrap();
         assert!(message.contains("'w'"), "{message}");
     }
 

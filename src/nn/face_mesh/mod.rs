@@ -8,7 +8,7 @@
 mod parts;
 mod region;
 
-use crate::infer::{BlazeBlock, Convolution, Layer, Linear, Plan, PlanError, Reach, Shape};
+use crate::infer::{BlazeBlock, ConvolutionLayer, Layer, Linear, Plan, PlanError, Reach, Shape};
 use crate::kernels::Activation;
 pub use parts::{
     BLOCK_KERNEL, BlockRow, HEADS, OutputHead, PARTS, REDUCED, STEM, Weights, WeightsFault, expected_tensors,
@@ -90,7 +90,7 @@ impl FaceMesh {
         let shape = Shape { height: SIDE, width: SIDE, channels: COLOURS };
         let [slopes, stem] = [weights.values("face.stem.slopes"), weights.values("face.stem.weight")];
         let mut face = vec![
-            Layer::Convolution(Convolution {
+            Layer::Convolution(ConvolutionLayer {
                 reach: Reach::Dense { kernel: 3, stride: 2 },
                 weights: stem,
                 bias: weights.values("face.stem.bias"),
@@ -202,7 +202,7 @@ fn head(weights: &Weights, name: &str) -> Vec<Layer> {
         all.iter().zip(&counts).flat_map(move |(all, count)| all[input * count..][..*count].iter().copied())
     };
     vec![
-        Layer::Convolution(Convolution {
+        Layer::Convolution(ConvolutionLayer {
             reach: Reach::Pointwise,
             weights: values("reduce.weight"),
             bias: values("reduce.bias"),

@@ -7,13 +7,13 @@ use candle_core::{Result, Shape, Tensor, bail};
 use super::access::read;
 use super::operation::{Kernel, Values};
 use crate::kernels::train::convolution::Convolution;
-use crate::kernels::train::normalised::{Normalised, Saved};
+use crate::kernels::train::normalised::{Normalised, SavedStatistics};
 
 /// Of `x`, the weights and `[2, channels]`: gamma and beta.
 pub(super) struct ConvolveNormalise {
     pub(super) layer: Normalised,
     /// Set by the forward pass and read by the backward pass.
-    pub(super) saved: Arc<OnceLock<Saved>>,
+    pub(super) saved: Arc<OnceLock<SavedStatistics>>,
 }
 
 impl Kernel<3> for ConvolveNormalise {

@@ -14,7 +14,7 @@ use super::clock::{Clock, Given, Stamp, is_variable};
 use super::decoded::Decoded;
 use super::entry::Proof;
 use super::error::{is_out_of_memory, over_the_limit, too_large};
-use super::feed::{Fed, Feed};
+use super::feed::{Fed, PacketFeed};
 use super::notes::{Notes, Reporter, reasons};
 use super::picture::DecodedPicture;
 use super::prepare::Preparer;
@@ -29,7 +29,7 @@ pub struct Decoder {
     pub(super) options: DecodeOptions,
     pub(super) media: Media,
     pub(super) stated: Stated,
-    pub(super) feed: Feed,
+    pub(super) feed: PacketFeed,
     pub(super) codec: Codec,
     pub(super) clock: Clock<Video>,
     pub(super) preparer: Preparer<Stamp>,

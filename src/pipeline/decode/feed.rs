@@ -11,14 +11,14 @@ use super::source::{self, Opened};
 use super::{DecodeError, DecodeOptions, Source, ending};
 
 /// Why a stream ended before its end.
-pub(super) enum Loss {
+pub(super) enum StreamLoss {
     /// Nothing came for so long, seconds.
     Silent { limit_s: f64 },
     /// It broke off.
     Broken { reason: String },
 }
 
-impl Loss {
+impl StreamLoss {
     /// The error where not one frame came before.
     pub(super) fn into_error(self, name: String) -> DecodeError {
         match self {
@@ -28,7 +28,7 @@ impl Loss {
     }
 }
 
-impl std::fmt::Display for Loss {
+impl std::fmt::Display for StreamLoss {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Silent { limit_s } => write!(f, "no data for {limit_s} s"),
@@ -38,7 +38,7 @@ impl std::fmt::Display for Loss {
 }
 
 /// Reads packets and counts what came.
-pub(super) struct Feed {
+pub(super) struct PacketFeed {
     source: Source,
     opened: Opened,
     /// Index of the video's stream.
@@ -54,7 +54,7 @@ pub(super) struct Feed {
     /// Where the last packet of the other streams ends, seconds, where they are read.
     others_end_s: Option<f64>,
     /// Why a stream ended before its end.
-    pub(super) lost: Option<Loss>,
+    pub(super) lost: Option<StreamLoss>,
     /// Whether the container has an index of all packets.
     pub(super) is_listed: bool,
     errors: usize,
@@ -82,7 +82,7 @@ const SAME_END_S: f64 = 0.25;
 /// From where one is (C's `SEEK_CUR`), which FFmpeg's own header does not define.
 const SEEK_CUR: i32 = 1;
 
-impl Feed {
+impl PacketFeed {
     /// Of stream `stream`; `reads_others` where the end of the other streams matters.
     pub(super) fn new(
         source: &Source,
@@ -152,8 +152,8 @@ impl Feed {
                 let is_broken = matches!(self.source, Source::Url(_)) && error != ffmpeg::Error::Eof;
                 if is_silent || is_broken {
                     self.lost = Some(match is_silent {
-                        true => Loss::Silent { limit_s: options.patience.limit_s() },
-                        false => Loss::Broken { reason: error.to_string() },
+                        true => StreamLoss::Silent { limit_s: options.patience.limit_s() },
+                        false => StreamLoss::Broken { reason: error.to_string() },
                     });
                     options.patience.note_loss();
                     return Fed::End;

@@ -11,7 +11,7 @@ use super::clock::Clock;
 use super::decoder::{Codec, Decoder, Progress, Stated};
 use super::entry::{Entry, Proof};
 use super::error::{is_out_of_memory, over_the_limit, too_large};
-use super::feed::Feed;
+use super::feed::PacketFeed;
 use super::notes::Notes;
 use super::prepare::{Display, Preparer};
 use super::slices::Units;
@@ -113,7 +113,7 @@ impl Decoder {
         let mut this = Self {
             clock: Clock::new(video.time_base, video.frame_rate),
             preparer: Preparer::new(display),
-            feed: Feed::new(source, state, opened, index, reads_others),
+            feed: PacketFeed::new(source, state, opened, index, reads_others),
             codec: Codec { decoder, id: video.id, units: video.units, expects_a_picture: true, unanswered: Vec::new() },
             notes: Notes::default(),
             proof: entry.map(Proof::of),

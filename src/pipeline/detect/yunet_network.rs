@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::files;
-use crate::infer::{Convolution, Layer, Plan, PlanError, Reach, Shape};
+use crate::infer::{ConvolutionLayer, Layer, Plan, PlanError, Reach, Shape};
 use crate::kernels::Activation;
 use crate::model::import::onnx;
 
@@ -51,8 +51,8 @@ pub enum YunetError {
 /// The weights, converted to luma input.
 #[derive(Debug, Clone, PartialEq)]
 pub struct YunetWeights {
-    stem: Convolution,
-    pairs: Vec<[Convolution; 2]>,
+    stem: ConvolutionLayer,
+    pairs: Vec<[ConvolutionLayer; 2]>,
     sha256: String,
 }
 
@@ -155,7 +155,7 @@ fn filters(layer: &onnx::CheckpointLayer) -> Result<Filters, String> {
 }
 
 /// The first convolution for pictures with three equal colours, that is, a luma plane.
-fn stem(filters: &Filters) -> Result<Convolution, String> {
+fn stem(filters: &Filters) -> Result<ConvolutionLayer, String> {
     let [out, colours, height, width] = filters.dims;
     if [colours, height, width] != [3, SIDE, SIDE] {
         return Err("does not begin with a 3x3 convolution of three colours".into());
@@ -166,11 +166,11 @@ fn stem(filters: &Filters) -> Result<Convolution, String> {
         weights[(tap / SIDE * PADDED + tap % SIDE) * out + filter] += value;
     }
     let reach = Reach::Dense { kernel: PADDED, stride: 2 };
-    Ok(Convolution { reach, weights, bias: filters.bias.clone(), activation: Activation::Relu })
+    Ok(ConvolutionLayer { reach, weights, bias: filters.bias.clone(), activation: Activation::Relu })
 }
 
 /// A 1x1 convolution and the depthwise one after it, with the activation.
-fn pair(pointwise: Filters, depthwise: Filters, activation: Activation) -> Option<[Convolution; 2]> {
+fn pair(pointwise: Filters, depthwise: Filters, activation: Activation) -> Option<[ConvolutionLayer; 2]> {
     let [out, inputs, 1, 1] = pointwise.dims else { return None };
     if depthwise.dims != [out, 1, SIDE, SIDE] {
         return None;
@@ -180,14 +180,14 @@ fn pair(pointwise: Filters, depthwise: Filters, activation: Activation) -> Optio
     };
     let weights = transposed(&pointwise.values, inputs);
     let first =
-        Convolution { reach: Reach::Pointwise, weights, bias: pointwise.bias, activation: Activation::Identity };
+        ConvolutionLayer { reach: Reach::Pointwise, weights, bias: pointwise.bias, activation: Activation::Identity };
     let weights = transposed(&depthwise.values, SIDE * SIDE);
     let reach = Reach::Depthwise { kernel: SIDE, stride: 1 };
-    Some([first, Convolution { reach, weights, bias: depthwise.bias, activation }])
+    Some([first, ConvolutionLayer { reach, weights, bias: depthwise.bias, activation }])
 }
 
 /// Joins pairs with the same input into one pair with concatenated outputs.
-fn beside(pairs: [&[Convolution; 2]; 4]) -> [Convolution; 2] {
+fn beside(pairs: [&[ConvolutionLayer; 2]; 4]) -> [ConvolutionLayer; 2] {
     let one = |part: usize| {
         let parts = pairs.map(|pair| &pair[part]);
         // Outputs vary fastest, so that a row holds those of one input or position.
@@ -195,7 +195,7 @@ fn beside(pairs: [&[Convolution; 2]; 4]) -> [Convolution; 2] {
         let row =
             |row: usize| parts.into_iter().flat_map(move |p| p.weights.chunks(p.bias.len()).nth(row).unwrap_or(&[]));
         let weights = (0..rows).flat_map(row).copied().collect();
-        Convolution { weights, bias: parts.iter().flat_map(|p| &p.bias).copied().collect(), ..parts[0].clone() }
+        ConvolutionLayer { weights, bias: parts.iter().flat_map(|p| &p.bias).copied().collect(), ..parts[0].clone() }
     };
     [one(0), one(1)]
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use rayon::prelude::*;
 
 use super::pictures::{fault, images};
-use super::{Broken, ImportError, Imported, npy};
+use super::{Broken, DataImportError, ImportedData, npy};
 use crate::model::class_order::{ClassOrder, Meaning};
 use crate::train::manifest::{Row, Split};
 
@@ -15,8 +15,8 @@ use crate::train::manifest::{Row, Split};
 ///
 /// # Errors
 /// If neither set is there, an image is none, or a label is missing or none of AffectNet's.
-pub fn import(folder: &Path, broken: Broken) -> Result<Imported, ImportError> {
-    let mut imported = Imported::default();
+pub fn import(folder: &Path, broken: Broken) -> Result<ImportedData, DataImportError> {
+    let mut imported = ImportedData::default();
     let mut is_there = false;
     for (set, split) in [("train_set", Split::Train), ("val_set", Split::Test)] {
         let set = folder.join(set);
@@ -29,13 +29,13 @@ pub fn import(folder: &Path, broken: Broken) -> Result<Imported, ImportError> {
             .map(|image| {
                 let id = image.file_stem().unwrap_or_default().to_string_lossy();
                 let label = set.join("annotations").join(format!("{id}_exp.npy"));
-                let fault_of = |reason: String| ImportError::File { path: label.clone(), reason };
+                let fault_of = |reason: String| DataImportError::File { path: label.clone(), reason };
                 let number = npy::read_one(&label).map_err(fault_of)?;
                 let meaning =
                     usize::try_from(number).ok().and_then(|n| ClassOrder::Affectnet.meanings().get(n).copied());
                 let meaning = meaning.ok_or_else(|| fault_of(format!("unknown label {number}")))?;
                 match (fault(&image), broken) {
-                    (Some(reason), Broken::Stop) => Err(ImportError::Picture { reason }),
+                    (Some(reason), Broken::Stop) => Err(DataImportError::Picture { reason }),
                     (Some(reason), Broken::Skip) => Ok(Err(reason)),
                     (None, _) => Ok(Ok((Row::new(image, split), meaning))),
                 }
@@ -60,7 +60,7 @@ pub fn import(folder: &Path, broken: Broken) -> Result<Imported, ImportError> {
     }
     match is_there && !imported.rows.is_empty() {
         true => Ok(imported),
-        false => Err(ImportError::Nothing { path: folder.into(), expected: "train_set/images and val_set/images" }),
+        false => Err(DataImportError::Nothing { path: folder.into(), expected: "train_set/images and val_set/images" }),
     }
 }
 

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use super::pictures::{fault, folders, images};
-use super::{Broken, ImportError, Imported};
+use super::{Broken, DataImportError, ImportedData};
 use crate::model::class_order::{ClassOrder, Meaning, meaning};
 use crate::train::manifest::{Row, Split};
 
@@ -17,21 +17,21 @@ const EXPECTED: &str = "folders named after classes (anger, disgust, fear, happi
 ///
 /// # Errors
 /// If a folder is not named after a class, a file is no image, or there are none at all.
-pub fn import(folder: &Path, order: Option<ClassOrder>, broken: Broken) -> Result<Imported, ImportError> {
-    let mut imported = Imported::default();
+pub fn import(folder: &Path, order: Option<ClassOrder>, broken: Broken) -> Result<ImportedData, DataImportError> {
+    let mut imported = ImportedData::default();
     let inner = folders(folder)?;
     let splits: Vec<_> = inner.iter().filter_map(|path| Some((path, split(&name(path))?))).collect();
     if splits.is_empty() {
         classes(&inner, Split::Train, order, broken, &mut imported)?;
     } else if let Some(other) = inner.iter().find(|path| split(&name(path)).is_none()) {
         let reason = "is neither a training, validation nor test folder, but lies beside one".into();
-        return Err(ImportError::File { path: other.clone(), reason });
+        return Err(DataImportError::File { path: other.clone(), reason });
     }
     for (path, split) in splits {
         classes(&folders(path)?, split, order, broken, &mut imported)?;
     }
     match imported.rows.is_empty() {
-        true => Err(ImportError::Nothing { path: folder.into(), expected: EXPECTED }),
+        true => Err(DataImportError::Nothing { path: folder.into(), expected: EXPECTED }),
         false => Ok(imported),
     }
 }
@@ -56,22 +56,22 @@ fn classes(
     split: Split,
     order: Option<ClassOrder>,
     broken: Broken,
-    imported: &mut Imported,
-) -> Result<(), ImportError> {
+    imported: &mut ImportedData,
+) -> Result<(), DataImportError> {
     for path in paths {
         let name = name(path);
         let by_number = || order?.meanings().get(name.parse::<usize>().ok()?).copied();
         let Some(meaning) = meaning(&name).or_else(by_number) else {
             let path = path.clone();
             return Err(match name.parse::<usize>() {
-                Ok(number) => ImportError::NumberedClass { path, number },
-                Err(_) => ImportError::File { path, reason: format!("'{name}' is not the name of a class") },
+                Ok(number) => DataImportError::NumberedClass { path, number },
+                Err(_) => DataImportError::File { path, reason: format!("'{name}' is not the name of a class") },
             });
         };
         for image in images(path)? {
             if let Some(reason) = fault(&image) {
                 match broken {
-                    Broken::Stop => return Err(ImportError::Picture { reason }),
+                    Broken::Stop => return Err(DataImportError::Picture { reason }),
                     Broken::Skip => imported.broken.push(reason),
                 }
                 continue;
@@ -119,7 +119,10 @@ mod tests {
     #[test]
     fn numbers_need_an_order() {
         let folder = tree(&["4/a.png"]);
-        assert!(matches!(import(folder.path(), None, Broken::Stop), Err(ImportError::NumberedClass { number: 4, .. })));
+        assert!(matches!(
+            import(folder.path(), None, Broken::Stop),
+            Err(DataImportError::NumberedClass { number: 4, .. })
+        ));
         let rows = import(folder.path(), Some(ClassOrder::Affectnet), Broken::Stop).unwrap().rows;
         assert_eq!(rows[0].label, Some(Expression::Fear));
     }

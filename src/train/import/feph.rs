@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::pictures::{fault, folders, images};
-use super::{Broken, ImportError, Imported, open_csv};
+use super::{Broken, DataImportError, ImportedData, open_csv};
 use crate::choice::Choice;
 use crate::model::class_order::{ClassOrder, Meaning};
 use crate::timeline::Expression;
@@ -66,16 +66,21 @@ const LABELS: &str = "FePh_labels.csv";
 /// # Errors
 /// If the csv lacks a column, a row has an unknown label, is not named as PHOENIX names frames or stands there twice, or
 /// an image is missing or none.
-pub fn import(folder: &Path, multi: MultiLabel, none: NoneLabel, broken: Broken) -> Result<Imported, ImportError> {
+pub fn import(
+    folder: &Path,
+    multi: MultiLabel,
+    none: NoneLabel,
+    broken: Broken,
+) -> Result<ImportedData, DataImportError> {
     let path = folder.join(LABELS);
     let mut reader = open_csv(&path, &["External ID", "Facial_label"])?;
     let files = files_below(folder)?;
-    let mut imported = Imported::default();
+    let mut imported = ImportedData::default();
     let mut seen = HashMap::new();
     for (index, labels) in reader.deserialize::<Labels>().enumerate() {
-        let Labels { id, labels } = labels.map_err(|source| ImportError::Csv { path: path.clone(), source })?;
+        let Labels { id, labels } = labels.map_err(|source| DataImportError::Csv { path: path.clone(), source })?;
         let line = index as u64 + 2;
-        let fault_of = |reason: String| ImportError::Row { path: path.clone(), line, reason };
+        let fault_of = |reason: String| DataImportError::Row { path: path.clone(), line, reason };
         let name = if id.ends_with(".png") { id.clone() } else { format!("{id}.png") };
         if let Some(first) = seen.insert(name.clone(), line) {
             return Err(fault_of(format!("'{id}' stands on line {first} already")));
@@ -108,7 +113,7 @@ pub fn import(folder: &Path, multi: MultiLabel, none: NoneLabel, broken: Broken)
         imported.rows.push(row);
     }
     match imported.rows.is_empty() {
-        true => Err(ImportError::Nothing { path, expected: "rows with one of the labels 0 to 6" }),
+        true => Err(DataImportError::Nothing { path, expected: "rows with one of the labels 0 to 6" }),
         false => Ok(imported),
     }
 }
@@ -160,7 +165,7 @@ pub fn phoenix_name(path: &Path) -> Option<(String, u64)> {
 }
 
 /// Image files by name, down to two folders below.
-fn files_below(folder: &Path) -> Result<HashMap<String, PathBuf>, ImportError> {
+fn files_below(folder: &Path) -> Result<HashMap<String, PathBuf>, DataImportError> {
     let mut found = HashMap::new();
     let mut level = vec![folder.to_owned()];
     for _ in 0..3 {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::{ImportError, Imported, open_csv};
+use super::{DataImportError, ImportedData, open_csv};
 use crate::choice::Choice;
 use crate::model::class_order::{Meaning, meaning};
 use crate::timeline::{Expression, Probabilities};
@@ -103,7 +103,7 @@ impl Votes {
     }
 
     /// Puts the votes into `row`, or the label that FER+'s rule gives; whether it is to be kept.
-    pub(super) fn put(self, row: &mut Row, labelling: Labelling, imported: &mut Imported) -> bool {
+    pub(super) fn put(self, row: &mut Row, labelling: Labelling, imported: &mut ImportedData) -> bool {
         let found = match labelling {
             Labelling::FerplusRule => self.without_single_ones().shares().filter(|(_, label)| label.is_some()),
             _ => self.shares(),
@@ -141,13 +141,13 @@ impl Labels {
 ///
 /// # Errors
 /// If the file is missing or a row is not as described in the data set's table.
-pub fn import(folder: &Path, labelling: Labelling) -> Result<Imported, ImportError> {
+pub fn import(folder: &Path, labelling: Labelling) -> Result<ImportedData, DataImportError> {
     let path = folder.join("fer2013_labels.csv");
     let mut reader = open_csv(&path, &["split", "pos", "dup_group", "dup_crosses_split", "fer_class", "fp_neutral"])?;
-    let mut imported = Imported::default();
+    let mut imported = ImportedData::default();
     for (index, labels) in reader.deserialize::<Labels>().enumerate() {
-        let labels = labels.map_err(|source| ImportError::Csv { path: path.clone(), source })?;
-        let fault = |reason: String| ImportError::Row { path: path.clone(), line: index as u64 + 2, reason };
+        let labels = labels.map_err(|source| DataImportError::Csv { path: path.clone(), source })?;
+        let fault = |reason: String| DataImportError::Row { path: path.clone(), line: index as u64 + 2, reason };
         let (split, strip, cell) = match labels.split.as_str() {
             "Training" if labels.pos < CELLS_IN_TRAINING_A => (Split::Train, "training_a.png", labels.pos),
             "Training" => (Split::Train, "training_b.png", labels.pos - CELLS_IN_TRAINING_A),
@@ -201,7 +201,7 @@ mod tests {
     fn by_ferplus_own_rule_single_votes_do_not_count_and_contempt_is_no_label() {
         let label = |seven, others| {
             let mut row = Row::new("a.png".into(), Split::Test);
-            let kept = Votes { seven, others }.put(&mut row, Labelling::FerplusRule, &mut Imported::default());
+            let kept = Votes { seven, others }.put(&mut row, Labelling::FerplusRule, &mut ImportedData::default());
             assert_eq!(kept, row.label.is_some());
             row.label
         };
@@ -230,7 +230,7 @@ mod tests {
         }
     }
 
-    fn import_rows(rows: &str, labelling: Labelling) -> Result<Imported, ImportError> {
+    fn import_rows(rows: &str, labelling: Labelling) -> Result<ImportedData, DataImportError> {
         let folder = tempfile::tempdir().unwrap();
         let header = "split,pos,dup_group,dup_crosses_split,fer_class,fer_label_status,fp_neutral,fp_happiness,\
                       fp_surprise,fp_sadness,fp_anger,fp_disgust,fp_fear,fp_contempt,fp_unknown,fp_NF\n";

@@ -6,7 +6,7 @@ use image::{GrayImage, ImageFormat};
 use serde::Deserialize;
 
 use super::fer2013::{Labelling, Votes};
-use super::{ImportError, Imported, open_csv};
+use super::{DataImportError, ImportedData, open_csv};
 use crate::files::OutputOptions;
 use crate::model::class_order::{ClassOrder, Meaning};
 use crate::train::manifest::{Row, Split};
@@ -52,19 +52,19 @@ impl FerPlus {
 ///
 /// # Errors
 /// If a file is missing, a row has not 2,304 pixels or an unknown label or usage, or the strips cannot be written.
-pub fn import(folder: &Path, pictures: &Path, labelling: Labelling) -> Result<Imported, ImportError> {
+pub fn import(folder: &Path, pictures: &Path, labelling: Labelling) -> Result<ImportedData, DataImportError> {
     let path = folder.join("fer2013.csv");
     let mut reader = open_csv(&path, &["emotion", "pixels", "Usage"])?;
     let mut votes = match labelling {
         Labelling::Votes | Labelling::FerplusRule => Some(read_votes(&folder.join("fer2013new.csv"))?.into_iter()),
         Labelling::Fer2013 => None,
     };
-    std::fs::create_dir_all(pictures).map_err(|source| ImportError::Write { path: pictures.into(), source })?;
-    let mut imported = Imported::default();
+    std::fs::create_dir_all(pictures).map_err(|source| DataImportError::Write { path: pictures.into(), source })?;
+    let mut imported = ImportedData::default();
     let mut strips = Strips { folder: pictures, written: 0, samples: Vec::new() };
     for (index, published) in reader.deserialize::<Published>().enumerate() {
-        let published = published.map_err(|source| ImportError::Csv { path: path.clone(), source })?;
-        let fault = |reason: String| ImportError::Row { path: path.clone(), line: index as u64 + 2, reason };
+        let published = published.map_err(|source| DataImportError::Csv { path: path.clone(), source })?;
+        let fault = |reason: String| DataImportError::Row { path: path.clone(), line: index as u64 + 2, reason };
         let split = match published.usage.as_str() {
             "Training" => Split::Train,
             "PublicTest" => Split::Validation,
@@ -95,15 +95,15 @@ pub fn import(folder: &Path, pictures: &Path, labelling: Labelling) -> Result<Im
     }
     strips.write()?;
     match imported.rows.is_empty() {
-        true => Err(ImportError::Nothing { path, expected: "rows with pixels" }),
+        true => Err(DataImportError::Nothing { path, expected: "rows with pixels" }),
         false => Ok(imported),
     }
 }
 
-fn read_votes(path: &Path) -> Result<Vec<Votes>, ImportError> {
+fn read_votes(path: &Path) -> Result<Vec<Votes>, DataImportError> {
     let mut reader = open_csv(path, &["neutral", "contempt", "NF"])?;
     let rows: Result<Vec<Votes>, csv::Error> = reader.deserialize::<FerPlus>().map(|row| Ok(row?.votes())).collect();
-    rows.map_err(|source| ImportError::Csv { path: path.into(), source })
+    rows.map_err(|source| DataImportError::Csv { path: path.into(), source })
 }
 
 /// Pictures, one below the other.
@@ -119,7 +119,7 @@ impl Strips<'_> {
     }
 
     /// Where the picture goes: the strip and the cell.
-    fn add(&mut self, picture: &[u8]) -> Result<(PathBuf, Option<usize>), ImportError> {
+    fn add(&mut self, picture: &[u8]) -> Result<(PathBuf, Option<usize>), DataImportError> {
         if self.samples.len() >= CELLS * SIDE * SIDE {
             self.write()?;
         }
@@ -127,9 +127,9 @@ impl Strips<'_> {
         Ok((self.path(), Some(self.samples.len() / (SIDE * SIDE) - 1)))
     }
 
-    fn write(&mut self) -> Result<(), ImportError> {
+    fn write(&mut self) -> Result<(), DataImportError> {
         let path = self.path();
-        let failed = |source| ImportError::Write { path: path.clone(), source };
+        let failed = |source| DataImportError::Write { path: path.clone(), source };
         let samples = std::mem::take(&mut self.samples);
         let height = samples.len() / SIDE;
         let Some(strip) = GrayImage::from_raw(SIDE as u32, height as u32, samples).filter(|_| height > 0) else {
@@ -154,7 +154,7 @@ mod tests {
         format!("{emotion},{},{usage}\n", vec![value.to_string(); SIDE * SIDE].join(" "))
     }
 
-    fn import_rows(rows: &str, votes: Option<&str>) -> Result<(Imported, tempfile::TempDir), ImportError> {
+    fn import_rows(rows: &str, votes: Option<&str>) -> Result<(ImportedData, tempfile::TempDir), DataImportError> {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("fer2013.csv"), format!("emotion,pixels,Usage\n{rows}")).unwrap();
         if let Some(votes) = votes {

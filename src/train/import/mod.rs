@@ -33,7 +33,7 @@ impl Choice for Broken {
 
 /// A data set as rows, and what was left out of it on purpose.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Imported {
+pub struct ImportedData {
     /// The rows, paths absolute.
     pub rows: Vec<Row>,
     /// How many were left out, and why.
@@ -42,7 +42,7 @@ pub struct Imported {
     pub broken: Vec<String>,
 }
 
-impl Imported {
+impl ImportedData {
     /// Notes that one more was left out.
     fn leave_out(&mut self, why: &'static str) {
         match self.left_out.iter_mut().find(|(_, known)| *known == why) {
@@ -55,7 +55,7 @@ impl Imported {
 /// Why a data set cannot be imported.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "names and messages say what the variants are")]
-pub enum ImportError {
+pub enum DataImportError {
     #[error("{}: {source}", path.display())]
     Unreadable { path: PathBuf, source: std::io::Error },
     #[error("{}: {source}", path.display())]
@@ -77,15 +77,15 @@ pub enum ImportError {
 }
 
 /// Opens a CSV file that must have `columns`.
-fn open_csv(path: &std::path::Path, columns: &[&'static str]) -> Result<table::Reader<'static>, ImportError> {
-    let unreadable = |source| ImportError::Unreadable { path: path.into(), source };
-    let csv_error = |source| ImportError::Csv { path: path.into(), source };
+fn open_csv(path: &std::path::Path, columns: &[&'static str]) -> Result<table::Reader<'static>, DataImportError> {
+    let unreadable = |source| DataImportError::Unreadable { path: path.into(), source };
+    let csv_error = |source| DataImportError::Csv { path: path.into(), source };
     let mut reader = table::open(path, csv::Trim::All).map_err(unreadable)?;
     let headers = reader.headers().map_err(csv_error)?;
     match columns.iter().find(|column| !headers.iter().any(|header| header == **column)) {
         Some(column) => {
             let found: Vec<&str> = headers.iter().take(20).collect();
-            Err(ImportError::Column { path: path.into(), column, found: found.join(", ") })
+            Err(DataImportError::Column { path: path.into(), column, found: found.join(", ") })
         }
         None => Ok(reader),
     }

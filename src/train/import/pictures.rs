@@ -9,7 +9,7 @@ use crate::train::photo;
 pub(super) const MOST_PIXELS: u64 = 64 << 20;
 
 /// The files in `folder` that are images by their name, in order of name.
-pub(super) fn images(folder: &Path) -> Result<Vec<PathBuf>, ImportError> {
+pub(super) fn images(folder: &Path) -> Result<Vec<PathBuf>, DataImportError> {
     let mut found: Vec<PathBuf> =
         entries(folder)?.into_iter().filter(|path| photo::is_called_a_picture(path) && !path.is_dir()).collect();
     found.sort();
@@ -17,14 +17,14 @@ pub(super) fn images(folder: &Path) -> Result<Vec<PathBuf>, ImportError> {
 }
 
 /// The folders in `folder`, in order of name.
-pub(super) fn folders(folder: &Path) -> Result<Vec<PathBuf>, ImportError> {
+pub(super) fn folders(folder: &Path) -> Result<Vec<PathBuf>, DataImportError> {
     let mut found: Vec<PathBuf> = entries(folder)?.into_iter().filter(|path| path.is_dir()).collect();
     found.sort();
     Ok(found)
 }
 
-fn entries(folder: &Path) -> Result<Vec<PathBuf>, ImportError> {
-    let unreadable = |source| ImportError::Unreadable { path: folder.into(), source };
+fn entries(folder: &Path) -> Result<Vec<PathBuf>, DataImportError> {
+    let unreadable = |source| DataImportError::Unreadable { path: folder.into(), source };
     let entries = std::fs::read_dir(folder).map_err(unreadable)?;
     entries.map(|entry| entry.map(|entry| entry.path()).map_err(unreadable)).collect()
 }

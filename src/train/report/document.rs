@@ -7,33 +7,33 @@ use maud::{Markup, html};
 use crate::page::{page, printable};
 
 /// A report.
-pub struct Document {
+pub struct ReportDocument {
     /// Its heading.
     pub title: String,
     /// Its parts in order.
-    pub blocks: Vec<Block>,
+    pub blocks: Vec<ReportBlock>,
 }
 
 /// A part of a report.
-pub enum Block {
+pub enum ReportBlock {
     /// A heading.
     Heading(String),
     /// A paragraph.
     Text(String),
     /// A table.
-    Table(Table),
+    Table(ReportTable),
     /// A plot or pictures: elements of HTML. Not in Markdown.
     Plot(Markup),
 }
 
 /// A table with a caption; the first column is text, the others numbers.
-pub struct Table {
+pub struct ReportTable {
     caption: String,
     heads: Vec<String>,
     rows: Vec<Vec<String>>,
 }
 
-impl Table {
+impl ReportTable {
     /// A table without rows.
     pub fn new(caption: &str, heads: &[&str]) -> Self {
         Self { caption: caption.into(), heads: heads.iter().map(|head| (*head).to_owned()).collect(), rows: Vec::new() }
@@ -81,7 +81,7 @@ const STYLE: &str = "body{font:16px/1.5 sans-serif;max-width:64em;margin:2em aut
                      svg text{font:12px sans-serif;fill:#222}figure{display:inline-block;margin:.4em;width:9.5em;vertical-align:top}\
                      figcaption{font-size:12px;line-height:1.3}";
 
-impl Document {
+impl ReportDocument {
     /// As Markdown, without plots.
     pub fn markdown(&self) -> String {
         // A name can hold what Markdown takes for itself.
@@ -89,10 +89,10 @@ impl Document {
         let mut text = format!("# {}\n", cell(&self.title));
         for block in &self.blocks {
             let _ = match block {
-                Block::Heading(heading) => writeln!(text, "\n## {}", cell(heading)),
-                Block::Text(paragraph) => writeln!(text, "\n{}", cell(paragraph)),
-                Block::Plot(_) => Ok(()),
-                Block::Table(table) => {
+                ReportBlock::Heading(heading) => writeln!(text, "\n## {}", cell(heading)),
+                ReportBlock::Text(paragraph) => writeln!(text, "\n{}", cell(paragraph)),
+                ReportBlock::Plot(_) => Ok(()),
+                ReportBlock::Table(table) => {
                     let line = |cells: &[String]| {
                         let cells: Vec<String> = cells.iter().map(|c| cell(c)).collect();
                         format!("| {} |\n", cells.join(" | "))
@@ -112,10 +112,10 @@ impl Document {
             h1 { (printable(&self.title)) }
             @for block in &self.blocks {
                 @match block {
-                    Block::Heading(heading) => h2 { (printable(heading)) },
-                    Block::Text(paragraph) => p { (printable(paragraph)) },
-                    Block::Plot(svg) => (svg),
-                    Block::Table(table) => (table.markup()),
+                    ReportBlock::Heading(heading) => h2 { (printable(heading)) },
+                    ReportBlock::Text(paragraph) => p { (printable(paragraph)) },
+                    ReportBlock::Plot(svg) => (svg),
+                    ReportBlock::Table(table) => (table.markup()),
                 }
             }
         };
@@ -141,10 +141,11 @@ mod tests {
     #[test]
     fn names_cannot_become_markup() {
         let hostile = "<script>alert('x')</script>|a\nb";
-        let mut table = Table::new(hostile, &[hostile]);
+        let mut table = ReportTable::new(hostile, &[hostile]);
         table.row([hostile.to_owned()]);
-        let blocks = vec![Block::Heading(hostile.into()), Block::Text(hostile.into()), Block::Table(table)];
-        let document = Document { title: hostile.into(), blocks };
+        let blocks =
+            vec![ReportBlock::Heading(hostile.into()), ReportBlock::Text(hostile.into()), ReportBlock::Table(table)];
+        let document = ReportDocument { title: hostile.into(), blocks };
         let (html, markdown) = (document.html(), document.markdown());
         assert!(!html.contains("<script") && html.contains("&lt;script"), "{html}");
         assert!(!markdown.contains("<script") && markdown.contains("\\|a b"), "{markdown}");
@@ -152,7 +153,7 @@ mod tests {
 
     #[test]
     fn columns_stand_one_below_the_other() {
-        let mut table = Table::new("T", &["name", "value"]);
+        let mut table = ReportTable::new("T", &["name", "value"]);
         table.row(["a longer name".into(), "7".into()]);
         assert_eq!(table.plain(), "T\n  name           value\n  a longer name      7\n");
     }

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-pub use document::{Block, Document, Table, figure};
-pub use plot::{Measured, bars, curves, matrix, reliability, rising};
+pub use document::{ReportBlock, ReportDocument, ReportTable, figure};
+pub use plot::{MeasuredShare, bars, curves, matrix, reliability, rising};
 pub use predictions::{Prediction, PredictionsError, read as read_predictions};
 
 use super::dataset::{DatasetError, Example};
@@ -168,7 +168,7 @@ pub fn clusters(predictions: &[Prediction], rows: &[Row], grouping: Grouping) ->
 pub fn write(
     folder: &Path,
     data: &impl Serialize,
-    document: &Document,
+    document: &ReportDocument,
     predictions: &[Prediction],
 ) -> Result<(), WriteError> {
     write_as(OutputOptions::new(), folder, data, document, predictions)
@@ -182,7 +182,7 @@ pub fn write_as(
     existing: OutputOptions,
     folder: &Path,
     data: &impl Serialize,
-    document: &Document,
+    document: &ReportDocument,
     predictions: &[Prediction],
 ) -> Result<(), WriteError> {
     std::fs::create_dir_all(folder).map_err(|e| WriteError::new(folder, e))?;
@@ -220,9 +220,9 @@ impl Evaluation {
     }
 
     /// The measures, classes, confusion and reliability, as parts of a report.
-    pub fn blocks(&self) -> Vec<Block> {
+    pub fn blocks(&self) -> Vec<ReportBlock> {
         let (m, i) = (&self.metrics, &self.intervals);
-        let mut measures = Table::new("Measures", &["measure", "value", "95 % interval"]);
+        let mut measures = ReportTable::new("Measures", &["measure", "value", "95 % interval"]);
         let rows = [
             ("images", m.images.to_string(), String::new()),
             ("accuracy", percent(m.accuracy), span(i.accuracy, 1, 100.0)),
@@ -247,7 +247,7 @@ impl Evaluation {
             i.clusters,
             self.clustered_by.noun()
         );
-        let mut classes = Table::new("Classes", &["class", "images", "recall", "precision", "F1"]);
+        let mut classes = ReportTable::new("Classes", &["class", "images", "recall", "precision", "F1"]);
         let optional = |value: Option<f64>| value.map_or("-".into(), percent);
         for c in &m.classes {
             let f1 = c.f1.map_or("-".into(), |f1| format!("{f1:.3}"));
@@ -256,34 +256,39 @@ impl Evaluation {
         }
         let names = Expression::ALL.map(Expression::name);
         let heads: Vec<&str> = ["truth"].into_iter().chain(names).collect();
-        let mut confusion = Table::new("Confusion: rows are the truth, columns the prediction", &heads);
+        let mut confusion = ReportTable::new("Confusion: rows are the truth, columns the prediction", &heads);
         for (name, counts) in names.into_iter().zip(&m.confusion) {
             confusion.row([name.to_owned()].into_iter().chain(counts.iter().map(u64::to_string)));
         }
-        let mut blocks = vec![Block::Table(measures), Block::Text(clusters)];
+        let mut blocks = vec![ReportBlock::Table(measures), ReportBlock::Text(clusters)];
         if !self.absent.is_empty() {
             let absent: Vec<&str> = self.absent.iter().map(|class| class.name()).collect();
             let text = format!("No image shows {}: left out of means over classes.", absent.join(", "));
-            blocks.push(Block::Text(text));
+            blocks.push(ReportBlock::Text(text));
         }
-        blocks.extend([Block::Table(classes), Block::Table(confusion), Block::Plot(matrix(&m.confusion))]);
-        blocks.push(Block::Plot(reliability(&m.reliability)));
+        blocks.extend([
+            ReportBlock::Table(classes),
+            ReportBlock::Table(confusion),
+            ReportBlock::Plot(matrix(&m.confusion)),
+        ]);
+        blocks.push(ReportBlock::Plot(reliability(&m.reliability)));
         if !self.prior_corrected.is_empty() {
             let title = "With the training data's class shares taken out of the probabilities";
-            let mut table = Table::new(title, &["power of the shares", "accuracy", "balanced accuracy", "macro-F1"]);
+            let mut table =
+                ReportTable::new(title, &["power of the shares", "accuracy", "balanced accuracy", "macro-F1"]);
             for c in &self.prior_corrected {
                 let f1 = format!("{:.3}", c.macro_f1);
                 table.row([c.strength.to_string(), percent(c.accuracy), percent(c.balanced_accuracy), f1]);
             }
-            blocks.push(Block::Table(table));
+            blocks.push(ReportBlock::Table(table));
         }
         blocks
     }
 }
 
 /// A comparison of two models as a part of a report.
-pub fn comparison_blocks(first: &str, second: &str, c: &Comparison) -> Vec<Block> {
-    let mut table = Table::new(
+pub fn comparison_blocks(first: &str, second: &str, c: &Comparison) -> Vec<ReportBlock> {
+    let mut table = ReportTable::new(
         &format!("{first} against {second}, on the same {} images", c.images),
         &["measure", "difference", "95 % interval"],
     );
@@ -298,17 +303,17 @@ pub fn comparison_blocks(first: &str, second: &str, c: &Comparison) -> Vec<Block
         "Right in the first only: {}, in the second only: {}; McNemar's exact test: p = {:.3}.",
         c.only_first, c.only_second, c.p_value
     );
-    vec![Block::Table(table), Block::Text(text)]
+    vec![ReportBlock::Table(table), ReportBlock::Text(text)]
 }
 
 /// The epochs of a run as parts of a report.
-pub fn history_blocks(history: &[EpochRecord], chosen: usize) -> Vec<Block> {
+pub fn history_blocks(history: &[EpochRecord], chosen: usize) -> Vec<ReportBlock> {
     if history.is_empty() {
         return Vec::new();
     }
     let heads =
         ["epoch", "stage", "learning rate", "training loss", "validation loss", "accuracy", "balanced accuracy"];
-    let mut table = Table::new("Epochs", &heads);
+    let mut table = ReportTable::new("Epochs", &heads);
     for r in history {
         table.row([
             format!("{}{}", r.epoch, if r.epoch == chosen { " (chosen)" } else { "" }),
@@ -320,5 +325,5 @@ pub fn history_blocks(history: &[EpochRecord], chosen: usize) -> Vec<Block> {
             percent(r.validation_balanced_accuracy),
         ]);
     }
-    vec![Block::Plot(curves(&[(String::new(), history)])), Block::Table(table)]
+    vec![ReportBlock::Plot(curves(&[(String::new(), history)])), ReportBlock::Table(table)]
 }

@@ -154,7 +154,7 @@ pub fn reliability(bins: &[ReliabilityBin]) -> Markup {
 
 /// A share at a size, with its interval.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Measured {
+pub struct MeasuredShare {
     /// The size.
     pub size: f64,
     /// The share.
@@ -164,7 +164,7 @@ pub struct Measured {
 }
 
 /// Shares over sizes, with an interval about each point; sizes lie as their logarithms do, 0 at the left.
-pub fn rising(title: &str, x_name: &str, series: &[(&str, Vec<Measured>)]) -> Markup {
+pub fn rising(title: &str, x_name: &str, series: &[(&str, Vec<MeasuredShare>)]) -> Markup {
     let points = || series.iter().flat_map(|(_, points)| points);
     let least = points().map(|point| point.size).filter(|size| *size > 0.0).fold(f64::INFINITY, f64::min).min(1e9);
     // The start stands a doubling ahead of the smallest size.
@@ -194,7 +194,7 @@ pub fn rising(title: &str, x_name: &str, series: &[(&str, Vec<Measured>)]) -> Ma
             // Side by side, so that intervals do not cover each other.
             @let beside = 0.08 * (index as f64 - (series.len() as f64 - 1.0) / 2.0);
             (axes.line(points.iter().map(|point| (at(point.size) + beside, point.share)), colour, false))
-            @for Measured { size, share, interval: [low, high] } in points {
+            @for MeasuredShare { size, share, interval: [low, high] } in points {
                 @let (left, top) = axes.position(at(*size) + beside, *high);
                 @let (_, bottom) = axes.position(0.0, *low);
                 @let (_, middle) = axes.position(0.0, *share);

@@ -5,7 +5,7 @@ use candle_core::cuda_backend::{CudaDType, WrapErr as _};
 use candle_core::{CudaDevice, Result, bail};
 
 use super::super::Pooling;
-use crate::kernels::launch::{self, Grid};
+use crate::kernels::launch::{self, LaunchGrid};
 use crate::kernels::{Activation, Window};
 
 const PTX: &str = include_str!(concat!(env!("OUT_DIR"), "/kernels.ptx"));
@@ -69,7 +69,7 @@ fn index(number: usize) -> Result<u32> {
     }
 }
 
-fn config(grid: Grid) -> LaunchConfig {
+fn config(grid: LaunchGrid) -> LaunchConfig {
     LaunchConfig { grid_dim: grid.blocks, block_dim: grid.threads, shared_mem_bytes: 0 }
 }
 
