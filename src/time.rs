@@ -25,7 +25,7 @@ impl Timestamp {
 
     /// The nanosecond nearest to `seconds`, so that 0.1 is exactly a tenth.
     pub fn nearest_nanosecond(seconds: f64) -> Self {
-        // The cast saturates: nobody's clock goes beyond 292 years.
+        // The cast saturates: no clock goes beyond 292 years.
         Self::new((seconds * 1e9).round() as i64, NANOSECONDS)
     }
 
@@ -100,7 +100,7 @@ pub(crate) const LEAD_S: i64 = 1;
 /// it has answered for its span.
 const TAIL_MS: i64 = 500;
 
-/// The last span on either side; nobody's clock goes so far, but a file may state anything.
+/// The last span on either side; no clock goes so far, but a file may state anything.
 const FARTHEST: i64 = i64::MAX / 2;
 
 /// Where a moment lies on the grid of spans.

@@ -55,6 +55,6 @@ pub struct AnnotationDocument {
     pub media: Vec<String>,
     /// Its tiers.
     pub tiers: Vec<AnnotatedTier>,
-    /// What the program said of the video, where the file holds that too.
+    /// What the program said about the video, where the file holds that too.
     pub timeline: Option<Box<Timeline>>,
 }

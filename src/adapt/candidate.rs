@@ -85,7 +85,7 @@ const RECIPE: &str = include_str!("../../pipelines/adapt/network.toml");
 /// The recipe by which all layers learn.
 ///
 /// # Errors
-/// If the built-in one is none, which a test rules out.
+/// If the built-in recipe cannot be read, which a test rules out.
 pub fn recipe() -> Result<Recipe, RecipeError> {
     Recipe::parse(RECIPE, std::path::Path::new("pipelines/adapt/network.toml"))
 }

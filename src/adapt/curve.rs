@@ -102,7 +102,7 @@ fn point(pictures: usize, judged: &[Judged], clusters: &[String]) -> Point {
     }
 }
 
-/// All pictures in an order of which any beginning is what somebody may have annotated: stretches of videos, drawn by chance.
+/// All pictures in an order of which any beginning is what a person may have annotated: stretches of videos, drawn by chance.
 fn blocks(division: &Division) -> Vec<usize> {
     let mut blocks: std::collections::BTreeMap<String, Vec<usize>> = std::collections::BTreeMap::new();
     for (index, row) in division.rows.iter().enumerate() {

@@ -46,7 +46,7 @@ pub struct Material<'a> {
     pub examples: &'a [Example],
     /// What the start makes of them.
     pub features: &'a Features,
-    /// Pictures of the start's kind; none where there are none at hand.
+    /// Pictures of the start's kind; empty where the user has none.
     pub others: &'a [Example],
     /// Where what is learnt is kept.
     pub kept: &'a Path,
@@ -94,7 +94,7 @@ impl Material<'_> {
         }
     }
 
-    /// What was learnt says of the pictures at `indices`, as logits.
+    /// What was learnt says about the pictures at `indices`, as logits.
     ///
     /// # Errors
     /// If a picture cannot be decoded or the device fails.
@@ -160,7 +160,7 @@ impl Material<'_> {
                 let fitted = trainer::fit(&prepared, &training, &watched, &folder, self.device, &mut told)?;
                 let bytes = model::write_tensors(&fitted.tensors, false).map_err(trainer::TrainError::from)?;
                 OutputOptions::state().put(&weights, |out| out.write_all(&bytes))?;
-                // Of a finished run nobody goes on.
+                // A finished run is never continued.
                 let _ = std::fs::remove_file(folder.join("checkpoint.safetensors"));
                 fitted.tensors
             }

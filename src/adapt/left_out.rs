@@ -30,9 +30,9 @@ pub enum Reason {
     Unreadable(String),
     #[error("no tier is called '{wanted}'; its tiers: {found}")]
     NoTier { wanted: String, found: String },
-    #[error("the program wrote these labels and nobody has edited them: they can teach it nothing")]
+    #[error("the program wrote these labels and they were never edited: they can teach it nothing")]
     Ours,
-    #[error("nobody has corrected it: the program's own labels can teach it nothing")]
+    #[error("it was never corrected: the program's own labels can teach it nothing")]
     NotCorrected,
     #[error("its video is not there; looked for {0}")]
     NoMedia(String),
@@ -66,8 +66,8 @@ impl Reason {
         match self {
             Self::Unreadable(_) => "in files that cannot be used",
             Self::NoTier { .. } => "in files without such a tier",
-            Self::Ours => "on tiers that the program wrote and nobody edited",
-            Self::NotCorrected => "in annotations that nobody corrected",
+            Self::Ours => "on tiers that the program wrote and that were never edited",
+            Self::NotCorrected => "in annotations that were never corrected",
             Self::NoMedia(_) => "without a video",
             Self::Video(_) => "of videos that cannot be used",
             Self::Word => "with words that stand for no class",

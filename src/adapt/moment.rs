@@ -27,7 +27,7 @@ impl Default for Rate {
     }
 }
 
-/// What one person says of one signer over a stretch.
+/// What one person says about one signer over a stretch.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Vote {
     /// Who says it: the tier.

@@ -1,5 +1,5 @@
 //! Nested cross-validation (Varma & Simon 2006): of each fold, the candidate is chosen inside its training part, learnt anew
-//! from all of that part, and asked about the fold once. What is reported was chosen by nobody who had seen it.
+//! from all of that part, and asked about the fold once. What is reported comes from models that were chosen without having seen it.
 
 use std::collections::BTreeMap;
 

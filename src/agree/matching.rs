@@ -23,7 +23,7 @@ pub fn link<L>(a: &[Stretch<L>], b: &[Stretch<L>], overlap: f64) -> Links {
         indices
     };
     let indices_b = by_start(b);
-    // The latest end of all segments up to an index: what ends before a segment starts is passed over for good.
+    // The latest end of all segments up to an index: what ends before a segment starts is never looked at again.
     let reached_s: Vec<f64> = indices_b
         .iter()
         .scan(f64::NEG_INFINITY, |reached_s, index| {

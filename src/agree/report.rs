@@ -128,7 +128,7 @@ fn left_out(agreement: &Agreement) -> Vec<String> {
         PairKind::Video => "files",
     };
     [
-        (unknown, format!("{unknown} annotations whose labels are none of the seven ({})", named(&words, NAMED))),
+        (unknown, format!("{unknown} annotations whose labels are not among the seven ({})", named(&words, NAMED))),
         (*mapped, format!("{mapped} annotations that are empty or mapped to no class")),
         (*without_length, format!("{without_length} annotations without a length")),
         (*overlapping, format!("what {overlapping} annotations have in common with an earlier one of their tier")),

@@ -22,7 +22,7 @@ pub enum VocabularyError {
     #[error("{path}: {reason}")]
     Toml { path: String, reason: String },
     #[error(
-        "{path}, line {line}: '{class}' is none of the classes neutral, happiness, sadness, surprise, fear, disgust, \
+        "{path}, line {line}: '{class}' is not one of the classes neutral, happiness, sadness, surprise, fear, disgust, \
              anger, nor '-' for words to be left out"
     )]
     Class { path: String, line: u64, class: String },
@@ -49,7 +49,7 @@ impl Vocabulary {
             match name {
             "-" => Ok(None),
             name => Expression::from_name(name).map(Some).ok_or_else(|| {
-                fault(format!("'{name}' is none of the classes neutral, happiness, sadness, surprise, fear, disgust, anger, nor '-'"))
+                fault(format!("'{name}' is not one of the classes neutral, happiness, sadness, surprise, fear, disgust, anger, nor '-'"))
             }),
         }
         };
@@ -309,7 +309,7 @@ mod tests {
             assert_eq!(vocabulary.class_of(word), Ok(class), "{word}");
         }
         for (text, part) in [
-            ("joy = [\"x\"]", "'joy' is none"),
+            ("joy = [\"x\"]", "'joy' is not one of"),
             ("x = 3", "'x' is neither"),
             ("fear = [1]", "'fear': 1"),
             ("fear", "line 1"),

@@ -55,7 +55,7 @@ impl CalibrationArguments {
         }
     }
 
-    /// What tells one calibration's results from another's; null where there is none.
+    /// What tells one calibration's results from another's; null without a calibration.
     pub(super) fn terms(&self) -> Result<Value, Failure> {
         match &self.calibrate {
             Calibrate::Off => Ok(Value::Null),

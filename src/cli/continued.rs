@@ -21,7 +21,7 @@ static AGAIN: Mutex<Option<Command>> = Mutex::new(None);
 /// Has the program replaced by a new one when the memory does not suffice.
 ///
 /// # Errors
-/// If nobody knows where the program lies.
+/// If the program's own path cannot be found out.
 pub(super) fn arrange() -> io::Result<()> {
     let mut command = Command::new(std::env::current_exe()?);
     let mut arguments: Vec<_> = std::env::args_os().skip(1).filter(|argument| argument != ARGUMENT).collect();

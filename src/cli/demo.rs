@@ -9,7 +9,7 @@ use super::shared::ReplaceArguments;
 use super::{Cli, Failure, strip};
 use crate::timeline::{BoundingBox, Expression, FrameRecord, Segment, Status, Timeline, Track};
 
-/// 24 seconds that show nobody: averages of many faces, made by `examples/demo_clip`.
+/// 24 seconds that show no real person: averages of many faces, made by `examples/demo_clip`.
 const CLIP: &[u8] = include_bytes!("../../assets/demo/demo.mp4");
 /// What the clip was made to show.
 const TRUTH: &str = include_str!("../../assets/demo/truth.json");

@@ -36,7 +36,7 @@ use crate::{adapt, timeline, train};
 /// Why the program ends without success, and the exit code that says so.
 #[derive(Debug)]
 pub enum Failure {
-    /// 1: our bug, or something nobody foresaw.
+    /// 1: our bug, or something unforeseen.
     Unforeseen(anyhow::Error),
     /// 2: the arguments make no sense together.
     Usage(String),
@@ -111,7 +111,7 @@ impl Failure {
         self.saying(|text| format!("{text}{hint}"))
     }
 
-    /// The same failure with another message; those that nobody foresaw keep their own.
+    /// The same failure with another message; unforeseen ones keep their own.
     fn saying(self, other: impl FnOnce(String) -> String) -> Self {
         match self {
             Self::Unforeseen(error) => Self::Unforeseen(error),

@@ -105,7 +105,7 @@ struct PullArguments {
     /// What the file's SHA-256 must be
     #[arg(long, value_name = "HASH", value_parser = hash)]
     sha256: Option<String>,
-    /// Take a file whose SHA-256 nobody has stated; it is printed
+    /// Take a file whose SHA-256 is not known; it is printed
     #[arg(long, conflicts_with = "sha256")]
     unverified: bool,
     /// Where the file goes; here, under its own name, if not given
@@ -247,7 +247,7 @@ fn import(arguments: &ImportArguments) -> Result<(), Failure> {
     }
     talk!("{}: {}", output.display(), facts(&imported.config)?);
     if imported.left_out > 0 {
-        talk!("left out: {} outputs that are none of the seven expressions", imported.left_out);
+        talk!("left out: {} outputs that are not among the seven expressions", imported.left_out);
     }
     if arguments.licence.is_none() {
         talk!("no --licence was given; the card says so");

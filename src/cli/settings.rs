@@ -1,7 +1,7 @@
 //! Where options come from: flag, then ANNOTATE_* variable, then ./annotate.toml, then the user's configuration, then the
 //! default.
 //!
-//! The working folder may be a corpus that somebody else put together. Its file is therefore named when it is read, and may
+//! The working folder may be a corpus from another source. Its file is therefore named when it is read, and may
 //! only tighten limits.
 
 use std::path::{Path, PathBuf};
@@ -104,7 +104,7 @@ impl Provider for SettingsLayer {
 }
 
 impl SettingsLayer {
-    /// Reads the file at `path`; nothing where there is none.
+    /// Reads the file at `path`; nothing where it does not exist.
     fn read(path: PathBuf) -> Result<Option<Self>, Failure> {
         let refused = |reason: String| Failure::Configuration(format!("{}: {reason}", path.display()));
         if !path.exists() {

@@ -31,7 +31,7 @@ const BEGINNINGS: [&[u8]; 16] = [
     b"\x1f\x07\0",                       // DV
 ];
 
-/// What the `ftyp` box of MP4's relatives says of pictures without time, and of sound alone.
+/// What the `ftyp` box of MP4's relatives holds for still pictures and for sound alone.
 const NO_VIDEO: [&[u8]; 11] =
     [b"avif", b"avis", b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1", b"crx ", b"M4A ", b"M4B "];
 

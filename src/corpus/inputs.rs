@@ -165,7 +165,7 @@ fn why_no_video(path: &Path, is_file: bool) -> Option<&'static str> {
         _ if !is_file => Some("it is no ordinary file"),
         _ if has_extension(path, &NO_VIDEOS) => Some("it is a sound or a picture by its ending"),
         _ if begins_like_a_video(path) => None,
-        _ => Some("it is no video by its ending, nor does it begin like one"),
+        _ => Some("neither its ending nor its first bytes are those of a video"),
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! An input is done where its last entry says complete, made by the same program with the same model and settings, the
 //! input is still the same, and every file asked for is there. A file whose bytes are not those that were written has been
-//! touched by somebody; it stays as it is, and the input is done all the same. A line that a killed run left incomplete is ignored.
+//! touched by a person; it stays as it is, and the input counts as done all the same. A line that a killed run left incomplete is ignored.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{File, OpenOptions};
@@ -59,7 +59,7 @@ impl FileStamp {
     /// Of the file at `path`, links followed.
     ///
     /// # Errors
-    /// If there is none.
+    /// If the file does not exist.
     pub fn of(path: &Path) -> std::io::Result<Self> {
         let FileFacts { size, modified, changed, number, .. } = facts_at(path)?;
         Ok(Self { size, modified, changed, inode: number })
@@ -191,7 +191,7 @@ impl Journal {
         Ok(this)
     }
 
-    /// Where a run goes on: what it said of an input before.
+    /// Where a run goes on: what became of an input before.
     pub fn settled(&self, output: &Path) -> Option<&Outcome> {
         let is_of_this_run = self.is_continued && self.known.settled.contains(output);
         self.known.last.get(output).map(|(_, _, outcome)| outcome).filter(|_| is_of_this_run)
@@ -228,7 +228,7 @@ impl Journal {
         }
         let mut touched = Vec::new();
         for written in &result.outputs {
-            // ELAN writes how a document is shown whenever somebody has looked at it.
+            // ELAN writes how a document is shown whenever a person has looked at it.
             let is_arrangement = written.path.extension().is_some_and(|extension| extension == "pfsx");
             if !written.is_untouched(&self.folder)? && !is_arrangement {
                 touched.push(written.path.clone());

@@ -122,7 +122,7 @@ pub struct InShort {
     pub outputs: Vec<journal::WrittenFile>,
 }
 
-/// What the faces of all signers did, weighted by how long each was measured; none where nobody's was.
+/// What the faces of all signers did, weighted by how long each was measured; none where no face was measured.
 fn pooled(counts: &[FaceCounts], kind: EventKind, value: fn(&EventCount) -> f64) -> Option<f64> {
     let own = || counts.iter().filter_map(|signer| Some((signer.measured_s, value(signer.events.get(&kind)?))));
     let measured_s: f64 = own().map(|(measured_s, _)| measured_s).sum();

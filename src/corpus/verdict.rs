@@ -15,7 +15,7 @@ pub enum Verdict {
     Unforeseen,
     /// Nothing of it was asked for.
     NothingWanted,
-    /// It is no video, or cannot be read.
+    /// It is not a video, or cannot be read.
     Refused,
     /// Annotated in part.
     Partial,

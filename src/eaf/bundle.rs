@@ -198,7 +198,7 @@ fn settle_curves(root: &mut Element, path: &Path) -> bool {
     false
 }
 
-/// `x.csv` beside `x.eaf`, or `x_elan.csv` where that name is somebody else's.
+/// `x.csv` beside `x.eaf`, or `x_elan.csv` where another program's file has that name.
 fn table_path(document: &Path, taken: &[PathBuf]) -> PathBuf {
     let usual = document.with_extension("csv");
     let is_free = usual.symlink_metadata().is_err() || curves::is_ours(&usual);

@@ -10,7 +10,7 @@ use super::xml::{self, Element};
 use crate::palette::{Colour, NO_FACE, colour_of};
 use crate::timeline::{Expression, FrameRecord, Measure, MeasureGroup, Timeline, probability_in_file, score_in_file};
 
-/// Begins our tables, so that nobody else's is overwritten.
+/// Begins our tables, so that no other program's table is overwritten.
 pub(super) const MARK: &str = "# annotate curves";
 
 /// A curve over the video.
@@ -189,7 +189,7 @@ pub(super) fn curves(timeline: &Timeline, preset: &Preset) -> Vec<Curve> {
     curves
 }
 
-/// The curves' names by panel, so that nobody's lines lie among another's.
+/// The curves' names by panel, so that one signer's lines do not lie among another's.
 pub(super) fn panels(curves: &[Curve]) -> Vec<Vec<&str>> {
     let is_several = curves.iter().any(|curve| curve.signer > 0);
     let mut panels: BTreeMap<(usize, usize), Vec<&str>> = BTreeMap::new();

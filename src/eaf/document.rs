@@ -96,7 +96,7 @@ pub(super) fn add(
     let mut ids = Ids::of(root);
     let mut added = Added { tiers: Vec::new(), vocabularies: Vec::new() };
     if timeline.tracks.is_empty() {
-        // Whoever annotates by hand what nobody was seen in finds the types.
+        // People who annotate by hand a video in which no signer was seen find the types.
         aligned_type(root, &vocabulary::EXPRESSIONS);
         aligned_type(root, &vocabulary::STATUSES);
         for part in timeline.measured_parts().into_iter().filter(|part| !preset.part(*part).is_empty()) {

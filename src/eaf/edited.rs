@@ -12,7 +12,7 @@ use super::tiers::{self, Clock, Stretch};
 use super::{Document, EafReadError, Tier, read};
 use crate::timeline::{self, Segment, Timeline, Track};
 
-/// A document that we made and somebody has changed.
+/// A document that the program made and a person has changed.
 pub struct Edited {
     document: Document,
     /// The tiers of expressions: their names.

@@ -27,7 +27,7 @@ pub(super) fn blank() -> Element {
         .with("xsi:noNamespaceSchemaLocation", "http://www.mpi.nl/tools/elan/Prefs_v1.1.xsd")
 }
 
-/// The preferences in the file at `path`; blank ones where there is none, `None` where it holds something else.
+/// The preferences in the file at `path`; blank ones where there is no file, `None` where it holds something else.
 pub(super) fn read(path: &Path) -> Option<Element> {
     match files::read_found(path, LARGEST) {
         Ok(bytes) => xml::parse(&bytes).ok().filter(|root| root.name == "preferences"),

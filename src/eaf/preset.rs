@@ -108,7 +108,7 @@ impl Preset {
     /// The preset with this name, or the one in this file.
     ///
     /// # Errors
-    /// If there is none, or it does not say what it should.
+    /// If there is no such preset, or it does not say what it should.
     pub fn load(name: &str) -> Result<Self, PresetError> {
         let built_in = BUILT_IN.iter().find(|(built_in, _)| *built_in == name).map(|(_, text)| (*text).to_owned());
         let text = match built_in {

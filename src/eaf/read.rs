@@ -31,7 +31,7 @@ pub enum Fault {
     Units(String),
     #[error("<{element}> lacks its attribute {attribute}")]
     Attribute { element: String, attribute: &'static str },
-    #[error("time slot {id} has the time '{value}', which is no number of milliseconds")]
+    #[error("time slot {id} has the time '{value}', which is not a number of milliseconds")]
     Time { id: String, value: String },
     #[error("a video has the time origin '{value}', which is no sensible number of milliseconds")]
     TimeOrigin { value: String },
@@ -59,7 +59,7 @@ pub fn read(path: &Path) -> Result<Document, EafReadError> {
     read_for(path, None)
 }
 
-/// The same with the times of one of its videos, known by its file's name; of the first one where it is none of them.
+/// The same with the times of one of its videos, known by its file's name; of the first one where it is not one of them.
 ///
 /// # Errors
 /// As [`read`].
@@ -409,7 +409,7 @@ mod tests {
         );
         assert_eq!(
             replaced("TIME_VALUE=\"100\"", "TIME_VALUE=\"1.5\""),
-            "time slot t1 has the time '1.5', which is no number of milliseconds"
+            "time slot t1 has the time '1.5', which is not a number of milliseconds"
         );
         assert_eq!(
             replaced("TIME_SLOT_REF2=\"t3\"", "TIME_SLOT_REF2=\"t9\""),

@@ -59,7 +59,7 @@ pub enum RequestError {
     NoVideo,
     #[error("no file is given for the result; choose one for the tiers or the curves in ELAN's recogniser tab")]
     NoOutput,
-    #[error("parameter {name}: '{value}' is none of {known}")]
+    #[error("parameter {name}: '{value}' is not one of {known}")]
     Choice { name: &'static str, value: String, known: String },
     #[error("parameter {MAX_FACES}: '{0}' is not a number of faces")]
     MaxFaces(String),
@@ -282,7 +282,7 @@ mod tests {
         assert_eq!(request(&[("tiers", "x")]), Err(RequestError::NoVideo));
         assert_eq!(request(&[("video", "x"), ("tiers", " ")]), Err(RequestError::NoOutput));
         let error = request(&[("video", "x"), ("calibrate", "yes")]).unwrap_err().to_string();
-        assert_eq!(error, "parameter calibrate: 'yes' is none of off, auto");
+        assert_eq!(error, "parameter calibrate: 'yes' is not one of off, auto");
         assert_eq!(request(&[("video", "x"), ("max_faces", "NaN")]), Err(RequestError::MaxFaces("NaN".into())));
         assert!(matches!(Request::parse(b"<params/>"), Err(RequestError::Root(_))));
         assert!(matches!(Request::parse(b""), Err(RequestError::Xml(_))));

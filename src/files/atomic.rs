@@ -74,7 +74,7 @@ impl OutputOptions {
         Self { overwrite: false, holds_hand_work: false, is_state: false, is_confined: false }
     }
 
-    /// For the program's own state, which nobody edits: it is always replaced and leaves no fingerprint; no link is followed.
+    /// For the program's own state, which people do not edit: it is always replaced and leaves no fingerprint; no link is followed.
     pub const fn state() -> Self {
         Self { overwrite: true, holds_hand_work: false, is_state: true, is_confined: true }
     }
@@ -153,7 +153,7 @@ impl Output {
         OutputOptions::new().create(path)
     }
 
-    /// Whether somebody may be reading along: standard output, a pipe or a device.
+    /// Whether another program may be reading along: standard output, a pipe or a device.
     pub fn is_stream(&self) -> bool {
         !matches!(self.target, Target::File(_))
     }

@@ -1,4 +1,4 @@
-//! What this program has written, so that a file that somebody has touched since can be told from it.
+//! What this program has written, so that a file that was touched since can be told from it.
 //!
 //! Every folder with results holds a list, [`NAME`], in the form of `sha256sum`: a line per file with the SHA-256 of its
 //! bytes. A file is as this program wrote it if the list of its folder holds its SHA-256, whatever it is called now. The

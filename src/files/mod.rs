@@ -106,7 +106,7 @@ fn text_of(bytes: Vec<u8>) -> io::Result<String> {
     String::from_utf8(bytes).map_err(not_utf8)
 }
 
-/// Why a text is not the TOML that was wanted, and where; nothing of the text itself, which may be somebody's secret.
+/// Why a text is not the TOML that was wanted, and where; nothing of the text itself, which may hold a secret.
 pub(crate) fn toml_fault(text: &str, error: &toml::de::Error) -> String {
     let before = error.span().and_then(|span| text.get(..span.start));
     let line = before.map_or(String::new(), |before| format!("line {}: ", before.matches('\n').count() + 1));

@@ -16,7 +16,7 @@ pub(crate) type Reader<'a> = csv::Reader<Box<dyn Read + 'a>>;
 /// come without blanks about them; `trim` says whether the others do.
 ///
 /// # Errors
-/// If the file cannot be read, is no file, or is UTF-16 that is none.
+/// If the file cannot be read, is not a file, or begins as UTF-16 and is not.
 pub(crate) fn open(path: &Path, trim: csv::Trim) -> io::Result<Reader<'static>> {
     let file = File::open(path)?;
     let kind = file.metadata()?.file_type();

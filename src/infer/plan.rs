@@ -60,7 +60,7 @@ impl Shape {
         self.pixels() * self.channels
     }
 
-    /// Whether there are none.
+    /// Whether there are no values.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

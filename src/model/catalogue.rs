@@ -19,9 +19,9 @@ pub struct PublishedModel {
     pub classes: ClassOrder,
     /// Where the file is.
     pub url: String,
-    /// The file's SHA-256, where somebody has stated it.
+    /// The file's SHA-256, where its publisher or we have stated it.
     pub sha256: Option<String>,
-    /// The file's size, where somebody has stated it.
+    /// The file's size, where its publisher or we have stated it.
     pub bytes: Option<u64>,
     /// Terms, as its publisher states them, and of what it was trained on.
     pub licence: String,

@@ -7,12 +7,12 @@ use crate::timeline::Expression;
 use Expression::{Anger, Disgust, Fear, Happiness, Neutral, Sadness, Surprise};
 use Meaning::{Contempt, Nothing, Other, Seven};
 
-/// What a class of somebody else's means.
+/// What a class of another's network means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Meaning {
     /// One of the seven expressions.
     Seven(Expression),
-    /// Contempt, which is none of the seven.
+    /// Contempt, which is not one of the seven.
     Contempt,
     /// Some other expression.
     Other,

@@ -53,7 +53,7 @@ pub struct Input {
     /// Which part of the face it is shown; the other is blanked out.
     #[serde(default, skip_serializing_if = "InputPart::is_full")]
     pub region: InputPart,
-    /// Whether it is shown each picture and its mirror image, and what it says of both is averaged: a face and its mirror
+    /// Whether it is shown each picture and its mirror image, and its two answers are averaged: a face and its mirror
     /// image then get the same probabilities to the last bit, for twice the work.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub symmetric: bool,

@@ -118,7 +118,7 @@ impl Model {
         Ok(Self::of(config, network, device)?)
     }
 
-    /// A model of `architecture` for pictures of `side` x `side` pixels with weights drawn from `seed`, which nobody has
+    /// A model of `architecture` for pictures of `side` x `side` pixels with weights drawn from `seed`, which have not been
     /// trained: to measure speed.
     ///
     /// # Errors

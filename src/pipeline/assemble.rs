@@ -171,7 +171,7 @@ impl<'a> Assembler<'a> {
     }
 }
 
-/// Leaves out the measures that nobody asked for.
+/// Leaves out the measures that were not asked for.
 fn keep_wanted(record: &mut FrameRecord, settings: &Settings) {
     let measures = record.measures.map(|measures| measures.only(|measure| settings.wants(measure.group())));
     record.measures = measures.filter(|measures| !measures.is_empty());

@@ -3,7 +3,7 @@
 //! The strongest frame of an event has to pass a threshold (`enter`); from there the event reaches out to both sides as far as
 //! the measure keeps a share of that peak (`edge`), and never below `stay`. So the edges lie where the movement is half done, at
 //! small events as at large ones, and noise about a threshold does not cut an event to pieces: hysteresis, with the lower
-//! threshold taken from the event itself. Short gaps are bridged, and what is shorter than a movement can be is none.
+//! threshold taken from the event itself. Short gaps are bridged, and what is shorter than a movement can be does not count.
 //! Thresholds, and how often they are right: docs/measures.md.
 
 use serde::{Deserialize, Serialize};
@@ -21,7 +21,7 @@ pub struct Threshold {
     pub edge: f64,
     /// What it has to keep in any case, in its unit.
     pub stay: f64,
-    /// Shorter ones are none, seconds.
+    /// Shorter ones do not count, seconds.
     pub min_s: f64,
     /// Gaps up to this long are bridged, seconds.
     pub bridge_s: f64,
@@ -266,7 +266,7 @@ impl Series<'_> {
     }
 
     /// Stretches in which the head goes to and fro: at least [`SWINGS`] swings of `enter` degrees or more one after the other,
-    /// each ending within `bridge_s` of the one before and of like size, so that turning there and wavering on the way is none. A
+    /// each ending within `bridge_s` of the one before and of like size, so that turning there and wavering on the way does not count. A
     /// face that is covered or turned away ends one.
     fn swings(&self, measure: Measure, threshold: &Threshold) -> Vec<EventSpan> {
         let mut all = Vec::new();
@@ -317,7 +317,7 @@ impl Series<'_> {
         self.frames.iter().map(|record| record.measures.as_ref().and_then(signal)).collect()
     }
 
-    /// The median of the values about each, up to `reach_s` away; none where there is none.
+    /// The median of the values about each, up to `reach_s` away; none where the value itself is absent.
     fn steadied(&self, values: &[Option<f64>], reach_s: f64) -> Vec<Option<f64>> {
         let about = |index: usize| {
             let now = self.start_s(index);

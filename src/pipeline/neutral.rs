@@ -96,7 +96,7 @@ pub(crate) fn neutral(frames: &[FrameRecord], times: &FrameTimes, id: u32, choic
     Some(Neutral { source: NeutralSource::Still, frames: still.len(), values: typical(&still, &all) })
 }
 
-/// The neutral faces of the signers of other videos, from all frames that these were taken from; none where nobody was measured.
+/// The neutral faces of the signers of other videos, from all frames that these were taken from; none where no face was measured.
 /// Stretches that a person named count alone where there are any.
 pub fn pooled(timelines: &[Timeline]) -> Option<NeutralChoice> {
     let mut signers: BTreeMap<String, Pool> = BTreeMap::new();

@@ -50,7 +50,7 @@ struct Span {
     tracker: Option<FaceTracker>,
     /// Where the frames lie that the tracker has not answered yet.
     unanswered: VecDeque<Part>,
-    /// What it said of the lead, until the span's first frame takes it along.
+    /// What it said about the lead, until the span's first frame takes it along.
     lead: Option<Lead>,
     /// Frames that wait for those of the span before.
     ready: Vec<Tracked>,

@@ -30,7 +30,7 @@ pub(super) trait FrameStep: Sized {
     }
 }
 
-/// Drives a step until no frame comes any more, or nobody wants the results.
+/// Drives a step until no frame comes any more, or the receiver of the results is gone.
 pub(super) fn run<S: FrameStep>(mut step: S, from: Receiver<S::In>, to: Sender<S::Out>) -> Result<(), AnnotateError> {
     for frame in from {
         for ready in step.push(frame)? {

@@ -28,7 +28,7 @@ pub(crate) struct FileFacts {
     pub size: u64,
     /// Nanoseconds since 1970 of the last change of its content.
     pub modified: i64,
-    /// The same of it or of what is known about it, which nobody can set; that of `modified` where the system keeps none.
+    /// The same for a change of its content or its metadata, which no program can set; that of `modified` where the system keeps none.
     pub changed: i64,
 }
 

@@ -92,7 +92,7 @@ pub(crate) fn descriptor(file: &File) -> io::Result<i32> {
     Ok(file.as_raw_fd())
 }
 
-/// Lets a temporary file have what a new file gets, less the umask; tempfile alone would let nobody else read it.
+/// Lets a temporary file have what a new file gets, less the umask; tempfile alone would let no other user read it.
 pub(crate) fn readable_as_new(builder: &mut tempfile::Builder) {
     builder.permissions(Permissions::from_mode(0o666));
 }

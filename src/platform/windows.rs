@@ -77,12 +77,12 @@ pub(crate) fn read_exact_at(file: &File, mut bytes: &mut [u8], mut at: u64) -> i
     Ok(())
 }
 
-/// Whether standard input is a file of which nothing has been read; nobody asks, as it cannot be opened once more.
+/// Whether standard input is a file of which nothing has been read; never asked here, as it cannot be opened once more.
 pub(crate) fn stdin_is_at_start() -> bool {
     false
 }
 
-/// Waits for bytes in a pipe; there is none that could be opened.
+/// Waits for bytes in a pipe; here no pipe can be opened.
 pub(crate) fn wait_for_bytes(_: &File, _: Duration) -> io::Result<bool> {
     Ok(true)
 }

@@ -25,7 +25,7 @@ pub enum ApplyError {
 /// An operation that met something else than it expected, and was left out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Conflict {
-    /// Its line; 0 where it is no line of a file.
+    /// Its line; 0 where it does not come from a file.
     pub line: usize,
     /// Who made it.
     pub reviewer: String,
@@ -229,7 +229,7 @@ fn restored(stored: MachineTrack, there: Option<Track>) -> Option<Track> {
     Some(Track { id, name: None, first_frame, last_frame, frames, segments, events, neutral })
 }
 
-/// What the program said of the tracks that differ.
+/// What the program said about the tracks that differ.
 fn changed_tracks(machine: &[Track], corrected: &[Track]) -> Vec<MachineTrack> {
     let ids: BTreeSet<u32> = machine.iter().chain(corrected).map(|track| track.id).collect();
     let of = |tracks: &[Track], id: u32| tracks.iter().find(|track| track.id == id).cloned();

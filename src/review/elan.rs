@@ -18,7 +18,7 @@ use crate::timeline::{CORRECTION_SCHEMA, Expression, Operation, Review, SegmentS
 /// Begins the ids of operations and segments that come from ELAN.
 const FROM_ELAN: &str = "elan-";
 
-/// The document is none of these labels: not one annotation stands where they have it.
+/// The document does not belong to these labels: not one annotation stands where they have it.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("none of its annotations stands where the annotation has it; is it of this video?")]
 pub struct OtherDocument;
@@ -333,7 +333,7 @@ mod tests {
         timeline.tracks[0].segments.iter().map(|s| (s.first_frame, s.last_frame, s.label.name())).collect()
     }
 
-    /// What the review page would have said of the segment called `id`.
+    /// What the review page would have said about the segment called `id`.
     fn on_the_page(timeline: &mut Timeline, id: &str, label: Expression) {
         let before = lanes_of(timeline).get(id).unwrap().state.clone();
         let after = SegmentState { label: Some(label), review: Some(Review::Changed), ..before.clone() };

@@ -28,7 +28,7 @@ pub struct IndexEntry {
     pub duration_s: f64,
     /// Who reviewed.
     pub reviewers: BTreeSet<String>,
-    /// The time of the last correction, RFC 3339; empty where there is none.
+    /// The time of the last correction, RFC 3339; empty where nothing was corrected.
     pub last: String,
     /// Files of corrections beside it that have operations which are not in it yet, with how many.
     pub waiting: Vec<(String, usize)>,

@@ -34,7 +34,7 @@ pub struct Touched {
 pub enum Met {
     /// What it expected; it is applied.
     Expected,
-    /// What it wants is there already: somebody did the same.
+    /// What it wants is there already: another correction did the same.
     Same,
     /// Something else; nothing is changed.
     Conflict(String),
@@ -51,7 +51,7 @@ pub fn machine_event_id(track: u32, kind: EventKind, first_frame: usize) -> Stri
 }
 
 impl Lanes {
-    /// The segments of a timeline that nobody has corrected.
+    /// The segments of a timeline that was not corrected.
     pub fn of_machine(timeline: &Timeline) -> Self {
         let mut lanes = Self { frames: timeline.media.frames, ..Self::default() };
         for track in &timeline.tracks {
@@ -185,7 +185,7 @@ impl Lanes {
         for (index, state) in operation.after.iter().enumerate() {
             let SegmentState { segment, track, event, label, first_frame: first, last_frame: last, .. } = state;
             if first > last || *last >= self.frames || *track == 0 {
-                return Some(format!("frames {first} to {last} of track {track} are none of this video's"));
+                return Some(format!("frames {first} to {last} of track {track} are not among this video's"));
             }
             if event.is_some() && label.is_some() {
                 return Some(format!("{segment} is an event, which has no label"));
@@ -241,7 +241,7 @@ fn is_same(a: &SegmentState, b: &SegmentState) -> bool {
     key(a) == key(b)
 }
 
-/// Remarks that somebody else made stay: an operation only changes the ones it changes.
+/// Other people's remarks stay: an operation only changes those that it names.
 fn keep_remarks(state: &mut SegmentState, expected: &SegmentState, found: &SegmentState) {
     if expected.comment == state.comment {
         state.comment.clone_from(&found.comment);

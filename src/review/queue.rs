@@ -61,7 +61,7 @@ struct Open<'a> {
     score: f64,
 }
 
-/// The `most` segments that nobody has reviewed yet and whose review would teach most.
+/// The `most` segments that are not reviewed yet and whose review would teach most.
 pub fn queue(annotations: &[Queued], most: usize) -> Vec<QueueItem> {
     let shares = shares(annotations);
     let mut open: Vec<Open> = Vec::new();

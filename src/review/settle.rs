@@ -187,7 +187,7 @@ fn said_by_program(machine: &Timeline, lanes: &Lanes, id: u32, layer: ReviewLaye
     said
 }
 
-/// Gives every record its label: the program's where nobody said otherwise, else the person's, or none.
+/// Gives every record its label: the program's where no person said otherwise, else the person's, or none.
 fn label_frames(track: &mut Track, states: &[&Touched], said: &[Option<Expression>]) {
     let mut states = states.iter().peekable();
     for record in &mut track.frames {

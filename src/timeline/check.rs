@@ -76,7 +76,7 @@ impl Timeline {
         for (frame, (pts, seconds)) in pts.iter().zip(time_s).enumerate() {
             let problem = |problem| Err(Inconsistency::Frame { frame, problem });
             if !seconds.is_finite() {
-                return problem("its time is no number");
+                return problem("its time is not a number");
             }
             if frame > 0 && time_s[frame - 1] >= *seconds {
                 return problem("its time does not rise");
@@ -91,7 +91,7 @@ impl Timeline {
             }
         }
         if !self.media.start_s.is_finite() {
-            return Err(Inconsistency::Frame { frame: 0, problem: "the container's start is no number" });
+            return Err(Inconsistency::Frame { frame: 0, problem: "the container's start is not a number" });
         }
         if self.media.duration_s.is_finite() && time_s.last().is_none_or(|last_s| *last_s < self.end_s()) {
             Ok(())
@@ -201,7 +201,7 @@ fn complaint(record: &FrameRecord, is_corrected: bool) -> Option<&'static str> {
     }
     let is_box = |sides: [f32; 4]| sides.iter().all(|side| side.is_finite()) && sides[2] >= 0.0 && sides[3] >= 0.0;
     if face.is_some_and(|face| !is_box(face.into())) {
-        return Some("its box is none");
+        return Some("its box is not a box");
     }
     let shares = |covered: &Covered| {
         let Covered { face, regions } = *covered;
@@ -211,7 +211,7 @@ fn complaint(record: &FrameRecord, is_corrected: bool) -> Option<&'static str> {
     if covered.is_some_and(|covered| !shares(&covered)) {
         return Some("its covered share is not between 0 and 1");
     }
-    face_score.is_some_and(|score| !score.is_finite()).then_some("its face score is no number")
+    face_score.is_some_and(|score| !score.is_finite()).then_some("its face score is not a number")
 }
 
 fn check_events(track: &Track, times: &FrameTimes, video_end_s: f64) -> Result<(), Inconsistency> {
@@ -226,7 +226,7 @@ fn check_events(track: &Track, times: &FrameTimes, video_end_s: f64) -> Result<(
             return problem("its times are not those of its frames");
         }
         if !event.peak.is_finite() {
-            return problem("its peak is no number");
+            return problem("its peak is not a number");
         }
     }
     Ok(())
@@ -278,7 +278,7 @@ fn check_segments(
         }
         let is_share = |share: &f64| (0.0..=1.0).contains(share);
         if segment.face.as_ref().is_some_and(|face| !face.events.values().all(is_share)) {
-            return problem("a share of what the face did in it is none");
+            return problem("a share of what the face did in it is not from 0 to 1");
         }
         reached = last + 1;
     }

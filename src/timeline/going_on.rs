@@ -39,7 +39,7 @@ impl Track {
 }
 
 impl Timeline {
-    /// The groups that were measured on anybody; where nobody was seen, those that were asked for.
+    /// The groups that were measured on any signer; where no signer was seen, those that were asked for.
     pub fn measured_groups(&self) -> Vec<MeasureGroup> {
         let asked: Option<Vec<MeasureGroup>> =
             self.settings.get("measures").and_then(|groups| serde_json::from_value(groups.clone()).ok());

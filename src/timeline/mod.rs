@@ -31,7 +31,7 @@ pub use in_segment::SegmentFace;
 pub use measures::{
     Covered, EventKind, FaceEvent, FaceMeasures, FacePart, Measure, MeasureGroup, Neutral, NeutralSource, Regions,
 };
-pub use read::ReadError;
+pub use read::TimelineReadError;
 pub use settled::SettledFrame;
 
 pub use crate::picture::BoundingBox;
@@ -125,7 +125,7 @@ impl Status {
         ["ok", "no_face", "low_quality", "occluded", "out_of_frame", "turned_away"][self as usize]
     }
 
-    /// The one that says most about a frame, of those of its faces; `NoFace` where there is none.
+    /// The one that says most about a frame, among those of its faces; `NoFace` where there is no face.
     pub fn best(statuses: impl Iterator<Item = Self>) -> Self {
         let rank = |status: &Self| match status {
             Self::Ok => 0,
@@ -219,7 +219,7 @@ pub struct Media {
 impl Media {
     /// The video's path without what it tells of the machine, for outputs that are passed on.
     pub fn public_path(&self) -> String {
-        // An address is no path; what is secret in it is taken out before.
+        // An address is not a path; what is secret in it was taken out before.
         if self.path.contains("://") {
             return self.path.clone();
         }
@@ -341,7 +341,7 @@ pub struct FrameRecord {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub measures: Option<FaceMeasures>,
     /// The model's own probabilities, before smoothing. Where `status` is `occluded` or `turned_away` they are those of a face
-    /// that is only seen in part, and no label follows from them; with any other status but `ok` there are none.
+    /// that is only seen in part, and no label follows from them; with any other status but `ok` there are no measures.
     #[serde(skip_serializing_if = "Option::is_none", default, serialize_with = "decimals::probabilities")]
     pub probabilities: Option<Probabilities>,
     /// The label after smoothing, only where `status` is `ok`; or a person's, anywhere, and then without `confidence`.
@@ -666,7 +666,7 @@ mod tests {
             ("frames.time_s is 5, but 6 follows from the rest", Box::new(|t| t.frames.time_s.truncate(5))),
             ("frame 2: its time does not rise", Box::new(|t| t.frames.time_s[2] = t.frames.time_s[1])),
             ("frame 4: its time is not pts times time base", Box::new(|t| t.frames.pts[4] += 1)),
-            ("frame 0: its time is no number", Box::new(|t| t.frames.time_s[0] = f64::NAN)),
+            ("frame 0: its time is not a number", Box::new(|t| t.frames.time_s[0] = f64::NAN)),
             ("frame 6: the video ends before its last frame starts", Box::new(|t| t.media.duration_s = 0.1)),
             ("frame 0: it is not ok, but in a track", Box::new(|t| t.frames.status[0] = Status::Occluded)),
             ("frame 3: it is ok, but in no track", Box::new(|t| t.frames.status[3] = Status::Ok)),

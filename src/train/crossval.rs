@@ -189,7 +189,7 @@ pub fn run_fold(
     let report = FoldReport { fold, folds, task: task.clone(), run };
     let write = |out: &mut dyn std::io::Write| Ok(serde_json::to_writer_pretty(out, &report)?);
     OutputOptions::state().put(&folder.join(FOLD_FILE), write).map_err(RunError::from)?;
-    // Of a finished fold nobody goes on.
+    // A finished fold is never continued.
     let _ = std::fs::remove_file(folder.join("checkpoint.safetensors"));
     Ok(report)
 }

@@ -14,7 +14,7 @@ use crate::timeline::{Expression, most_probable};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Grouping {
-    /// Images of one person; where nobody is named, of one sequence; where none is named either, the image alone.
+    /// Images of one person; where no person is named, of one sequence; without either, the image alone.
     #[default]
     Subject,
     /// Images of one sequence; where none is named, the image alone. The same person may be on both sides.
@@ -28,7 +28,7 @@ impl Choice for Grouping {
         (
             Self::Subject,
             "subject",
-            "Images of one person; where nobody is named, of one sequence; where none is named either, the image alone",
+            "Images of one person; where no person is named, of one sequence; without either, the image alone",
         ),
         (
             Self::Sequence,

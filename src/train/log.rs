@@ -10,7 +10,7 @@ use super::progress::EpochRecord;
 use crate::files;
 use crate::files::OutputOptions;
 
-/// A log of billions of steps is none of ours.
+/// A log of billions of steps was not written by this program.
 const LARGEST: u64 = 4 << 30;
 
 /// A line of the log.

@@ -30,7 +30,7 @@ pub enum PhotoError {
     TooLarge { width: u32, height: u32 },
 }
 
-/// Whether the file's name is that of a picture. What Macs put beside each file on other file systems (`._name`) is none.
+/// Whether the file's name is that of a picture. What Macs put beside each file on other file systems (`._name`) does not count.
 pub fn is_called_a_picture(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
@@ -98,7 +98,7 @@ fn format(start: &[u8]) -> Option<ImageFormat> {
     image::guess_format(start).ok().filter(|format| [Png, Jpeg, WebP, Bmp].contains(format))
 }
 
-/// What a file that is none of ours may be.
+/// What a file that is not a picture may be.
 fn other_format(start: &[u8]) -> Option<&'static str> {
     let brand = start.get(4..12).unwrap_or_default();
     match start {

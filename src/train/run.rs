@@ -52,7 +52,7 @@ pub struct Parts {
     pub training: Vec<Example>,
     /// The epoch and the temperature are chosen on them.
     pub validation: Vec<Example>,
-    /// Measured once, at the end; the validation images are where there are none.
+    /// Measured once, at the end; where there are no test images, the validation images are.
     pub test: Vec<Example>,
 }
 

@@ -209,7 +209,7 @@ impl Writer for Jsonl {
         let mut lines = Lines { out, names };
         lines.line(&Header::new(tool, media, model, settings))?;
         for row in rows(timeline) {
-            // As they were before anybody knew what is neutral.
+            // As they were before the neutral face was known.
             let absolute = |(id, record): &(u32, &FrameRecord)| {
                 let both = record.measures.zip(neutral(*id));
                 let measures = both.map(|(measures, neutral)| measures.absolute_from(&neutral.values));

@@ -197,7 +197,7 @@ fn two_annotators_documents_become_pictures_of_the_right_faces_and_every_loss_is
     // The program's own labels teach it nothing.
     let (output, stderr) = annotate("data import labels ann.mp4.json -o n.csv", folder);
     assert_eq!(output.status.code(), Some(3), "{stderr}");
-    assert!(stderr.contains("nobody has corrected it"), "{stderr}");
+    assert!(stderr.contains("it was never corrected"), "{stderr}");
     let timeline = Timeline::read(&folder.join("ann.mp4.json")).unwrap();
     let segment = &timeline.tracks[0].segments[1];
     let state = serde_json::json!({

@@ -206,7 +206,7 @@ fn two_folders_are_compared_over_videos_and_the_sentence_says_what_was_left_out(
     let shown = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(shown.contains("4 videos, over which the intervals are"), "{shown}");
-    assert!(shown.contains("8 annotations whose labels are none of the seven ('puff')"), "{shown}");
+    assert!(shown.contains("8 annotations whose labels are not among the seven ('puff')"), "{shown}");
     assert!(shown.contains("1 files that only one side has") && shown.contains("alone.eaf"), "{shown}");
     let all = run(&["agree", text(&a), text(&b), "--json"]);
     let all: Value = serde_json::from_slice(&all.stdout).unwrap();

@@ -43,7 +43,7 @@ pub(super) struct Arguments {
     /// Class folders: what numbers as names of folders mean
     #[arg(long, value_parser = choice::<ClassOrder>(), value_name = "ORDER")]
     classes: Option<ClassOrder>,
-    /// What is done with a file that is called a picture and is none
+    /// What is done with a file that has a picture's name and is not a picture
     #[arg(long, value_parser = choice::<Broken>(), default_value = "stop")]
     broken: Broken,
     /// Corrections: the annotation that was reviewed

@@ -34,7 +34,7 @@ pub(super) struct Arguments {
     /// Leave out training images of which a copy, or nearly one, is on another side
     #[arg(long, conflicts_with = "folds")]
     drop_copies: bool,
-    /// What stays on one side: all images of a subject (where nobody is named, of a sequence), or of a sequence
+    /// What stays on one side: all images of a subject (where no subject is named, of a sequence), or of a sequence
     #[arg(long, value_enum, default_value = "subject")]
     group: Group,
     /// Divide image by image although near-duplicates of one video then stand on both sides
@@ -47,7 +47,7 @@ pub(super) struct Arguments {
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 enum Group {
-    /// Images of one person; where nobody is named, of one sequence
+    /// Images of one person; where no person is named, of one sequence
     Subject,
     /// Images of one sequence
     Sequence,

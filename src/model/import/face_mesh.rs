@@ -1,7 +1,7 @@
 //! The face mesh as MediaPipe publishes it, a TensorFlow Lite file, to our own names and layout.
 //!
 //! The graph is followed from its input to its outputs, and every operation on the way has to be the one that the network has
-//! there; a file that differs in any is refused, as is one with operations that nobody came by.
+//! there; a file that differs in any is refused, as is one with operations that were not passed on the way.
 
 use std::collections::{BTreeMap, BTreeSet};
 

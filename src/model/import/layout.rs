@@ -1,4 +1,4 @@
-//! Which tensor of somebody else's network is which of ours, and from their layout to ours.
+//! Which tensor of another's network is which of ours, and from their layout to ours.
 
 use std::collections::BTreeMap;
 

@@ -108,7 +108,7 @@ pub struct Description {
     pub contempt: Contempt,
 }
 
-/// What becomes of an output for contempt, which is none of the seven classes of a timeline.
+/// What becomes of an output for contempt, which is not one of the seven classes of a timeline.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Contempt {
     /// It is left out
@@ -139,7 +139,7 @@ pub struct ImportedModel {
     pub card: String,
     /// [`CONTEMPT_FILE`], where it was to be kept.
     pub contempt: Option<Vec<u8>>,
-    /// Outputs of the checkpoint that are none of the seven expressions and were left out.
+    /// How many outputs of the checkpoint were left out because they are not among the seven expressions.
     pub left_out: usize,
 }
 
@@ -288,7 +288,7 @@ pub fn import_face_mesh(
 /// them.
 type Reordered = (ClassOrder, usize, Option<BTreeMap<String, Tensor>>);
 
-/// Brings the classifier's outputs into canonical order and leaves out those that are none of the seven.
+/// Brings the classifier's outputs into canonical order and leaves out those that are not among the seven.
 fn reorder(
     tensors: &mut BTreeMap<String, Tensor>,
     order: Option<ClassOrder>,
@@ -342,7 +342,7 @@ fn card(config: &ModelConfig, left_out: usize) -> String {
     let left_out = match left_out {
         0 => String::new(),
         count => format!(
-            " {count} output(s) that are none of the seven expressions were left out: the probabilities are those given \
+            " {count} output(s) that are not among the seven expressions were left out: the probabilities are those given \
              that it is one of the seven."
         ),
     };

@@ -2,7 +2,7 @@
 //!
 //! Exporters fold batch normalisation into convolutions and give weights names of their own, so names say nothing; the
 //! order of convolutions and fully connected layers is that of the network. Only weights are taken: what the graph
-//! computes between them is checked by nobody but the caller, who knows the network.
+//! computes between them only the caller can check, who knows the network.
 
 use std::collections::HashMap;
 

@@ -343,7 +343,7 @@ impl<'a> Machine<'a> {
         }
         let size = |id: &Id| match self.objects[*id] {
             Object::Number(number) => usize::try_from(number).map_err(|_| broken("a size is negative")),
-            _ => Err(broken("a size is no number")),
+            _ => Err(broken("a size is not a number")),
         };
         tuple.iter().map(size).collect()
     }

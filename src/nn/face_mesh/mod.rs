@@ -32,7 +32,7 @@ const FEATURES_SIDE: usize = 48;
 /// Channels of that map.
 const FEATURES: usize = 32;
 
-/// What the network says of a picture.
+/// The network's answer to a picture.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Mesh {
     /// [`POINTS`] points: across, down, away from the camera, all in pixels of the picture; a point may lie beside it. The

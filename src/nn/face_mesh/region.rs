@@ -58,7 +58,7 @@ impl Geometry {
     /// From a JSON text.
     ///
     /// # Errors
-    /// If it is none, or names points that there are not.
+    /// If it is not a geometry, or names points that do not exist.
     pub fn from_json(text: &[u8]) -> Result<Self, GeometryFault> {
         let this: Self = serde_json::from_slice(text)?;
         let [right, left] = &this.eyes;

@@ -101,7 +101,7 @@ pub(super) fn edits(file: &File) -> io::Result<Edits> {
 pub(super) fn is_whole(file: &File) -> io::Result<bool> {
     let length = file.metadata()?.len();
     let last = boxes(file, 0..length).last();
-    // Bytes behind the last box are nobody's.
+    // Bytes behind the last box belong to no box.
     Ok(!is_of_boxes(file) || last.is_none_or(|last| last.content.end <= length || !is_known(last.kind)))
 }
 

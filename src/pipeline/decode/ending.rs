@@ -9,7 +9,7 @@ use super::boxes;
 /// Enough for the last page of an Ogg file (at most 65,307 bytes, RFC 3533, section 6).
 const TAIL: u64 = 65_307;
 
-/// Why the file at `path`, of FFmpeg's format `container`, was cut off; nothing where it was not, or nobody can know.
+/// Why the file at `path`, of FFmpeg's format `container`, was cut off; nothing where it was not, or where that cannot be known.
 /// `packets_end` is where the last packet of the video ends in it.
 pub(super) fn cut_off(path: &Path, container: &str, packets_end: Option<u64>) -> io::Result<Option<&'static str>> {
     let mut file = File::open(path)?;

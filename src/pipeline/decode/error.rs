@@ -53,7 +53,7 @@ pub enum DecodeError {
 /// What a caller can do about a [`DecodeError`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DecodeErrorKind {
-    /// The input is no video, or cannot be read.
+    /// The input is not a video, or cannot be read.
     Input,
     /// A limit was reached, which may be raised.
     Limit,

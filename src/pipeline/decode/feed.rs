@@ -222,7 +222,7 @@ impl PacketFeed {
         }
     }
 
-    /// Whether somebody has written to the file since it was opened.
+    /// Whether the file was written to since it was opened.
     pub(super) fn was_changed(&self) -> bool {
         self.state.is_some() && source::state(&self.source) != self.state
     }

@@ -48,7 +48,7 @@ pub struct DecodeOptions {
     pub patience: Arc<Patience>,
 }
 
-/// The whole of a video with pictures of at most 67 megapixels, on one thread, which nobody stops.
+/// The whole of a video with pictures of at most 67 megapixels, on one thread, without an interrupt flag.
 impl Default for DecodeOptions {
     fn default() -> Self {
         Self {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 pub struct Patience {
     limit: Option<Duration>,
     started: Instant,
-    /// Milliseconds after `started`, plus one; zero while nobody waits.
+    /// Milliseconds after `started`, plus one; zero while no thread waits.
     waiting_since: AtomicU64,
     /// Until when, in the same units, the wait in progress may last.
     waiting_until: AtomicU64,

@@ -85,7 +85,7 @@ unsafe extern "C" fn hear(context: *mut c_void, level: c_int, format: *const c_c
     // The text of a file may be in it.
     let message: String = message.trim().chars().map(|c| if c.is_control() { '?' } else { c }).collect();
     let message = without_secrets(&message);
-    // A thread that ends while it logs has nobody to tell.
+    // A thread that ends while it logs has no list to add to.
     let _ = HEARD.try_with(|heard| {
         let mut heard = heard.borrow_mut();
         let lacks_memory = tells_of_lacking_memory(&message, heard.is_none());

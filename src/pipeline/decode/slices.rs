@@ -6,7 +6,7 @@ use ffmpeg_next::codec::Id;
 /// How a stream's packets are divided into units (ITU-T H.264, 7.4.1; H.265, 7.4.2).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Units {
-    /// Units of H.264, each behind its length in so many bytes, or behind start codes where that is none.
+    /// Units of H.264, each behind its length in so many bytes, or behind start codes where that number is absent.
     Avc(Option<usize>),
     /// The same of H.265.
     Hevc(Option<usize>),

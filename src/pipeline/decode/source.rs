@@ -208,7 +208,7 @@ fn file(path: &Path) -> Address {
     (url, "file", None)
 }
 
-/// A pipe opened anew is ours alone, so that not waiting in `read` disturbs nobody; FFmpeg then looks at the interrupt
+/// A pipe opened anew is ours alone, so that not waiting in `read` disturbs no other program; FFmpeg then looks at the interrupt
 /// callback while nothing comes.
 fn pipe(pipe: File, name: &str) -> Result<Address, DecodeError> {
     let number = descriptor(&pipe);
@@ -232,7 +232,7 @@ fn stdin(name: &str, interrupt: &AtomicBool, patience: &Patience) -> Result<Addr
     })
 }
 
-/// Opens a named pipe and waits for somebody to write into it.
+/// Opens a named pipe and waits until another program writes into it.
 fn open_pipe(path: &Path, name: &str, interrupt: &AtomicBool, patience: &Patience) -> Result<File, DecodeError> {
     let failed = |reason: String| DecodeError::NotOpened { name: name.into(), reason };
     const A_MOMENT: Duration = Duration::from_millis(50);
@@ -254,7 +254,7 @@ fn open_pipe(path: &Path, name: &str, interrupt: &AtomicBool, patience: &Patienc
     Ok(opened)
 }
 
-/// What changes when somebody writes to the file of `source`.
+/// What changes when the file of `source` is written to.
 pub(super) fn state(source: &Source) -> Option<(u64, SystemTime)> {
     let Source::File(path) = source else { return None };
     let metadata = std::fs::metadata(path).ok().filter(Metadata::is_file)?;

@@ -42,7 +42,7 @@ const UPRIGHT: f32 = 15.0;
 /// A face is upside down if the logit is larger by so much when it is looked at that way. Of 25 such faces 24 have 9 to 30 more, and of
 /// 367 upright ones none has more than 3.4.
 const UPSIDE_DOWN: f32 = 6.0;
-/// Of two faces that lie on each other by more than this share of the smaller one, nobody knows whose points are whose.
+/// Where two faces lie on each other by more than this share of the smaller one, it is unknown whose points are whose.
 const APART: f32 = 0.3;
 
 /// A head that is turned further, either way, is turned away: half of the face is not seen.

@@ -9,7 +9,7 @@ use crate::nn::face_mesh::Geometry;
 /// A point or direction: towards the signer's left, up, to the camera.
 pub(super) type Vector = [f64; 3];
 
-/// A head smaller than this is none, pixels a centimetre: a face would have a seventh of a pixel.
+/// A head smaller than this does not count as one, pixels a centimetre: a face would have a seventh of a pixel.
 const SMALLEST_SCALE: f64 = 0.01;
 
 /// Where a head is and how it is turned.

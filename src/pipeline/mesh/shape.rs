@@ -46,7 +46,7 @@ const MOUTH: [usize; 2] = [61, 291];
 const MISFIT: f64 = 0.095;
 
 impl FaceShape {
-    /// Of points in pixels of the picture; none where they make no head, or one that nobody has.
+    /// Of points in pixels of the picture; none where they make no head, or one that no person has.
     pub(super) fn of(points: &[[f32; 3]], geometry: &Geometry) -> Option<Self> {
         if points.len() != POINTS {
             return None;

@@ -14,7 +14,7 @@ use crate::train::manifest::{Row, Split};
 /// from the training images. Contempt is left out.
 ///
 /// # Errors
-/// If neither set is there, an image is none, or a label is missing or none of AffectNet's.
+/// If neither set is there, an image cannot be read, or a label is missing or not one of AffectNet's.
 pub fn import(folder: &Path, broken: Broken) -> Result<ImportedData, DataImportError> {
     let mut imported = ImportedData::default();
     let mut is_there = false;

@@ -16,7 +16,7 @@ const EXPECTED: &str = "folders named after classes (anger, disgust, fear, happi
 /// videos become sequences.
 ///
 /// # Errors
-/// If a folder is not named after a class, a file is no image, or there are none at all.
+/// If a folder is not named after a class, a file is not an image, or there is no image at all.
 pub fn import(folder: &Path, order: Option<ClassOrder>, broken: Broken) -> Result<ImportedData, DataImportError> {
     let mut imported = ImportedData::default();
     let inner = folders(folder)?;
@@ -77,7 +77,7 @@ fn classes(
                 continue;
             }
             let Meaning::Seven(label) = meaning else {
-                imported.leave_out("of classes that are none of the seven");
+                imported.leave_out("of classes that are not among the seven");
                 continue;
             };
             let phoenix = super::feph::phoenix_name(&image);

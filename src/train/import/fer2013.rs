@@ -37,7 +37,7 @@ struct Labels {
     fp_not_a_face: u32,
 }
 
-/// `fer_label_status` of indistinguishable copies with different labels, of which nobody knows which has which.
+/// `fer_label_status` of indistinguishable copies with different labels: it is unknown which copy has which.
 const CONTRADICTORY: u8 = 2;
 
 /// Whose labels a manifest takes.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::ImportError;
+use super::DataImportError;
 use crate::train::photo;
 
 /// Larger pictures are no face crops or video frames: 8K has 33 million pixels.

@@ -60,7 +60,7 @@ const LARGEST: u64 = 2 << 30;
 /// Reads a table of predictions; further columns are passed over.
 ///
 /// # Errors
-/// If it cannot be read, a column is missing, or a row's truth is no class or its probabilities are none; the message names
+/// If it cannot be read, a column is missing, or a row's truth is not a class or its probabilities are not probabilities; the message names
 /// the line.
 pub fn read(path: &Path) -> Result<Vec<Prediction>, PredictionsError> {
     let unreadable = |source| PredictionsError::Unreadable { path: path.into(), source };

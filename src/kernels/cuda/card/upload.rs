@@ -28,7 +28,7 @@ impl Uploader {
         let capacity = values.len().next_power_of_two();
         let mut buffer = match self.taken(capacity) {
             Some(buffer) => buffer,
-            // SAFETY: whatever lies there is a number or not a number, and nobody reads beyond what is written below.
+            // SAFETY: whatever lies there is a number or not a number, and nothing is read beyond what is written below.
             #[expect(unsafe_code, reason = "a launch hands raw pointers to the card")]
             None => unsafe { device.cuda_stream().context().alloc_pinned(capacity) }.w()?,
         };

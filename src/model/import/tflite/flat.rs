@@ -68,12 +68,12 @@ impl<'a> Table<'a> {
         Ok((offset != 0).then_some(self.at + offset))
     }
 
-    /// A byte; 0 where there is none.
+    /// A byte; 0 where the field is absent.
     pub(super) fn byte(self, number: usize) -> Result<u8, Fault> {
         self.field(number)?.map_or(Ok(0), |at| Ok(self.bytes.array::<1>(at)?[0]))
     }
 
-    /// A number of 32 bits, or what it is where there is none.
+    /// A number of 32 bits, or the default where the field is absent.
     pub(super) fn int(self, number: usize, absent: i32) -> Result<i32, Fault> {
         self.field(number)?.map_or(Ok(absent), |at| Ok(i32::from_le_bytes(self.bytes.array(at)?)))
     }
@@ -83,7 +83,7 @@ impl<'a> Table<'a> {
         self.field(number)?.map(|at| self.bytes.table(self.bytes.follow(at)?)).transpose()
     }
 
-    /// A vector whose elements take `size` bytes: their number, and their bytes; nothing where there is none.
+    /// A vector whose elements take `size` bytes: their number, and their bytes; nothing where the field is absent.
     fn vector(self, number: usize, size: usize) -> Result<(usize, usize), Fault> {
         let Some(field) = self.field(number)? else { return Ok((0, self.at)) };
         let at = self.bytes.follow(field)?;
