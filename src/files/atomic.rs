@@ -27,6 +27,8 @@ use crate::platform::{FileFacts, facts_at, facts_of, readable_as_new};
 const PREFIX: &str = ".annotate-";
 /// and end in.
 const SUFFIX: &str = ".tmp";
+/// Letters and digits that are drawn for a temporary name.
+const DRAWN: usize = 6;
 
 /// Why an output cannot be written.
 #[derive(Debug, thiserror::Error)]
@@ -340,7 +342,7 @@ impl Target {
 fn temporary_in(folder: &Path) -> io::Result<NamedTempFile> {
     loop {
         let mut builder = tempfile::Builder::new();
-        readable_as_new(builder.prefix(PREFIX).suffix(SUFFIX));
+        readable_as_new(builder.prefix(PREFIX).suffix(SUFFIX).rand_bytes(DRAWN));
         let temporary = builder.tempfile_in(folder)?;
         // A file system without locks has no leftovers removed either.
         let is_taken = temporary.as_file().try_lock().is_err_and(|e| matches!(e, fs::TryLockError::WouldBlock));
@@ -366,10 +368,14 @@ fn temporary_name(number: u64) -> String {
     format!("{PREFIX}{number:x}{SUFFIX}")
 }
 
-/// Whether a name is of the form of a temporary file's.
-fn has_temporary_form(name: &OsStr) -> bool {
-    let name = name.to_string_lossy();
-    name.starts_with(PREFIX) && name.ends_with(SUFFIX)
+/// What stands between prefix and suffix in a name that has the form of a temporary file's.
+fn drawn_part(name: &OsStr) -> Option<String> {
+    Some(name.to_string_lossy().strip_prefix(PREFIX)?.strip_suffix(SUFFIX)?.to_owned())
+}
+
+/// Whether it is of the form that the `tempfile` crate draws.
+fn is_drawn_name(drawn: &str) -> bool {
+    drawn.len() == DRAWN && drawn.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
 /// Removes what killed runs have left in `folder`; once a folder and run, as a folder may hold a corpus.
@@ -380,14 +386,26 @@ pub(crate) fn remove_leftovers(folder: &Path) {
         return;
     }
     let Ok(entries) = fs::read_dir(folder) else { return };
-    for entry in entries.flatten() {
-        // The entry's own metadata: no link is followed.
-        let is_file = entry.metadata().is_ok_and(|metadata| metadata.is_file());
-        let is_ours = || facts_at(&entry.path()).is_ok_and(|facts| entry.file_name() == *temporary_name(facts.number));
-        let is_ours = is_file && has_temporary_form(&entry.file_name()) && is_ours();
-        if is_ours && File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok()) {
+    for entry in entries.flatten().filter(is_leftover) {
+        // Locked until it is gone: another run may be about to take the lock and rename the file.
+        if let Ok(file) = File::open(entry.path())
+            && file.try_lock().is_ok()
+        {
             let _ = fs::remove_file(entry.path());
         }
+    }
+}
+
+/// Whether an entry of a folder is a temporary file of ours: one that is called after its number, or one still empty under the
+/// name it has before. A run that is killed at that moment leaves such a file.
+fn is_leftover(entry: &fs::DirEntry) -> bool {
+    let (name, path) = (entry.file_name(), entry.path());
+    // The entry's own metadata: no link is followed.
+    let Some(metadata) = entry.metadata().ok().filter(fs::Metadata::is_file) else { return false };
+    match drawn_part(&name) {
+        None => false,
+        Some(drawn) if metadata.len() == 0 && is_drawn_name(&drawn) => true,
+        Some(_) => facts_at(&path).is_ok_and(|facts| name == *temporary_name(facts.number)),
     }
 }
 
@@ -564,13 +582,19 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         let killed = temporary_in(folder.path()).unwrap().into_temp_path().keep().unwrap();
-        // A video that somebody has called so.
+        // A video that a person has called so.
         fs::write(path(".annotate-video.tmp"), "not ours").unwrap();
         fs::write(path(".annotate-other.txt"), "not ours").unwrap();
+        // Killed between making a file and naming it after its number, and two that look like it.
+        fs::write(path(".annotate-aB3xYz.tmp"), "").unwrap();
+        fs::write(path(".annotate-filled.tmp"), "not ours").unwrap();
+        let naming = File::create(path(".annotate-Qw9rTy.tmp")).unwrap();
+        naming.lock().unwrap();
         let running = temporary_in(folder.path()).unwrap();
         Output::create(&path("labels.json")).unwrap().commit().unwrap();
-        assert!(!killed.exists());
-        assert!(running.path().exists());
+        assert!(!killed.exists() && !path(".annotate-aB3xYz.tmp").exists());
+        assert!(running.path().exists() && path(".annotate-Qw9rTy.tmp").exists());
+        assert!(path(".annotate-filled.tmp").exists());
         assert!(path(".annotate-other.txt").exists() && path(".annotate-video.tmp").exists());
     }
 
