@@ -33,6 +33,13 @@ use crate::timeline::{Expression, Timeline, json_value};
 use crate::write::Format;
 
 /// Arguments of the main job.
+fn formats_help() -> String {
+    let names = Format::ALL.map(Format::name).join(", ");
+    format!(
+        "Formats to write into the output folder, named after the input: {names}. json if neither -o nor -f is given"
+    )
+}
+
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// Videos: files, named pipes, or '-' for standard input
@@ -42,9 +49,7 @@ pub(super) struct Arguments {
     /// be repeated. Without -o and -f: JSON in the output folder, named after the input
     #[arg(short, long = "output", value_name = "FILE", allow_hyphen_values = true)]
     outputs: Vec<PathBuf>,
-    /// Formats to write into the output folder, named after the input: json, jsonl, csv, tsv, srt, vtt, ass, segments.tsv,
-    /// TextGrid, parquet, eaf, boris, bids, py-feat. json if neither -o nor -f is given
-    #[arg(short, long = "format", value_name = "FORMAT", value_delimiter = ',')]
+    #[arg(short, long = "format", value_name = "FORMAT", value_delimiter = ',', help = formats_help())]
     formats: Vec<Format>,
     /// Folder for -f; the current one if not given
     #[arg(long, value_name = "DIR")]

@@ -213,7 +213,8 @@ impl CorpusPlan {
         let text = crate::files::read_text(path, LARGEST).map_err(|e| refused(e.to_string()))?;
         let mut lines = text.lines();
         let first = lines.next().unwrap_or_default();
-        let terms: PlanTerms = serde_json::from_str(first).map_err(|e| refused(format!("line 1 is not that of a plan: {e}")))?;
+        let terms: PlanTerms =
+            serde_json::from_str(first).map_err(|e| refused(format!("line 1 is not that of a plan: {e}")))?;
         if terms.schema != SCHEMA {
             return Err(refused(format!("its form is '{}', but this program reads '{SCHEMA}'", terms.schema)));
         }
