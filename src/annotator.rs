@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::thread::available_parallelism;
 
 use candle_core::Device;
 
@@ -11,6 +10,7 @@ use crate::model::{Model, ModelError, registry};
 use crate::pipeline::decode::Source;
 use crate::pipeline::detect::Detectors;
 use crate::pipeline::{self, AnnotateError, Event, Execution, Settings};
+use crate::platform::cores;
 use crate::sink::{Beginning, FanOut, Written};
 use crate::timeline::{Timeline, json_value};
 
@@ -51,12 +51,8 @@ impl Annotator {
 
     /// The same with another model.
     pub fn with_model(model: Model) -> Self {
-        let execution = Execution {
-            threads: available_parallelism().map_or(1, usize::from),
-            batch_size: BATCH_SIZE,
-            interrupt: Arc::default(),
-            patience: Arc::default(),
-        };
+        let execution =
+            Execution { threads: cores(), batch_size: BATCH_SIZE, interrupt: Arc::default(), patience: Arc::default() };
         Self { model, detectors: Detectors::Seeta, settings: Settings::default(), execution }
     }
 

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread::available_parallelism;
 use std::time::Instant;
 
 use clap::Args;
@@ -28,6 +27,7 @@ use crate::pipeline::calibrate::{Calibration, CalibrationSource, calibrate};
 use crate::pipeline::decode::{DecodeError, Source, without_secrets};
 use crate::pipeline::detect::Detectors;
 use crate::pipeline::{AnnotateError, Event, Execution, annotate, decode_options};
+use crate::platform::cores;
 use crate::sink::{Beginning, FanOut, Target, Written};
 use crate::timeline::{Expression, Timeline, json_value};
 use crate::write::Format;
@@ -171,7 +171,7 @@ impl Run<'_> {
         let Self { arguments, options, model, detectors, .. } = self;
         let started = Instant::now();
         let threads = match options.threads {
-            0 => available_parallelism().map_or(1, usize::from),
+            0 => cores(),
             threads => threads,
         };
         let execution = Execution {

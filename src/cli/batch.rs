@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
-use std::thread::available_parallelism;
 use std::time::Instant;
 
 use clap::Args;
@@ -23,6 +22,7 @@ use crate::corpus::journal::Terms;
 use crate::corpus::path::printable;
 use crate::corpus::{CorpusError, Outcome, inputs, results};
 use crate::eaf::BundleOptions;
+use crate::platform::cores;
 use crate::timeline::{Tool, json_value};
 use crate::write::Format;
 
@@ -78,7 +78,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let existing = arguments.replace.existing().confined();
     let elan = BundleOptions { existing, ..arguments.tiers.bundle()? };
     let device = options.device.open()?;
-    let cores = available_parallelism().map_or(1, usize::from);
+    let cores = cores();
     let jobs = arguments.jobs.map_or(if device.is_cpu() { cores } else { 1 }, usize::from);
     if device.is_cpu() || options.max_memory.is_some() {
         limit_memory(options.max_memory, jobs)?;

@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
@@ -23,6 +22,7 @@ use crate::pipeline::decode::Source;
 use crate::pipeline::detect::Detectors;
 use crate::pipeline::measure::measure;
 use crate::pipeline::{Execution, annotate};
+use crate::platform::cores;
 use crate::random::seeded;
 use crate::timeline::Timeline;
 use crate::write::Format;
@@ -108,7 +108,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let model = model.with_precision(options.annotation.precision)?;
     let loaded = started.elapsed();
     let threads = match options.threads {
-        0 => available_parallelism().map_or(1, usize::from),
+        0 => cores(),
         threads => threads,
     };
     let mut report = json!({

@@ -2,7 +2,6 @@
 
 use std::io::{IsTerminal as _, Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::thread::available_parallelism;
 
 use clap::Args;
 use serde_json::json;
@@ -114,7 +113,7 @@ fn job() -> Result<(), Failure> {
         Ok(Some(Output::create(path)?))
     };
     let (tiers, curves) = (open(&request.tiers)?, open(&request.curves)?);
-    let threads = if options.threads > 0 { options.threads } else { available_parallelism().map_or(1, usize::from) };
+    let threads = if options.threads > 0 { options.threads } else { platform::cores() };
     let execution = Execution {
         threads,
         batch_size: options.batch_size,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::thread::{Builder, available_parallelism};
+use std::thread::Builder;
 use std::time::Duration;
 
 use super::{Failure, exit_code};
@@ -23,7 +23,7 @@ const LEAST_LEFT: u64 = 128 << 20;
 /// # Errors
 /// If the system does not allow it.
 pub(super) fn limit_memory(mib: Option<u64>, videos: usize) -> Result<(), Failure> {
-    let cores = available_parallelism().map_or(1, usize::from) as u64;
+    let cores = platform::cores() as u64;
     let mib = match mib {
         Some(0) => return Ok(()),
         None if !platform::LIMITS_ADDRESS_SPACE => return Ok(()),

@@ -1,7 +1,6 @@
 //! `annotate plan`: a corpus as units of work.
 
 use std::path::PathBuf;
-use std::thread::available_parallelism;
 
 use candle_core::Device;
 use clap::Args;
@@ -15,6 +14,7 @@ use super::signals::Steps;
 use crate::corpus::inputs;
 use crate::corpus::plan::{CorpusPlan, PlanLine, PlanTerms, SCHEMA};
 use crate::files;
+use crate::platform::cores;
 use crate::timeline::Tool;
 
 /// Refused files whose reason is said; all of them stand in the plan.
@@ -77,7 +77,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     };
     let read = options.detector_model.iter().chain(&arguments.inputs);
     files::refuse_inputs(&arguments.output, read.map(PathBuf::as_path))?;
-    let jobs = arguments.jobs.map_or_else(|| available_parallelism().map_or(1, usize::from), usize::from);
+    let jobs = arguments.jobs.map_or_else(cores, usize::from);
     limit_memory(options.max_memory, jobs)?;
     let signals = Steps::listen()?;
     let found = inputs::find(&arguments.inputs, &arguments.output)?;

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread::available_parallelism;
 
 use clap::Args;
 
@@ -18,6 +17,7 @@ use crate::corpus::results;
 use crate::corpus::work::{Shard, ShardWork, UnitState, work};
 use crate::model::registry;
 use crate::pipeline::Execution;
+use crate::platform::cores;
 
 /// Arguments of `annotate work`.
 #[derive(Debug, Args)]
@@ -43,7 +43,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let options = shared::options(None, Some(&arguments.execution), Default::default())?;
     let plan = CorpusPlan::read(&arguments.plan)?;
     let device = options.device.open()?;
-    let cores = available_parallelism().map_or(1, usize::from);
+    let cores = cores();
     let jobs = arguments.jobs.map_or(if device.is_cpu() { cores } else { 1 }, usize::from);
     let threads = if options.threads > 0 { options.threads } else { cores.div_ceil(jobs) };
     if options.max_memory.is_some() || device.is_cpu() {

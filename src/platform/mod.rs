@@ -32,6 +32,11 @@ pub(crate) struct FileFacts {
     pub changed: i64,
 }
 
+/// How many threads the processor runs at a time for this program; 1 where the system does not say.
+pub(crate) fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
 /// A name's bytes, as the file system has them; on Windows in an encoding that agrees with UTF-8 wherever the name is Unicode.
 pub(crate) fn name_bytes(name: &OsStr) -> &[u8] {
     name.as_encoded_bytes()

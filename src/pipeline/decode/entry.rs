@@ -21,6 +21,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::open::video_stream;
 use super::{DecodeError, DecodeOptions, Source, open};
+use crate::files::hexadecimal;
 use crate::pipeline::Excerpt;
 use crate::pipeline::span;
 use crate::time::{Cell, Timestamp};
@@ -211,7 +212,7 @@ impl Packets {
             wanted: (wanted_from, wanted_to),
             packets: (last - first + 1) as u64,
             pictures: seen[first..].iter().filter(wanted).count() as u64,
-            digest: hexadecimal(digest),
+            digest: hexadecimal(&digest.finalize()),
         })
     }
 }
@@ -309,11 +310,7 @@ impl Proof {
     /// Whether everything wanted came, and exactly as it was read before.
     pub(super) fn holds(&self) -> bool {
         let Entry { packets, pictures, digest, .. } = &self.entry;
-        let is_same = || hexadecimal(self.digest.clone()) == *digest;
+        let is_same = || hexadecimal(&self.digest.clone().finalize()) == *digest;
         !self.is_void && self.packets >= *packets && self.pictures == *pictures && is_same()
     }
-}
-
-fn hexadecimal(digest: Sha256) -> String {
-    digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }

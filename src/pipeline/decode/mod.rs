@@ -1,5 +1,5 @@
-//! The first stage: from a file or stream to displayed pictures with exact times. Of all rooms, only this one and
-//! `overlay.rs`, which encodes, use FFmpeg.
+//! The first stage: from a file or stream to displayed pictures with exact times. Besides this room, only
+//! `encode.rs` and what uses it (`overlay.rs`, `review/proxy.rs`) call FFmpeg.
 
 mod address;
 mod boxes;
