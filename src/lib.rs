@@ -52,12 +52,12 @@
 //! use annotate::Device;
 //! use annotate::train::fold::Grouping;
 //! use annotate::train::manifest::Split;
-//! use annotate::train::progress::{EpochRecord, Progress};
+//! use annotate::train::progress::{EpochRecord, TrainingProgress};
 //! use annotate::train::run::{Data, Parts, run};
 //! use annotate::train::{dataset, recipe::Recipe, start::Prepared};
 //!
 //! struct Quiet;
-//! impl Progress for Quiet {
+//! impl TrainingProgress for Quiet {
 //!     fn step(&mut self, _epoch: usize, _step: usize, _steps: usize, _loss: f64) {}
 //!     fn epoch(&mut self, record: &EpochRecord) {
 //!         println!("epoch {}: {:.1} % right", record.epoch, 100.0 * record.validation_accuracy);

@@ -125,7 +125,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let adapted = adapt(&rows, &of_start, sources, &settings, &arguments.out, &device, &mut progress);
     progress.bar.finish_and_clear();
     let adapted = adapted.map_err(|error| Failure::from(error).by(signals.received()))?;
-    tell(&adapted, &arguments.out);
+    print_result(&adapted, &arguments.out);
     match &import {
         Some(import) => annotations::partial(import, &list(&arguments.out)),
         None => Ok(()),
@@ -157,7 +157,7 @@ fn imported(arguments: &Arguments, sources: &[PathBuf]) -> Result<Option<Import>
     }
     let folder = arguments.out.join("adapt/manifest.pictures");
     let import = annotations::import(&arguments.annotations, sources, &SourceKind::ALL, &arguments.start, &folder)?;
-    annotations::tell(&import, &list(&arguments.out))?;
+    annotations::print_left_out(&import, &list(&arguments.out))?;
     if import.rows.is_empty() {
         return Err(annotations::nothing(&import));
     }
@@ -172,7 +172,7 @@ fn without_repeats(rows: Vec<Row>) -> Vec<Row> {
     rows.into_iter().filter(|row| seen.insert(row.image())).collect()
 }
 
-fn tell(adapted: &Adapted, out: &Path) {
+fn print_result(adapted: &Adapted, out: &Path) {
     talk!("{}", report::sentence(adapted));
     if let Some(forecast) = report::forecast(adapted) {
         talk!("{forecast}");

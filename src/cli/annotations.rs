@@ -85,7 +85,7 @@ pub(super) fn import(
 }
 
 /// Says what was left out, and lists it at `list`.
-pub(super) fn tell(import: &Import, list: &Path) -> Result<(), Failure> {
+pub(super) fn print_left_out(import: &Import, list: &Path) -> Result<(), Failure> {
     if import.left_out.is_empty() {
         // A list of an earlier run would no longer be true.
         let _ = std::fs::remove_file(list);

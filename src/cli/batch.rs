@@ -126,14 +126,14 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let started = Instant::now();
     let watch = Watch { choice: arguments.execution.progress(&options), progress: OnceLock::new(), signals: &signals };
     let run = batch.open(&found, &watch, is_continued)?;
-    if run.would_get_on() {
+    if run.can_get_further() {
         continued::arrange().map_err(anyhow::Error::from)?;
     }
     let result = run.run()?;
     if !arguments.execution.quiet {
-        tell_touched(&result.touched);
-        tell_left_out(&found);
-        tell_result(arguments, &found, &result, started);
+        print_touched(&result.touched);
+        print_left_out(&found);
+        print_result(arguments, &found, &result, started);
     }
     ending(&arguments.output_dir, result, &signals)
 }
@@ -160,7 +160,7 @@ fn settings(options: &Options, arguments: &Arguments) -> Result<Value, Failure> 
 pub(super) fn check(found: &Inputs, formats: &[Format]) -> Result<(), Failure> {
     results::check(found, formats).map_err(|error| {
         if matches!(error, CorpusError::NoVideo) {
-            tell_left_out(found);
+            print_left_out(found);
         }
         error.into()
     })
@@ -213,7 +213,7 @@ impl VideoWatch for PartProgress<'_> {
 }
 
 /// Says in a line how it went.
-fn tell_result(arguments: &Arguments, found: &Inputs, result: &BatchResult, started: Instant) {
+fn print_result(arguments: &Arguments, found: &Inputs, result: &BatchResult, started: Instant) {
     let [complete, failed, left_off] = result.counts();
     let seconds =
         result.outcomes.iter().filter_map(|o| Some(o.result.as_ref()?.duration_s)).fold(0.0, |sum, s| sum + s);
@@ -251,7 +251,7 @@ fn ending(folder: &Path, result: BatchResult, signals: &Steps) -> Result<(), Fai
 }
 
 /// Says which files in folders were not taken for videos, and why.
-pub(super) fn tell_left_out(found: &Inputs) {
+pub(super) fn print_left_out(found: &Inputs) {
     for (path, reason) in found.left_out.iter().take(NAMED) {
         talk!("left out: {}: {reason}", printable(path));
     }
@@ -264,7 +264,7 @@ pub(super) fn tell_left_out(found: &Inputs) {
 const NAMED: usize = 10;
 
 /// Says which results stay as somebody has changed them.
-pub(super) fn tell_touched(touched: &[PathBuf]) {
+pub(super) fn print_touched(touched: &[PathBuf]) {
     if touched.is_empty() {
         return;
     }

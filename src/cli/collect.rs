@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::Failure;
-use super::batch::tell_touched;
+use super::batch::print_touched;
 use super::shared::{ReplaceArguments, TierArguments};
 use crate::corpus::inputs::Item;
 use crate::corpus::journal::{FileStamp, Journal, JournalEntry, Terms, WrittenFile, now};
@@ -107,7 +107,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     };
     journal.note(&JournalEntry::End { time: now(), code: batch::ending(failed, None), complete, failed })?;
     if !arguments.quiet {
-        tell_touched(&touched);
+        print_touched(&touched);
         talk!("{complete} of {} videos complete -> {}/index.html", outcomes.len(), folder.display());
     }
     result

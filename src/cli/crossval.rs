@@ -72,7 +72,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         talk!("fold {fold} of {}: {}", report.folds, report.run.evaluation.line());
         // Other folds may still be running elsewhere: then there is nothing to put together yet.
         return match pool(&of) {
-            Ok((pooled, _)) => tell(&pooled, &arguments.out),
+            Ok((pooled, _)) => print_pooled(&pooled, &arguments.out),
             Err(CrossvalError::Missing { .. }) => Ok(()),
             Err(error) => Err(failed(error)),
         };
@@ -83,10 +83,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         false => folds::run_all(&of, arguments.jobs, &device, &lines),
     };
     let (pooled, _) = pooled.map_err(failed)?;
-    tell(&pooled, &arguments.out)
+    print_pooled(&pooled, &arguments.out)
 }
 
-fn tell(pooled: &Pooled, out: &std::path::Path) -> Result<(), Failure> {
+fn print_pooled(pooled: &Pooled, out: &std::path::Path) -> Result<(), Failure> {
     pooled.notes.iter().for_each(|note| talk!("{note}"));
     talk!("{}", pooled.pooled.line());
     for measure in ["accuracy", "balanced accuracy"] {

@@ -102,7 +102,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
             PlanLine::Refused { outcome, .. } => Some(&outcome.reason),
             _ => None,
         });
-        super::batch::tell_left_out(&found);
+        super::batch::print_left_out(&found);
         reasons.take(REFUSED_SAID).for_each(|reason| talk!("annotate: {reason}"));
         talk!("{units} units of {} videos, {refused} files refused", plan.videos().len());
     }

@@ -178,7 +178,7 @@ pub fn ending(failed: usize, signal: Option<u8>) -> u8 {
 impl OpenBatch<'_> {
     /// Whether a run that goes on where the memory does not suffice for this one would get further. What fails without any video at
     /// work would fail again and again.
-    pub fn would_get_on(&self) -> bool {
+    pub fn can_get_further(&self) -> bool {
         !self.is_continued || self.journal.has_begun_any()
     }
 

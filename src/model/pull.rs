@@ -70,7 +70,7 @@ const ATTEMPTS: usize = 5;
 const CONNECT_WITHIN: Duration = Duration::from_secs(30);
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
 
-/// Fetches `wanted` into the file `destination`. `tell` hears how many bytes are there, and of how many.
+/// Fetches `wanted` into the file `destination`. `tell` is called with how many bytes have come, and of how many.
 ///
 /// # Errors
 /// If the address is refused, the connection breaks again and again, or the file is not the one wanted.

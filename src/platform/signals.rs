@@ -13,12 +13,12 @@ pub(crate) const HANG_UP: Option<i32> = Some(signal_hook::consts::SIGHUP);
 #[cfg(not(unix))]
 pub(crate) const HANG_UP: Option<i32> = None;
 
-/// Sets `heard` at the first of the `signals`, and ends the program at once at the second.
-pub(crate) fn end_at_second(signals: &[i32], heard: &Arc<AtomicBool>) -> io::Result<()> {
+/// Sets `received` at the first of the `signals`, and ends the program at once at the second.
+pub(crate) fn end_at_second(signals: &[i32], received: &Arc<AtomicBool>) -> io::Result<()> {
     for signal in signals {
         // In this order: a signal that finds the flag set by an earlier one ends the program.
-        signal_hook::flag::register_conditional_shutdown(*signal, 128 + signal, Arc::clone(heard))?;
-        signal_hook::flag::register(*signal, Arc::clone(heard))?;
+        signal_hook::flag::register_conditional_shutdown(*signal, 128 + signal, Arc::clone(received))?;
+        signal_hook::flag::register(*signal, Arc::clone(received))?;
     }
     Ok(())
 }
@@ -45,14 +45,14 @@ pub(crate) fn listen(signals: &[i32], mut act: impl FnMut(i32) + Send + 'static)
     const PAUSE: Duration = Duration::from_millis(50);
     let mut flags = Vec::new();
     for signal in signals {
-        let heard = Arc::new(AtomicBool::new(false));
-        signal_hook::flag::register(*signal, Arc::clone(&heard))?;
-        flags.push((*signal, heard));
+        let received = Arc::new(AtomicBool::new(false));
+        signal_hook::flag::register(*signal, Arc::clone(&received))?;
+        flags.push((*signal, received));
     }
     let listening = std::thread::Builder::new().name("signals".into()).spawn(move || {
         loop {
-            for (signal, heard) in &flags {
-                if heard.swap(false, Ordering::Relaxed) {
+            for (signal, received) in &flags {
+                if received.swap(false, Ordering::Relaxed) {
                     act(*signal);
                 }
             }

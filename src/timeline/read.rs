@@ -64,13 +64,13 @@ impl Timeline {
             return Err(TimelineReadError::OtherVersion { path: path.into(), found: timeline.schema });
         }
         timeline.check().map_err(|source| TimelineReadError::Inconsistent { path: path.into(), source })?;
-        tell_faces(&mut timeline);
+        add_face_summaries(&mut timeline);
         Ok(timeline)
     }
 }
 
-/// Says of each segment what the face did in it, where measures are there and an earlier program did not say so.
-fn tell_faces(timeline: &mut Timeline) {
+/// Adds to each segment what the face did in it, where measures exist and an earlier program did not add it.
+fn add_face_summaries(timeline: &mut Timeline) {
     for Track { segments, frames, events, .. } in &mut timeline.tracks {
         for segment in segments.iter_mut().filter(|segment| segment.face.is_none()) {
             *segment = segment.clone().with_face(frames, events);

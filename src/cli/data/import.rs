@@ -138,7 +138,7 @@ fn absolute(path: &std::path::Path) -> Result<PathBuf, Failure> {
 fn annotations(arguments: &Arguments, kind: SourceKind) -> Result<(), Failure> {
     let Arguments { sources, out, model, annotations, .. } = arguments;
     let import = annotations::import(annotations, sources, &[kind], model, &pictures_of(out))?;
-    annotations::tell(&import, &out.with_extension("left-out.csv"))?;
+    annotations::print_left_out(&import, &out.with_extension("left-out.csv"))?;
     if import.rows.is_empty() {
         return Err(annotations::nothing(&import));
     }

@@ -201,7 +201,7 @@ impl<'a> Walk<'a> {
         Ok(output)
     }
 
-    /// A row of residual blocks; `see` hears where the trunk is after each.
+    /// A row of residual blocks; `see` is called with where the trunk is after each.
     fn blocks(
         &mut self,
         from: TensorIndex,

@@ -220,13 +220,13 @@ impl Decoder {
         let mut video = Video::empty();
         match self.codec.decoder.receive_frame(&mut video) {
             Ok(()) => {
-                self.hear(Reporter::Decoder(self.codec.id))?;
+                self.note_reports(Reporter::Decoder(self.codec.id))?;
                 self.accept(video)
             }
             Err(ffmpeg::Error::Other { errno }) if errno == ffmpeg::error::EAGAIN => self.feed(),
             Err(ffmpeg::Error::Eof) => {
                 self.progress.ended = true;
-                self.hear(Reporter::Decoder(self.codec.id))?;
+                self.note_reports(Reporter::Decoder(self.codec.id))?;
                 self.progress.is_at_the_end = self.feed.lost.is_none();
                 for (video, stamp) in self.clock.finish() {
                     self.settle(video, stamp)?;
@@ -234,7 +234,7 @@ impl Decoder {
                 let last = self.preparer.finish();
                 self.queue(last)
             }
-            Err(error) => self.lose(error),
+            Err(error) => self.note_failure(error),
         }
     }
 
@@ -265,7 +265,7 @@ impl Decoder {
         let unanswered = std::mem::take(&mut self.codec.unanswered);
         let lost = unanswered.iter().filter(|pts| first.is_some_and(|first| **pts < first)).count();
         if lost > 0 && self.proof.is_none() {
-            self.notes.lose_ahead(lost, "it begins in the middle of a group of pictures".into());
+            self.notes.note_lost_ahead(lost, "it begins in the middle of a group of pictures".into());
         }
     }
 
@@ -308,14 +308,14 @@ impl Decoder {
                 Fed::Nothing => {}
                 Fed::Error(error) => {
                     self.codec.expects_a_picture = true;
-                    self.lose(error)?;
-                    self.hear_the_demuxer()?;
+                    self.note_failure(error)?;
+                    self.note_demuxer_reports()?;
                 }
                 Fed::End => {
-                    self.hear_the_demuxer()?;
+                    self.note_demuxer_reports()?;
                     // After this the decoder only gives what it holds.
                     if let Err(error) = self.codec.decoder.send_eof() {
-                        self.lose(error)?;
+                        self.note_failure(error)?;
                         self.progress.ended = true;
                     }
                     return Ok(());
@@ -332,7 +332,7 @@ impl Decoder {
     }
 
     fn send(&mut self, packet: &ffmpeg::Packet) -> Result<(), DecodeError> {
-        self.hear_the_demuxer()?;
+        self.note_demuxer_reports()?;
         self.feed.count(packet);
         if self.feed.was_read_ahead(packet) {
             self.notes.was_read_ahead();
@@ -349,8 +349,8 @@ impl Decoder {
             self.codec.unanswered.extend(packet.pts());
         }
         match self.codec.decoder.send_packet(packet) {
-            Ok(()) => self.hear(Reporter::Decoder(self.codec.id)),
-            Err(error) => self.lose(error),
+            Ok(()) => self.note_reports(Reporter::Decoder(self.codec.id)),
+            Err(error) => self.note_failure(error),
         }
     }
 
@@ -364,7 +364,7 @@ impl Decoder {
     }
 
     /// Notes that something could not be read or decoded.
-    fn lose(&mut self, error: ffmpeg::Error) -> Result<(), DecodeError> {
+    fn note_failure(&mut self, error: ffmpeg::Error) -> Result<(), DecodeError> {
         let name = || self.name.clone();
         let report = reports::take();
         if is_out_of_memory(error) || report.as_ref().is_some_and(|report| report.lacks_memory) {
@@ -382,17 +382,17 @@ impl Decoder {
         Ok(())
     }
 
-    pub(super) fn hear_the_demuxer(&mut self) -> Result<(), DecodeError> {
-        self.hear(Reporter::Demuxer { is_listed: self.feed.is_listed })
+    pub(super) fn note_demuxer_reports(&mut self) -> Result<(), DecodeError> {
+        self.note_reports(Reporter::Demuxer { is_listed: self.feed.is_listed })
     }
 
     /// Notes what FFmpeg has logged since the last time.
-    pub(super) fn hear(&mut self, reporter: Reporter) -> Result<(), DecodeError> {
+    pub(super) fn note_reports(&mut self, reporter: Reporter) -> Result<(), DecodeError> {
         let Some(report) = reports::take() else { return Ok(()) };
         if report.lacks_memory {
             return Err(DecodeError::OutOfMemory { name: self.name.clone() });
         }
-        self.notes.hear(report, reporter);
+        self.notes.note_report(report, reporter);
         self.fail_the_proof();
         Ok(())
     }

@@ -62,7 +62,7 @@ impl Notes {
     }
 
     /// Notes that so many packets ahead of the first picture came to nothing; those that were refused are known already.
-    pub(super) fn lose_ahead(&mut self, count: usize, message: String) {
+    pub(super) fn note_lost_ahead(&mut self, count: usize, message: String) {
         let known = self.damage.iter().filter(|damage| damage.kind == DamageKind::Lost).map(|damage| damage.count);
         let unknown = count.saturating_sub(known.sum());
         if unknown > 0 {
@@ -70,8 +70,8 @@ impl Notes {
         }
     }
 
-    /// Notes a message of FFmpeg's. Gives whether it tells of damage by itself.
-    pub(super) fn hear(&mut self, report: Report, reporter: Reporter) -> bool {
+    /// Notes a message of FFmpeg's. Returns whether the message alone means damage.
+    pub(super) fn note_report(&mut self, report: Report, reporter: Reporter) -> bool {
         let is_damage = match reporter {
             Reporter::Demuxer { is_listed: true } => false,
             Reporter::Demuxer { is_listed: false } => {
@@ -236,8 +236,8 @@ mod tests {
         let report =
             || Report { count: 1, message: "Referenced QT chapter track not found".into(), lacks_memory: false };
         let mut notes = Notes::default();
-        notes.hear(report(), Reporter::Demuxer { is_listed: true });
-        notes.hear(report(), Reporter::Decoder(Id::MPEG2VIDEO));
+        notes.note_report(report(), Reporter::Demuxer { is_listed: true });
+        notes.note_report(report(), Reporter::Decoder(Id::MPEG2VIDEO));
         let damage = notes.into_damage();
         assert_eq!(damage.len(), 1);
         assert_eq!((damage[0].kind, damage[0].count), (DamageKind::Reported, 2));
@@ -250,7 +250,7 @@ mod tests {
         for _ in 0..50 {
             let message = "interlaced frame in progressive sequence, ignoring".into();
             let report = Report { count: 1, message, lacks_memory: false };
-            notes.hear(report, Reporter::Decoder(Id::MPEG2VIDEO));
+            notes.note_report(report, Reporter::Decoder(Id::MPEG2VIDEO));
             notes.decode();
         }
         let damage = notes.into_damage();

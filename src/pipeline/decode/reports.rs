@@ -1,4 +1,4 @@
-//! What FFmpeg writes into its log: of much of the damage it meets, it tells there and nowhere else.
+//! What FFmpeg writes into its log: much of the damage that it meets is reported there and nowhere else.
 #![expect(unsafe_code, reason = "A callback from C, with C's variadic arguments")]
 
 use std::cell::RefCell;
@@ -23,7 +23,7 @@ pub(super) struct Report {
 
 /// Whether an error says that memory was lacking. A decoder that gets no buffer for its picture says only that, if it gave no
 /// other reason before: the size of the picture, for instance.
-fn tells_of_lacking_memory(message: &str, is_first: bool) -> bool {
+fn reports_lacking_memory(message: &str, is_first: bool) -> bool {
     let lower = message.to_ascii_lowercase();
     let is_about_allocating = ["alloc", "out of memory", "not enough memory"].iter().any(|word| lower.contains(word));
     let has_failed = ["could not", "couldn't", "cannot", "can't", "fail", "unable", "memory", "error"];
@@ -32,9 +32,9 @@ fn tells_of_lacking_memory(message: &str, is_first: bool) -> bool {
 }
 
 thread_local! {
-    // With one decoding thread, FFmpeg logs in the thread that calls it, so that videos decoded side by side do not hear
-    // of each other's damage.
-    static HEARD: RefCell<Option<Report>> = const { RefCell::new(None) };
+    // With one decoding thread, FFmpeg logs in the thread that calls it, so that videos decoded side by side do not get
+    // each other's damage.
+    static COLLECTED: RefCell<Option<Report>> = const { RefCell::new(None) };
 }
 
 /// More of a message is not kept.
@@ -48,14 +48,14 @@ pub(super) fn listen() {
         if let Err(error) = ffmpeg::init() {
             tracing::warn!("FFmpeg: {error}");
         }
-        let hear: unsafe extern "C" fn(*mut c_void, c_int, *const c_char, *mut c_void) = hear;
+        let callback: unsafe extern "C" fn(*mut c_void, c_int, *const c_char, *mut c_void) = collect_message;
         #[expect(
             clippy::missing_transmute_annotations,
             reason = "the argument list's type has another name on every machine"
         )]
         // SAFETY: the last argument, a `va_list`, is a pointer by the calling conventions of x86-64 and AArch64; the binding
         // calls its target by a name that differs between them.
-        let listener = unsafe { transmute::<*const (), _>(hear as *const ()) };
+        let listener = unsafe { transmute::<*const (), _>(callback as *const ()) };
         // SAFETY: the callback lives as long as the program.
         unsafe { ffi::av_log_set_callback(Some(listener)) };
     });
@@ -63,10 +63,15 @@ pub(super) fn listen() {
 
 /// The errors logged in this thread since the last call.
 pub(super) fn take() -> Option<Report> {
-    HEARD.with(|heard| heard.take())
+    COLLECTED.with(|collected| collected.take())
 }
 
-unsafe extern "C" fn hear(context: *mut c_void, level: c_int, format: *const c_char, arguments: *mut c_void) {
+unsafe extern "C" fn collect_message(
+    context: *mut c_void,
+    level: c_int,
+    format: *const c_char,
+    arguments: *mut c_void,
+) {
     // SAFETY: FFmpeg calls this with a context that lives as long as the call, or none.
     if level > ffi::AV_LOG_ERROR as c_int || !unsafe { concerns_pictures(context) } {
         return;
@@ -86,15 +91,15 @@ unsafe extern "C" fn hear(context: *mut c_void, level: c_int, format: *const c_c
     let message: String = message.trim().chars().map(|c| if c.is_control() { '?' } else { c }).collect();
     let message = without_secrets(&message);
     // A thread that ends while it logs has no list to add to.
-    let _ = HEARD.try_with(|heard| {
-        let mut heard = heard.borrow_mut();
-        let lacks_memory = tells_of_lacking_memory(&message, heard.is_none());
-        match &mut *heard {
+    let _ = COLLECTED.try_with(|collected| {
+        let mut collected = collected.borrow_mut();
+        let lacks_memory = reports_lacking_memory(&message, collected.is_none());
+        match &mut *collected {
             Some(report) => {
                 report.count += 1;
                 report.lacks_memory |= lacks_memory;
             }
-            None => *heard = Some(Report { count: 1, message, lacks_memory }),
+            None => *collected = Some(Report { count: 1, message, lacks_memory }),
         }
     });
 }
@@ -125,13 +130,13 @@ mod tests {
     fn decoders_that_lack_memory_are_understood() {
         for message in ["Cannot allocate memory", "Could not allocate memory for MB tables", "Failed to allocate slice"]
         {
-            assert!(tells_of_lacking_memory(message, false), "{message}");
+            assert!(reports_lacking_memory(message, false), "{message}");
         }
-        assert!(tells_of_lacking_memory("get_buffer() failed", true));
+        assert!(reports_lacking_memory("get_buffer() failed", true));
         // The reason stands ahead of it.
-        assert!(!tells_of_lacking_memory("get_buffer() failed", false));
+        assert!(!reports_lacking_memory("get_buffer() failed", false));
         for message in ["Picture size 0x0 is invalid", "non-existing PPS 0 referenced", "Invalid block allocation"] {
-            assert!(!tells_of_lacking_memory(message, true), "{message}");
+            assert!(!reports_lacking_memory(message, true), "{message}");
         }
     }
 }
