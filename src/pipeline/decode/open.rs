@@ -231,7 +231,7 @@ fn video_streams(input: &Input) -> usize {
 }
 
 /// Where the container starts, seconds: the moment that players show as 0. Where sound starts ahead of zero, as a codec's
-/// run-in does, it is not decoded, and the pictures decide.
+/// run-in does, players leave that part out, and the pictures decide.
 fn container_start_s(input: &Input, video: usize) -> f64 {
     // SAFETY: reading a field of a context that lives as long as `input`.
     let stated = unsafe { (*input.as_ptr()).start_time };
