@@ -15,6 +15,7 @@ use super::inventory::Inventory;
 use super::learn::{LEAST_FOR_NETWORK, Learnt, Material, Steps};
 use super::nested::{self, Aim, Division, Fold, Nested, Tried};
 use super::report;
+use super::unlabelled::{self, Gained};
 use crate::files::{self, WriteError};
 use crate::model::{ModelConfig, registry};
 use crate::timeline::Expression;
@@ -113,6 +114,9 @@ pub struct Adapted {
     pub clusters: usize,
     /// What more material would give.
     pub curve: LearningCurve,
+    /// What the corpus gives without its labels, against the start on the same pictures.
+    #[serde(default)]
+    pub without_labels: Vec<Gained>,
     /// What was written.
     pub outcome: AdaptOutcome,
     /// Of the written model.
@@ -186,6 +190,11 @@ pub fn adapt(
     }
     let of_curve = (found.judged.as_slice(), found.before.as_slice(), clusters.as_slice());
     let curve = curve::measure(&material, &division, &winner, of_curve, settings.aim, &mut steps)?;
+    let signers: Vec<String> = rows.iter().map(|row| inventory.grouping.key(row)).collect();
+    let without_labels = unlabelled::answers(&material, &signers, &found.judged, &mut steps)?
+        .into_iter()
+        .map(|(way, answers)| Gained { way, gain: for_few(compare(&answers, &found.before, &clusters), groups) })
+        .collect();
     let outcome = outcome(&winner, &gain, settings);
     let (tensors, temperature) = written(&material, &winner, outcome, &mut steps)?;
     let adapted = Adapted {
@@ -203,6 +212,7 @@ pub fn adapt(
         classes,
         clusters: groups,
         curve,
+        without_labels,
         outcome,
         temperature,
     };
@@ -341,7 +351,8 @@ impl Plan {
         let mut is_ready_for_networks = false;
         for candidate in Candidate::all(is_mixed) {
             let Method::Network { mixed, .. } = candidate.method else {
-                plan.seconds += folds * FIT_S * pictures / 1000.0;
+                let looks = if candidate.method == Method::Statistics { 2.0 * folds } else { 0.0 };
+                plan.seconds += folds * FIT_S * pictures / 1000.0 + looks * pictures * operations / LOOKED_A_SECOND;
                 plan.candidates.push(candidate);
                 continue;
             };

@@ -10,6 +10,10 @@ use crate::train::recipe::{Recipe, RecipeError};
 pub enum Method {
     /// Nothing.
     AsItIs,
+    /// The means and variances of batch normalisation are measured on the pictures; no label is looked at.
+    Statistics,
+    /// The classes' shares are estimated from the start's own answers, and followed; no label is looked at.
+    Shares,
     /// One temperature and an offset a class are fitted; no picture is seen otherwise.
     Calibration,
     /// The last layer is fitted to what the network makes of the pictures.
@@ -51,13 +55,20 @@ impl Candidate {
         ];
         let is_possible = |method: &Method| is_mixed || !matches!(method, Method::Network { mixed: true, .. });
         let both = |method| [false, true].map(|balanced| Self { method, balanced });
-        [Self::AS_IT_IS].into_iter().chain(methods.into_iter().filter(is_possible).flat_map(both)).collect()
+        let without_labels = [Method::Statistics, Method::Shares].map(|method| Self { method, balanced: false });
+        [Self::AS_IT_IS]
+            .into_iter()
+            .chain(without_labels)
+            .chain(methods.into_iter().filter(is_possible).flat_map(both))
+            .collect()
     }
 
     /// What it is called in reports.
     pub fn name(self) -> String {
         let what = match self.method {
             Method::AsItIs => "as it is",
+            Method::Statistics => "statistics, no labels",
+            Method::Shares => "class shares, no labels",
             Method::Calibration => "calibration",
             Method::Head { flips: false } => "last layer",
             Method::Head { flips: true } => "last layer, flips",
@@ -97,8 +108,8 @@ mod tests {
     #[test]
     fn every_way_has_a_name_and_a_folder_of_its_own_and_the_first_changes_nothing() {
         let all = Candidate::all(true);
-        assert_eq!((all.len(), all[0]), (13, Candidate::AS_IT_IS));
-        assert_eq!(Candidate::all(false).len(), 11);
+        assert_eq!((all.len(), all[0]), (15, Candidate::AS_IT_IS));
+        assert_eq!(Candidate::all(false).len(), 13);
         for names in [all.iter().map(|c| c.name()).collect(), all.iter().map(|c| c.folder()).collect::<Vec<_>>()] {
             let distinct: std::collections::BTreeSet<&String> = names.iter().collect();
             assert_eq!(distinct.len(), names.len());

@@ -9,7 +9,7 @@ use super::nested::{Aim, Division, Tried, judged, labelled};
 use crate::random::seeded;
 use crate::timeline::Expression;
 use crate::train::metrics::{self, Judged};
-use crate::train::significance::{gain_of_doubling, intervals};
+use crate::train::significance::{gain_of_doubling, intervals, widened};
 
 /// Numbers of pictures that are tried.
 const SIZES: [usize; 10] = [50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000];
@@ -34,7 +34,7 @@ pub struct Point {
 pub struct LearningCurve {
     /// From none to all there is.
     pub points: Vec<Point>,
-    /// What doubling the material gave, in the measure that is aimed at, with its 95 % interval.
+    /// What doubling the material gave, in the measure that is aimed at, with its 95 % interval, as wide as so few signers ask.
     pub doubling: Option<(f64, [f64; 2])>,
 }
 
@@ -88,7 +88,11 @@ pub fn measure(
         answers.push(of_size);
     }
     let is_balanced = aim == Aim::Balanced;
-    let doubling = (answers.len() > 1).then(|| gain_of_doubling(&learnt_from, &answers, clusters, is_balanced));
+    let groups = clusters.iter().collect::<std::collections::BTreeSet<_>>().len();
+    let doubling = (answers.len() > 1).then(|| {
+        let (gain, interval) = gain_of_doubling(&learnt_from, &answers, clusters, is_balanced);
+        (gain, widened(gain, interval, groups))
+    });
     Ok(LearningCurve { points, doubling })
 }
 

@@ -8,6 +8,7 @@ use candle_core::{Device, Tensor};
 use super::candidate::{Candidate, Method, recipe};
 use super::error::AdaptError;
 use super::head::{self, Features, Head, Lesson};
+use super::unlabelled;
 use crate::files::{self, OutputOptions, WriteError};
 use crate::model::{self, Model, ModelConfig};
 use crate::timeline::Probabilities;
@@ -85,6 +86,16 @@ impl Material<'_> {
         let lessons = self.lessons(indices, candidate.balanced);
         match candidate.method {
             Method::AsItIs => Ok(Learnt::Head(self.head.clone())),
+            Method::Statistics => {
+                let pictures: Vec<&Example> = indices.iter().map(|index| &self.examples[*index]).collect();
+                let tensors = unlabelled::with_own_statistics(self.config, self.weights, &pictures)?;
+                Ok(Learnt::Network(Box::new(self.model(&tensors)?), tensors))
+            }
+            Method::Shares => {
+                let logits: Vec<Probabilities> =
+                    indices.iter().map(|index| self.head.logits(self.features, *index)).collect();
+                Ok(Learnt::Head(unlabelled::with_own_shares(self.head, &logits, self.config)))
+            }
             Method::Calibration => Ok(Learnt::Head(head::calibrated(self.features, &lessons, self.head))),
             Method::Head { flips } => Ok(Learnt::Head(head::fit(self.features, &lessons, self.head, hold, flips)?)),
             Method::Network { flips, mixed } => {

@@ -22,6 +22,7 @@ pub mod report;
 mod signer;
 pub mod source;
 mod timelines;
+pub mod unlabelled;
 
 pub use import::{AnnotationImportError, Import, ImportProgress, ImportSettings, import};
 pub use left_out::{LeftOut, Reason};

@@ -88,11 +88,20 @@ pub fn forecast(adapted: &Adapted) -> Option<String> {
     };
     let factor = share.log2();
     let known = if share > 4.0 { "; that is far beyond what was measured" } else { "" };
+    let interval = points(interval.map(|value| value * factor));
+    // What only hurt so far need not go on hurting: nothing is foretold.
+    if doubling <= 0.0 {
+        return Some(format!(
+            "More of the same material is not shown to help: {what} would give {:+.1} points of {} if it went on as it went \
+             ({interval}{known}).",
+            100.0 * doubling * factor,
+            adapted.aim.name(),
+        ));
+    }
     Some(format!(
-        "If it goes on as it went, {what} would give about {:+.1} points of {} ({}{known}).",
+        "If it goes on as it went, {what} would give about {:+.1} points of {} ({interval}{known}).",
         100.0 * doubling * factor,
         adapted.aim.name(),
-        points(interval.map(|value| value * factor)),
     ))
 }
 
@@ -112,6 +121,8 @@ pub fn document(adapted: &Adapted, nested: &Nested, rows: &[Row], examples: &[Ex
     blocks.extend(before_and_after(adapted, nested));
     blocks.push(ReportBlock::Heading("More material".into()));
     blocks.extend(more_material(adapted));
+    blocks.push(ReportBlock::Heading("Without labels".into()));
+    blocks.extend(without_labels(adapted));
     blocks.push(ReportBlock::Heading("What was tried".into()));
     blocks.extend(what_was_tried(adapted));
     blocks.push(ReportBlock::Heading("What there was".into()));
@@ -208,6 +219,36 @@ fn more_material(adapted: &Adapted) -> Vec<ReportBlock> {
         vec![ReportBlock::Plot(rising("Learning curve", "pictures learnt from", &series)), ReportBlock::Table(table)];
     blocks.extend(forecast(adapted).map(ReportBlock::Text));
     blocks
+}
+
+/// What helps videos of this corpus that nobody annotates.
+fn without_labels(adapted: &Adapted) -> Vec<ReportBlock> {
+    let heads = ["way", "accuracy", "95 %", "balanced accuracy", "95 %", "shown to help"];
+    let mut table = ReportTable::new("Against the start, on the same pictures, without looking at a label", &heads);
+    for gained in &adapted.without_labels {
+        let gain = &gained.gain;
+        table.row([
+            gained.way.name().to_owned(),
+            format!("{:+.1}", 100.0 * gain.accuracy_difference),
+            points(gain.accuracy_difference_interval),
+            format!("{:+.1}", 100.0 * gain.balanced_accuracy_difference),
+            points(gain.balanced_accuracy_difference_interval),
+            if gained.is_shown(adapted.aim) { "yes" } else { "no" }.to_owned(),
+        ]);
+    }
+    let shown: Vec<&str> =
+        adapted.without_labels.iter().filter(|gained| gained.is_shown(adapted.aim)).map(|g| g.way.name()).collect();
+    let advice = match shown.is_empty() {
+        true => {
+            "None of them is shown to help here, so none is recommended: annotate without `--calibrate`.".to_owned()
+        }
+        false => format!(
+            "Shown to help in {}, and so recommended where nothing is annotated: {}.",
+            adapted.aim.name(),
+            shown.join(", ")
+        ),
+    };
+    vec![ReportBlock::Table(table), ReportBlock::Text(advice)]
 }
 
 fn what_was_tried(adapted: &Adapted) -> Vec<ReportBlock> {

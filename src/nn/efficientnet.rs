@@ -43,7 +43,7 @@ pub struct BlockStage {
 }
 
 /// TensorFlow's eps; momentum as timm trains.
-const NORM: BatchNormConstants = BatchNormConstants { eps: 1e-3, momentum: 0.1 };
+pub(super) const NORM: BatchNormConstants = BatchNormConstants { eps: 1e-3, momentum: 0.1 };
 
 /// EfficientNet-B0's stages before scaling: kernel, stride, expand, channels, repeats (Tan & Le 2019, table 1).
 const B0_STAGES: [[usize; 5]; 7] = [

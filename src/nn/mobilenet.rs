@@ -38,7 +38,7 @@ pub struct Block {
 }
 
 /// Keras's constants: eps 1e-3, momentum 0.99 in its own sense.
-const NORM: BatchNormConstants = BatchNormConstants { eps: 1e-3, momentum: 0.01 };
+pub(super) const NORM: BatchNormConstants = BatchNormConstants { eps: 1e-3, momentum: 0.01 };
 
 impl MobileNetConfig {
     /// The network of SLTAT 2022 (alpha 1, 224 pixels, head 1024-256-7): 3,493,063 parameters with three colours.

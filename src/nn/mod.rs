@@ -87,6 +87,14 @@ impl Network {
         }
     }
 
+    /// Share of a batch's statistics in the running statistics of batch normalisation after a pass in training.
+    pub fn momentum(&self) -> f64 {
+        match self {
+            Self::MobileNet(_) => mobilenet::NORM.momentum,
+            Self::EfficientNet(_) => efficientnet::NORM.momentum,
+        }
+    }
+
     /// The layers in order, normalisation folded into the weights.
     ///
     /// # Errors

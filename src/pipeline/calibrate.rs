@@ -134,7 +134,7 @@ fn smooth(track: &Track, time_s: &[f64], correction: &[f64; Expression::COUNT], 
 }
 
 /// The probabilities after each class's log-odds against neutral are moved by `correction`.
-fn corrected(probabilities: &Probabilities, correction: &[f64; Expression::COUNT]) -> Probabilities {
+pub fn corrected(probabilities: &Probabilities, correction: &[f64; Expression::COUNT]) -> Probabilities {
     if correction.iter().all(|c| *c == 0.0) {
         return *probabilities;
     }
@@ -151,7 +151,7 @@ fn correction(track: &Track, timeline: &Timeline) -> (f64, [f64; Expression::COU
     let times = &timeline.frames;
     let video_end_s = timeline.end_s();
     let mut rest_s = 0.0;
-    let mut odds: [Vec<f64>; Expression::COUNT] = Default::default();
+    let mut at_rest: Vec<Probabilities> = Vec::new();
     for pair in track.frames.windows(2) {
         let elapsed_s = times.time_s[pair[1].frame] - times.time_s[pair[0].frame];
         let Some(probabilities) = pair[1].read_probabilities().filter(|_| is_at_rest(&pair[0], &pair[1], elapsed_s))
@@ -159,23 +159,28 @@ fn correction(track: &Track, timeline: &Timeline) -> (f64, [f64; Expression::COU
             continue;
         };
         rest_s += times.end_s(pair[1].frame, video_end_s) - times.time_s[pair[1].frame];
-        let log = probabilities.map(|p| f64::from(p).max(SMALLEST).ln());
-        for (odds, class) in odds.iter_mut().zip(log) {
-            odds.push(class - log[Expression::Neutral.index()]);
-        }
+        at_rest.push(probabilities);
     }
-    let mut correction = [0.0; Expression::COUNT];
     if rest_s < LEAST_S {
-        return (rest_s, correction);
+        return (rest_s, [0.0; Expression::COUNT]);
     }
+    (rest_s, resting_correction(&at_rest))
+}
+
+/// The correction, added to each class's log-odds against neutral, of a face that gives `answers` at rest; there is at least
+/// one.
+pub fn resting_correction(answers: &[Probabilities]) -> [f64; Expression::COUNT] {
     let usual = ((1.0 - REST) / (Expression::COUNT - 1) as f64 / REST).ln();
+    let log = |probability: f32| f64::from(probability).max(SMALLEST).ln();
+    let mut correction = [0.0; Expression::COUNT];
     for class in Expression::ALL.into_iter().filter(|class| *class != Expression::Neutral) {
-        let odds = &mut odds[class.index()];
+        let odds = answers.iter().map(|p| log(p[class.index()]) - log(p[Expression::Neutral.index()]));
+        let mut odds: Vec<f64> = odds.collect();
         let middle = odds.len() / 2;
         let (_, median, _) = odds.select_nth_unstable_by(middle, f64::total_cmp);
         correction[class.index()] = (usual - *median).clamp(-MOST, 0.0);
     }
-    (rest_s, correction)
+    correction
 }
 
 fn is_at_rest(before: &FrameRecord, now: &FrameRecord, elapsed_s: f64) -> bool {

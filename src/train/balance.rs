@@ -44,6 +44,13 @@ impl Default for Balance {
     }
 }
 
+impl Balance {
+    /// How far the classes' shares are balanced; 0 where there is no method.
+    pub fn applied_strength(&self) -> f64 {
+        if self.method == BalanceMethod::None { 0.0 } else { self.strength }
+    }
+}
+
 /// A balance, fitted to training data.
 pub struct Balancing {
     method: BalanceMethod,
