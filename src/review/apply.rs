@@ -461,8 +461,8 @@ mod tests {
         let program = sample::two_signers();
         for (state, part) in [
             (drawn("p", 1, 1, 3), "are the program's 'happiness'"),
-            (drawn("p", 1, 3, 6), "none of this video's"),
-            (drawn("p", 1, 3, 2), "none of this video's"),
+            (drawn("p", 1, 3, 6), "not among this video's"),
+            (drawn("p", 1, 3, 2), "not among this video's"),
             (drawn("1.0", 1, 2, 3), "another segment 1.0"),
         ] {
             let mut timeline = program.clone();
