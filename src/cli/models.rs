@@ -14,7 +14,7 @@ use crate::files::{self, OutputOptions, WriteError};
 use crate::model::catalogue::{self, PublishedModel};
 use crate::model::class_order::ClassOrder;
 use crate::model::export;
-use crate::model::import::{self, CONTEMPT_FILE, Contempt, Description, FACE_MESH, KnownNetwork};
+use crate::model::import::{self, CONTEMPT_FILE, Contempt, Description, KnownNetwork, LandmarkNetwork};
 use crate::model::pull::{self, Wanted};
 use crate::model::registry::{self, EMBEDDED};
 use crate::model::{CARD_FILE, CONFIG_FILE, ModelConfig, ModelError, WEIGHTS_FILE};
@@ -54,10 +54,11 @@ enum ModelsCommand {
 
 #[derive(Debug, Args)]
 struct ImportArguments {
-    /// Safetensors, ONNX, a PyTorch state dict, or Keras's .h5, told apart by what is in it; TensorFlow Lite for face_mesh
+    /// Safetensors, ONNX, a PyTorch state dict, or Keras's .h5, told apart by what is in it; TensorFlow Lite for face_mesh,
+    /// palms and hands
     source: PathBuf,
-    /// The network: mobilenet_v1, tf_efficientnet_b0, tf_efficientnet_b2, face_mesh (MediaPipe's, with attention), or a JSON
-    /// file with an `architecture` and an `input` as in config.json
+    /// The network: mobilenet_v1, tf_efficientnet_b0, tf_efficientnet_b2, face_mesh (MediaPipe's, with attention), palms and
+    /// hands (MediaPipe's, lite), or a JSON file with an `architecture` and an `input` as in config.json
     #[arg(long, value_name = "NAME|FILE.json")]
     arch: String,
     /// The model directory to make
@@ -220,8 +221,8 @@ fn import(arguments: &ImportArguments) -> Result<(), Failure> {
     if output.join(CONFIG_FILE).exists() {
         return Err(Failure::Output(format!("{}: a model is there already; name another directory", output.display())));
     }
-    if arguments.arch == FACE_MESH {
-        return import_face_mesh(arguments);
+    if let Some(network) = LandmarkNetwork::ALL.into_iter().find(|network| network.name() == arguments.arch) {
+        return import_landmark_network(arguments, network);
     }
     let NetworkShape { architecture, input } = shape(&arguments.arch)?;
     let own_name = || output.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -255,16 +256,17 @@ fn import(arguments: &ImportArguments) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The face mesh classifies nothing: it has no classes, no crop and no card of measurements.
-fn import_face_mesh(arguments: &ImportArguments) -> Result<(), Failure> {
+/// These networks classify nothing: they have no classes, no crop and no card of measurements.
+fn import_landmark_network(arguments: &ImportArguments, network: LandmarkNetwork) -> Result<(), Failure> {
     let ImportArguments { source, output, sha256, licence, origin, .. } = arguments;
-    let files = import::import_face_mesh(source, sha256.as_deref(), licence.as_deref(), origin.as_deref());
-    let files = files?;
+    let [sha256, licence, origin] = [sha256, licence, origin].map(|given| given.as_deref());
+    let files = import::import_landmark_network(network, source, sha256, licence, origin)?;
     std::fs::create_dir_all(output).map_err(|source| WriteError::Io { path: output.clone(), source })?;
     for (name, content) in &files {
         OutputOptions::state().put(&output.join(name), |out| out.write_all(content))?;
     }
-    talk!("{}: face mesh, {} bytes of weights", output.display(), files[0].1.len());
+    let words = network.name().replace('_', " ");
+    talk!("{}: {words}, {} bytes of weights", output.display(), files[0].1.len());
     Ok(())
 }
 

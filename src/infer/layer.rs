@@ -17,6 +17,9 @@ pub enum Layer {
     },
     /// Adds its input to the result of the layers in it.
     Residual(Vec<Layer>),
+    /// The same of layers that halve the picture: adds the maxima of 2x2 pixels of its input. The sides are even, and as many channels
+    /// come out as go in.
+    HalvedResidual(Vec<Layer>),
     /// The mean over height and width.
     Mean,
     /// A fully connected layer. If the input has more than one pixel, it is applied to each.
@@ -26,17 +29,17 @@ pub enum Layer {
     Whole(Linear),
     /// `z` where it is above 0, else `slope * z`, one slope a channel of whatever sign and size (He et al. 2015).
     Prelu(Vec<f32>),
-    /// A residual block of MediaPipe's face networks.
+    /// A residual block of MediaPipe's face and palm networks.
     BlazeBlock(BlazeBlock),
     /// What flows here is given out beside the result; once in a network, and outside of residual layers.
     Tap,
 }
 
-/// A depthwise 3x3 convolution and a 1x1 convolution with SAME padding, plus what went in, and a PReLU (Bazarevsky et al. 2019,
+/// A depthwise convolution of 3x3 or 5x5 and a 1x1 convolution with SAME padding, plus what went in, and a PReLU (Bazarevsky et al. 2019,
 /// "BlazeFace"). With stride 2, the maxima of 2x2 pixels are added, and nothing to the channels that are new.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BlazeBlock {
-    /// Filters `[3, 3, in]` and bias `[in]`.
+    /// Filters `[kernel, kernel, in]` and bias `[in]`; the kernel is 3 or 5.
     pub depthwise: [Vec<f32>; 2],
     /// Weights `[in, out]` and bias `[out]`.
     pub pointwise: [Vec<f32>; 2],

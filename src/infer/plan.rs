@@ -112,6 +112,8 @@ enum Step {
     Add { from: usize, shape: Shape, to: usize },
     /// The mean over the pixels.
     Mean { from: usize, shape: Shape, to: usize },
+    /// The maxima of 2x2 pixels.
+    Maxima { from: usize, shape: Shape, to: usize },
     /// A PReLU, which writes over its input.
     Prelu { map_index: usize, shape: Shape, slopes: Slopes },
     /// A residual block.
@@ -450,6 +452,12 @@ impl Step {
                 }
                 maps[*to] = out;
             }
+            Self::Maxima { from, shape, to } => {
+                let mut out = std::mem::take(&mut maps[*to]);
+                let x = &maps[*from][..shape.blocked()];
+                elementwise::maxima(x, [shape.height, shape.width], &mut out, instructions);
+                maps[*to] = out;
+            }
             Self::Prelu { map_index, shape, slopes } => {
                 let values = BlockPlanesMut { values: &mut maps[*map_index], plane: shape.pixels() * BLOCK };
                 let blocks = blocks(shape.channels);
@@ -529,7 +537,12 @@ impl Compiler {
                 }
                 Layer::Residual(body) => {
                     let value = self.settled(value, is_gated);
-                    self.residual(body, value)?
+                    self.residual(body, value, value)?
+                }
+                Layer::HalvedResidual(body) => {
+                    let value = self.settled(value, is_gated);
+                    let added = self.maxima(value)?;
+                    self.residual(body, value, added)?
                 }
                 Layer::Whole(linear) => {
                     let value = self.settled(value, is_gated);
@@ -713,22 +726,34 @@ impl Compiler {
         Ok(())
     }
 
-    fn residual(&mut self, body: &[Layer], value: Value) -> Result<Value, PlanError> {
+    fn maxima(&mut self, value: Value) -> Result<Value, PlanError> {
+        let Shape { height, width, channels } = value.shape;
+        if !height.is_multiple_of(2) || !width.is_multiple_of(2) {
+            return Err(PlanError::Shortcut { layer: self.layer });
+        }
+        let shape = Shape { height: height / 2, width: width / 2, channels };
+        let to = self.map_for(shape, value.map_index);
+        self.steps.push(Step::Maxima { from: value.map_index.unwrap_or_default(), shape: value.shape, to });
+        Ok(Value { map_index: Some(to), shape })
+    }
+
+    /// `added` to what the layers make of `value`.
+    fn residual(&mut self, body: &[Layer], value: Value, added: Value) -> Result<Value, PlanError> {
         let layer = self.layer;
-        let kept = value.map_index.unwrap_or_default();
+        let kept = added.map_index.unwrap_or_default();
         self.kept.push(kept);
         self.depth += 1;
         let begin = self.steps.len();
         let result = self.layers(body, value)?;
         self.depth -= 1;
         self.kept.pop();
-        if body.is_empty() || result.shape != value.shape {
+        if body.is_empty() || result.shape != added.shape {
             return Err(PlanError::Shortcut { layer });
         }
         let to = result.map_index.unwrap_or_default();
         match self.steps[begin..].last_mut() {
             Some(Step::Product { shortcut: shortcut @ None, .. }) => *shortcut = Some(kept),
-            _ => self.steps.push(Step::Add { from: kept, shape: value.shape, to }),
+            _ => self.steps.push(Step::Add { from: kept, shape: added.shape, to }),
         }
         Ok(result)
     }

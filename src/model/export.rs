@@ -214,6 +214,7 @@ impl GraphWriter {
             Layer::Linear(_) => return Err(ExportError::Layer { layer: "fully connected, over a map" }),
             Layer::Whole(_) => return Err(ExportError::Layer { layer: "a convolution as large as the map" }),
             Layer::Prelu(_) => return Err(ExportError::Layer { layer: "PReLU" }),
+            Layer::HalvedResidual(_) => return Err(ExportError::Layer { layer: "a residual layer that halves" }),
             Layer::BlazeBlock(_) => return Err(ExportError::Layer { layer: "a block of BlazeFace" }),
             Layer::Tap => return Err(ExportError::Layer { layer: "a second output" }),
         })

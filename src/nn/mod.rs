@@ -5,10 +5,12 @@
 
 pub mod efficientnet;
 pub mod face_mesh;
+pub mod hands;
 pub mod layers;
 pub mod mobilenet;
 pub mod ops;
 pub mod parameters;
+pub mod weights;
 
 use candle_core::{Result as CandleResult, Tensor};
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! The block that MediaPipe's face networks are built of: a depthwise 3x3 convolution, a 1x1 convolution, what went in added
+//! The block that MediaPipe's face and palm networks are built of: a depthwise convolution, a 1x1 convolution, what went in added
 //! to what came out, and a PReLU (He et al. 2015). A block that halves the picture adds the maxima of 2x2 pixels instead, with
 //! zeros in the channels that are new (Bazarevsky et al. 2019, "BlazeFace", figure 1).
 //!
@@ -13,8 +13,8 @@ use super::product::{Lines, Panel, Product, ProductOperand};
 use crate::kernels::simd::{Instructions, multiply_add};
 use crate::kernels::{Activation, Window};
 
-/// Side of the depthwise filters.
-const KERNEL: usize = 3;
+/// Sides that the depthwise filters may have: 3 in the face mesh, 5 in the palm detector.
+const KERNELS: [usize; 2] = [3, 5];
 /// Pixels of the result that are worked through together: their depthwise results in 16 channels take 24 KiB.
 const PIXELS: usize = 384;
 
@@ -87,7 +87,7 @@ pub struct Blaze {
 pub struct Misfit;
 
 impl Blaze {
-    /// Packs `depthwise`, `[3, 3, in]`, `pointwise`, `[in, out]`, and `slopes`, `[out]`, each convolution with its bias, for maps
+    /// Packs `depthwise`, `[kernel, kernel, in]` with a kernel of 3 or 5, `pointwise`, `[in, out]`, and `slopes`, `[out]`, each convolution with its bias, for maps
     /// of `[height, width]`. The stride is 1, or 2 for a picture of even sides; `out` is `in` for the former, at least `in` for
     /// the latter.
     ///
@@ -102,11 +102,11 @@ impl Blaze {
     ) -> Result<Self, Misfit> {
         let ([filters, filter_bias], [weights, bias]) = (depthwise, pointwise);
         let (from, to) = (filter_bias.len(), bias.len());
-        let window = Window { height, width, kernel: KERNEL, stride };
+        let kernel = KERNELS.into_iter().find(|kernel| filters.len() == kernel * kernel * from).ok_or(Misfit)?;
+        let window = Window { height, width, kernel, stride };
         let fits = from > 0
             && height > 0
             && width > 0
-            && filters.len() == KERNEL * KERNEL * from
             && weights.len() == from * to
             && slopes.len() == to
             && match stride {
@@ -118,7 +118,7 @@ impl Blaze {
             return Err(Misfit);
         }
         Ok(Self {
-            filter: Filter::new(filters, filter_bias, KERNEL, stride, Activation::Identity),
+            filter: Filter::new(filters, filter_bias, kernel, stride, Activation::Identity),
             product: Product::new(weights, bias, Activation::Identity),
             slopes: Slopes::new(slopes),
             window,
@@ -138,7 +138,7 @@ impl Blaze {
     /// Multiplications in all.
     pub fn multiplications(&self) -> usize {
         let [height, width] = self.out_size();
-        height * width * self.product.from() * (KERNEL * KERNEL + self.product.to())
+        height * width * self.product.from() * (self.window.kernel.pow(2) + self.product.to())
     }
 
     /// Numbers it needs room for while it runs.
@@ -154,12 +154,13 @@ impl Blaze {
 
     /// Rows of the input under that many of the result.
     fn rows_under(&self, out_rows: usize) -> usize {
-        (out_rows - 1) * self.window.stride + KERNEL
+        (out_rows - 1) * self.window.stride + self.window.kernel
     }
 
     /// Columns of the input with its borders.
     fn columns(&self) -> usize {
-        ((self.window.out_width() - 1) * self.window.stride + KERNEL).max(self.window.left() + self.window.width)
+        ((self.window.out_width() - 1) * self.window.stride + self.window.kernel)
+            .max(self.window.left() + self.window.width)
     }
 
     fn sizes(&self) -> Sizes {
@@ -307,7 +308,8 @@ mod tests {
         stride: usize,
     ) -> Vec<f64> {
         let (from, to) = (filter_bias.len(), bias.len());
-        let window = Window { height, width, kernel: 3, stride };
+        let kernel = (filters.len() / from).isqrt();
+        let window = Window { height, width, kernel, stride };
         let at = |row: usize, column: usize, channel: usize| f64::from(x[(row * width + column) * from + channel]);
         let mut y = Vec::new();
         for row in 0..window.out_height() {
@@ -317,7 +319,7 @@ mod tests {
                         let mut sum = f64::from(filter_bias[channel]);
                         for (y, ky) in window.rows(row) {
                             for (x, kx) in window.columns(column) {
-                                sum += at(y, x, channel) * f64::from(filters[(ky * 3 + kx) * from + channel]);
+                                sum += at(y, x, channel) * f64::from(filters[(ky * kernel + kx) * from + channel]);
                             }
                         }
                         sum
@@ -345,14 +347,16 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(48))]
         #[test]
         fn a_block_is_what_its_definition_says(
-            height in 1usize..14, width in 1usize..60, from in 1usize..70, more in 0usize..40, halves: bool, seed: u64,
+            height in 1usize..14, width in 1usize..60, from in 1usize..70, more in 0usize..40, halves: bool, is_large: bool,
+            seed: u64,
         ) {
             let (height, width) = if halves { (2 * height, 2 * width) } else { (height, width) };
             let (to, stride) = if halves { (from + more, 2) } else { (from, 1) };
             let mut random = seeded(seed, "blaze");
             let mut values = |count: usize| -> Vec<f32> { (0..count).map(|_| random.random_range(-1.0..1.0)).collect() };
             let x = values(height * width * from);
-            let (filters, filter_bias) = (values(9 * from), values(from));
+            let kernel = if is_large { 5 } else { 3 };
+            let (filters, filter_bias) = (values(kernel * kernel * from), values(from));
             let (weights, bias, slopes) = (values(from * to), values(to), values(to));
             // Trained slopes are negative and above 1 as well.
             let slopes: Vec<f32> = slopes.iter().map(|s| 6.0 * s).collect();
@@ -387,7 +391,9 @@ mod tests {
         assert_eq!(new(18, 2, 6, 3, 3, [4, 4], 2), None);
         assert_eq!(new(18, 2, 6, 3, 3, [4, 4], 1), Some(Misfit), "what is added has other channels");
         assert_eq!(new(18, 2, 4, 2, 2, [5, 4], 2), Some(Misfit), "an odd picture has no halves");
+        assert_eq!(new(50, 2, 4, 2, 2, [4, 4], 1), None);
         assert_eq!(new(17, 2, 4, 2, 2, [4, 4], 1), Some(Misfit));
+        assert_eq!(new(32, 2, 4, 2, 2, [4, 4], 1), Some(Misfit), "a filter of 4x4");
         assert_eq!(new(18, 2, 4, 2, 1, [4, 4], 1), Some(Misfit));
         assert_eq!(new(0, 0, 0, 0, 0, [4, 4], 1), Some(Misfit));
     }

@@ -51,6 +51,29 @@ pub fn add(x: &mut [f32], y: &[f32], instructions: Instructions) {
     );
 }
 
+/// The maxima of 2x2 pixels: `x` `[blocks][height * width][BLOCK]` with even sides, `out` a quarter of it.
+pub fn maxima(x: &[f32], [height, width]: [usize; 2], out: &mut [f32], instructions: Instructions) {
+    instructions.run(
+        #[inline(always)]
+        || {
+            let planes = x.chunks_exact(height * width * BLOCK).zip(out.chunks_exact_mut(height * width / 4 * BLOCK));
+            for (x, out) in planes {
+                let rows = x.chunks_exact(2 * width * BLOCK).zip(out.chunks_exact_mut(width / 2 * BLOCK));
+                for (rows, out) in rows {
+                    let (upper, lower) = rows.split_at(width * BLOCK);
+                    let pairs = |row| <[f32]>::as_chunks::<{ 2 * BLOCK }>(row).0.iter();
+                    let pixels = pairs(upper).zip(pairs(lower)).zip(out.as_chunks_mut::<BLOCK>().0);
+                    for ((upper, lower), out) in pixels {
+                        for (lane, out) in out.iter_mut().enumerate() {
+                            *out = upper[lane].max(upper[BLOCK + lane]).max(lower[lane]).max(lower[BLOCK + lane]);
+                        }
+                    }
+                }
+            }
+        },
+    );
+}
+
 /// Writes the packed weights of `product` to `out`, those of each input channel multiplied by its `scale`.
 pub fn scale_weights(product: &Product, scale: &[f32], out: &mut [f32], instructions: Instructions) {
     let panel = product.from() * PANEL;
@@ -90,6 +113,20 @@ mod tests {
                 assert_eq!((scaled[index], added[index]), (value * factors[channel], 2.0 * value));
                 let pixels = (0..3).map(|pixel| x[channel / BLOCK * 3 * BLOCK + pixel * BLOCK + channel % BLOCK]);
                 assert_eq!(sums[channel], pixels.sum::<f32>());
+            }
+        }
+    }
+
+    #[test]
+    fn maxima_are_those_of_four_pixels() {
+        // Two blocks of 2 x 4 pixels; a pixel's channels differ by a hundredth each.
+        let pixels = [1.0, 5.0, 2.0, 2.0, 3.0, 4.0, -1.0, 8.0, -3.0, -5.0, -2.0, -2.5, -9.0, -4.0, -7.0, -8.0];
+        let x: Vec<f32> = pixels.iter().flat_map(|p| (0..BLOCK).map(move |lane| p + lane as f32 / 100.0)).collect();
+        for instructions in Instructions::all() {
+            let mut out = vec![f32::NAN; x.len() / 4];
+            maxima(&x, [2, 4], &mut out, instructions);
+            for (index, found) in out.iter().enumerate() {
+                assert_eq!(*found, [5.0, 8.0, -3.0, -2.0][index / BLOCK] + (index % BLOCK) as f32 / 100.0);
             }
         }
     }

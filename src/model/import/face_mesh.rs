@@ -3,22 +3,14 @@
 //! The graph is followed from its input to its outputs, and every operation on the way has to be the one that the network has
 //! there; a file that differs in any is refused, as is one with operations that were not passed on the way.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use half::f16;
-use safetensors::tensor::{Dtype, TensorView};
 
-use super::tflite::{Graph, Kind, Operation};
+use super::tflite::{Fused, Kind};
+use super::walk::{TensorIndex, Walk, graph, serialise};
 use crate::nn::face_mesh::{
-    COLOURS, EYES, FEATURES_AFTER, Geometry, HEADS, LIPS, PARTS, REDUCED, REGION_SCALE, REGION_SIDE, SIDE, STEM,
+    BLOCK_KERNEL, EYES, FEATURES_AFTER, Geometry, HEADS, LIPS, PARTS, REDUCED, REGION_SCALE, REGION_SIDE, SIDE, STEM,
     expected_tensors,
 };
-
-/// Largest file read: the network has 2.5 MB.
-pub(super) const LARGEST: usize = 64 << 20;
-
-/// A tensor in our layout.
-type Converted = (Vec<usize>, Vec<f16>);
 
 /// The weights of the face mesh in `bytes`, a TensorFlow Lite file, as a safetensors file of 16-bit floats, which both formats
 /// keep as they are.
@@ -26,73 +18,20 @@ type Converted = (Vec<usize>, Vec<f16>);
 /// # Errors
 /// What is wrong with the file, to stand behind its name.
 pub(super) fn convert(bytes: &[u8], geometry: &Geometry) -> Result<Vec<u8>, String> {
-    if bytes.len() > LARGEST {
-        return Err(format!("is larger than {} MB", LARGEST >> 20));
-    }
-    let graph = Graph::read(bytes)?;
-    let mut walk = Walk::new(&graph);
+    let graph = graph(bytes)?;
+    let mut walk = Walk::new("the face mesh", &graph);
     let outputs = walk.network(geometry)?;
-    if graph.outputs != outputs {
-        return Err("is not the face mesh: it has other outputs".into());
-    }
-    if let Some(left) = (0..graph.operations.len()).find(|operation_index| !walk.passed.contains(operation_index)) {
-        return Err(format!("is not the face mesh: operation {left} does not belong to it"));
-    }
-    serialise(&walk.tensors)
+    walk.finish(&outputs)?;
+    serialise("the face mesh", &walk.tensors, &expected_tensors())
 }
 
-fn serialise(tensors: &BTreeMap<String, Converted>) -> Result<Vec<u8>, String> {
-    let found: BTreeMap<&String, &Vec<usize>> = tensors.iter().map(|(name, (shape, _))| (name, shape)).collect();
-    if let Some((name, _)) = expected_tensors().iter().find(|(name, shape)| found.get(name) != Some(shape)) {
-        return Err(format!("is not the face mesh: '{name}' is missing or has another shape"));
-    }
-    let bytes: Vec<Vec<u8>> =
-        tensors.values().map(|(_, values)| values.iter().flat_map(|value| value.to_le_bytes()).collect()).collect();
-    let views = tensors.iter().zip(&bytes).map(|((name, (shape, _)), bytes)| {
-        TensorView::new(Dtype::F16, shape.clone(), bytes).map(|view| (name.as_str(), view))
-    });
-    let views: Result<Vec<_>, _> = views.collect();
-    views.and_then(|views| safetensors::serialize(views, None)).map_err(|e| format!("cannot be written anew: {e}"))
-}
-
-/// A walk through the graph.
-struct Walk<'a> {
-    graph: &'a Graph<'a>,
-    /// Operations that each tensor goes into.
-    after: BTreeMap<usize, Vec<usize>>,
-    /// Where 16-bit constants come from, by the tensor of 32 bits.
-    widened: BTreeMap<usize, usize>,
-    passed: BTreeSet<usize>,
-    tensors: BTreeMap<String, Converted>,
-}
-
-/// A block or a row of them: where it ends.
-type TensorIndex = usize;
-
-impl<'a> Walk<'a> {
-    fn new(graph: &'a Graph<'a>) -> Self {
-        let (mut after, mut widened, mut passed) =
-            (BTreeMap::<usize, Vec<usize>>::new(), BTreeMap::new(), BTreeSet::new());
-        for (operation_index, operation) in graph.operations.iter().enumerate() {
-            match (&operation.kind, &operation.inputs[..], &operation.outputs[..]) {
-                (Kind::Dequantize, &[from], &[to]) => {
-                    widened.insert(to, from);
-                    passed.insert(operation_index);
-                }
-                _ => operation.inputs.iter().for_each(|input| after.entry(*input).or_default().push(operation_index)),
-            }
-        }
-        Self { graph, after, widened, passed, tensors: BTreeMap::new() }
-    }
-
+impl Walk<'_> {
     /// Follows the whole network; gives its outputs in their order.
     fn network(&mut self, geometry: &Geometry) -> Result<Vec<TensorIndex>, String> {
-        let &[input] = &self.graph.inputs[..] else { return Err(self.other("its input")) };
-        if self.graph.shape(input) != [1, SIDE, SIDE, COLOURS] {
-            return Err(self.other("its input"));
-        }
-        let at = self
-            .one(input, "the first convolution", |kind| matches!(kind, Kind::Convolution { stride: 2, pads: true }))?;
+        let input = self.picture(SIDE)?;
+        let at = self.one(input, "the first convolution", |kind| {
+            *kind == Kind::Convolution { stride: 2, pads: true, fused: Fused::Nothing }
+        })?;
         self.convolution(at.1, "face.stem", "weight", STEM)?;
         let at = self.prelu(at.0, "face.stem.slopes")?;
         let mut features = 0;
@@ -124,83 +63,6 @@ impl<'a> Walk<'a> {
         Ok(outputs)
     }
 
-    fn other(&self, what: &str) -> String {
-        format!("is not the face mesh: {what} is another one")
-    }
-
-    /// The only operation of a kind that `tensor` goes into and that was not passed yet; its output and its own index.
-    fn one(
-        &mut self,
-        tensor: TensorIndex,
-        what: &str,
-        is_it: impl Fn(&Kind) -> bool,
-    ) -> Result<(TensorIndex, usize), String> {
-        let operations = self.after.get(&tensor).map_or(&[][..], |operations| operations);
-        let fits = |operation_index: &&usize| {
-            !self.passed.contains(operation_index) && is_it(&self.graph.operations[**operation_index].kind)
-        };
-        let operation_index = operations.iter().find(fits).copied().ok_or_else(|| self.other(what))?;
-        self.passed.insert(operation_index);
-        match self.graph.operations[operation_index].outputs[..] {
-            [output] => Ok((output, operation_index)),
-            _ => Err(self.other(what)),
-        }
-    }
-
-    fn operation(&self, operation_index: usize) -> &'a Operation {
-        &self.graph.operations[operation_index]
-    }
-
-    /// The constant that is input `number` of an operation, in 16 bits, and its shape.
-    fn constant(&self, operation_index: usize, number: usize) -> Result<Converted, String> {
-        let tensor = self.operation(operation_index).inputs.get(number).and_then(|input| self.widened.get(input));
-        let constant =
-            tensor.and_then(|tensor| Some((self.graph.shape(*tensor).to_vec(), self.graph.halves(*tensor)?)));
-        constant.ok_or_else(|| "is not the face mesh: its weights are no 16-bit floats".into())
-    }
-
-    fn keep(&mut self, name: String, shape: &[usize], values: Vec<f16>) -> Result<(), String> {
-        if shape.iter().product::<usize>() != values.len() || self.tensors.contains_key(&name) {
-            return Err(self.other(&name));
-        }
-        if !values.iter().all(|value| value.is_finite()) {
-            return Err(format!("has values that are not finite ('{name}')"));
-        }
-        self.tensors.insert(name, (shape.to_vec(), values));
-        Ok(())
-    }
-
-    /// Weights `[out, kernel, kernel, in]` and bias of the convolution `operation`, with `outputs` channels.
-    fn convolution(&mut self, operation_index: usize, name: &str, weight: &str, outputs: usize) -> Result<(), String> {
-        let (shape, values) = self.constant(operation_index, 1)?;
-        let &[to, height, width, from] = &shape[..] else { return Err(self.other(name)) };
-        let row = height * width * from;
-        if to != outputs || row == 0 {
-            return Err(self.other(name));
-        }
-        let turned = (0..row).flat_map(|input| (0..to).map(move |output| (input, output)));
-        let values = turned.map(|(input, output)| values[output * row + input]).collect();
-        let shape = match (height, width) {
-            (1, 1) => vec![from, to],
-            _ => vec![height, width, from, to],
-        };
-        self.keep(format!("{name}.{weight}"), &shape, values)?;
-        let (_, bias) = self.constant(operation_index, 2)?;
-        let name = match weight {
-            "weight" => format!("{name}.bias"),
-            output => format!("{name}.{}.bias", output.trim_end_matches(".weight")),
-        };
-        self.keep(name, &[to], bias)
-    }
-
-    fn prelu(&mut self, tensor: TensorIndex, name: &str) -> Result<TensorIndex, String> {
-        let (output, operation_index) = self.one(tensor, name, |kind| *kind == Kind::Prelu)?;
-        let (shape, values) = self.constant(operation_index, 1)?;
-        let channels = shape.last().copied().unwrap_or(0);
-        self.keep(name.to_owned(), &[channels], values)?;
-        Ok(output)
-    }
-
     /// A row of residual blocks; `see` is called with where the trunk is after each.
     fn blocks(
         &mut self,
@@ -211,64 +73,20 @@ impl<'a> Walk<'a> {
         let Some(part) = PARTS.iter().find(|own| own.name == part) else { return Err(self.other(part)) };
         let (mut at, mut channels) = (from, part.from);
         for (index, (to, stride)) in part.blocks.iter().enumerate() {
-            at = self.block(at, &format!("{}.blocks.{index}", part.name), [channels, *to], *stride)?;
+            at = self.block(at, &format!("{}.blocks.{index}", part.name), [channels, *to], [BLOCK_KERNEL, *stride])?;
             channels = *to;
             see(index + 1, at);
         }
         Ok(at)
     }
 
-    fn block(
-        &mut self,
-        from: TensorIndex,
-        name: &str,
-        [channels, to]: [usize; 2],
-        stride: usize,
-    ) -> Result<TensorIndex, String> {
-        let (filtered, operation_index) =
-            self.one(from, name, |kind| *kind == Kind::Depthwise { stride, pads: true })?;
-        let (shape, values) = self.constant(operation_index, 1)?;
-        if shape[..] != [1, 3, 3, channels] {
-            return Err(self.other(name));
-        }
-        self.keep(format!("{name}.depthwise.weight"), &[3, 3, channels], values)?;
-        let (_, bias) = self.constant(operation_index, 2)?;
-        self.keep(format!("{name}.depthwise.bias"), &[channels], bias)?;
-        let (product, operation_index) =
-            self.one(filtered, name, |kind| matches!(kind, Kind::Convolution { stride: 1, .. }))?;
-        self.convolution(operation_index, &format!("{name}.pointwise"), "weight", to)?;
-        let added = match stride {
-            1 => from,
-            _ => self.halved(from, name, [channels, to])?,
-        };
-        let (sum, operation_index) = self.one(product, name, |kind| *kind == Kind::Add)?;
-        if BTreeSet::from_iter(self.operation(operation_index).inputs.iter().copied())
-            != BTreeSet::from([product, added])
-        {
-            return Err(self.other(name));
-        }
-        self.prelu(sum, &format!("{name}.slopes"))
-    }
-
-    /// The maxima that a halving block adds, with zeros after their channels.
-    fn halved(&mut self, from: TensorIndex, name: &str, [channels, to]: [usize; 2]) -> Result<TensorIndex, String> {
-        let (pooled, _) = self.one(from, name, |kind| *kind == Kind::MaxPool)?;
-        if channels == to {
-            return Ok(pooled);
-        }
-        let (padded, operation_index) = self.one(pooled, name, |kind| *kind == Kind::Pad)?;
-        let paddings = self.operation(operation_index).inputs.get(1).and_then(|input| self.graph.integers(*input));
-        let expected = [0, 0, 0, 0, 0, 0, 0, (to - channels) as i32];
-        if paddings.as_deref() == Some(&expected[..]) { Ok(padded) } else { Err(self.other(name)) }
-    }
-
     /// What stands between the last block and the outputs.
     fn reduced(&mut self, from: TensorIndex, name: &str) -> Result<TensorIndex, String> {
         let (reduced, operation_index) =
-            self.one(from, name, |kind| matches!(kind, Kind::Convolution { stride: 1, .. }))?;
+            self.one(from, name, |kind| matches!(kind, Kind::Convolution { stride: 1, fused: Fused::Nothing, .. }))?;
         self.convolution(operation_index, &format!("{name}.reduce"), "weight", REDUCED)?;
         let at = self.prelu(reduced, &format!("{name}.reduce.slopes"))?;
-        self.block(at, &format!("{name}.refine"), [REDUCED, REDUCED], 1)
+        self.block(at, &format!("{name}.refine"), [REDUCED, REDUCED], [BLOCK_KERNEL, 1])
     }
 
     /// The outputs of a head, in its order.
@@ -282,7 +100,7 @@ impl<'a> Walk<'a> {
             let operations = self.after.get(&from).map_or(&[][..], |operations| operations);
             let fits = |operation_index: &&usize| {
                 let operation = self.operation(**operation_index);
-                matches!(operation.kind, Kind::Convolution { pads: false, .. })
+                matches!(operation.kind, Kind::Convolution { pads: false, fused: Fused::Nothing, .. })
                     && matches!(&operation.outputs[..], [output] if has_count(output))
             };
             let operation_index = operations.iter().find(fits).copied().ok_or_else(|| self.other(name))?;

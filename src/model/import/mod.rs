@@ -1,11 +1,13 @@
 //! `annotate models import`: published checkpoints to model directories. Nothing in a checkpoint is executed.
 
 mod face_mesh;
+mod hands;
 mod keras;
 mod layout;
 pub(crate) mod onnx;
 mod pickle;
 mod tflite;
+mod walk;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -20,6 +22,7 @@ use crate::files;
 use crate::files::sha256;
 use crate::nn::efficientnet::EfficientNetConfig;
 use crate::nn::face_mesh::{Geometry, POINTS, SIDE};
+use crate::nn::hands::{HAND_POINTS, HAND_SIDE, PALM_POINTS, PALM_SIDE};
 use crate::nn::mobilenet::MobileNetConfig;
 use crate::nn::parameters::SetError;
 use crate::nn::{Architecture, Network, Parameters, Purpose, WeightsError};
@@ -233,37 +236,94 @@ fn read(bytes: Vec<u8>) -> Result<(&'static str, Checkpoint), String> {
     }
 }
 
-/// What `--arch` names the face mesh.
-pub const FACE_MESH: &str = "face_mesh";
+/// A network of MediaPipe's that looks at faces or hands, and classifies nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LandmarkNetwork {
+    /// The face mesh with attention.
+    FaceMesh,
+    /// The palm detector.
+    Palms,
+    /// The network for hands.
+    Hands,
+}
 
-/// The face mesh's directory, not yet written: names and contents of its files, the config last.
-pub type FaceMeshFiles = [(&'static str, Vec<u8>); 3];
+impl LandmarkNetwork {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::FaceMesh, Self::Palms, Self::Hands];
 
-/// Reads MediaPipe's face mesh with attention, a TensorFlow Lite file, and gives the directory it becomes.
+    /// What `--arch` calls it.
+    pub fn name(self) -> &'static str {
+        ["face_mesh", "palms", "hands"][self as usize]
+    }
+
+    /// What it is, in words: a heading, its name, and what it does.
+    fn words(self) -> [String; 3] {
+        let picture = |side: usize| format!("from a {side}x{side} RGB picture");
+        match self {
+            Self::FaceMesh => [
+                "Face mesh".into(),
+                "MediaPipe's face mesh with attention".into(),
+                format!("{} of a face to {POINTS} points on it, and whether a face is there", picture(SIDE)),
+            ],
+            Self::Palms => [
+                "Palms".into(),
+                "MediaPipe's palm detector (lite)".into(),
+                format!("{} to the palms in it; smaller pictures will do", picture(PALM_SIDE)),
+            ],
+            Self::Hands => [
+                "Hands".into(),
+                "MediaPipe's network for hands (lite)".into(),
+                format!("{} of a hand to {HAND_POINTS} points of it, and whether a hand is there", picture(HAND_SIDE)),
+            ],
+        }
+    }
+
+    fn side_and_points(self) -> [usize; 2] {
+        match self {
+            Self::FaceMesh => [SIDE, POINTS],
+            Self::Palms => [PALM_SIDE, PALM_POINTS],
+            Self::Hands => [HAND_SIDE, HAND_POINTS],
+        }
+    }
+
+    fn convert(self, bytes: &[u8]) -> Result<Result<Vec<u8>, String>, ModelImportError> {
+        Ok(match self {
+            Self::FaceMesh => face_mesh::convert(bytes, &Geometry::built_in().map_err(anyhow::Error::from)?),
+            Self::Palms => hands::palms(bytes),
+            Self::Hands => hands::landmarks(bytes),
+        })
+    }
+}
+
+/// A landmark network's directory, not yet written: names and contents of its files, the config last.
+pub type LandmarkNetworkFiles = [(&'static str, Vec<u8>); 3];
+
+/// Reads one of MediaPipe's networks, a TensorFlow Lite file, and gives the directory it becomes.
 ///
 /// # Errors
 /// If the file is another one than that network's, or its SHA-256 is another than stated.
-pub fn import_face_mesh(
+pub fn import_landmark_network(
+    network: LandmarkNetwork,
     path: &Path,
     sha256_stated: Option<&str>,
     licence: Option<&str>,
     origin: Option<&str>,
-) -> Result<FaceMeshFiles, ModelImportError> {
+) -> Result<LandmarkNetworkFiles, ModelImportError> {
     let bytes =
         files::read(path, LARGEST).map_err(|source| ModelImportError::Unreadable { path: path.into(), source })?;
     let source_sha256 = sha256(&bytes);
     if let Some(expected) = sha256_stated.filter(|stated| !stated.eq_ignore_ascii_case(&source_sha256)) {
         return Err(ModelImportError::Changed { path: path.into(), expected: expected.into(), found: source_sha256 });
     }
-    let geometry = Geometry::built_in().map_err(anyhow::Error::from)?;
-    let weights = face_mesh::convert(&bytes, &geometry);
+    let weights = network.convert(&bytes)?;
     let weights = weights.map_err(|reason| ModelImportError::Refused { path: path.into(), reason })?;
     let file = path.file_name().unwrap_or_default().to_string_lossy();
+    let ([heading, words, does], [side, points]) = (network.words(), network.side_and_points());
     let config = json!({
-        "name": FACE_MESH,
-        "network": "MediaPipe's face mesh with attention",
-        "input": { "side": SIDE, "colours": "rgb", "values": "0 to 1" },
-        "points": POINTS,
+        "name": network.name(),
+        "network": words,
+        "input": { "side": side, "colours": "rgb", "values": "0 to 1" },
+        "points": points,
         "imported_from": { "file": file, "format": "tflite", "sha256": source_sha256 },
         "licence": licence,
         "origin": origin,
@@ -271,9 +331,8 @@ pub fn import_face_mesh(
     });
     let config = serde_json::to_vec_pretty(&config).map_err(anyhow::Error::from)?;
     let card = format!(
-        "# Face mesh\n\n\
-         MediaPipe's face mesh with attention: from a {SIDE}x{SIDE} RGB picture of a face to {POINTS} points on it, and whether a \
-         face is there.\n\n\
+        "# {heading}\n\n\
+         {words}: {does}.\n\n\
          Imported from `{file}` (TensorFlow Lite, SHA-256 `{source_sha256}`); the weights are the file's own 16-bit floats under \
          our names.\n\n\
          - Origin: {}\n\

@@ -8,11 +8,10 @@
 mod parts;
 mod region;
 
+use super::weights::{Weights, WeightsFault};
 use crate::infer::{BlazeBlock, ConvolutionLayer, Layer, Linear, Plan, PlanError, Reach, Shape};
 use crate::kernels::Activation;
-pub use parts::{
-    BLOCK_KERNEL, BlockRow, HEADS, OutputHead, PARTS, REDUCED, STEM, Weights, WeightsFault, expected_tensors,
-};
+pub use parts::{BLOCK_KERNEL, BlockRow, HEADS, OutputHead, PARTS, REDUCED, STEM, expected_tensors};
 use region::RegionMap;
 pub use region::{EYES, Geometry, GeometryFault, LIPS, REGION_SCALE, REGION_SIDE};
 
@@ -86,7 +85,7 @@ impl FaceMesh {
     /// # Errors
     /// If it is not one, or a tensor is missing, unknown, of the wrong shape or type, or not finite.
     pub fn new(weights: &[u8], geometry: Geometry) -> Result<Self, FaceMeshError> {
-        let weights = Weights::read(weights)?;
+        let weights = Weights::read(weights, expected_tensors())?;
         let shape = Shape { height: SIDE, width: SIDE, channels: COLOURS };
         let [slopes, stem] = [weights.values("face.stem.slopes"), weights.values("face.stem.weight")];
         let mut face = vec![
@@ -180,7 +179,7 @@ fn blocks(weights: &Weights, part: &str) -> Vec<Layer> {
     blocks.map(|(index, (_, stride))| blaze_block(weights, &name(index), *stride)).collect()
 }
 
-fn blaze_block(weights: &Weights, name: &str, stride: usize) -> Layer {
+pub(super) fn blaze_block(weights: &Weights, name: &str, stride: usize) -> Layer {
     let values = |of: &str| weights.values(&format!("{name}.{of}"));
     Layer::BlazeBlock(BlazeBlock {
         depthwise: [values("depthwise.weight"), values("depthwise.bias")],

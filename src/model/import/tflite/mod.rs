@@ -37,12 +37,23 @@ pub(super) enum Kind {
     Convolution {
         stride: usize,
         pads: bool,
+        fused: Fused,
     },
     /// A depthwise convolution, with SAME padding or none.
     Depthwise {
         stride: usize,
         pads: bool,
+        fused: Fused,
     },
+    /// `[out, in]` weights and a bias.
+    FullyConnected,
+    Sigmoid,
+    /// The mean over some sides.
+    Mean,
+    /// A map's values between its pixels, pixels being squares whose middles are sampled.
+    Enlarge,
+    /// Tensors laid end to end along the second side.
+    Concatenate,
     /// The maximum of 2x2 pixels.
     MaxPool,
     Prelu,
@@ -64,6 +75,13 @@ pub(super) enum Kind {
     },
     /// Points mapped by a matrix.
     MapPoints,
+}
+
+/// What an operation does to its own result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fused {
+    Nothing,
+    Relu6,
 }
 
 /// A tensor: its shape, and where its content lies if it is a constant.
@@ -166,16 +184,29 @@ fn kind(code: Table<'_>, operation: Table<'_>) -> Result<Kind, Fault> {
     }
     let options = || operation.table(4)?.ok_or_else(|| Fault::from("is damaged: an operation has no options"));
     Ok(match number {
-        0 => plain(operation, 0)?,
+        0 => plain(operation, 0).map(|()| Kind::Add)?,
+        2 => {
+            if options()?.int(0, 0)? != 1 {
+                return Err("lays tensors end to end along another side than the second, which is not read".into());
+            }
+            plain(operation, 1).map(|()| Kind::Concatenate)?
+        }
         3 => {
-            let (stride, pads) = window(options()?, 3, [4, 5])?;
-            Kind::Convolution { stride, pads }
+            let (stride, pads, fused) = window(options()?, 3, [4, 5])?;
+            Kind::Convolution { stride, pads, fused }
         }
         4 => {
-            let (stride, pads) = window(options()?, 4, [5, 6])?;
-            Kind::Depthwise { stride, pads }
+            let (stride, pads, fused) = window(options()?, 4, [5, 6])?;
+            Kind::Depthwise { stride, pads, fused }
         }
         6 => Kind::Dequantize,
+        9 => {
+            if options()?.byte(1)? != 0 {
+                return Err("has weights that are shuffled, which is not read".into());
+            }
+            plain(operation, 0).map(|()| Kind::FullyConnected)?
+        }
+        14 => Kind::Sigmoid,
         17 => {
             let pool = options()?;
             if [1, 2, 3, 4].map(|number| pool.int(number, 0)) != [2, 2, 2, 2].map(Ok) || pool.byte(5)? != 0 {
@@ -183,33 +214,48 @@ fn kind(code: Table<'_>, operation: Table<'_>) -> Result<Kind, Fault> {
             }
             Kind::MaxPool
         }
-        18 => plain(operation, 0).map(|_| Kind::Multiply)?,
+        18 => plain(operation, 0).map(|()| Kind::Multiply)?,
         22 => Kind::Reshape,
+        23 => {
+            let resize = options()?;
+            if [resize.byte(2)?, resize.byte(3)?] != [0, 1] {
+                return Err(
+                    "enlarges a map by other rules than between the middles of pixels, which is not read".into()
+                );
+            }
+            Kind::Enlarge
+        }
         34 => Kind::Pad,
+        40 => Kind::Mean,
         45 => Kind::Slice,
         54 => Kind::Prelu,
         other => return Err(format!("has an operation that is not known here (number {other})")),
     })
 }
 
-/// An addition or multiplication without an activation, which field `number` of the options names.
-fn plain(operation: Table<'_>, number: usize) -> Result<Kind, Fault> {
+/// Whether an operation does nothing to its result; field `number` of the options names the activation.
+fn plain(operation: Table<'_>, number: usize) -> Result<(), Fault> {
     match operation.table(4)?.map_or(Ok(0), |options| options.byte(number))? {
-        0 => Ok(Kind::Add),
+        0 => Ok(()),
         other => Err(format!("has an activation that is not known here (number {other})")),
     }
 }
 
-/// Stride and whether there is padding, of a convolution whose options have the activation and dilations there.
-fn window(options: Table<'_>, activation: usize, dilations: [usize; 2]) -> Result<(usize, bool), Fault> {
+/// Stride, whether there is padding, and the activation of a convolution whose options have activation and dilations there.
+fn window(options: Table<'_>, activation: usize, dilations: [usize; 2]) -> Result<(usize, bool, Fused), Fault> {
     let strides = [options.int(1, 0)?, options.int(2, 0)?];
     let dilations = [options.int(dilations[0], 1)?, options.int(dilations[1], 1)?];
     let padding = options.byte(0)?;
     let is_known = strides[0] == strides[1] && (1..=3).contains(&strides[0]) && dilations == [1, 1] && padding <= 1;
-    if !is_known || options.byte(activation)? != 0 {
+    let fused = match options.byte(activation)? {
+        0 => Some(Fused::Nothing),
+        3 => Some(Fused::Relu6),
+        _ => None,
+    };
+    let Some(fused) = fused.filter(|_| is_known) else {
         return Err(format!("has a convolution that is not read (strides {strides:?}, dilations {dilations:?})"));
-    }
-    Ok((strides[0] as usize, padding == 0))
+    };
+    Ok((strides[0] as usize, padding == 0, fused))
 }
 
 fn custom(name: &[u8], operation: Table<'_>) -> Result<Kind, Fault> {
