@@ -209,9 +209,10 @@ impl From<AnnotateError> for Failure {
             AnnotateError::Output(error) => error.into(),
             // What a small limit of memory or of processes leads to.
             AnnotateError::Thread { .. } => Self::Limit(text),
-            AnnotateError::Detector(_) | AnnotateError::FaceMesh(_) | AnnotateError::Panicked { .. } => {
-                Self::Unforeseen(error.into())
-            }
+            AnnotateError::Detector(_)
+            | AnnotateError::FaceMesh(_)
+            | AnnotateError::Hands(_)
+            | AnnotateError::Panicked { .. } => Self::Unforeseen(error.into()),
         }
     }
 }

@@ -49,7 +49,7 @@ pub(super) struct AnnotationArguments {
     /// live pictures
     #[arg(long, value_parser = choice::<Latency>())]
     latency: Option<Latency>,
-    /// Share of a face from which it counts as covered, and gets no label; 0.2 if not given
+    /// Share of a face, or of its eyes, nose or mouth, from which it counts as covered, and gets no label; 0.2 if not given
     #[arg(long, value_name = "SHARE", value_parser = finite, allow_negative_numbers = true)]
     occluded_above: Option<f64>,
     /// What is measured on faces: all, none, or some of head, brows, eyes, mouth, hands

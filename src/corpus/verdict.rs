@@ -78,9 +78,10 @@ impl Verdict {
             AnnotateError::Setting(_) | AnnotateError::Classify { .. } => Self::Configuration,
             AnnotateError::Output(_) => Self::NotWritten,
             AnnotateError::Thread { .. } => Self::Limit,
-            AnnotateError::Detector(_) | AnnotateError::FaceMesh(_) | AnnotateError::Panicked { .. } => {
-                Self::Unforeseen
-            }
+            AnnotateError::Detector(_)
+            | AnnotateError::FaceMesh(_)
+            | AnnotateError::Hands(_)
+            | AnnotateError::Panicked { .. } => Self::Unforeseen,
         }
     }
 }

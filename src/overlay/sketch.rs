@@ -1,4 +1,5 @@
-//! What the face does, drawn on the face: brows, eyes and mouth as the network's points have them, and the way the head looks.
+//! What the face does, drawn on the face: brows, eyes and mouth as the network's points have them, the way the head looks, and an
+//! outline of the face while a hand is on it.
 //!
 //! The points do not stand in a timeline. They are found again in the picture that is drawn on, on the faces that were measured.
 
@@ -8,7 +9,7 @@ use crate::nn::face_mesh::{FaceMesh, FaceMeshError};
 use crate::palette::{Colour, colour_of_event};
 use crate::picture::{Matrix, Planes};
 use crate::pipeline::mesh::points_on;
-use crate::timeline::{EventKind, FaceMeasures, Measure, MeasureGroup, Timeline};
+use crate::timeline::{EventKind, FaceEvent, FaceMeasures, Measure, MeasureGroup, Timeline};
 
 /// Points of MediaPipe's mesh in the order in which lines run through them: upper and lower edge of each brow.
 const BROWS: [&[usize]; 4] =
@@ -22,6 +23,11 @@ const EYES: [&[usize]; 2] = [
 const LIPS: [&[usize]; 2] = [
     &[61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185, 61],
     &[78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 415, 310, 311, 312, 13, 82, 81, 80, 191, 78],
+];
+/// About the face.
+const OUTLINE: [usize; 37] = [
+    10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152, 148, 176, 149, 150,
+    136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109, 10,
 ];
 /// Where the head's axis starts.
 const NOSE: usize = 1;
@@ -58,13 +64,18 @@ impl Sketch {
         if (luma.width as u32, luma.height as u32) != (timeline.media.width, timeline.media.height) {
             return;
         }
-        let records =
-            timeline.tracks.iter().filter_map(|track| track.frames.get(frame.checked_sub(track.first_frame)?));
-        for record in records {
+        let records = timeline
+            .tracks
+            .iter()
+            .filter_map(|track| Some((track, track.frames.get(frame.checked_sub(track.first_frame)?)?)));
+        for (track, record) in records {
             let (Some(face), Some(measures)) = (record.face, record.measures) else { continue };
             let Some(points) = points_on(&self.network, picture, &face) else { continue };
             let thickness = (f64::from(face.w) / 60.0).clamp(1.0, 4.0);
-            for line in self.lines(&points, &measures) {
+            let is_now = |event: &FaceEvent| (event.first_frame..=event.last_frame).contains(&frame);
+            let mut hands = track.events.iter().filter(|event| event.kind == EventKind::HandOnFace);
+            let outline = hands.any(is_now).then(|| outline(&points));
+            for line in self.lines(&points, &measures).into_iter().chain(outline) {
                 stroke(video, picture, &line, thickness);
             }
         }
@@ -97,6 +108,12 @@ impl Sketch {
         }
         lines
     }
+}
+
+/// The outline of a face that a hand is on.
+fn outline(points: &[[f32; 3]]) -> Line {
+    let at = |place: usize| (f64::from(points[place][0]), f64::from(points[place][1]));
+    Line { points: OUTLINE.into_iter().map(at).collect(), colour: colour_of_event(EventKind::HandOnFace) }
 }
 
 /// Where a head of these angles looks in the picture: across and down, each -1 to 1. The signer's left is right in the picture.

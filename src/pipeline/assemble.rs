@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use super::Settings;
 use super::classify::Classified;
 use super::decode::Decoded;
-use super::events::face_events;
+use super::events::{face_events, hand_events};
 use super::frame::Sighting;
 use super::neutral::neutral;
 use super::segment::segments;
@@ -128,17 +128,19 @@ impl<'a> Assembler<'a> {
                 let (first_frame, last_frame) = (frames.first()?.frame, frames.last()?.frame);
                 let segments = segments(&smoothed, &times, video_end_s, &self.settings.segment);
                 let neutral = neutral(&frames, &times, id, &self.settings.neutral);
-                let events: Vec<FaceEvent> = match &neutral {
+                let mut events: Vec<FaceEvent> = match &neutral {
                     Some(neutral) => {
                         let relative = |record: &mut FrameRecord| {
                             record.measures = record.measures.map(|measures| measures.relative_to(&neutral.values));
                         };
                         frames.iter_mut().for_each(relative);
-                        let events = face_events(&frames, &times, video_end_s, neutral, &self.settings.events);
-                        events.into_iter().filter(|event| self.settings.wants(event.kind.part().group())).collect()
+                        face_events(&frames, &times, video_end_s, neutral, &self.settings.events)
                     }
                     None => Vec::new(),
                 };
+                events.extend(hand_events(&frames, &times, video_end_s, &self.settings.events));
+                events.retain(|event| self.settings.wants(event.kind.part().group()));
+                events.sort_by_key(|event| (event.first_frame, event.kind));
                 frames.iter_mut().for_each(|record| keep_wanted(record, self.settings));
                 let told = |segment: Segment| segment.with_raw_probability(&frames).with_face(&frames, &events);
                 let segments = segments.into_iter().map(told).collect();

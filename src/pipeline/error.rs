@@ -4,6 +4,7 @@ use super::SettingError;
 use super::decode::DecodeError;
 use crate::files::WriteError;
 use crate::nn::face_mesh::FaceMeshError;
+use crate::nn::hands::HandsError;
 
 /// Why a video could not be annotated.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +22,8 @@ pub enum AnnotateError {
     Detector(std::io::Error),
     #[error("the built-in face mesh cannot be read: {0}")]
     FaceMesh(#[from] FaceMeshError),
+    #[error("the built-in networks for hands cannot be read: {0}")]
+    Hands(#[from] HandsError),
     #[error("stage '{stage}' cannot be started: {source}")]
     Thread { stage: &'static str, source: std::io::Error },
     #[error("stage '{stage}' panicked")]

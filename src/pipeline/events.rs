@@ -50,7 +50,7 @@ pub struct EventSettings {
     /// Swing of a nod or a shake, degrees; at least three swings, each within `bridge_s` of the one before and at least `edge` of its
     /// size, and the other way round.
     pub nod_shake: Threshold,
-    /// Share of the face that hands cover.
+    /// Share of the face, or of its eyes, nose or mouth, that hands cover.
     pub hand_on_face: Threshold,
 }
 
@@ -67,7 +67,7 @@ impl Default for EventSettings {
             head_up_down: threshold(20.0, 0.5, 6.0, 0.12, 0.12),
             head_tilted: threshold(9.0, 0.5, 4.0, 0.16, 0.12),
             nod_shake: threshold(3.0, 0.4, 3.0, 0.3, 0.5),
-            hand_on_face: threshold(0.05, 0.5, 0.03, 0.08, 0.12),
+            hand_on_face: threshold(0.2, 0.2, 0.1, 0.08, 0.2),
         }
     }
 }
@@ -170,6 +170,20 @@ pub(crate) fn face_events(
     }
     events.sort_by_key(|event| (event.first_frame, event.kind));
     events
+}
+
+/// The events of hands on the face of one track, in order. They need no neutral face.
+pub(crate) fn hand_events(
+    frames: &[FrameRecord],
+    times: &FrameTimes,
+    video_end_s: f64,
+    settings: &EventSettings,
+) -> Vec<FaceEvent> {
+    let track = Series { frames, times, video_end_s };
+    let share = |record: &FrameRecord| Some(f64::from(record.covered?.regions?.most()));
+    let shares: Vec<Option<f64>> = frames.iter().map(share).collect();
+    let spans = track.spans(&shares, &settings.hand_on_face).into_iter();
+    spans.map(|span| track.event(EventKind::HandOnFace, span)).collect()
 }
 
 fn median(mut values: Vec<f64>) -> Option<f64> {
@@ -416,7 +430,7 @@ impl Series<'_> {
 mod tests {
     use super::*;
     use crate::sample;
-    use crate::timeline::NeutralSource;
+    use crate::timeline::{Covered, NeutralSource, Regions};
 
     const RATE: f64 = 25.0;
 
@@ -461,6 +475,29 @@ mod tests {
         }
         let values = runs(&[(0.0, 5), (0.9 * enter, 9), (0.0, 5)]);
         assert_eq!(events(Measure::InnerBrowHeight, &values), []);
+    }
+
+    /// Events of hands that cover so much of the mouth, frame by frame; nothing was judged where there is nothing.
+    fn hands(shares: &[Option<f64>]) -> Vec<(EventKind, usize, usize)> {
+        let (mut frames, times) = track(Measure::Roll, shares);
+        for (record, share) in frames.iter_mut().zip(shares) {
+            let regions = share.map(|mouth| Regions { mouth: mouth as f32, ..Regions::default() });
+            record.covered = Some(Covered { face: 0.9, regions });
+            record.measures = None;
+        }
+        let found = hand_events(&frames, &times, shares.len() as f64 / RATE, &EventSettings::default());
+        found.into_iter().map(|event| (event.kind, event.first_frame, event.last_frame)).collect()
+    }
+
+    #[test]
+    fn a_hand_that_covers_a_region_is_an_event_and_what_was_not_judged_is_none() {
+        let hand = EventKind::HandOnFace;
+        // It comes, stays, and goes; a hand near the chin is none; neither is something else that covers the face.
+        let values = runs(&[(0.0, 5), (0.15, 3), (0.9, 10), (0.15, 3), (0.05, 5), (0.19, 9)]);
+        assert_eq!(hands(&values), [(hand, 8, 17)]);
+        assert_eq!(hands(&[None; 30]), []);
+        let gap = [runs(&[(0.5, 6)]), vec![None; 4], runs(&[(0.3, 6)]), vec![None; 9], runs(&[(0.3, 6)])].concat();
+        assert_eq!(hands(&gap), [(hand, 0, 15), (hand, 25, 30)]);
     }
 
     #[test]

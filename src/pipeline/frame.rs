@@ -46,7 +46,7 @@ pub struct Sighting {
     pub appearance: Option<Descriptor>,
     /// What the face does, nothing of it relative to the signer; `None` where that was not measured.
     pub measures: Option<FaceMeasures>,
-    /// Which share of the face's regions is covered; `None` where that was not judged.
+    /// Which share of the face's regions hands cover; `None` where that was not judged.
     pub regions: Option<Regions>,
 }
 

@@ -6,8 +6,9 @@ use super::assemble::Assembler;
 use super::classify::alone;
 use super::decode::{Decoder, Source};
 use super::detect::Detectors;
+use super::networks::Networks;
 use super::step::{Cropping, FrameStep, Meshing, Tracking};
-use super::{AnnotateError, Excerpt, Execution, Settings, decode_options, network};
+use super::{AnnotateError, Excerpt, Execution, Settings, decode_options};
 use crate::model::Model;
 
 /// The time that a video's frames take.
@@ -36,11 +37,11 @@ pub fn measure(
     execution: &Execution,
 ) -> Result<StageTimes, AnnotateError> {
     settings.check()?;
-    let network = network(settings)?;
+    let networks = Networks::wanted(settings)?;
     let mut watch = Stopwatch { spent: [Duration::ZERO; STAGES.len()], since: Instant::now() };
     let mut decoder = Decoder::open(source, decode_options(settings, execution))?;
     let mut tracking = Some(Tracking::new(&Excerpt::whole(), detectors, settings));
-    let mut meshing = Some(Meshing::new(network.as_ref(), settings));
+    let mut meshing = Some(Meshing::new(&networks, settings));
     let mut cropping = Some(Cropping(model));
     let mut assembler = Assembler::new(settings);
     let (mut frames, mut faces) = (0, 0);

@@ -12,6 +12,7 @@ pub mod events;
 pub mod frame;
 pub mod measure;
 pub(crate) mod mesh;
+mod networks;
 pub mod neutral;
 pub mod segment;
 mod settings;
@@ -31,7 +32,6 @@ use rayon::ThreadPoolBuilder;
 
 use crate::files::{WriteError, file_sha256};
 use crate::model::Model;
-use crate::nn::face_mesh::FaceMesh;
 use crate::timeline::{Media, SettledFrame, Timeline};
 pub(crate) use assemble::Assembler;
 pub(crate) use classify::Classified;
@@ -40,6 +40,7 @@ use decode::{DecodeError, Decoded, Decoder, Entry, Source};
 use detect::Detectors;
 pub use error::AnnotateError;
 use frame::Frame;
+use networks::Networks;
 pub use settings::{Execution, SettingError, Settings, decode_options};
 use stage::Stages;
 pub(crate) use step::unreadable_if_small;
@@ -152,8 +153,7 @@ pub(crate) fn look(
     let pool = ThreadPoolBuilder::new().num_threads(execution.threads).build();
     let pool = pool.map_err(|e| AnnotateError::Thread { stage: "classify", source: std::io::Error::other(e) })?;
 
-    let network = network(settings)?;
-    let network = network.as_ref();
+    let networks = &Networks::wanted(settings)?;
     let (to_track, decoded_frames) = bounded(DECODED_AHEAD);
     let (to_mesh, tracked_frames) = bounded(TRACKED_AHEAD);
     let (to_crop, meshed_frames) = bounded(TRACKED_AHEAD);
@@ -166,7 +166,7 @@ pub(crate) fn look(
         let (decoded, stop, pool) = (&mut decoded, &*stop, &pool);
         stages.spawn(scope, "decode", move || decode(decoder, excerpt, stop, to_track, decoded));
         stages.spawn(scope, "track", move || run(Tracking::new(excerpt, detectors, settings), decoded_frames, to_mesh));
-        stages.spawn(scope, "mesh", move || run(Meshing::new(network, settings), tracked_frames, to_crop));
+        stages.spawn(scope, "mesh", move || run(Meshing::new(networks, settings), tracked_frames, to_crop));
         stages.spawn(scope, "crop", move || run(Cropping(model), meshed_frames, to_classify));
         stages.spawn(scope, "classify", move || {
             classify(model, pool, execution.batch_size, cropped_frames, to_take)
@@ -211,11 +211,6 @@ fn decode(
     all.cut(first.unwrap_or(0), count, excerpt.spans.end == span::ALL.end);
     *decoded = Some(all);
     Ok(())
-}
-
-/// The face mesh, where anything of it is asked for.
-fn network(settings: &Settings) -> Result<Option<FaceMesh>, AnnotateError> {
-    if settings.measures.is_empty() { Ok(None) } else { Ok(Some(FaceMesh::built_in()?)) }
 }
 
 /// SHA-256 of a regular file, so that outputs can be matched to inputs; `None` for streams.

@@ -38,7 +38,7 @@ pub struct Settings {
     pub smooth: SmoothSettings,
     /// How labels become segments.
     pub segment: SegmentSettings,
-    /// Share of a face from which it counts as covered.
+    /// Share of a face, or of its eyes, nose or mouth where hands are looked for, from which it counts as covered.
     pub occluded_above: f64,
     /// What is measured on faces, and written; nothing of it where the list is empty.
     pub measures: Vec<MeasureGroup>,

@@ -7,10 +7,10 @@ use super::classify::Cropped;
 use super::detect::Detectors;
 use super::frame::{Frame, Sighting};
 use super::mesh::Meshes;
+use super::networks::Networks;
 use super::span::{SpanTracker, Tracked};
 use super::{AnnotateError, Excerpt, Settings, crop};
 use crate::model::Model;
-use crate::nn::face_mesh::FaceMesh;
 use crate::timeline::Status;
 
 /// Side below which a face is too small to read, pixels.
@@ -77,8 +77,11 @@ pub(super) struct Meshing<'a> {
 }
 
 impl<'a> Meshing<'a> {
-    pub(super) fn new(network: Option<&'a FaceMesh>, settings: &Settings) -> Self {
-        Self { meshes: network.map(Meshes::new), occluded_above: settings.occluded_above as f32 }
+    pub(super) fn new(networks: &'a Networks, settings: &Settings) -> Self {
+        let Networks { face, hands } = networks;
+        let occluded_above = settings.occluded_above as f32;
+        let meshes = face.as_ref().map(|face| Meshes::new(face, hands.as_ref(), occluded_above));
+        Self { meshes, occluded_above }
     }
 }
 

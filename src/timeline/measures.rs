@@ -298,6 +298,11 @@ impl Regions {
     pub fn shares(self) -> [f32; 5] {
         [self.eyes, self.nose, self.mouth, self.left, self.right]
     }
+
+    /// The largest share, of the face (which is that of its halves) or of its eyes, nose or mouth.
+    pub fn most(self) -> f32 {
+        [self.eyes, self.nose, self.mouth, (self.left + self.right) / 2.0].into_iter().fold(0.0, f32::max)
+    }
 }
 
 /// Which share of a face something covers. A timeline of version 1 has the first number alone.
@@ -306,7 +311,7 @@ impl Regions {
 pub struct Covered {
     /// Of the whole face, 0 to 1.
     pub face: f32,
-    /// Of its regions; none where they were not judged.
+    /// What hands cover of its regions; none where that was not judged.
     pub regions: Option<Regions>,
 }
 
@@ -336,7 +341,7 @@ impl From<Covered> for CoveredInFile {
     }
 }
 
-/// Share of a face's regions that hands or other things cover, 0 to 1; left and right are the signer's halves.
+/// Share of a face's regions that hands cover, 0 to 1; left and right are the signer's halves.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Regions {
     /// Eyes and brows.

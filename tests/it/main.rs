@@ -17,6 +17,7 @@ mod export;
 mod faces;
 mod faults;
 mod floors;
+mod hands;
 mod lost_output;
 mod material;
 mod mesh;

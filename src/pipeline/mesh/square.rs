@@ -1,5 +1,5 @@
-//! The turned square that the face mesh looks at: where it lies, what is in it, and where the points found in it lie in the
-//! picture.
+//! The turned squares that the face mesh and the networks for hands look at: where they lie, what is in them, and where the points
+//! found in them lie in the picture.
 
 use crate::nn::face_mesh::{COLOURS, MESH_POINTS, SIDE};
 use crate::picture::{BoundingBox, Matrix, Plane, Planes};
@@ -53,32 +53,56 @@ impl Square {
 
     /// Points found in the square, `(across, down, away)` in its [`SIDE`] pixels, as they lie in the picture.
     pub(super) fn in_picture(&self, points: &[[f32; 3]]) -> Vec<[f32; 3]> {
-        let grid = self.grid();
+        let grid = self.grid(SIDE);
         let scale = self.side / SIDE as f32;
         points.iter().map(|[u, v, z]| [grid.x(*u, *v), grid.y(*u, *v), z * scale]).collect()
     }
 
-    fn grid(&self) -> Sampling {
-        let step = self.side / SIDE as f32;
+    /// A point found in the square, in its `side` pixels, as it lies in the picture.
+    pub(super) fn place(&self, [u, v]: [f32; 2], side: usize) -> [f32; 2] {
+        let grid = self.grid(side);
+        [grid.x(u, v), grid.y(u, v)]
+    }
+
+    fn grid(&self, side: usize) -> Sampling {
+        let step = self.side / side as f32;
         let (sin, cos) = self.turn.sin_cos();
         let (across, down) = (step * cos, step * sin);
-        let half = SIDE as f32 / 2.0;
+        let half = side as f32 / 2.0;
         Sampling {
             across: [across, -down, self.x - half * (across - down)],
             down: [down, across, self.y - half * (down + across)],
         }
     }
 
-    /// What is in the square, `[SIDE, SIDE, COLOURS]`, values from 0 to 1; beyond the picture its edge goes on.
-    pub(super) fn content(&self, picture: &dyn Planes) -> Vec<f32> {
+    /// Luma in the square, `[side, side]`, as the picture has it; beyond the picture its edge goes on.
+    pub(super) fn luma(&self, picture: &dyn Planes, side: usize) -> Vec<f32> {
+        let mut y = vec![0.0; side * side];
+        sample(&picture.luma(), &self.grid(side), side, &mut y);
+        y
+    }
+
+    /// Makes those pixels of the square's `content`, `[side, side, COLOURS]`, black that lie beyond the picture.
+    pub(super) fn blacken_outside(&self, picture: &dyn Planes, side: usize, content: &mut [f32]) {
+        let (luma, grid) = (picture.luma(), self.grid(side));
+        let (right, bottom) = (luma.width as f32 - 0.5, luma.height as f32 - 0.5);
+        for (index, pixel) in content.chunks_exact_mut(COLOURS).enumerate() {
+            let (u, v) = ((index % side) as f32, (index / side) as f32);
+            if !(-0.5..right).contains(&grid.x(u, v)) || !(-0.5..bottom).contains(&grid.y(u, v)) {
+                pixel.fill(0.0);
+            }
+        }
+    }
+
+    /// What is in the square, `[side, side, COLOURS]` with an even side, values from 0 to 1; beyond the picture its edge goes on.
+    pub(super) fn content(&self, picture: &dyn Planes, side: usize) -> Vec<f32> {
         let colour = picture.colour();
         let luma = picture.luma();
-        let grid = self.grid();
+        let grid = self.grid(side);
         let (black, gain) = if colour.full_range { (0.0, 1.0 / 255.0) } else { (16.0, 1.0 / 219.0) };
-        let mut y = vec![0.0; SIDE * SIDE];
-        sample(&luma, &grid, SIDE, &mut y);
+        let mut y = self.luma(picture, side);
         y.iter_mut().for_each(|value| *value = (*value - black) * gain);
-        let mut content = vec![0.0; SIDE * SIDE * COLOURS];
+        let mut content = vec![0.0; side * side * COLOURS];
         let Some(chroma) = picture.chroma() else {
             for (pixel, y) in content.chunks_exact_mut(COLOURS).zip(&y) {
                 pixel.fill(y.clamp(0.0, 1.0));
@@ -95,14 +119,14 @@ impl Square {
         let kg = 1.0 - kr - kb;
         let (green_cr, green_cb) = (kr / kg * red, kb / kg * blue);
         // Colour changes slowly, and most video has a quarter as many samples of it: it is read for four pixels at a time.
-        let half = SIDE / 2;
+        let half = side / 2;
         let [cb, cr] = chroma.map(|plane| {
             let mut values = vec![0.0; half * half];
             sample(&plane, &grid.halved(&luma, &plane), half, &mut values);
             values.iter_mut().for_each(|value| *value -= 128.0);
             values
         });
-        for (row, (content, y)) in content.chunks_exact_mut(SIDE * COLOURS).zip(y.chunks_exact(SIDE)).enumerate() {
+        for (row, (content, y)) in content.chunks_exact_mut(side * COLOURS).zip(y.chunks_exact(side)).enumerate() {
             let columns = row / 2 * half..(row / 2 + 1) * half;
             let colours = cb[columns.clone()].iter().zip(&cr[columns]);
             let pairs = content.chunks_exact_mut(2 * COLOURS).zip(y.as_chunks::<2>().0);
@@ -212,7 +236,7 @@ mod tests {
             x in 30.0f32..50.0, y in 20.0f32..30.0, side in 5.0f32..25.0, turn in -3.0f32..3.0,
         ) {
             let square = Square { x, y, side, turn };
-            let content = square.content(&slope(80, 50));
+            let content = square.content(&slope(80, 50), SIDE);
             for (u, v) in [(0, 0), (191, 0), (100, 30), (0, 191), (191, 191)] {
                 let [px, py, _] = square.in_picture(&[[u as f32, v as f32, 0.0]])[0];
                 let found = 255.0 * content[(v * SIDE + u) * COLOURS];
@@ -236,11 +260,25 @@ mod tests {
     #[test]
     fn the_edge_goes_on_beyond_the_picture() {
         let picture = slope(20, 10);
-        let content = Square { x: -500.0, y: -500.0, side: 50.0, turn: 0.3 }.content(&picture);
+        let content = Square { x: -500.0, y: -500.0, side: 50.0, turn: 0.3 }.content(&picture, SIDE);
         assert!(content.iter().all(|value| *value == 0.0));
         let last = (19.0 + 18.0) / 255.0;
-        let content = Square { x: 900.0, y: 900.0, side: 50.0, turn: 0.3 }.content(&picture);
+        let content = Square { x: 900.0, y: 900.0, side: 50.0, turn: 0.3 }.content(&picture, SIDE);
         assert!(content.iter().all(|value| (value - last).abs() < 1e-6));
+    }
+
+    #[test]
+    fn what_lies_beyond_the_picture_can_be_black() {
+        let picture = GreyPicture { samples: vec![255; 40 * 40], width: 40, height: 40 };
+        // Its upper left quarter lies in the picture.
+        let square = Square { x: 40.0, y: 40.0, side: 40.0, turn: 0.0 };
+        let mut content = square.content(&picture, 20);
+        assert!(content.iter().all(|value| *value == 1.0));
+        square.blacken_outside(&picture, 20, &mut content);
+        for (index, pixel) in content.chunks_exact(COLOURS).enumerate() {
+            let is_in = index % 20 < 10 && index / 20 < 10;
+            assert_eq!(pixel, [if is_in { 1.0 } else { 0.0 }; 3], "{index}");
+        }
     }
 
     #[test]
