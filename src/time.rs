@@ -37,6 +37,7 @@ impl Timestamp {
 
     /// The moment `numerator` of `denominator` equal steps on the way from `self` to `to`, which has the same
     /// time base. The result may have a finer one.
+    #[cfg(any(test, feature = "video"))]
     pub(crate) fn between(self, to: Self, numerator: i64, denominator: i32) -> Self {
         let [units, per_second] = self.time_base;
         let distance = i128::from(to.pts) - i128::from(self.pts);
@@ -53,6 +54,7 @@ impl Timestamp {
     }
 
     /// Where the moment lies on the grid.
+    #[cfg(any(test, feature = "video"))]
     pub(crate) fn cell(self) -> Cell {
         // 64 bits of pts, 32 of time base and what is multiplied here fit into 128. In thousandths, for the tail's sake.
         let ticks = i128::from(self.pts) * i128::from(self.time_base[0]) * 1000;
@@ -92,18 +94,23 @@ impl Ord for Timestamp {
 
 /// Length of a span, seconds. Longer ones waste less on their leads; shorter ones cut more finely. At 10 s the lead costs
 /// a tenth of detection.
+#[cfg(any(test, feature = "video"))]
 pub(crate) const SPAN_S: i64 = 10;
 /// How long a tracker looks before its span begins, seconds: enough to find a face anew, turned ones included
 /// (docs/benchmarks.md).
+#[cfg(any(test, feature = "video"))]
 pub(crate) const LEAD_S: i64 = 1;
 /// How long it may look beyond its span, milliseconds: a little more than a tracker waits for later frames. It stops when
 /// it has answered for its span.
+#[cfg(any(test, feature = "video"))]
 const TAIL_MS: i64 = 500;
 
 /// The last span on either side; no clock goes so far, but a file may state anything.
+#[cfg(any(test, feature = "video"))]
 const FARTHEST: i64 = i64::MAX / 2;
 
 /// Where a moment lies on the grid of spans.
+#[cfg(any(test, feature = "video"))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Cell {
     /// The moment's span; span 0 starts at time 0.

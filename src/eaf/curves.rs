@@ -207,6 +207,7 @@ pub(super) enum Dialect {
     /// A file linked to a document: commas, and names in a comment.
     Linked,
     /// A recogniser's result: semicolons, and names in the first line.
+    #[cfg(any(test, feature = "video"))]
     Recognizer,
 }
 
@@ -221,6 +222,7 @@ pub(super) fn table(clock: Clock, preset: &Preset, dialect: Dialect, out: &mut d
             writeln!(out, "{MARK}\n# time_ms,{}", names.join(","))?;
             ','
         }
+        #[cfg(any(test, feature = "video"))]
         Dialect::Recognizer => {
             writeln!(out, "time_ms;{}", names.join(";"))?;
             ';'

@@ -23,7 +23,9 @@ use serde::Serialize;
 pub use bundle::{Bundle, BundleError, BundleOptions};
 pub use change::Changed;
 pub use edited::{Edited, EditedSegment};
+#[cfg(all(feature = "video", feature = "train"))]
 pub(crate) use link::relative_path;
+#[cfg(all(feature = "video", feature = "train"))]
 pub(crate) use read::percent_decoded;
 pub use read::{EafReadError, Fault, parse, read, read_for};
 pub use xml::XmlError;

@@ -62,6 +62,7 @@ pub(super) fn record(folder: &Path, name: &OsStr, sha256: &str) -> io::Result<()
 }
 
 /// Notes for this run that files with these bytes in `folder` are this program's, as an older log says.
+#[cfg(any(test, all(feature = "video", feature = "train")))]
 pub(crate) fn remember(folder: &Path, sha256: &str) {
     if let (Some(digest), Ok(folder)) = (parsed(sha256.as_bytes()), folder.canonicalize()) {
         folders().entry(folder).or_default().digests.insert(digest);

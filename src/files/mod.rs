@@ -7,12 +7,15 @@ mod same;
 mod spreadsheet;
 mod standard;
 pub(crate) mod state;
+#[cfg(feature = "train")]
 pub(crate) mod table;
 mod visible;
 
+#[cfg(all(feature = "video", feature = "train"))]
 pub(crate) use atomic::remove_leftovers;
 pub use atomic::{Output, OutputOptions, WriteError, is_touched, put};
 pub use ledger::NAME as LEDGER;
+#[cfg(all(feature = "video", feature = "train"))]
 pub(crate) use ledger::remember;
 pub use same::{is_same_file, refuse_inputs};
 pub use spreadsheet::{spreadsheet_cell, text_of_cell};
@@ -94,6 +97,7 @@ pub(crate) fn read_text(path: &Path, most: u64) -> io::Result<String> {
 ///
 /// # Errors
 /// Likewise, and if it is not UTF-8.
+#[cfg(feature = "train")]
 pub(crate) fn read_text_found(path: &Path, most: u64) -> io::Result<String> {
     text_of(read_found(path, most)?)
 }

@@ -61,6 +61,7 @@ fn separator(start: &[u8]) -> u8 {
 ///
 /// # Errors
 /// If it is neither.
+#[cfg(any(test, all(feature = "video", feature = "train")))]
 pub(crate) fn text_of(bytes: &[u8]) -> io::Result<String> {
     let bytes = match bytes {
         [0xff, 0xfe, ..] => from_utf16(bytes, u16::from_le_bytes)?,

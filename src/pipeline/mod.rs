@@ -43,6 +43,7 @@ use frame::Frame;
 use networks::Networks;
 pub use settings::{Execution, SettingError, Settings, decode_options};
 use stage::Stages;
+#[cfg(feature = "train")]
 pub(crate) use step::unreadable_if_small;
 use step::{Cropping, Meshing, Tracking, run};
 

@@ -45,6 +45,7 @@ pub(crate) fn score_in_file(score: f32) -> f64 {
 ///
 /// # Errors
 /// If a value cannot be JSON.
+#[cfg(any(test, feature = "video"))]
 pub(crate) fn json_value<T: Serialize + ?Sized>(value: &T) -> serde_json::Result<serde_json::Value> {
     serde_json::from_str(&serde_json::to_string(value)?)
 }

@@ -24,7 +24,9 @@ pub use corrections::{
     CORRECTION_SCHEMA, Corrections, Decision, MachineTrack, Operation, Review, ReviewLayer, SegmentState, SignerChange,
     SignerState,
 };
-pub(crate) use decimals::{box_in_file, json_value, probability_in_file, score_in_file, time_in_file};
+#[cfg(feature = "video")]
+pub(crate) use decimals::json_value;
+pub(crate) use decimals::{box_in_file, probability_in_file, score_in_file, time_in_file};
 pub use face_counts::{EventCount, FaceCounts, NothingBut};
 pub use going_on::{GoingOn, TOGETHER};
 pub use in_segment::SegmentFace;

@@ -11,7 +11,9 @@ use std::io::{self, Write};
 use super::Writer;
 use super::rows::rows;
 use crate::palette::{Colour, NO_FACE, colour_of};
-use crate::timeline::{BoundingBox, ContainerTime, Expression, FrameRecord, PlayerTime, Status, Timeline, box_in_file};
+#[cfg(any(test, feature = "video"))]
+use crate::timeline::PlayerTime;
+use crate::timeline::{BoundingBox, ContainerTime, Expression, FrameRecord, Status, Timeline, box_in_file};
 
 pub(super) struct Ass;
 
@@ -42,6 +44,7 @@ impl Writer for Ass {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Clock {
     Players,
+    #[cfg(any(test, feature = "video"))]
     Container,
 }
 
@@ -50,6 +53,7 @@ impl Clock {
     fn hundredths(self, timeline: &Timeline, time_s: f64) -> u64 {
         let time = match self {
             Self::Players => timeline.player_time(ContainerTime(time_s)),
+            #[cfg(any(test, feature = "video"))]
             Self::Container => PlayerTime(time_s),
         };
         time.floor_hundredths()
@@ -57,6 +61,7 @@ impl Clock {
 }
 
 /// The script with, at the picture's lower edge, one strip a signer and the moment it shows.
+#[cfg(any(test, feature = "video"))]
 pub(crate) fn overlay_script(timeline: &Timeline, out: &mut dyn Write) -> io::Result<()> {
     marks(timeline, Clock::Container, out)?;
     strips(timeline, out)
@@ -108,6 +113,7 @@ fn marks(timeline: &Timeline, clock: Clock, out: &mut dyn Write) -> io::Result<(
 }
 
 /// Strips from the video's first moment to its last, each segment in its colour, and a cursor that moves along.
+#[cfg(any(test, feature = "video"))]
 fn strips(timeline: &Timeline, out: &mut dyn Write) -> io::Result<()> {
     let media = &timeline.media;
     let (start_s, end_s) = (timeline.frames.time_s.first().copied().unwrap_or(0.0), timeline.end_s());
@@ -138,6 +144,7 @@ fn strips(timeline: &Timeline, out: &mut dyn Write) -> io::Result<()> {
 }
 
 /// More strips would cover the picture.
+#[cfg(any(test, feature = "video"))]
 const MOST_STRIPS: usize = 4;
 
 /// The style of faces without a label.

@@ -20,6 +20,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::str::FromStr;
 
+#[cfg(feature = "video")]
 pub(crate) use ass::overlay_script;
 
 use crate::files::{Output, WriteError};

@@ -84,6 +84,7 @@ fn table(timeline: &Timeline, media: &str) -> Result<Vec<u8>, ParquetError> {
 ///
 /// # Errors
 /// If the columns are of different lengths.
+#[cfg(any(test, all(feature = "video", feature = "train")))]
 pub(crate) fn parquet(name: &str, columns: Vec<Column>) -> io::Result<Vec<u8>> {
     let alike: Vec<Column> = columns.iter().map(Column::without_values).collect();
     file(name, &alike, std::iter::once(columns)).map_err(io::Error::other)
@@ -162,15 +163,18 @@ fn columns(timeline: &Timeline, media: &str, cells: &[Cells]) -> Vec<Column> {
 
 impl Column {
     /// A column that may have nulls.
+    #[cfg(any(test, all(feature = "video", feature = "train")))]
     pub(crate) fn new(name: &'static str, values: ColumnValues) -> Self {
         Self { name, optional: true, values }
     }
 
+    #[cfg(any(test, all(feature = "video", feature = "train")))]
     pub(crate) fn name(&self) -> &'static str {
         self.name
     }
 
     /// The value in a row, as text; empty for null.
+    #[cfg(any(test, all(feature = "video", feature = "train")))]
     pub(crate) fn text(&self, row: usize) -> String {
         let text = match &self.values {
             ColumnValues::Integers(values) => values[row].map(|value| value.to_string()),
@@ -180,6 +184,7 @@ impl Column {
         text.unwrap_or_default()
     }
 
+    #[cfg(any(test, all(feature = "video", feature = "train")))]
     fn without_values(&self) -> Self {
         let values = match self.values {
             ColumnValues::Integers(_) => ColumnValues::Integers(Vec::new()),

@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(any(test, feature = "train"))]
 use super::clock::is_variable;
+#[cfg(any(test, feature = "train"))]
 use super::notes::reasons;
 use crate::timeline::{Damage, Media};
 
@@ -33,6 +35,7 @@ impl Decoded {
     }
 
     /// The excerpts of one video, in order, as one. The first frame starts at `first_s`, the last one at `last_s`.
+    #[cfg(any(test, feature = "train"))]
     pub(crate) fn join(excerpts: Vec<Self>, first_s: f64, last_s: f64) -> Option<Self> {
         let mut excerpts = excerpts.into_iter();
         let mut joined = excerpts.next()?;

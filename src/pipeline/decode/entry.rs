@@ -10,6 +10,7 @@
 #![expect(unsafe_code, reason = "The binding has no seek to a packet's byte")]
 
 use std::collections::HashSet;
+#[cfg(any(test, feature = "train"))]
 use std::ops::Range;
 use std::sync::atomic::Ordering;
 
@@ -22,9 +23,13 @@ use sha2::{Digest as _, Sha256};
 use super::open::video_stream;
 use super::{DecodeError, DecodeOptions, Source, open};
 use crate::files::hexadecimal;
+#[cfg(any(test, feature = "train"))]
 use crate::pipeline::Excerpt;
+#[cfg(any(test, feature = "train"))]
 use crate::pipeline::span;
-use crate::time::{Cell, Timestamp};
+#[cfg(any(test, feature = "train"))]
+use crate::time::Cell;
+use crate::time::Timestamp;
 
 /// Pictures are only wanted so long after the entry's second key packet, seconds: filters look at neighbours.
 const MARGIN_S: f64 = 0.5;
@@ -98,6 +103,7 @@ impl Packets {
     ///
     /// # Errors
     /// If it cannot be opened, or on interruption.
+    #[cfg(any(test, feature = "train"))]
     pub(crate) fn read(source: &Source, options: &DecodeOptions) -> Result<Self, DecodeError> {
         Self::read_until(source, None, options)
     }
@@ -148,6 +154,7 @@ impl Packets {
     }
 
     /// The file in excerpts of `length` spans, which cover it without gaps; in one piece where entries cannot be trusted.
+    #[cfg(any(test, feature = "train"))]
     pub(crate) fn excerpts(&self, length: i64) -> Vec<Excerpt> {
         let Some(seen) = &self.seen else { return vec![Excerpt::whole()] };
         let shown = || seen.iter().filter(|seen| seen.is_shown).map(|seen| self.cell(seen).span);
@@ -167,6 +174,7 @@ impl Packets {
 
     /// The entry for `spans`: the last key packet from which another one, and then the margin, go by before anything is
     /// wanted. None where that is the beginning.
+    #[cfg(any(test, feature = "train"))]
     fn entry(&self, seen: &[Seen], spans: Range<i64>) -> Option<Entry> {
         if spans.start == span::ALL.start {
             return None;
@@ -177,6 +185,7 @@ impl Packets {
         })
     }
 
+    #[cfg(any(test, feature = "train"))]
     fn cell(&self, seen: &Seen) -> Cell {
         Timestamp::new(seen.mark.pts, self.time_base).cell()
     }

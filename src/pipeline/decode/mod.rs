@@ -23,7 +23,9 @@ mod source;
 pub use address::without_secrets;
 pub use decoded::Decoded;
 pub use decoder::Decoder;
-pub(crate) use entry::{Entry, Packets};
+pub(crate) use entry::Entry;
+#[cfg(feature = "train")]
+pub(crate) use entry::Packets;
 pub use error::{DecodeError, DecodeErrorKind};
 pub use options::{DecodeOptions, Deinterlace};
 pub use patience::Patience;
