@@ -4,9 +4,10 @@
 use ffmpeg_next as ffmpeg;
 use ffmpeg_next::format::Pixel;
 use ffmpeg_next::frame::Video;
+use ffmpeg_next::util::color;
 use ffmpeg_next::{Codec, Rational, codec, encoder, format};
 
-use crate::picture::Planes;
+use crate::picture::{ColourSpace, Matrix, Planes};
 
 /// The form of a picture's samples; what works on pictures of one form is made anew for another.
 #[derive(Clone, Copy, PartialEq)]
@@ -23,7 +24,8 @@ impl PictureForm {
     pub(crate) fn of(picture: &dyn Planes) -> Self {
         let luma = picture.luma();
         let format = match picture.chroma() {
-            None => Pixel::GRAY8,
+            // With chroma that has no colour: FFmpeg's scaler takes grey samples for full range, whatever they are.
+            None => Pixel::YUV420P,
             Some([blue, _]) if blue.width == luma.width => Pixel::YUV444P,
             Some([blue, _]) if blue.height == luma.height => Pixel::YUV422P,
             Some(_) => Pixel::YUV420P,
@@ -36,6 +38,9 @@ impl PictureForm {
 pub(crate) fn copied(picture: &dyn Planes) -> Video {
     let PictureForm { format, width, height } = PictureForm::of(picture);
     let mut video = Video::new(format, width, height);
+    if picture.chroma().is_none() {
+        (1..=2).for_each(|plane| video.data_mut(plane).fill(128));
+    }
     let planes = [picture.luma()].into_iter().chain(picture.chroma().into_iter().flatten());
     for (index, plane) in planes.enumerate() {
         let stride = video.stride(index);
@@ -54,6 +59,8 @@ pub(crate) struct Encoding<'a> {
     pub(crate) time_base: Rational,
     /// Frames a second as a fraction; 0 where the source does not say.
     pub(crate) frame_rate: [i32; 2],
+    /// What the samples stand for, where they are the source's own; not said if absent.
+    pub(crate) colour: Option<ColourSpace>,
     /// A key frame every so many frames, and none that refers to a later one: players then jump quickly, and start at time 0.
     pub(crate) key_frames: Option<u32>,
     /// Of the encoder.
@@ -68,6 +75,10 @@ impl Encoding<'_> {
         video.set_height(self.size.1);
         video.set_format(Pixel::YUV420P);
         video.set_time_base(self.time_base);
+        if let Some(ColourSpace { matrix, full_range }) = self.colour {
+            video.set_colorspace(space(matrix));
+            video.set_color_range(if full_range { color::Range::JPEG } else { color::Range::MPEG });
+        }
         if let Some(every) = self.key_frames {
             video.set_gop(every);
             video.set_max_b_frames(0);
@@ -84,5 +95,13 @@ impl Encoding<'_> {
         stream.set_parameters(&encoder);
         stream.set_time_base(self.time_base);
         Ok(encoder)
+    }
+}
+
+fn space(matrix: Matrix) -> color::Space {
+    match matrix {
+        Matrix::Bt601 => color::Space::SMPTE170M,
+        Matrix::Bt709 => color::Space::BT709,
+        Matrix::Bt2020 => color::Space::BT2020NCL,
     }
 }

@@ -237,6 +237,7 @@ impl Film {
             size: canvas.size,
             time_base: canvas.time_base,
             frame_rate: timeline.media.frame_rate,
+            colour: None,
             key_frames: None,
             options: &[("preset", PRESET), ("crf", RATE_FACTOR)],
         };

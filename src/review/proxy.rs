@@ -17,7 +17,7 @@ use crate::timeline::Timeline;
 const LONGEST: u32 = 1280;
 /// Frames from one key frame to the next: stepping back stays quick.
 const KEY_FRAMES: u32 = 12;
-/// What pixels of the copy are counted in: fine enough that no frame's time moves by more than 6 microseconds.
+/// What times of the copy are counted in: fine enough that no frame's time moves by more than 6 microseconds.
 const TIME_BASE: Rational = Rational(1, 90_000);
 
 /// Why a copy could not be made.
@@ -115,6 +115,7 @@ impl Copy {
             size,
             time_base: TIME_BASE,
             frame_rate: timeline.media.frame_rate,
+            colour: Some(first.picture.colour()),
             key_frames: Some(KEY_FRAMES),
             options: &[("preset", "veryfast"), ("crf", "24"), ("deadline", "realtime")],
         };
