@@ -218,9 +218,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         known.retain(|old| rows.iter().all(|new| !is_same_file(&new.path, &old.path)));
         let added = rows.len();
         known.extend(rows);
-        // All that it held is in it again.
+        // All that it held is in it again. A manifest has rows: where no edited frame shows a face, there is none to write.
         let existing = OutputOptions::new().overwrite(true).holds_hand_work(true);
-        manifest::put(path, &known, existing)?;
+        if !known.is_empty() {
+            manifest::put(path, &known, existing)?;
+        }
         talk!("{}: {added} pictures added", path.display());
     }
     if let Some(path) = &arguments.eaf {
