@@ -1,5 +1,6 @@
 //! How long it takes to write and to paint the review page of ten minutes at 50 frames per second with two signers, and
-//! how long the same browser takes to paint an empty page. Reports it if there is no browser.
+//! how long the same browser takes to paint an empty page; then how long an edit takes on such a page with 5,000 segments, with
+//! nothing kept and after 5,000 edits. Reports it if there is no browser.
 
 use std::path::Path;
 use std::time::Instant;
@@ -9,13 +10,16 @@ use annotate::pipeline::decode::Source;
 use annotate::pipeline::detect::Detectors;
 use annotate::pipeline::{Execution, Settings, annotate};
 use annotate::review::Page;
-use annotate::timeline::{Segment, Timeline};
+use annotate::timeline::{Expression, FaceEvent, Segment, Timeline};
 use candle_core::Device;
 use headless_chrome::{Browser, LaunchOptions};
 
 const ROUNDS: usize = 7;
 const FRAMES: usize = 10 * 60 * 50;
 const FRAME_RATE: f64 = 50.0;
+/// Length of each segment on the page that is edited: 2,500 a signer.
+const SHORT: usize = 12;
+const EDITS: usize = 100;
 
 /// The bundled clip's timeline, repeated up to ten minutes, for two signers.
 fn long_timeline() -> Timeline {
@@ -48,10 +52,79 @@ fn long_timeline() -> Timeline {
                     ..segment.clone()
                 })
                 .collect();
+            track.events = (0..FRAMES / length)
+                .flat_map(|round| track.events.iter().map(move |event| (round * length, event)))
+                .map(|(offset, event)| FaceEvent {
+                    first_frame: event.first_frame + offset,
+                    last_frame: event.last_frame + offset,
+                    start_s: time_s(event.first_frame + offset),
+                    end_s: time_s(event.last_frame + offset + 1),
+                    ..event.clone()
+                })
+                .collect();
             track
         })
         .into();
     timeline
+}
+
+/// The timeline with a segment every [`SHORT`] frames.
+fn many_segments(timeline: &Timeline) -> Timeline {
+    let mut many = timeline.clone();
+    for track in &mut many.tracks {
+        let model = track.segments[0].clone();
+        let segments = (0..FRAMES / SHORT).map(|place| Segment {
+            first_frame: place * SHORT,
+            last_frame: place * SHORT + SHORT - 1,
+            start_s: (place * SHORT) as f64 / FRAME_RATE,
+            end_s: ((place + 1) * SHORT) as f64 / FRAME_RATE,
+            label: Expression::ALL[place % Expression::COUNT],
+            ..model.clone()
+        });
+        track.segments = segments.collect();
+    }
+    many
+}
+
+/// Milliseconds of each of many edits: until the page has taken the key, and until the next picture of the screen after it.
+fn edited(browser: &Browser, page: &Path, after: usize) -> Vec<(f64, f64)> {
+    let tab = browser.new_tab().expect("a tab opens");
+    tab.navigate_to(&format!("file://{}", page.display())).expect("the page opens");
+    tab.wait_until_navigated().expect("the page loads");
+    // Edits that were made before: each another segment's label, as its key would give it.
+    let script = format!(
+        "(async () => {{
+          while (document.documentElement.dataset.ready !== 'true') await new Promise((done) => setTimeout(done, 20));
+          const own = layers.review.all().slice(0, {after});
+          for (const s of own) {{
+            const operation = stamped({{ kind: 'label', layer, before: [brief(s)], after: [brief({{ ...s, label: 'fear', review: 'changed' }})], signers: [] }});
+            put(operation); work().log.push(operation); work().undoable.push(operation);
+          }}
+          changed();
+          const painted = () => new Promise((done) => requestAnimationFrame(() => {{
+            const channel = new MessageChannel();
+            channel.port1.onmessage = () => done(performance.now());
+            channel.port2.postMessage(0);
+          }}));
+          const took = [];
+          for (let k = 0; k < {EDITS}; k++) {{
+            const segment = lanes().of(1 + (k % 2))[k * 20];
+            goToSegment(segment);
+            seek(segment.first_frame + 3);
+            await painted();
+            const begun = performance.now();
+            document.body.dispatchEvent(new KeyboardEvent('keydown', {{ key: ['1', 'u', 's', ']', 'x'][k % 5], bubbles: true }}));
+            const taken = performance.now() - begun;
+            took.push([taken, (await painted()) - begun]);
+          }}
+          if (work().log.length !== {after} + {EDITS}) throw new Error(`only ${{work().log.length}} edits`);
+          return JSON.stringify(took);
+        }})()"
+    );
+    let answer = tab.evaluate(&script, true).expect("the page answers").value.expect("a text");
+    let took = serde_json::from_str(answer.as_str().expect("a text")).expect("pairs of numbers");
+    tab.close(true).expect("the tab closes");
+    took
 }
 
 /// Milliseconds from navigation to the first paint, and until the page reports that it is ready.
@@ -71,6 +144,18 @@ fn painted(browser: &Browser, page: &Path) -> (f64, f64) {
     (painted, ready)
 }
 
+fn of_page(timeline: &Timeline) -> Page<'_> {
+    Page {
+        timeline,
+        labels: "labels.json".into(),
+        video_url: "none.mp4".into(),
+        start_s: 0.0,
+        blind: None,
+        human: Vec::new(),
+        language: None,
+    }
+}
+
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
@@ -85,16 +170,7 @@ fn main() {
     for _ in 0..ROUNDS {
         let started = Instant::now();
         let mut bytes = Vec::new();
-        let content = Page {
-            timeline: &timeline,
-            labels: "labels.json".into(),
-            video_url: "none.mp4".into(),
-            start_s: 0.0,
-            blind: None,
-            human: Vec::new(),
-            language: None,
-        };
-        content.write(&mut bytes).expect("the page is made");
+        of_page(&timeline).write(&mut bytes).expect("the page is made");
         writing.push(started.elapsed().as_secs_f64() * 1000.0);
         std::fs::write(&page, &bytes).expect("the page is written");
     }
@@ -102,6 +178,11 @@ fn main() {
     let segments: usize = timeline.tracks.iter().map(|track| track.segments.len()).sum();
     println!("review page, {FRAMES} frames, 2 signers, {segments} segments: {:.2} MB", size as f64 / 1e6);
     println!("  written in          {:7.0} ms", median(writing));
+    let many = many_segments(&timeline);
+    let edits = folder.path().join("edits.html");
+    let mut bytes = Vec::new();
+    of_page(&many).write(&mut bytes).expect("the page is made");
+    std::fs::write(&edits, &bytes).expect("the page is written");
     // Root, as in containers, has no sandbox.
     let Ok(browser) = Browser::new(LaunchOptions { sandbox: false, ..LaunchOptions::default() }) else {
         println!("  painting: skipped (no chromium)");
@@ -116,5 +197,19 @@ fn main() {
         let of = |figures: &[(f64, f64)]| median(figures.iter().map(|f| if pick == 0 { f.0 } else { f.1 }).collect());
         let (ours, floor) = (of(&ours), of(&floor));
         println!("  {name:19} {ours:7.0} ms, an empty page {floor:.0} ms (ratio {:.1})", ours / floor.max(1.0));
+    }
+    let segments: usize = many.tracks.iter().map(|track| track.segments.len()).sum();
+    for after in [0, segments] {
+        let took = edited(&browser, &edits, after);
+        let of = |pick: fn(&(f64, f64)) -> f64| {
+            let mut values: Vec<f64> = took.iter().map(pick).collect();
+            values.sort_by(f64::total_cmp);
+            (values[values.len() / 2], values[values.len() * 95 / 100], values[values.len() - 1])
+        };
+        let ((script, _, script_most), (half, most, slowest)) = (of(|t| t.0), of(|t| t.1));
+        println!(
+            "  {EDITS} edits of {segments} segments after {after} others: taken in {script:.0} ms (slowest {script_most:.0}),"
+        );
+        println!("    on the screen after {half:.0} ms (95 % within {most:.0}, slowest {slowest:.0})");
     }
 }

@@ -15,8 +15,8 @@ function kept(fingerprint) {
   try {
     const work = JSON.parse(localStorage.getItem(`annotate-review/2:${fingerprint}`));
     if (!work) return null;
-    const saved = new Set(work.exported);
-    const unsaved = [...work.review, ...work.blind].filter((o) => !saved.has(o.id)).length;
+    const saved = work.exported === "all" ? null : new Set(work.exported);
+    const unsaved = saved ? [...work.review, ...work.blind].filter((o) => !saved.has(o.id)).length : 0;
     return { done: work.done, all: work.all, unsaved, reviewer: work.reviewer, time: work.time };
   } catch { return null; }
 }

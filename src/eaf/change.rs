@@ -79,14 +79,15 @@ impl Changed {
         annotation.elements().any(|a| a.first("ANNOTATION_VALUE").is_some_and(|value| value.content() == word))
     }
 
-    /// Adds an annotation to our tier of `track`. Whether it could be: the tier is there, and the time is free.
+    /// Adds an annotation to our tier of `track`, which is made where a person has added the signer. Whether it could be: the
+    /// document has a tier of ours, and the time is free.
     pub fn insert(&mut self, track: u32, span: [PlayerTime; 2], label: Expression) -> bool {
         let [start_ms, end_ms] = self.in_document(span);
+        let index = self.index_of(track).or_else(|| self.add_tier(track));
         let is_free = |tier: &Element| {
             let spans = tier.named("ANNOTATION").flat_map(Element::elements).map(|annotation| self.span_ms(annotation));
             spans.flatten().all(|[start, end]| end <= start_ms || end_ms <= start)
         };
-        let index = self.root.nodes.iter().position(|node| matches!(node, Node::Element(tier) if is_ours(tier, track)));
         let Some(index) =
             index.filter(|index| matches!(&self.root.nodes[*index], Node::Element(tier) if is_free(tier)))
         else {
@@ -105,6 +106,30 @@ impl Changed {
             tier.push(Element::new("ANNOTATION").child(annotation));
         }
         true
+    }
+
+    /// Where our tier of `track` stands.
+    fn index_of(&self, track: u32) -> Option<usize> {
+        self.root.nodes.iter().position(|node| matches!(node, Node::Element(tier) if is_ours(tier, track)))
+    }
+
+    /// Makes an empty tier for `track` like the ones that we made for others; gives its index. `None` where there is none.
+    fn add_tier(&mut self, track: u32) -> Option<usize> {
+        let is_expressions = |node: &Node| matches!(node, Node::Element(tier) if tier.name == "TIER" && is_of_type(tier, "annotate-expression"));
+        let last = self.root.nodes.iter().rposition(is_expressions)?;
+        let Some(Node::Element(model)) = self.root.nodes.get(last) else { return None };
+        let (old, name) = (model.attribute("PARTICIPANT")?, model.attribute("TIER_ID")?);
+        let is_numbered = old.strip_prefix('S').is_some_and(|number| number.parse::<u32>().is_ok());
+        let signer = if is_numbered { format!("S{track}") } else { timeline::signer(track) };
+        let stem = name.strip_suffix(old).unwrap_or("expression@");
+        let taken: Vec<&str> = self.root.named("TIER").filter_map(|tier| tier.attribute("TIER_ID")).collect();
+        let names = std::iter::once(format!("{stem}{signer}")).chain((2..).map(|n| format!("{stem}{signer}-{n}")));
+        let name = names.into_iter().find(|name| !taken.contains(&name.as_str()))?;
+        let mut tier = Element { nodes: Vec::new(), ..model.clone() };
+        tier.set("PARTICIPANT", signer);
+        tier.set("TIER_ID", name);
+        self.root.nodes.insert(last + 1, Node::Element(tier));
+        Some(last + 1)
     }
 
     /// Times of the player in the document's own milliseconds.

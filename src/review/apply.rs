@@ -487,8 +487,8 @@ mod tests {
         let named = SignerState { name: Some("P07".into()), into: None };
         let joined = SignerState { name: None, into: Some(1) };
         join.signers = vec![
-            SignerChange { track: 1, old: SignerState::default(), now: named },
-            SignerChange { track: 2, old: SignerState::default(), now: joined },
+            SignerChange { track: 1, old: Some(SignerState::default()), now: Some(named) },
+            SignerChange { track: 2, old: Some(SignerState::default()), now: Some(joined) },
         ];
         assert_eq!(apply(&mut timeline, &[join]).unwrap().applied, 1);
         timeline.check().unwrap();
@@ -501,6 +501,43 @@ mod tests {
         assert_eq!(machine_of(&timeline), program);
         let read: Timeline = serde_json::from_value(serde_json::to_value(&timeline).unwrap()).unwrap();
         assert_eq!(read, timeline);
+    }
+
+    #[test]
+    fn a_signer_whom_the_program_never_saw_is_added_named_labelled_and_taken_out_again() {
+        let program = sample::two_signers();
+        let change = |id: &str, old: Option<SignerState>, now: Option<SignerState>| Operation {
+            signers: vec![SignerChange { track: 3, old, now }],
+            ..operation(id, "r", vec![], vec![])
+        };
+        let named = SignerState { name: Some("P09".into()), into: None };
+        let add = change("add", None, Some(SignerState::default()));
+        let name = change("name", Some(SignerState::default()), Some(named.clone()));
+        let draw = operation("draw", "r", vec![], vec![drawn("p1", 3, 1, 2)]);
+        let mut blink = drawn("p2", 3, 4, 4);
+        (blink.label, blink.event) = (None, Some(EventKind::Blink));
+        let mark = operation("mark", "r", vec![], vec![blink]);
+        let mut timeline = program.clone();
+        assert_eq!(apply(&mut timeline, std::slice::from_ref(&add)).unwrap().applied, 1);
+        assert_eq!(timeline.tracks.len(), 2, "somebody of whom nothing is said is in no table");
+        assert_eq!(apply(&mut timeline, &[name, draw, mark]).unwrap().applied, 3);
+        timeline.check().unwrap();
+        let track = &timeline.tracks[2];
+        assert_eq!((track.id, track.signer().as_str(), track.events.len()), (3, "P09", 1));
+        assert_eq!((track.segments[0].first_frame, track.segments[0].last_frame), (1, 2));
+        assert_eq!(machine_of(&timeline), program);
+        let read = Timeline::parse(&serde_json::to_vec(&timeline).unwrap(), "x".as_ref()).unwrap();
+        assert_eq!(read, timeline);
+        // A second person added them, too: the same signer.
+        let again = Operation { id: "again".into(), ..add };
+        let mut twice = program.clone();
+        let applied = apply(&mut twice, &[change("first", None, Some(SignerState::default())), again]).unwrap();
+        assert_eq!((applied.applied, applied.same), (1, 1));
+        // Whoever has segments is not taken out; whoever has none is.
+        let out = apply(&mut timeline, &[change("out", Some(named), None)]).unwrap();
+        assert!(out.conflicts[0].problem.contains("track 3 has segments"), "{:?}", out.conflicts);
+        assert_eq!(apply(&mut twice, &[change("gone", Some(SignerState::default()), None)]).unwrap().applied, 1);
+        assert!(!lanes_of(&twice).signers().contains_key(&3));
     }
 
     /// An event of `lanes`' as an operation finds it.

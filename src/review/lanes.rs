@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use crate::timeline::{EventKind, Operation, Review, SegmentState, SignerState, Timeline};
+use crate::timeline::{EventKind, Operation, Review, SegmentState, SignerChange, SignerState, Timeline};
 
 /// Segments as they stand after some operations.
 #[derive(Debug, Clone, Default)]
@@ -166,8 +166,11 @@ impl Lanes {
             self.signers.entry(state.track).or_default();
             self.insert(Touched { state, by: Some((operation.reviewer.clone(), operation.time.clone())) });
         }
-        for change in &operation.signers {
-            self.signers.insert(change.track, change.now.clone());
+        for SignerChange { track, now, .. } in &operation.signers {
+            match now {
+                Some(now) => self.signers.insert(*track, now.clone()),
+                None => self.signers.remove(track),
+            };
         }
         Met::Expected
     }
@@ -207,15 +210,24 @@ impl Lanes {
                 return Some("its own segments overlap".into());
             }
         }
-        for change in &operation.signers {
-            if self.signers.get(&change.track) != Some(&change.old) {
-                return Some(format!("the signer of track {} is another one", change.track));
-            }
-            if change.now.into.is_some_and(|into| into == change.track || !self.signers.contains_key(&into)) {
-                return Some(format!("the signer of track {} cannot be joined there", change.track));
-            }
+        operation.signers.iter().find_map(|change| self.problem_with_signer(change, &leaves))
+    }
+
+    /// What stands against a change of a signer; `leaves` are the segments that go with it.
+    fn problem_with_signer(&self, change: &SignerChange, leaves: &HashSet<&str>) -> Option<String> {
+        let SignerChange { track, old, now } = change;
+        if *track == 0 || self.signers.get(track) != old.as_ref() {
+            return Some(format!("the signer of track {track} is another one"));
         }
-        None
+        let Some(now) = now else {
+            let stays = |touched: &Touched| !leaves.contains(touched.state.segment.as_str());
+            let is_used = self.of_track(*track).chain(self.events_of_track(*track)).any(stays)
+                || self.signers.values().any(|signer| signer.into == Some(*track));
+            return is_used.then(|| format!("the signer of track {track} has segments"));
+        };
+        let is_target = |into: u32| into != *track && self.signers.contains_key(&into);
+        let is_sound = now.into.is_none_or(is_target);
+        (!is_sound).then(|| format!("the signer of track {track} cannot be joined there"))
     }
 
     /// Whether all that an operation would leave is there, and nothing that it would take away.
@@ -231,7 +243,7 @@ impl Lanes {
         let is_gone = |state: &SegmentState| stays(&state.segment) || self.get(&state.segment).is_none();
         operation.after.iter().all(|state| is_there(state) || is_drawn(state))
             && operation.before.iter().all(is_gone)
-            && operation.signers.iter().all(|change| self.signers.get(&change.track) == Some(&change.now))
+            && operation.signers.iter().all(|change| self.signers.get(&change.track) == change.now.as_ref())
     }
 }
 

@@ -97,6 +97,9 @@ impl Page<'_> {
             Some(ReviewLayer::Blind) => Lanes::of_machine(&machine),
             _ => lanes_of(timeline),
         };
+        let mut tracks = machine.tracks.clone();
+        let is_added = |id: &&u32| machine.tracks.iter().all(|track| track.id != **id);
+        tracks.extend(lanes.signers().keys().filter(is_added).map(|id| unseen(*id)));
         let parts = FacePart::ALL.map(|part| (part.group().name(), part.kinds().collect::<Vec<_>>()));
         let event_colours: BTreeMap<EventKind, String> =
             EventKind::ALL.into_iter().map(|kind| (kind, colour_of_event(kind).hex())).collect();
@@ -128,10 +131,16 @@ impl Page<'_> {
             "event_colours": event_colours,
             "frames": frames(timeline),
             "counts": timeline.face_counts(),
-            "tracks": machine.tracks.iter().map(|track| TrackData::of(track, &lanes)).collect::<Vec<_>>(),
+            "tracks": tracks.iter().map(|track| TrackData::of(track, &lanes)).collect::<Vec<_>>(),
             "human": human.iter().map(HumanTier::data).collect::<Vec<_>>(),
         })
     }
+}
+
+/// A signer whom a person has added: the program saw nothing of them.
+fn unseen(id: u32) -> Track {
+    let (frames, segments, events) = (Vec::new(), Vec::new(), Vec::new());
+    Track { id, name: None, first_frame: 0, last_frame: 0, frames, segments, events, neutral: None }
 }
 
 impl HumanTier {
@@ -349,6 +358,47 @@ mod tests {
         assert!(Expression::ALL.iter().all(|class| strings["en"].get(class.name()).is_some()));
         assert!(EventKind::ALL.iter().all(|kind| strings["en"].get(kind.name()).is_some()));
         assert!(Measure::ALL.iter().all(|measure| strings["en"].get(measure.name()).is_some()));
+    }
+
+    #[test]
+    fn every_word_that_the_page_asks_for_is_there_and_none_is_for_nothing() {
+        let strings: Value = serde_json::from_str(STRINGS).unwrap();
+        let known = strings["en"].as_object().unwrap();
+        let between = |text: &str, before: &str, after: char| -> Vec<String> {
+            text.split(before).skip(1).filter_map(|rest| Some(rest.split_once(after)?.0.to_owned())).collect()
+        };
+        let mut asked = between(SCRIPT, "t(\"", '"');
+        asked.retain(|key| key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_'));
+        for attribute in ["data-text=\"", "data-name=\"", "data-action=\""] {
+            asked.extend(between(HTML, attribute, '"'));
+        }
+        // Names of elements and events look like words: `document.createElement("button")` ends in t(" as well.
+        let is_call = |key: &String| {
+            HTML.contains(&format!("=\"{key}\""))
+                || SCRIPT.contains(&format!(" t(\"{key}\""))
+                || SCRIPT.contains(&format!("(t(\"{key}\""))
+                || SCRIPT.contains(&format!("{{t(\"{key}\""))
+        };
+        let missing: Vec<&String> = asked.iter().filter(|key| is_call(key) && !known.contains_key(*key)).collect();
+        assert!(missing.is_empty(), "{missing:?}");
+        let families = ["did_", "group_", "key_", "list_", "order_"];
+        let is_data = |key: &str| {
+            EventKind::ALL.iter().any(|kind| kind.name() == key)
+                || Expression::ALL.iter().any(|class| class.name() == key)
+                || Measure::ALL.iter().any(|measure| measure.name() == key)
+                || FacePart::ALL.iter().any(|part| part.group().name() == key)
+                || STATUSES.iter().any(|status| json!(status) == key)
+        };
+        let is_used = |key: &str| {
+            let quoted = format!("\"{key}\"");
+            SCRIPT.contains(&quoted)
+                || HTML.contains(&quoted)
+                || families.iter().any(|family| key.starts_with(family))
+                || is_data(key)
+                || ["accepted", "changed", "rejected", "drawn", "moved"].contains(&key)
+        };
+        let idle: Vec<&String> = known.keys().filter(|key| !is_used(key)).collect();
+        assert!(idle.is_empty(), "{idle:?}");
     }
 
     #[test]

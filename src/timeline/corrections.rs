@@ -75,10 +75,10 @@ pub struct SignerState {
 pub struct SignerChange {
     /// The track's id.
     pub track: u32,
-    /// Before.
-    pub old: SignerState,
-    /// After.
-    pub now: SignerState,
+    /// Before; absent (null) where a person adds a signer whom the program never saw.
+    pub old: Option<SignerState>,
+    /// After; absent (null) where a signer who was added is taken out again.
+    pub now: Option<SignerState>,
 }
 
 /// What an operation is about: labels under review, or labels that a person made without seeing them.
@@ -99,7 +99,8 @@ pub struct Operation {
     pub schema: String,
     /// Its own id; the same operation is never applied twice.
     pub id: String,
-    /// What was done, for people: `label`, `move`, `split`, `merge`, `draw`, `delete`, `comment`, `unsure`, `rename`, `join`, `undo`.
+    /// What was done, for people: `label`, `move`, `split`, `merge`, `draw`, `delete`, `comment`, `unsure`, `rename`, `join`,
+    /// `signer`, `undo`.
     pub kind: String,
     /// What it is about.
     #[serde(default)]

@@ -4,7 +4,11 @@ mod browser;
 mod corrections;
 mod edits;
 mod elan;
+mod events;
 mod files;
+mod history;
+mod proxies;
+mod signers;
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};

@@ -2,7 +2,7 @@
 
 /** The part of the video that is shown, seconds. */
 let view = [startS, endS];
-const LEFT = 124, OVERVIEW = 20, AXIS = 18, LANE = 26, EVENTS = 12, GAP = 6, HUMAN = 22;
+const LEFT = 124, OVERVIEW = 20, AXIS = 18, LANE = 26, EVENTS = 12, STACKED = 20, GAP = 6, HUMAN = 22;
 /** Height of the curves of a signer; follows the room there is. */
 let curvesHeight = 84;
 /** The frame under the cursor, or null. */
@@ -63,6 +63,7 @@ function zoomTo(segment) {
 /** The parts of a signer's face that have a row: those that were measured or have events; of many signers only the chosen one's. */
 function partsOf(track) {
   if (layer === "blind" || (signers().length > 2 && track !== signer)) return [];
+  if (track.isAdded) return Object.keys(PARTS);
   const isMeasured = (name) => track.measures.some((m) => name === "hands" || GROUPS[name].includes(m.name));
   return Object.keys(PARTS).filter((name) => isMeasured(name) || lanes().ofPart(track.id, name).length > 0);
 }
@@ -75,8 +76,8 @@ function rows() {
   const curves = curveMode() === "nocurves" ? 0 : curvesHeight;
   for (const track of signers()) {
     add("lane", LANE, { track });
-    for (const name of partsOf(track)) add("events", EVENTS, { track, part: name });
-    if (curves) add("curves", curves, { track });
+    for (const name of partsOf(track)) add("events", heightOfEvents(track, name), { track, part: name });
+    if (curves && !track.isAdded) add("curves", curves, { track });
     y += GAP;
   }
   if (layer !== "blind") for (const tier of data.human) add("human", HUMAN, { tier });
@@ -101,9 +102,9 @@ function drawAxis() {
   const canvas = $("timeline");
   const ratio = devicePixelRatio || 1;
   const width = canvas.clientWidth || 800;
-  const many = Math.max(1, signers().length);
-  const room = innerHeight * 0.37 - OVERVIEW - AXIS - data.human.length * HUMAN - many * (LANE + GAP) - EVENTS * signers().reduce((sum, track) => sum + partsOf(track).length, 0);
-  curvesHeight = clamp(Math.floor(room / many), 16, 130);
+  const many = Math.max(1, signers().filter((track) => !track.isAdded).length);
+  const room = innerHeight * 0.42 - OVERVIEW - AXIS - data.human.length * HUMAN - signers().length * (LANE + GAP) - signers().flatMap((track) => partsOf(track).map((name) => heightOfEvents(track, name))).reduce((sum, height) => sum + height, 0);
+  curvesHeight = clamp(Math.floor(room / many), 16, Math.round(innerHeight * 0.15));
   const { list, height } = rows();
   const dark = matchMedia("(prefers-color-scheme: dark)").matches;
   const isCurve = (row) => row.kind === "curves";
@@ -135,7 +136,7 @@ function drawMoving(context, list, width, height) {
       for (const segment of dragged.change ? dragged.change[1] : []) drawBlock(context, segment, row, width, true);
     }
     const here = isHere && current();
-    if (here) outline(context, here, row, width, ink);
+    if (here) outline(context, here, row.part ? halfOf(row, isBelow(row, here)) : row, width, ink);
   }
   const at = xOf(middleOf(frame), width);
   if (at >= LEFT) {
@@ -158,8 +159,10 @@ function outline(context, segment, row, width, ink) {
   const from = clamp(xOf(times[segment.first_frame], width), LEFT, width);
   const to = clamp(xOf(endOf(segment.last_frame), width), LEFT, width);
   context.strokeStyle = ink;
-  context.lineWidth = 2.5;
-  context.strokeRect(from, row.y + 1.5, Math.max(2, to - from - 1), row.height - 3);
+  // A low row's words stay free.
+  const [line, inset] = row.height < LANE ? [1.5, 0] : [2.5, 1.5];
+  context.lineWidth = line;
+  context.strokeRect(from, row.y + inset, Math.max(2, to - from - 1), row.height - 2 * inset);
 }
 
 function frameMark(context, row, first, last, width, ink, fill) {
@@ -296,10 +299,10 @@ function drawBlock(context, segment, { y, height }, width, ghost) {
   context.fillRect(from, y + edge, wide, height - 2 * edge);
   context.globalAlpha = 1;
   if (segment.review) { context.fillStyle = isDark(colour) ? "#fff" : "#000"; context.fillRect(from, y + height - 2 * edge - 1, wide, edge); }
-  if (wide < 12 || height < 12) return;
+  if (wide < 12 || height < 10) return;
   context.save();
   context.beginPath(); context.rect(from, y, wide, height); context.clip();
-  context.font = `${height < 20 ? 10 : 12}px system-ui, sans-serif`;
+  context.font = `${height < 12 ? 9 : height < 20 ? 10 : 12}px system-ui, sans-serif`;
   context.fillStyle = isDark(colour) ? "#fff" : "#000";
   const marks = (segment.unsure ? "? " : "") + (segment.comment ? "\u201c " : "");
   const place = { accepted: "\u2713 ", changed: "\u270e ", rejected: "\u2717 ", drawn: "+ ", moved: "\u2194 " }[segment.review] || "";
@@ -307,16 +310,38 @@ function drawBlock(context, segment, { y, height }, width, ghost) {
   context.restore();
 }
 
-/** The events of a part of the face; of two that go on at once, the later one is drawn in the row's lower half. */
+/** The part of a row that an event is drawn in. */
+const halfOf = ({ y, height }, isBelow) => (height < STACKED ? { y, height } : { y: y + (isBelow ? height / 2 : 0), height: height / 2 });
+
+/** Events of a part of the face, each with whether it lies in its row's lower half, of two that go on at once the later one; and
+    whether there are such. Remembered until something changes. */
+const placements = new Map();
+function placement(track, name) {
+  const [key, state] = [`${track.id}|${name}`, `${version}|${layer}`];
+  const known = placements.get(key);
+  if (known && known.state === state) return known;
+  let end = -1;
+  const events = lanes().ofPart(track.id, name).map((event) => {
+    const isBelow = event.first_frame <= end;
+    if (!isBelow) end = event.last_frame;
+    return [event, isBelow];
+  });
+  const found = { state, events, isStacked: events.some(([, isBelow]) => isBelow) };
+  placements.set(key, found);
+  return found;
+}
+
+const placedEvents = (track, name, first, last) => placement(track, name).events.filter(([event]) => event.first_frame <= last && event.last_frame >= first);
+const heightOfEvents = (track, name) => (placement(track, name).isStacked ? STACKED : EVENTS);
+
+/** Whether an event lies in the lower half of its row. */
+const isBelow = ({ track, part: name }, event) => placedEvents(track, name, event.first_frame, event.first_frame).some(([other, below]) => below && other === event);
+
 function drawEvents(context, { track, part: name, y, height }, width, ink) {
   context.fillStyle = "rgba(128,128,128,.12)";
   context.fillRect(LEFT, y + 1, width - LEFT, height - 2);
-  const shown = [];
-  for (const event of lanes().ofPart(track.id, name, frameAt(view[0]), frameAt(view[1]))) {
-    const isBelow = shown.some((other) => other.last_frame >= event.first_frame);
-    drawBlock(context, event, isBelow ? { y: y + height / 2, height: height / 2 } : { y, height }, width, false);
-    shown.push(event);
-  }
+  const placed = placedEvents(track, name, frameAt(view[0]), frameAt(view[1]));
+  for (const [event, isBelow] of placed) drawBlock(context, event, halfOf({ y, height }, isBelow), width, false);
   context.fillStyle = ink;
   context.font = `${track === signer && name === part ? "bold " : ""}11px system-ui, sans-serif`;
   if (track === signer && name === part) context.fillRect(0, y + 2, 3, height - 4);
@@ -354,10 +379,29 @@ function curvesOf(track) {
     }));
   }
   return (GROUPS[mode] || []).flatMap((name) => track.measures.filter((m) => m.name === name)).map((measure, k) => ({
-    name: t(measure.name), ink: INKS[k],
-    value: (at) => { const v = valueOf(measure, track.place(at)); return v === null ? null : (v - measure.low) / (measure.high - measure.low); },
-    text: (share) => { const v = measure.low + share * (measure.high - measure.low); return measure.unit === "%" ? `${v.toFixed(1)} %` : `${v.toFixed(0)}${measure.unit}`; },
+    name: t(measure.name), ink: INKS[k], range: rangeOf(measure), unit: measure.unit,
+    value: (at) => { const v = valueOf(measure, track.place(at)); const [low, high] = rangeOf(measure); return v === null ? null : (v - low) / (high - low); },
+    text: (share) => { const [low, high] = rangeOf(measure); const v = low + share * (high - low); return measure.unit === "%" ? `${v.toFixed(1)} %` : `${v.toFixed(0)}${measure.unit}`; },
   }));
+}
+
+/** Least and most that measures of one kind reach in this video, over all signers, so that their curves can be compared. */
+const ranges = new Map();
+function rangeOf({ name, low, high }) {
+  const group = Object.values(GROUPS).find((names) => names.includes(name)) || [name];
+  const alike = (m) => group.includes(m.name) && m.low === low && m.high === high;
+  const key = `${group[0]}|${low}|${high}`;
+  if (!ranges.has(key)) {
+    let [least, most] = [254, 0];
+    for (const { values } of tracks.flatMap((track) => track.measures.filter(alike))) {
+      for (const stored of values) if (stored !== 255) { least = Math.min(least, stored); most = Math.max(most, stored); }
+    }
+    // A face that keeps still has a flat curve: an eighth of the scale at least.
+    const room = Math.max(4, (32 - (most - least)) / 2);
+    const at = (stored) => low + ((high - low) * clamp(stored, 0, 254)) / 254;
+    ranges.set(key, most < least ? [low, high] : [at(least - room), at(most + room)]);
+  }
+  return ranges.get(key);
 }
 
 const PLOT = "#1c1c1c";
@@ -372,6 +416,7 @@ function drawLines(context, { track, y, height }, width) {
     context.moveTo(LEFT, Math.round(y + share * height) + 0.5); context.lineTo(width, Math.round(y + share * height) + 0.5);
     context.stroke();
   }
+  drawScale(context, curvesOf(track), y, height, width);
   const [first, last] = [frameAt(view[0]), frameAt(view[1])];
   // A point a frame where there is room, else a point a pixel: the mean of its frames.
   const step = Math.max(1, (last - first) / (width - LEFT));
@@ -395,6 +440,21 @@ function drawLines(context, { track, y, height }, width) {
     context.stroke();
   }
   context.restore();
+}
+
+/** Where all curves have one scale: its ends, and where it is zero. */
+function drawScale(context, curves, y, height, width) {
+  const [range] = curves.map((curve) => curve.range);
+  if (!range || height < 30 || curves.some((curve) => String(curve.range) !== String(range))) return;
+  const [low, high] = range;
+  context.fillStyle = "#a8a8a8";
+  if (low < 0 && high > 0) context.fillRect(LEFT, Math.round(y + 2 + (high / (high - low)) * (height - 4)), width - LEFT, 1);
+  context.font = "9px system-ui, sans-serif";
+  context.textAlign = "right";
+  const text = (value) => `${value < 0 ? "\u2212" : ""}${Math.abs(value).toFixed(0)}${curves[0].unit === "%" ? " %" : curves[0].unit}`;
+  context.fillText(text(high), width - 3, y + 7);
+  context.fillText(text(low), width - 3, y + height - 6);
+  context.textAlign = "left";
 }
 
 /** A strip a class, darker for less: the largest probability of the frames at each pixel. */
@@ -432,9 +492,10 @@ function drawLegend(context, { track, y, height }, at) {
     context.fillRect(8, cy - 3, 7, 7);
     context.fillStyle = ink;
     context.textAlign = "left";
-    context.fillText(curve.name.slice(0, 13), 19, cy);
+    const value = curve.now === null ? "\u2013" : curve.text(curve.now);
+    context.fillText(curve.name, 19, cy, LEFT - 5 - 19 - 5 - context.measureText(value).width);
     context.textAlign = "right";
-    context.fillText(curve.now === null ? "\u2013" : curve.text(curve.now), LEFT - 5, cy);
+    context.fillText(value, LEFT - 5, cy);
     context.textAlign = "left";
   });
 }

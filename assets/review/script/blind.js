@@ -63,11 +63,11 @@ function confusion() {
   for (const raw of data.tracks) {
     const program = new Lanes();
     for (const segment of raw.segments) program.add({ track: raw.id, ...segment });
-    const person = trackOf(raw.id).into ?? raw.id;
+    const person = trackOf(raw.id)?.into ?? raw.id;
     for (const [first, last] of blindStretches()) {
       for (let k = first; k <= last; k++) {
         const [a, b] = [program.at(raw.id, k), layers.blind.at(person, k)];
-        if (a || b || trackOf(raw.id).box(k)) table[place(a && a.label)][place(b && b.label)]++;
+        if (a || b || trackOf(raw.id)?.box(k)) table[place(a && a.label)][place(b && b.label)]++;
       }
     }
   }

@@ -94,6 +94,9 @@ class Track {
     return place >= 0 && place < this.count ? place : -1;
   }
 
+  /** Whether a person has added the signer. */
+  get isAdded() { return this.count === 0; }
+
   status(frame) { const place = this.place(frame); return place < 0 ? null : this.statuses[place]; }
 
   /** The seven probabilities, 0 to 1, or null where the face was not read. */
@@ -130,6 +133,22 @@ async function unpackTracks() {
     ]);
     return new Track(raw, probabilities, boxes, statuses, measures);
   }))));
+}
+
+/** The letter of a track: A to Z, AA, AB, as everywhere in the program's outputs. */
+function letterOf(id) {
+  let letters = "";
+  for (let rest = id; rest > 0; rest = Math.floor((rest - 1) / 26)) letters = String.fromCharCode(65 + ((rest - 1) % 26)) + letters;
+  return letters;
+}
+
+/** Adds a signer whom the program never saw: no boxes, no probabilities, only what people say of them. */
+function addTrack(id) {
+  const raw = { id, signer: letterOf(id), name: null, into: null, first_frame: 0, frames: 0 };
+  const track = new Track(raw, CLASSES.map(() => new Uint8Array()), [0, 1, 2, 3].map(() => new Int16Array()), [new Uint8Array()], []);
+  tracks.push(track);
+  tracks.sort((a, b) => a.id - b.id);
+  return track;
 }
 
 /** The signers that lanes are shown for: those that were not joined to another. */

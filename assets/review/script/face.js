@@ -158,7 +158,7 @@ async function drawStrip() {
   for (const [k, canvas] of cells) {
     if (run !== stripRun) return;
     const sought = new Promise((done) => { stripVideo.onseeked = done; });
-    stripVideo.currentTime = middleOf(k);
+    stripVideo.currentTime = middleOf(k) + offset;
     await sought;
     if (run !== stripRun) return;
     drawFace(canvas, stripVideo, track, k);

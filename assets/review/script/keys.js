@@ -12,6 +12,7 @@ const ACTIONS = [
   ["play", "looping", ["Q"], () => setLoop(!loop)], ["play", "playstart", ["P"], () => playEdge("first_frame")], ["play", "playend", ["Shift+P"], () => playEdge("last_frame")],
   ["play", "goto", ["G"], () => { $("goto").focus(); $("goto").select(); }],
   ...CLASSES.map((name, k) => ["label", name, [String(k)], () => label(name)]),
+  ["label", "eighthkind", ["7"], () => (part ? label("eighthkind") : say(t("nokey", { key: shownKey("eighthkind") })))],
   ["label", "notaface", ["X"], () => label(null)], ["label", "accept", ["A"], accept], ["label", "unsure", ["U"], flag],
   ["label", "comment", ["C"], () => { if (needed()) $("comment").focus(); }],
   ["edit", "starthere", ["["], () => startHere(false)], ["edit", "endhere", ["]"], () => endHere(false)],
@@ -21,7 +22,7 @@ const ACTIONS = [
   ["edit", "unmark", ["Escape"], () => { marked = null; dragged = null; repaint(); }],
   ["edit", "undo", ["Ctrl+Z"], undo], ["edit", "redo", ["Ctrl+Shift+Z", "Ctrl+Y"], redo], ["edit", "save", ["Ctrl+S"], save],
   ["look", "nextunsure", ["N"], nextUnsure], ["look", "listback", ["ArrowUp"], () => alongList(-1)], ["look", "liston", ["ArrowDown"], () => alongList(1)],
-  ["look", "nextsigner", ["T"], nextSigner], ["look", "nextpart", ["E"], nextPart], ["look", "find", ["/"], () => $("bytext").focus()],
+  ["look", "nextsigner", ["T"], nextSigner], ["edit", "addsigner", ["Shift+T"], addSigner], ["look", "nextpart", ["E"], nextPart], ["look", "find", ["/"], () => $("bytext").focus()],
   ["look", "zoomin", ["+", "="], () => zoom(0.5)], ["look", "zoomout", ["-"], () => zoom(2)], ["look", "zoomall", ["F"], () => zoom(1e9)],
   ["look", "zoomsegment", ["Z"], () => { const s = needed(); if (s) zoomTo(s); }],
   ["look", "panback", ["Shift+PageUp"], () => pan((view[0] - view[1]) / 2)], ["look", "panon", ["Shift+PageDown"], () => pan((view[1] - view[0]) / 2)],
@@ -52,6 +53,9 @@ function pressed(event) {
   return parts.join("+");
 }
 
+/** Keys that go along a list of choices. */
+const GO_ALONG = ["ArrowUp", "ArrowDown", "ArrowLeft", "ArrowRight", "Home", "End", "PageUp", "PageDown", "Enter", "Escape", "Tab"];
+
 /** The action that is waiting for its new key, or null. */
 let rebinding = null;
 
@@ -63,7 +67,9 @@ addEventListener("keydown", (event) => {
   const field = event.target.closest && event.target.closest("input, textarea, select");
   if (field) {
     if (event.key === "Escape" || (event.key === "Enter" && field.tagName === "INPUT")) { event.preventDefault(); field.blur(); }
-    if (key !== "Ctrl+S") return;
+    // A list that a mouse has opened takes the keys that go along it, and no others.
+    if (field.tagName === "SELECT" ? GO_ALONG.includes(event.key) : key !== "Ctrl+S") return;
+    if (field.tagName === "SELECT") field.blur();
   }
   // Enter presses a button that has the focus; everything else goes to the page.
   const found = ACTIONS.find(([, name]) => keysOf(name).includes(key));

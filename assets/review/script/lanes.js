@@ -109,15 +109,37 @@ const newId = () => Array.from(crypto.getRandomValues(new Uint8Array(9)), (b) =>
 const FIELDS = ["segment", "track", "first_frame", "last_frame", "label", "event", "review", "comment", "unsure"];
 const same = (a, b) => FIELDS.every((field) => a[field] === b[field]);
 
-/** Whether an operation finds what it wants to change. */
-function fits(operation, among = layers[operation.layer]) {
+/** Whether an operation finds what it wants to change, and leaves lanes without overlap. */
+function fits({ before, after, signers: changes, layer: name }, among = layers[name]) {
+  const leaves = new Set(before.map((s) => s.segment));
   const isThere = (wanted) => { const found = among.byId.get(wanted.segment); return found && same(found, whole(wanted)); };
-  const leaves = new Set(operation.before.map((s) => s.segment));
-  const isFree = (wanted) => among.within(wanted.track, wanted.first_frame, wanted.last_frame, wanted.event ?? null).every((s) => leaves.has(s.segment));
-  return operation.before.every(isThere) && operation.after.every(isFree)
-    && operation.after.every((s) => trackOf(s.track) && 0 <= s.first_frame && s.first_frame <= s.last_frame && s.last_frame <= lastFrame)
-    && operation.signers.every(({ track, old }) => { const found = trackOf(track); return found && found.name === old.name && found.into === old.into; });
+  const isFree = (wanted) => among.within(wanted.track, wanted.first_frame, wanted.last_frame, wanted.event ?? null).every((s) => leaves.has(s.segment))
+    && (leaves.has(wanted.segment) || !among.byId.has(wanted.segment));
+  return leaves.size === before.length && before.every(isThere) && after.every(isSound) && after.every(isFree) && !overlap(after)
+    && changes.every((change) => signerFits(change, leaves));
 }
+
+/** Whether a segment lies in the video, and has a label or a kind of event, not both. */
+const isSound = (s) => 0 <= s.first_frame && s.first_frame <= s.last_frame && s.last_frame <= lastFrame && (s.label === null || !s.event);
+
+/** Whether segments share an id or frames of a lane. */
+function overlap(segments) {
+  const laneOf = (s) => `${s.track}|${s.event ?? ""}`;
+  const sorted = [...segments].sort((a, b) => a.track - b.track || laneOf(a).localeCompare(laneOf(b)) || a.first_frame - b.first_frame);
+  return new Set(segments.map((s) => s.segment)).size < segments.length
+    || sorted.some((s, k) => k > 0 && laneOf(sorted[k - 1]) === laneOf(s) && sorted[k - 1].last_frame >= s.first_frame);
+}
+
+/** Whether a signer is as a change expects, and can become what it says; `leaves` are ids of segments that go with it. */
+function signerFits({ track: id, old, now }, leaves) {
+  const found = trackOf(id);
+  const isExpected = old === null ? !found : Boolean(found) && found.name === old.name && found.into === old.into;
+  if (!isExpected || now !== null) return isExpected && (now.into === null || (now.into !== id && Boolean(trackOf(now.into))));
+  return found.isAdded && segmentsOf(id).every((s) => leaves.has(s.segment)) && tracks.every((other) => other.into !== id);
+}
+
+/** Everything that stands in a signer's lanes, seen or made blind. */
+const segmentsOf = (id) => Object.values(layers).flatMap((among) => [null, ...KINDS].flatMap((kind) => among.of(id, kind)));
 
 /** A segment as it stands in an operation, where what is usual is left out; and back. */
 const brief = ({ segment, track, first_frame, last_frame, label, event, review, comment, unsure }) => ({
@@ -128,8 +150,14 @@ const whole = (segment) => ({ event: null, review: null, comment: "", unsure: fa
 
 function put({ layer, before, after, signers }) {
   for (const { segment } of before) layers[layer].remove(segment);
-  for (const segment of after) layers[layer].add(whole(segment));
-  for (const { track, now } of signers) Object.assign(trackOf(track), now);
+  for (const { track, now } of signers) {
+    if (now === null) tracks.splice(tracks.indexOf(trackOf(track)), 1);
+    else Object.assign(trackOf(track) || addTrack(track), now);
+  }
+  for (const segment of after) {
+    if (!trackOf(segment.track)) addTrack(segment.track);
+    layers[layer].add(whole(segment));
+  }
 }
 
 const turned = (operation) => ({
@@ -137,12 +165,14 @@ const turned = (operation) => ({
   signers: operation.signers.map(({ track, old, now }) => ({ track, old: now, now: old })),
 });
 
+/** What the operations of this page have in common. */
+const COMMON = {
+  schema: "annotate/correction/2", labels: data.fingerprint, media: data.media.name, media_sha256: data.media.sha256 || null, model_sha256: data.model.sha256,
+};
+
 function stamped({ kind, layer, before, after, signers }) {
-  return {
-    schema: "annotate/correction/2", id: newId(), kind, layer, labels: data.fingerprint, media: data.media.name,
-    media_sha256: data.media.sha256 || null, model_sha256: data.model.sha256,
-    reviewer: $("reviewer").value.trim(), time: new Date().toISOString(), before, after, signers,
-  };
+  const { schema, ...rest } = COMMON;
+  return { schema, id: newId(), kind, layer, ...rest, reviewer: $("reviewer").value.trim(), time: new Date().toISOString(), before, after, signers };
 }
 
 /** Does an operation and keeps it. */
@@ -163,8 +193,9 @@ function endsWith(operation) {
 
 /** Takes the last operation back. Where it was saved, its reverse is an operation of its own: the file stays true. */
 function undo() {
-  const operation = work().undoable.pop();
-  if (!operation) return say(t("nothingtoundo"));
+  const operation = work().undoable.at(-1);
+  if (!operation || !fits(turned(operation))) return say(t(operation ? "nolongerfits" : "nothingtoundo"));
+  work().undoable.pop();
   put(turned(operation));
   let reverse = null;
   if (endsWith(operation)) work().log.pop();
@@ -176,8 +207,9 @@ function undo() {
 }
 
 function redo() {
-  const entry = work().redoable.pop();
-  if (!entry) return say(t("nothingtoredo"));
+  const entry = work().redoable.at(-1);
+  if (!entry || !fits(entry.operation)) return say(t(entry ? "nolongerfits" : "nothingtoredo"));
+  work().redoable.pop();
   let { operation } = entry;
   put(operation);
   if (!entry.reverse) work().log.push(operation);
@@ -221,6 +253,9 @@ function nextPart() {
 /** The signer's lane that keys go to: segments, or the events of the part, by time. */
 const laneHere = () => (!signer ? [] : part ? lanes().ofPart(signer.id, part) : lanes().of(signer.id));
 
+/** What gives an event the first, second, … kind of its part: the labels' keys, and one more, as a head can do eight things. */
+const KIND_ACTIONS = [...CLASSES, "eighthkind"];
+
 /** The kinds of the lane that keys go to; null stands for expressions. */
 const kindsHere = () => (part ? PARTS[part] : [null]);
 
@@ -234,25 +269,25 @@ function current() {
 /** Frames marked for a new segment, { track, first, last }, or null. */
 let marked = null;
 
-/** Why there is no segment at the play head. */
+/** Why there is no segment at the play head, and what to do about it. */
 function whyNone() {
-  if (!signer) return t("nobody");
-  if (part) return t("noevent", { signer: signerName(signer), part: t(part) });
+  if (!signer) return [t("nobody"), t("nobodyhow")];
+  if (part) return [t("noevent", { signer: signerName(signer), part: t(part) }), t("noeventhow")];
   const status = signer.status(frame);
   const seen = status === null ? t("nosigner") : status === STATUS_OK ? t("nolabel") : t(data.statuses[status]);
-  return t("gap", { signer: signerName(signer), why: seen });
+  return [t("gap", { signer: signerName(signer), why: seen }), t("gaphow")];
 }
 
 /** The segment at the play head; says why where there is none. */
 function needed() {
   const segment = current();
-  if (!segment) say(whyNone());
+  if (!segment) say(whyNone().join(" "));
   return segment;
 }
 
 /** Gives the segment here another label, or fills the marked frames with it. */
 function label(name) {
-  if (part) return name === null ? erase() : labelEvent(PARTS[part][CLASSES.indexOf(name)]);
+  if (part) return name === null ? erase() : labelEvent(PARTS[part][KIND_ACTIONS.indexOf(name)]);
   if (marked) return draw(name);
   const segment = needed();
   if (!segment) return;
@@ -428,6 +463,23 @@ function rename(track, name) {
   name = name.trim().replace(/[^\p{L}\p{N} ._()-]/gu, "_").slice(0, 60) || null;
   if (name === track.name) return;
   commit("rename", [], [], [{ track: track.id, old: signerState(track), now: { ...signerState(track), name } }]);
+}
+
+/** Adds a signer whom the program never saw, so that segments can be drawn for them. */
+function addSigner() {
+  const id = Math.max(0, ...tracks.map((track) => track.id)) + 1;
+  commit("signer", [], [], [{ track: id, old: null, now: { name: null, into: null } }]);
+  setPart(null);
+  choose(trackOf(id));
+  say(t("signeradded", { signer: signerName(signer) }));
+}
+
+/** Whether a signer can be taken out: somebody added them, and nothing is said of them. */
+const isIdle = (track) => track.isAdded && !segmentsOf(track.id).length && tracks.every((other) => other.into !== track.id);
+
+function removeSigner(track) {
+  commit("signer", [], [], [{ track: track.id, old: signerState(track), now: null }]);
+  say(t("signerremoved", { signer: signerName(track) }));
 }
 
 /** Makes one signer of two. Where both have a segment, the joined one's makes room. */

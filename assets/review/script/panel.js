@@ -22,6 +22,7 @@ let stripFrame = "";
 function changed() {
   version++;
   if (signer && signer.into !== null) signer = trackOf(signer.into);
+  if (!tracks.includes(signer)) signer = signers()[0] || null;
   keepWork();
   fillFilters();
   refreshList();
@@ -48,28 +49,30 @@ const labelRows = [];
 
 function buildLabels() {
   labelRows.length = 0;
-  const list = [...(part ? CLASSES.slice(0, PARTS[part].length) : CLASSES), null].map((action, k) => {
+  const rows = [...(part ? KIND_ACTIONS.slice(0, PARTS[part].length) : CLASSES), null].map((action, k) => {
     const name = part && action !== null ? PARTS[part][k] : action;
     const fill = make("i");
     if (name !== null) fill.style.background = colourOf(name);
     const row = {
       name, fill, number: make("span", { className: "number" }),
       node: make("button", { type: "button", className: "label" }, make("kbd", { textContent: shownKey(action === null ? "notaface" : action) }),
-        make("span", { className: "name", textContent: part && name === null ? t("delete") : labelName(name) }), make("span", { className: "bar" }, fill)),
+        make("span", { className: "name", textContent: part && name === null ? t("delete") : labelName(name) }), make("span", { className: "bar", hidden: Boolean(part) }, fill)),
     };
     row.node.append(row.number);
     row.node.addEventListener("click", () => label(action));
     labelRows.push(row);
     return row.node;
   });
-  $("labels").replaceChildren(...list);
+  $("labels").replaceChildren(...rows);
 }
 
 function drawPanel() {
   const segment = current();
   $("who").textContent = signer ? signerName(signer) : t("nobody");
   $("clock").textContent = times.length ? `${clock(times[frame])} \u00b7 ${t("frame")} ${frame}` : "";
-  $("state").textContent = segment ? describe(segment) : whyNone();
+  const [why, how] = segment ? [] : whyNone();
+  $("state").textContent = segment ? describe(segment) : why;
+  $("did").textContent = segment ? (layer === "blind" || segment.event ? "" : didIn(segment)) : how;
   const p = layer === "blind" || part || !signer ? null : seenAs(signer, frame).p(frame);
   for (const [k, row] of labelRows.entries()) {
     const value = p && k < CLASSES.length ? p[k] : 0;
@@ -88,8 +91,6 @@ function describe(segment) {
   if (segment.review) parts.push(t(segment.review));
   else { const sure = confidenceOf(segment); if (sure !== null && layer !== "blind") parts.push(`${t("confidence")} ${Math.round(100 * sure)} %`); }
   if (segment.unsure) parts.push(t("unsure"));
-  const did = layer === "blind" || segment.event ? "" : didIn(segment);
-  if (did) parts.push(did);
   return parts.join(" \u00b7 ");
 }
 
@@ -103,9 +104,9 @@ function paintButtons() {
 
 const doneCount = () => layers.review.all().filter((s) => s.review).length;
 
-/** Seconds a person takes for an edit: the median so far, pauses of more than two minutes apart. */
+/** Seconds a person takes for an edit: the median of the last 200, pauses of more than two minutes apart. */
 function pace() {
-  const stamps = works.review.log.map((o) => Date.parse(o.time) / 1000);
+  const stamps = works.review.log.slice(-200).map((o) => Date.parse(o.time) / 1000);
   const gaps = stamps.slice(1).map((time, k) => time - stamps[k]).filter((gap) => gap < 120).sort((a, b) => a - b);
   return gaps.length ? gaps[gaps.length >> 1] : 5;
 }
@@ -128,7 +129,8 @@ function openSigners() {
       ...signers().filter((other) => other !== track).map((other) => make("option", { value: other.id, textContent: signerName(other) })));
     others.setAttribute("aria-label", `${signerName(track)}: ${t("joinwith")}`);
     others.addEventListener("change", () => { if (others.value) { join(track, trackOf(Number(others.value))); openSigners(); } });
-    return make("tr", {}, make("th", { scope: "row", textContent: track.letter }), make("td", {}, name), make("td", {}, others));
+    const out = isIdle(track) ? [button(t("removesigner"), () => { removeSigner(track); openSigners(); })] : [];
+    return make("tr", {}, make("th", { scope: "row", textContent: track.letter }), make("td", {}, name), make("td", {}, others), make("td", {}, ...out));
   });
   $("signerlist").replaceChildren(...list);
   openDialog("signers");

@@ -7,6 +7,20 @@ let loop = false;
 /** Frames a second while playing backwards; 0 otherwise. */
 let rewind = 0;
 
+/** What the player's clock shows where the page's shows 0: some browsers count from the container's start, others keep its times. */
+let offset = 0;
+/** Until the first picture has told which, nothing is sought: it has to be the video's first. */
+let isCalibrated = false;
+
+/** Learns from the time of the video's first picture which clock the player has. */
+function calibrate(time) {
+  const far = (candidate) => Math.abs(time - startS - candidate);
+  offset = far(data.media.start_s) < far(0) ? data.media.start_s : 0;
+  isCalibrated = true;
+  shown(time - offset);
+  goTo(frame);
+}
+
 /** Shows a frame: the middle of its time, so that no rounding shows its neighbour. */
 function seek(to) {
   stop();
@@ -15,7 +29,7 @@ function seek(to) {
 
 function goTo(to) {
   frame = clamp(Math.round(to), 0, lastFrame);
-  if (times.length) video.currentTime = middleOf(frame);
+  if (times.length && isCalibrated) video.currentTime = middleOf(frame) + offset;
   reveal(times[frame] || 0);
   repaint();
 }
@@ -30,7 +44,7 @@ function shown(time) {
   document.documentElement.dataset.shownFrame = at;
   if (!video.paused) {
     const [from, to] = looped();
-    if (loop && (at > to || at < from)) return void (video.currentTime = middleOf(from));
+    if (loop && (at > to || at < from)) return void (video.currentTime = middleOf(from) + offset);
     if (at !== frame) { frame = at; reveal(times[at]); repaint(); }
   }
   drawPicture();
@@ -121,21 +135,24 @@ function jumpTo(text) {
 
 function watchFrames() {
   const onFrame = (time) => {
-    shown(time);
+    if (!isCalibrated) return calibrate(time);
+    shown(time - offset);
     if (playUntil !== null && frame >= playUntil) { playUntil = null; stop(); }
   };
   if (HTMLVideoElement.prototype.requestVideoFrameCallback) {
     const step = (_, { mediaTime }) => { onFrame(mediaTime); video.requestVideoFrameCallback(step); };
     video.requestVideoFrameCallback(step);
   } else {
-    const step = () => { onFrame(video.currentTime); requestAnimationFrame(step); };
+    const step = () => { if (isCalibrated) onFrame(video.currentTime); requestAnimationFrame(step); };
     requestAnimationFrame(step);
   }
   video.addEventListener("pause", () => { playUntil = null; paintButtons(); });
   video.addEventListener("play", paintButtons);
   video.addEventListener("ended", () => { if (loop) { goTo(looped()[0]); play(); } });
   video.addEventListener("error", noVideo);
-  video.addEventListener("loadedmetadata", () => { if (!video.videoWidth) noVideo(); else { if (times.length) video.currentTime = middleOf(frame); repaint(); } });
+  video.addEventListener("loadedmetadata", () => { if (!video.videoWidth) noVideo(); else { repaint(); } });
+  // Where no picture comes by itself, the length tells: some players' includes the time before the first frame.
+  video.addEventListener("loadeddata", () => { checkVideo(); setTimeout(() => { if (!isCalibrated) calibrate(startS + video.duration - endS); }, 1500); });
   video.src = data.media.url;
 }
 
@@ -145,6 +162,16 @@ function noVideo() {
   $("novideo").hidden = false;
   $("novideo").replaceChildren(
     make("strong", { textContent: t("novideo") }), make("span", { textContent: `${t("expected")} ${data.media.path}` }),
-    make("span", { textContent: t("proxy") }), make("code", { textContent: `annotate review ${data.labels} --proxy` }),
+    make("span", { textContent: t("proxy") }), make("code", { textContent: `annotate review ${quoted(data.labels)} --proxy` }),
   );
+}
+
+/** A file's name as a shell takes it. */
+const quoted = (name) => (/^[\w.,@%+=:-][\w.,@%+=:/-]*$/.test(name) && !name.startsWith("-") ? name : `'${(name.startsWith("-") ? "./" : "") + name.replaceAll("'", "'\\''")}'`);
+
+/** Frames' times are another video's where the picture has another shape or ends too early. */
+function checkVideo() {
+  const { videoWidth, videoHeight, duration } = video;
+  const isOther = Math.abs((videoWidth * data.media.height) / (videoHeight * data.media.width) - 1) > 0.03 || duration < endS - Math.max(0.5, 0.02 * endS);
+  warn("video", isOther ? t("othervideofile", { name: data.media.name }) : null);
 }

@@ -11,6 +11,15 @@ const yIn = (event) => event.clientY - timeline.getBoundingClientRect().top;
 const frameUnder = (event) => frameAt(timeOf(clamp(xIn(event), LEFT, timeline.clientWidth), timeline.clientWidth));
 const rowUnder = (event) => { const y = yIn(event); return rows().list.find((row) => y >= row.y && y < row.y + row.height) || null; };
 
+/** The event under the cursor: of two that go on at once, the one drawn there. */
+function eventUnder(event, row) {
+  const at = frameUnder(event);
+  const isLower = yIn(event) >= row.y + row.height / 2;
+  const here = placedEvents(row.track, row.part, at, at).filter(([found]) => found.first_frame <= at && found.last_frame >= at);
+  const [found] = here.find(([, below]) => below === isLower) || here[0] || [null];
+  return found;
+}
+
 /** The edge under the cursor, { segment, side }, or null. */
 function edgeUnder(event, row) {
   if (!row || (row.kind !== "lane" && row.kind !== "events")) return null;
@@ -19,13 +28,14 @@ function edgeUnder(event, row) {
   const at = frameUnder(event);
   const reach = Math.ceil((NEAR / (width - LEFT)) * (view[1] - view[0]) / Math.max(1e-3, endOf(at) - times[at])) + 1;
   let best = null;
+  const over = row.part && eventUnder(event, row);
   const near = row.part ? lanes().ofPart(row.track.id, row.part, at - reach, at + reach) : lanes().within(row.track.id, at - reach, at + reach);
   for (const segment of near) {
     for (const [side, time] of [["first_frame", times[segment.first_frame]], ["last_frame", endOf(segment.last_frame)]]) {
       const far = Math.abs(xOf(time, width) - x);
       // Of two that touch, the one the cursor is over.
-      const inside = at >= segment.first_frame && at <= segment.last_frame;
-      if (far <= NEAR && (!best || far < best.far || (far === best.far && inside))) best = { segment, side, far };
+      const isOver = over ? segment === over : at >= segment.first_frame && at <= segment.last_frame;
+      if (far <= NEAR && (!best || (isOver && !best.isOver) || (isOver === best.isOver && far < best.far))) best = { segment, side, far, isOver };
     }
   }
   return best;
@@ -40,6 +50,7 @@ timeline.addEventListener("pointerdown", (event) => {
   timeline.setPointerCapture(event.pointerId);
   if (row.track) signer = row.track;
   if (row.kind === "lane" || row.kind === "events") setPart(row.part || null);
+  if (row.kind === "events") picked = eventUnder(event, row)?.segment ?? null;
   const x = xIn(event);
   const edge = edgeUnder(event, row);
   if (event.button === 1) dragged = { kind: "pan", x };
@@ -101,7 +112,7 @@ timeline.addEventListener("pointercancel", () => { dragged = null; repaint(); })
 timeline.addEventListener("pointerleave", () => { hovered = null; $("hint").hidden = true; repaint(); });
 timeline.addEventListener("dblclick", (event) => {
   const row = rowUnder(event);
-  const segment = row && (row.part ? lanes().ofPart(row.track.id, row.part, frameUnder(event), frameUnder(event))[0] : row.kind === "lane" && lanes().at(row.track.id, frameUnder(event)));
+  const segment = row && (row.part ? eventUnder(event, row) : row.kind === "lane" && lanes().at(row.track.id, frameUnder(event)));
   if (segment) zoomTo(segment);
 });
 

@@ -11,7 +11,7 @@ function labelControls() {
   $("blindbutton").textContent = t(layer === "blind" ? "blindend" : "blindmode");
   $("timeline").setAttribute("aria-label", t("timeline"));
   $("list").setAttribute("aria-label", t("segments"));
-  $("screen").setAttribute("aria-label", t("picture"));
+  video.setAttribute("aria-label", t("picture"));
   $("comment").placeholder = t("comment");
   $("bytext").placeholder = t("text");
   paintButtons();
@@ -21,8 +21,8 @@ function labelControls() {
 
 const CLICKS = {
   play: toggle, frameback: () => seek(frame - 1), frameon: () => seek(frame + 1), loop: () => setLoop(!loop), stripbutton: () => setStrip($("strip").hidden),
-  accept, unsure: flag, split, starthere: () => startHere(false), endhere: () => endHere(false), mergenext: () => merge(1), delete: erase,
-  undo, redo, save, markin: () => mark("first"), markout: () => mark("last"), nextunsure: nextUnsure, signersbutton: openSigners, blindbutton: openBlind, helpbutton: openHelp,
+  accept, unsure: flag, split, starthere: () => startHere(false), endhere: () => endHere(false), mergelast: () => merge(-1), mergenext: () => merge(1), delete: erase,
+  undo, redo, save, markin: () => mark("first"), markout: () => mark("last"), nextunsure: nextUnsure, signersbutton: openSigners, addsigner: () => { addSigner(); openSigners(); }, blindbutton: openBlind, helpbutton: openHelp,
   open: () => $("file").click(),
   advance: () => { settings.advance = !settings.advance; keepSettings(); labelControls(); },
   language: () => { language = language === "en" ? "de" : "en"; labelControls(); fillFilters(); drawProgress(); refreshList(); summarise(); repaint(); },

@@ -14,9 +14,11 @@ function stored(key) {
   }
 }
 
-function store(key, value) {
+const store = (key, value) => storeText(key, JSON.stringify(value));
+
+function storeText(key, text) {
   try {
-    localStorage.setItem(key, JSON.stringify(value));
+    localStorage.setItem(key, text);
     if (!keeps) { keeps = true; warn("store", null); }
   } catch (error) {
     keeps = false;
@@ -28,19 +30,62 @@ const settings = { bindings: {}, curves: "probabilities", advance: false, review
 const keepSettings = () => store(SETTINGS, settings);
 
 function keepWork() {
-  store(STORE, {
-    media: data.media.name, media_sha256: data.media.sha256, labels: data.labels, review: works.review.log, blind: works.blind.log,
-    exported: [...exported], done: doneCount(), all: layers.review.size, reviewer: settings.reviewer, time: new Date().toISOString(),
+  const all = Object.values(works).flatMap(({ log }) => log);
+  const everything = all.length === exported.size && all.every(({ id }) => exported.has(id));
+  const rest = JSON.stringify({
+    common: COMMON, media: data.media.name, media_sha256: data.media.sha256, labels: data.labels, exported: everything ? "all" : [...exported],
+    history: { review: historyOf(works.review), blind: historyOf(works.blind) },
+    done: doneCount(), all: layers.review.size, reviewer: settings.reviewer, time: new Date().toISOString(),
   });
+  const [review, blind] = [works.review, works.blind].map(({ log }) => log.map(textOf).join(","));
+  storeText(STORE, `{"review":[${review}],"blind":[${blind}],${rest.slice(1)}`);
 }
+
+/** An operation as it is kept. Operations never change, and there are thousands: each is put into words once. */
+const texts = new WeakMap();
+function textOf(operation) {
+  if (!texts.has(operation)) texts.set(operation, JSON.stringify(shortened(operation)));
+  return texts.get(operation);
+}
+
+/** An operation without what stands in `COMMON` too; and back. The browser's storage is small. */
+function shortened(operation) {
+  const short = { ...operation };
+  for (const field of Object.keys(COMMON)) if (short[field] === COMMON[field]) delete short[field];
+  return short;
+}
+function lengthened(short, common = COMMON) {
+  if (!short || typeof short !== "object") return null;
+  const { schema, id, kind, layer, labels, media, media_sha256, model_sha256, ...rest } = { ...common, ...short };
+  return { schema, id, kind, layer, labels, media, media_sha256, model_sha256, ...rest };
+}
+
+/** What can be undone, by ids (null: all of the log), and what can be done again, which need not be in the log. */
+const historyOf = ({ log, undoable, redoable }) => ({
+  undoable: undoable.length === log.length ? null : undoable.map(({ id }) => id),
+  redoable: redoable.map(({ operation, reverse }) => ({ operation: shortened(operation), reverse: reverse && reverse.id })),
+});
 
 function loadWork() {
   const kept = stored(STORE);
   if (kept) {
-    exported = new Set(kept.exported);
-    for (const name of Object.keys(works)) for (const operation of kept[name] || []) take(name, operation);
+    for (const name of Object.keys(works)) {
+      for (const operation of list(kept[name])) take(name, lengthened(operation));
+      loadHistory(works[name], kept.history && kept.history[name]);
+    }
+    exported = new Set(kept.exported === "all" ? Object.values(works).flatMap(({ log }) => log.map(({ id }) => id)) : list(kept.exported));
   }
   offerOld();
+}
+
+const list = (value) => (Array.isArray(value) ? value : []);
+
+function loadHistory(work, history) {
+  if (!history) return;
+  const byId = new Map(work.log.map((operation) => [operation.id, operation]));
+  if (Array.isArray(history.undoable)) work.undoable = history.undoable.map((id) => byId.get(id)).filter(Boolean);
+  const entries = list(history.redoable).map((entry) => entry && { operation: lengthened(entry.operation), reverse: byId.get(entry.reverse) || null });
+  work.redoable = entries.filter((entry) => entry && isOperation(entry.operation));
 }
 
 /** Puts a known operation into a layer if it fits there. */
@@ -55,12 +100,15 @@ function take(name, operation) {
 /** Whether a value has an operation's shape; what comes from files and storage is not taken on trust. */
 function isOperation(value) {
   const isFrame = (n) => Number.isInteger(n) && n >= 0;
-  const isSegment = (s) => s && typeof s.segment === "string" && Number.isInteger(s.track) && isFrame(s.first_frame) && isFrame(s.last_frame)
-    && (s.label === null || CLASSES.includes(s.label)) && [undefined, null, ...KINDS].includes(s.event) && ["string", "undefined"].includes(typeof s.comment);
-  const isSigner = (s) => s && Number.isInteger(s.track) && [s.old, s.now].every((state) => state && "name" in state && "into" in state);
+  const isTrack = (n) => Number.isInteger(n) && n > 0 && n < 2 ** 32;
+  const isSegment = (s) => s && typeof s.segment === "string" && isTrack(s.track) && isFrame(s.first_frame) && isFrame(s.last_frame)
+    && (s.label === null || CLASSES.includes(s.label)) && [undefined, null, ...KINDS].includes(s.event) && [undefined, null, ...Object.keys(MARKS)].includes(s.review)
+    && ["string", "undefined"].includes(typeof s.comment) && ["boolean", "undefined"].includes(typeof s.unsure);
+  const isState = (state) => state === null || (Boolean(state) && (state.name === null || typeof state.name === "string") && (state.into === null || isTrack(state.into)));
+  const isSigner = (s) => s && isTrack(s.track) && [s.old, s.now].every(isState) && (s.old !== null || s.now !== null);
   return Boolean(value) && value.schema === "annotate/correction/2" && typeof value.id === "string" && Boolean(layers[value.layer])
-    && typeof value.kind === "string" && [value.before, value.after].every((list) => Array.isArray(list) && list.every(isSegment))
-    && Array.isArray(value.signers) && value.signers.every(isSigner);
+    && typeof value.kind === "string" && typeof value.time === "string" && [value.before, value.after].every((list) => Array.isArray(list) && list.every(isSegment))
+    && list(value.signers) === value.signers && value.signers.every(isSigner);
 }
 
 const isKnown = (operation) => data.applied.includes(operation.id) || works[operation.layer].log.some((o) => o.id === operation.id);
@@ -74,7 +122,8 @@ function offerOld() {
       if (!key.startsWith(PREFIX) || key === STORE) continue;
       const kept = stored(key);
       const isSame = kept && (data.media.sha256 ? kept.media_sha256 === data.media.sha256 : kept.media === data.media.name);
-      if (isSame && Array.isArray(kept.review)) old.push(...kept.review.filter((o) => isOperation(o) && !isKnown(o)));
+      const theirs = isSame ? list(kept.review).map((o) => lengthened(o, kept.common)) : [];
+      old.push(...theirs.filter((o) => isOperation(o) && !isKnown(o)));
     }
   } catch { return; }
   const fresh = old.filter((o) => !(settings.declined || []).includes(o.id));
@@ -107,6 +156,9 @@ function save() {
   say(t("saved", { name: link.download, count: work().log.length }));
 }
 
+/** The same page in another tab keeps its work in the same place. */
+addEventListener("storage", (event) => { if (event.key === STORE) warn("tab", t("othertab")); });
+
 addEventListener("beforeunload", (event) => { if (unsaved()) event.preventDefault(); });
 
 /** Takes the operations of a saved file; refuses all of it where a line is not what it should be. */
@@ -119,20 +171,24 @@ function readFile(text, name) {
     try { operation = JSON.parse(content); } catch { return refuse(k + 1, t("cutline")); }
     if (operation && operation.media_sha256 && data.media.sha256 && operation.media_sha256 !== data.media.sha256) return refuse(k + 1, t("othervideo"));
     if (operation && operation.schema === "annotate/correction/1") operation = ofFirstSchema(operation);
+    // The program leaves out what is empty.
+    else if (operation && operation.signers === undefined) operation.signers = [];
     if (!isOperation(operation)) return refuse(k + 1, t("nooperation"));
-    operations.push(operation);
+    operations.push([k + 1, operation]);
   }
-  let taken = 0, known = 0, left = 0;
-  for (const operation of operations) {
+  let taken = 0, known = 0;
+  const left = [];
+  for (const [line, operation] of operations) {
     const isSame = !isKnown(operation) && operation.after.length > 0
       && operation.after.every((s) => { const there = layers[operation.layer].byId.get(s.segment); return there && same(there, whole(s)); });
     if (isKnown(operation) || isSame) known++;
     else if (take(operation.layer, operation)) { exported.add(operation.id); taken++; }
-    else left++;
+    else left.push(line);
   }
-  warn("file", null);
+  const shown = left.slice(0, 10).join(", ") + (left.length > 10 ? ", \u2026" : "");
+  warn("file", left.length ? t("leftlines", { name, lines: shown }) : null, button(t("close"), () => warn("file", null)));
   changed();
-  say(t("opened", { name, taken, known, left }));
+  say(t("opened", { name, taken, known, left: left.length }));
 }
 
 /** A correction of the first schema as an operation. */

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use headless_chrome::browser::tab::ModifierKey;
-use headless_chrome::protocol::cdp::Input;
 use headless_chrome::protocol::cdp::Page::CaptureScreenshotFormatOption;
+use headless_chrome::protocol::cdp::{Emulation, Input};
 use headless_chrome::{Browser, LaunchOptions, Tab};
 use serde_json::Value;
 
@@ -107,14 +107,19 @@ impl Opened {
         self.tab.send_character(text).unwrap();
     }
 
-    pub fn mouse(&self, kind: Input::DispatchMouseEventTypeOption, [x, y]: [f64; 2], wheel: f64) {
+    pub fn mouse(&self, kind: Input::DispatchMouseEventTypeOption, place: [f64; 2], wheel: f64) {
+        self.mouse_with(kind, place, wheel, 0);
+    }
+
+    /// As [`mouse`](Self::mouse), with keys held: 1 for Alt, 8 for Shift.
+    pub fn mouse_with(&self, kind: Input::DispatchMouseEventTypeOption, [x, y]: [f64; 2], wheel: f64, held: u32) {
         let is_move = matches!(kind, Input::DispatchMouseEventTypeOption::MouseMoved);
         self.tab
             .call_method(Input::DispatchMouseEvent {
                 Type: kind,
                 x,
                 y,
-                modifiers: None,
+                modifiers: Some(held),
                 timestamp: None,
                 button: (!is_move).then_some(Input::MouseButton::Left),
                 buttons: None,
@@ -133,13 +138,18 @@ impl Opened {
 
     /// Presses the button at one position, moves to the others, and lets go.
     pub fn drag(&self, path: &[[f64; 2]]) {
+        self.drag_with(path, 0);
+    }
+
+    /// As [`drag`](Self::drag), with keys held.
+    pub fn drag_with(&self, path: &[[f64; 2]], held: u32) {
         use Input::DispatchMouseEventTypeOption::{MouseMoved, MousePressed, MouseReleased};
-        self.mouse(MouseMoved, path[0], 0.0);
-        self.mouse(MousePressed, path[0], 0.0);
-        for position in &path[1..] {
-            self.mouse(MouseMoved, *position, 0.0);
+        self.mouse_with(MouseMoved, path[0], 0.0, held);
+        self.mouse_with(MousePressed, path[0], 0.0, held);
+        for place in &path[1..] {
+            self.mouse_with(MouseMoved, *place, 0.0, held);
         }
-        self.mouse(MouseReleased, path[path.len() - 1], 0.0);
+        self.mouse_with(MouseReleased, path[path.len() - 1], 0.0, held);
     }
 
     pub fn click_at(&self, position: [f64; 2]) {
@@ -148,6 +158,7 @@ impl Opened {
 
     /// Clicks the element with this id.
     pub fn click(&self, id: &str) {
+        self.value(&format!("document.getElementById('{id}').scrollIntoView({{ block: 'nearest' }})"));
         let bounds = format!("document.getElementById('{id}').getBoundingClientRect()");
         let x = self.number(&format!("{bounds}.left + {bounds}.width / 2"));
         let y = self.number(&format!("{bounds}.top + {bounds}.height / 2"));
@@ -160,6 +171,36 @@ impl Opened {
         let row = format!("rows().list.filter((row) => row.kind === 'lane')[{lane}]");
         let y = self.number(&format!("timeline.getBoundingClientRect().top + {row}.y + {row}.height / 2"));
         [x, y]
+    }
+
+    /// Where a time lies on the row of a signer's events of a part of the face; `share` of its height.
+    pub fn on_events(&self, track: usize, part: &str, time: &str, share: f64) -> [f64; 2] {
+        let row = format!("rows().list.find((row) => row.part === '{part}' && row.track.id === {track})");
+        let x = self.number(&format!("timeline.getBoundingClientRect().left + xOf({time}, timeline.clientWidth)"));
+        let y = self.number(&format!("timeline.getBoundingClientRect().top + {row}.y + {share} * {row}.height"));
+        [x, y]
+    }
+
+    /// The events of a part of a signer's face, `first-last kind review`.
+    pub fn events(&self, track: usize, part: &str) -> Vec<String> {
+        let one = "(s) => `${s.first_frame}-${s.last_frame} ${s.event}${s.review ? ' ' + s.review : ''}`";
+        let all = self.json(&format!("lanes().ofPart({track}, '{part}').map({one})"));
+        all.as_array().unwrap().iter().map(|v| v.as_str().unwrap().into()).collect()
+    }
+
+    /// Goes to a frame.
+    pub fn seek(&self, frame: usize) {
+        self.value(&format!("seek({frame})"));
+    }
+
+    /// What the page said last.
+    pub fn message(&self) -> String {
+        self.text("document.getElementById('message').textContent")
+    }
+
+    /// The warnings that stand on the page.
+    pub fn warnings(&self) -> String {
+        self.text("document.getElementById('warnings').textContent")
     }
 
     /// The segments of a signer, `first-last label review`.
@@ -176,7 +217,7 @@ impl Opened {
     /// Everything that is kept of the work, to compare states by.
     pub fn state(&self) -> String {
         self.text(
-            "JSON.stringify([lanes().all().map((s) => FIELDS.map((f) => s[f])).sort((a, b) => a[1] - b[1] || a[2] - b[2]), \
+            "JSON.stringify([[...lanes().byId.values()].map((s) => FIELDS.map((f) => s[f])).sort((a, b) => a[1] - b[1] || a[2] - b[2] || (a[0] < b[0] ? -1 : 1)), \
              tracks.map((t) => [t.id, t.name, t.into])])",
         )
     }
@@ -189,9 +230,25 @@ impl Opened {
     /// Lets the page go without being asked whether.
     pub fn reload(&self) {
         self.value("exported = new Set(Object.values(works).flatMap((w) => w.log.map((o) => o.id))); keepWork()");
+        self.reload_unsaved();
+    }
+
+    /// As [`reload`](Self::reload), with work that is in no file.
+    pub fn reload_unsaved(&self) {
+        // Work that is in no file would be asked about; what is kept stays as it is.
+        self.value("exported = new Set(Object.values(works).flatMap((w) => w.log.map((o) => o.id))), true");
         self.tab.reload(false, None).unwrap();
         self.tab.wait_until_navigated().unwrap();
         self.until("document.documentElement.dataset.ready === 'true'");
+    }
+
+    /// Has the page shown in dark colours, or in light ones.
+    pub fn prefer_dark(&self, dark: bool) {
+        let feature = Emulation::MediaFeature {
+            name: "prefers-color-scheme".into(),
+            value: if dark { "dark" } else { "light" }.into(),
+        };
+        self.tab.call_method(Emulation::SetEmulatedMedia { media: None, features: Some(vec![feature]) }).unwrap();
     }
 
     /// A picture of the window, PNG.

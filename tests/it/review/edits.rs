@@ -388,18 +388,142 @@ fn axe_finds_nothing_in_either_language() {
     let Some(page) = opened(folder.path(), test) else { return };
     page.value(&format!("{axe}; true"));
     let violations = "axe.run().then((r) => r.violations.map((v) => `${v.id}: ${v.nodes[0].html}`).join('\\n'))";
-    for script in [
+    page.value("const scheme = matchMedia('(prefers-color-scheme: dark)').matches; addSigner(); trackOf(1).isAdded");
+    for place in [
         "",
+        "setStrip(true); choose(trackOf(1)); setPart('head'); warn('store', t('storefull')); warn('file', t('cutline'), button(t('close'), () => {}))",
+        "setPart(null); noVideo()",
+        "document.getElementById('summary').open = true",
         "openHelp()",
         "document.getElementById('help').close(); openSigners()",
         "document.getElementById('signers').close(); openBlind()",
+        "document.getElementById('blind').close(); startBlind(1); seek(0); mark('first'); seek(9); mark('last'); label('fear')",
+        "compareBlind()",
     ] {
-        page.value(script);
-        for _ in 0..2 {
-            assert_eq!(page.text(violations), "", "{script}");
-            page.value("document.getElementById('language').click()");
+        page.value(place);
+        for dark in [false, true] {
+            page.prefer_dark(dark);
+            for _ in 0..2 {
+                assert_eq!(page.text(violations), "", "{place}, dark: {dark}");
+                page.value("document.getElementById('language').click()");
+            }
         }
     }
+}
+
+#[test]
+fn everything_has_words_in_both_languages_and_a_key_of_its_own() {
+    let test = "everything_has_words_in_both_languages_and_a_key_of_its_own";
+    let folder = tempfile::tempdir().unwrap();
+    let Some(page) = opened(folder.path(), test) else { return };
+    let wanted = "[...ACTIONS.flatMap(([group, name]) => [`group_${group}`, name]), ...Object.keys(REVIEWED).map((k) => `list_${k}`), \
+                  ...Object.keys(ORDERS).map((k) => `order_${k}`), ...Object.keys(MARKS), ...data.statuses, ...CLASSES, ...KINDS, ...Object.keys(PARTS), \
+                  ...curveModes(), ...Object.values(GROUPS).flat(), \
+                  ...['label', 'draw', 'delete', 'move', 'split', 'merge', 'comment', 'unsure', 'rename', 'join', 'signer', 'undo'].map((k) => `did_${k}`)]";
+    let missing = format!("{wanted}.filter((key) => !data.strings.en[key] || !data.strings.de[key]).join()");
+    assert_eq!(page.text(&missing), "");
+    assert_eq!(page.text("(() => { const keys = ACTIONS.flatMap(([, , keys]) => keys); return keys.filter((key, k) => keys.indexOf(key) !== k).join(); })()"), "");
+    // A list that was opened by mouse and left as it was does not swallow the keys.
+    page.value("document.getElementById('bylabel').focus(); seek(60)");
+    page.press("4");
+    assert!(page.lane(1)[1].ends_with("fear changed"), "{:?}", page.lane(1));
+    assert_eq!(page.text("document.getElementById('bylabel').value"), "");
+    page.value("document.getElementById('bylabel').focus()");
+    page.press(" ");
+    page.until("!video.paused");
+    page.press(" ");
+    page.until("video.paused");
+}
+
+#[test]
+fn every_edit_has_a_button_and_the_axis_is_moved_by_wheel_keys_and_overview() {
+    let test = "every_edit_has_a_button_and_the_axis_is_moved_by_wheel_keys_and_overview";
+    let folder = tempfile::tempdir().unwrap();
+    let Some(page) = opened(folder.path(), test) else { return };
+    let before = page.state();
+    let (_, _, label) = segment(&page, 0);
+    page.seek(10);
+    page.click("markin");
+    page.seek(15);
+    page.click("markout");
+    page.value("labelRows[6].node.id = 'six'; labelRows[7].node.id = 'none'");
+    page.click("six");
+    assert_eq!(page.lane(1)[1], "10-15 anger drawn");
+    page.seek(12);
+    page.click("starthere");
+    page.seek(14);
+    page.click("endhere");
+    assert_eq!(page.lane(1)[1], "12-14 anger drawn");
+    page.seek(13);
+    page.click("split");
+    page.click("mergelast");
+    page.click("split");
+    page.seek(12);
+    page.click("mergenext");
+    page.click("unsure");
+    page.click("comment");
+    page.type_text("looks down");
+    page.press("Enter");
+    assert!(page.is("current().unsure && current().comment === 'looks down'"));
+    assert_eq!(page.lane(1)[..3], [format!("0-11 {label}"), "12-14 anger drawn".into(), format!("15-42 {label}")]);
+    page.click("none");
+    assert_eq!(page.lane(1)[1], "12-14 null rejected");
+    page.click("delete");
+    // An edge dragged with Alt leaves its neighbour where it is.
+    let last = page.number("lanes().of(1)[1].last_frame") as usize;
+    page.value("zoomTo(lanes().of(1)[1])");
+    let on = |page: &Opened, time: &str| page.on_lane(time, 0);
+    let (from, to) = (on(&page, &format!("endOf({last}) - 0.002")), on(&page, &format!("endOf({}) - 0.002", last - 4)));
+    page.drag_with(&[from, [(from[0] + to[0]) / 2.0, from[1]], to], 1);
+    assert_eq!(page.lane(1)[1], format!("15-{} {label} moved", last - 4));
+    assert!(page.lane(1)[2].starts_with(&format!("{}-", last + 1)), "{:?}", page.lane(1));
+    while page.number("work().undoable.length") > 0.0 {
+        page.click("undo");
+    }
+    assert_eq!(page.state(), before);
+    // Zoom and pan.
+    let view = |page: &Opened| [page.number("view[0]"), page.number("view[1]")];
+    page.press("f");
+    let all = view(&page);
+    page.press("+");
+    page.press("+");
+    assert!((view(&page)[1] - view(&page)[0] - (all[1] - all[0]) / 4.0).abs() < 1e-6);
+    let at = view(&page);
+    page.press("Shift+PageDown");
+    assert!(view(&page)[0] > at[0]);
+    page.press("Shift+PageUp");
+    assert!((view(&page)[0] - at[0]).abs() < 1e-6);
+    page.mouse_with(MouseMoved, on(&page, "(view[0] + view[1]) / 2"), 0.0, 8);
+    page.mouse_with(MouseWheel, on(&page, "(view[0] + view[1]) / 2"), 200.0, 8);
+    assert!(view(&page)[0] > at[0], "Shift and the wheel go along the video");
+    let overview = |share: f64| {
+        let x = page
+            .number(&format!("timeline.getBoundingClientRect().left + LEFT + {share} * (timeline.clientWidth - LEFT)"));
+        [x, page.number("timeline.getBoundingClientRect().top + 10")]
+    };
+    page.drag(&[overview(0.2), overview(0.5), overview(0.7)]);
+    let middle = (view(&page)[0] + view(&page)[1]) / 2.0;
+    assert!((middle - (all[0] + 0.7 * (all[1] - all[0]))).abs() < 0.02, "{middle}");
+    page.press("-");
+    page.click("zoomall");
+    assert_eq!(view(&page), all);
+    page.value("seek(60)");
+    page.press("z");
+    assert!(page.is("view[0] <= times[current().first_frame] && view[1] >= endOf(current().last_frame) && view[1] - view[0] < endS - startS"));
+    // The list is filtered by signer and by confidence.
+    let choose = |id: &str, value: &str| {
+        page.value(&format!("(() => {{ const n = document.getElementById('{id}'); n.value = '{value}'; n.dispatchEvent(new Event('change', {{ bubbles: true }})); }})()"));
+    };
+    page.press("Shift+T");
+    choose("bysigner", "2");
+    assert_eq!(page.number("listed.length"), 0.0);
+    page.press("ArrowDown");
+    assert!(page.message().contains("filters hide all"), "{}", page.message());
+    choose("bysigner", "1");
+    assert_eq!(page.number("listed.length"), page.number("lanes().of(1).length"));
+    page.value("machineConfidence.get(lanes().of(1)[2].segment).confidence = 0.55");
+    choose("bysure", "0.6");
+    assert!(page.is("listed.length === 1 && listed[0] === lanes().of(1)[2]"));
 }
 
 #[test]
