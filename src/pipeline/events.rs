@@ -9,7 +9,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::settings::{SettingError, require};
-use crate::timeline::{EventKind, FaceEvent, FaceMeasures, FrameRecord, FrameTimes, Measure, Neutral, Status};
+use crate::timeline::{
+    EventKind, FaceEvent, FaceMeasures, FrameRecord, FrameTimes, Measure, Neutral, Status, score_in_file,
+};
 
 /// Thresholds of one kind of event.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -180,7 +182,8 @@ pub(crate) fn hand_events(
     settings: &EventSettings,
 ) -> Vec<FaceEvent> {
     let track = Series { frames, times, video_end_s };
-    let share = |record: &FrameRecord| Some(f64::from(record.covered?.regions?.most()));
+    // As in files, so that what was cut into parts and read again has the same events to the last digit.
+    let share = |record: &FrameRecord| Some(score_in_file(record.covered?.regions?.most()));
     let shares: Vec<Option<f64>> = frames.iter().map(share).collect();
     let spans = track.spans(&shares, &settings.hand_on_face).into_iter();
     spans.map(|span| track.event(EventKind::HandOnFace, span)).collect()

@@ -369,12 +369,13 @@ mod tests {
         };
         let mut asked = between(SCRIPT, "t(\"", '"');
         asked.retain(|key| key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_'));
-        for attribute in ["data-text=\"", "data-name=\"", "data-action=\""] {
+        let attributes = ["data-text=\"", "data-name=\"", "data-action=\""];
+        for attribute in attributes {
             asked.extend(between(HTML, attribute, '"'));
         }
         // Names of elements and events look like words: `document.createElement("button")` ends in t(" as well.
         let is_call = |key: &String| {
-            HTML.contains(&format!("=\"{key}\""))
+            attributes.iter().any(|attribute| HTML.contains(&format!("{attribute}{key}\"")))
                 || SCRIPT.contains(&format!(" t(\"{key}\""))
                 || SCRIPT.contains(&format!("(t(\"{key}\""))
                 || SCRIPT.contains(&format!("{{t(\"{key}\""))

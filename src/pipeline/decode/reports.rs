@@ -21,14 +21,17 @@ pub(super) struct Report {
     pub(super) lacks_memory: bool,
 }
 
-/// Whether an error says that memory was lacking. A decoder that gets no buffer for its picture says only that, if it gave no
-/// other reason before: the size of the picture, for instance.
+/// What decoders say that got no memory for a picture, or for the parts of a packet, and nothing ahead of it: where the size of the
+/// picture or of a part is at fault, they say so first.
+const WITHOUT_A_REASON: [&str; 2] = ["get_buffer() failed", "error splitting the input into nal units"];
+
+/// Whether an error says that memory was lacking.
 fn reports_lacking_memory(message: &str, is_first: bool) -> bool {
     let lower = message.to_ascii_lowercase();
     let is_about_allocating = ["alloc", "out of memory", "not enough memory"].iter().any(|word| lower.contains(word));
     let has_failed = ["could not", "couldn't", "cannot", "can't", "fail", "unable", "memory", "error"];
     is_about_allocating && has_failed.iter().any(|word| lower.contains(word))
-        || is_first && lower.contains("get_buffer() failed")
+        || is_first && WITHOUT_A_REASON.iter().any(|words| lower.contains(words))
 }
 
 thread_local! {
@@ -132,9 +135,11 @@ mod tests {
         {
             assert!(reports_lacking_memory(message, false), "{message}");
         }
-        assert!(reports_lacking_memory("get_buffer() failed", true));
-        // The reason stands ahead of it.
-        assert!(!reports_lacking_memory("get_buffer() failed", false));
+        for message in ["get_buffer() failed", "Error splitting the input into NAL units."] {
+            assert!(reports_lacking_memory(message, true), "{message}");
+            // The reason stands ahead of it.
+            assert!(!reports_lacking_memory(message, false), "{message}");
+        }
         for message in ["Picture size 0x0 is invalid", "non-existing PPS 0 referenced", "Invalid block allocation"] {
             assert!(!reports_lacking_memory(message, true), "{message}");
         }
