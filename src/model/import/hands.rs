@@ -210,21 +210,10 @@ impl Walk<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
     use proptest::prelude::*;
 
+    use super::super::walk::original;
     use super::*;
-
-    /// MediaPipe's files, where the data are there.
-    fn original(name: &str, test: &str) -> Option<Vec<u8>> {
-        let data = std::env::var_os("ANNOTATE_DATA").map_or_else(|| "../shared/data".into(), PathBuf::from);
-        let found = std::fs::read(data.join("weights").join(name)).ok();
-        if found.is_none() {
-            println!("skipped: {test} (no {name} at {})", data.display());
-        }
-        found
-    }
 
     #[test]
     fn the_bundled_weights_are_what_import_makes_of_mediapipes_files() {

@@ -253,3 +253,14 @@ impl<'a> Walk<'a> {
         if paddings.as_deref() == Some(&expected[..]) { Ok(padded) } else { Err(self.other(name)) }
     }
 }
+
+/// One of MediaPipe's files, where the data are there.
+#[cfg(test)]
+pub(super) fn original(name: &str, test: &str) -> Option<Vec<u8>> {
+    let data = std::env::var_os("ANNOTATE_DATA").map_or_else(|| "../shared/data".into(), std::path::PathBuf::from);
+    let found = std::fs::read(data.join("weights").join(name)).ok();
+    if found.is_none() {
+        println!("skipped: {test} (no {name} at {})", data.display());
+    }
+    found
+}
