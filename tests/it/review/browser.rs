@@ -53,7 +53,16 @@ impl Opened {
     pub fn open(&self, page: &Path) {
         // Work that is in no file would be asked about.
         self.value("typeof works === 'object' && (exported = new Set(Object.values(works).flatMap((w) => w.log.map((o) => o.id))), true)");
-        self.tab.navigate_to(&format!("file://{}", page.canonicalize().unwrap().display())).unwrap();
+        self.leave(|tab| {
+            tab.navigate_to(&format!("file://{}", page.canonicalize().unwrap().display())).unwrap();
+        });
+    }
+
+    /// Leaves the page by `way` and waits until the next one is put together.
+    fn leave(&self, way: impl FnOnce(&Tab)) {
+        // The browser may answer that it has navigated before it begins: the page that is left must not be taken for the next.
+        self.value("document.documentElement.dataset.ready = 'left'");
+        way(&self.tab);
         self.tab.wait_until_navigated().unwrap();
         self.until("document.documentElement.dataset.ready === 'true'");
     }
@@ -82,7 +91,8 @@ impl Opened {
 
     pub fn until(&self, condition: &str) {
         let started = Instant::now();
-        while self.value(condition) != Value::Bool(true) {
+        // While one page makes way for the next, there is none that could answer.
+        while !self.tab.evaluate(condition, true).is_ok_and(|answer| answer.value == Some(Value::Bool(true))) {
             assert!(started.elapsed() < Duration::from_secs(30), "{condition} does not come true");
             std::thread::sleep(Duration::from_millis(30));
         }
@@ -237,9 +247,9 @@ impl Opened {
     pub fn reload_unsaved(&self) {
         // Work that is in no file would be asked about; what is kept stays as it is.
         self.value("exported = new Set(Object.values(works).flatMap((w) => w.log.map((o) => o.id))), true");
-        self.tab.reload(false, None).unwrap();
-        self.tab.wait_until_navigated().unwrap();
-        self.until("document.documentElement.dataset.ready === 'true'");
+        self.leave(|tab| {
+            tab.reload(false, None).unwrap();
+        });
     }
 
     /// Has the page shown in dark colours, or in light ones.
