@@ -9,7 +9,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 
 ANNOTATE := target/release/annotate
 
-.PHONY: help setup build demo test axe test-cluster test-cuts lint deny features docs check-systems fmt bench bench-corpus bench-peers bench-training bench-faces check-cuda card fuzz sanitize soak install dist wheel tarball deb container test-dist test-python clean
+.PHONY: help setup build demo test axe test-cluster test-cuts lint deny features docs check-systems fmt bench bench-corpus bench-peers bench-training bench-faces check-cuda card fuzz sanitize soak install dist wheel tarball deb container test-dist test-python test-r clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -194,6 +194,11 @@ test-python: ## test the Python package, notebook included
 	@scripts/setup.sh test
 	cargo test --locked --no-run
 	scripts/dist/test_python.sh target/debug/annotate
+
+test-r: ## run what the pages show in R, as far as R and its packages are installed
+	@scripts/setup.sh test
+	cargo test --locked --no-run
+	scripts/dist/test_r.sh target/debug/annotate
 
 clean: ## remove everything that was built or written by the demo
 	rm -rf out

@@ -6,7 +6,7 @@ cd "$(dirname "$0")/../.."
 
 program=$1
 venv=target/python
-packages="numpy pandas pyarrow polars tqdm pytest mypy nbclient ipykernel"
+packages="numpy pandas pyarrow polars tqdm pytest mypy nbclient ipykernel duckdb"
 if [ "$(cat "$venv/complete" 2>/dev/null)" != "$packages" ]; then
     rm -rf "$venv"
     python3 -m venv "$venv"
@@ -15,13 +15,13 @@ if [ "$(cat "$venv/complete" 2>/dev/null)" != "$packages" ]; then
     "$venv/bin/pip" install --quiet --disable-pip-version-check $packages
     printf '%s' "$packages" >"$venv/complete"
 fi
-mkdir -p target/dist
 stripped=$(mktemp)
 trap 'rm -f "$stripped"' EXIT
 # A development build is mostly line tables.
 strip -o "$stripped" "$program"
-scripts/dist/wheel.sh "$stripped"
-"$venv/bin/pip" install --quiet --disable-pip-version-check --no-deps --force-reinstall target/dist/annotate_sign-*.whl
+# Not beside the wheel of the static program.
+scripts/dist/wheel.sh "$stripped" "$venv/wheel"
+"$venv/bin/pip" install --quiet --disable-pip-version-check --no-deps --force-reinstall "$venv"/wheel/annotate_sign-*.whl
 "$venv/bin/mypy" --strict --ignore-missing-imports python/annotate_sign
 # Not from the checkout, in which the package would be imported without its program.
 cd python/tests

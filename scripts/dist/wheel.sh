@@ -1,5 +1,7 @@
 #!/bin/sh
-# The wheel, into target/dist, from the program that `make dist` built or that is given: scripts/dist/wheel.sh [PROGRAM]
+# The wheel, into target/dist or FOLDER, from the program that `make dist` built or that is given:
+#
+#   scripts/dist/wheel.sh [PROGRAM [FOLDER]]
 set -eu
 cd "$(dirname "$0")/../.."
 
@@ -13,11 +15,12 @@ if [ "$(cat "$venv/complete" 2>/dev/null)" != "$packages" ]; then
     "$venv/bin/pip" install --quiet --disable-pip-version-check $packages
     printf '%s' "$packages" >"$venv/complete"
 fi
+folder=${2:-target/dist}
 [ $# -eq 0 ] || export ANNOTATE_WHEEL_PROGRAM="$1"
 # The same inputs give the same bytes.
 export SOURCE_DATE_EPOCH="${SOURCE_DATE_EPOCH:-1577836800}"
-rm -f target/dist/annotate_sign-*.whl
-"$venv/bin/python" -m build --no-isolation --wheel --outdir target/dist python >/dev/null
-wheel=$(ls target/dist/annotate_sign-*.whl)
+rm -f "$folder"/annotate_sign-*.whl
+"$venv/bin/python" -m build --no-isolation --wheel --outdir "$folder" python >/dev/null
+wheel=$(ls "$folder"/annotate_sign-*.whl)
 size=$(stat -c %s "$wheel")
 echo "dist: $wheel, $size bytes" >&2
