@@ -15,7 +15,6 @@ dist=$root/target/dist
 sources=$dist/sources
 prefix=$dist/ffmpeg
 list=$root/scripts/dist/sources.txt
-made_of=$(cat "$list" "$0" scripts/dist/tools.sh | sha256sum | cut -d ' ' -f 1)
 
 # --- sources -----------------------------------------------------------------------------------------------------------
 
@@ -51,11 +50,13 @@ if ! has_sources; then
     has_sources || { say "the sources differ from $list"; exit 1; }
 fi
 [ "${1:-}" = sources ] && exit 0
-[ "$(cat "$prefix/complete" 2>/dev/null)" = "$made_of" ] && exit 0
 
 # --- building ----------------------------------------------------------------------------------------------------------
 
 scripts/dist/tools.sh
+# The sources, the compiler with its flags, and what stands below.
+made_of=$({ cat "$list" "$dist/tools/compiler"; sed '1,/^# --- building/d' "$0"; } | sha256sum | cut -d ' ' -f 1)
+[ "$(cat "$prefix/complete" 2>/dev/null)" = "$made_of" ] && exit 0
 export PATH="$dist/tools/bin:$PATH"
 export ZIG_GLOBAL_CACHE_DIR="$dist/zig-cache" ZIG_LOCAL_CACHE_DIR="$dist/zig-cache"
 export DIST_PREFIX="$prefix" PKG_CONFIG_LIBDIR="$prefix/lib/pkgconfig" SOURCE_DATE_EPOCH=0

@@ -6,7 +6,6 @@ set -eu
 cd "$(dirname "$0")/../.."
 
 scripts/dist/ffmpeg.sh
-scripts/dist/tools.sh
 dist=$PWD/target/dist
 target=x86_64-unknown-linux-gnu
 export PATH="$dist/tools/bin:$PATH" FFMPEG_DIR="$dist/ffmpeg" CARGO_TARGET_DIR="$dist/cargo"
@@ -14,7 +13,10 @@ export ZIG_GLOBAL_CACHE_DIR="$dist/zig-cache" ZIG_LOCAL_CACHE_DIR="$dist/zig-cac
 # No path of this machine in the program: messages of panics name files as in the repository and the registry.
 registry=${CARGO_HOME:-$HOME/.cargo}/registry/src
 export RUSTFLAGS="--remap-path-prefix=$PWD=annotate --remap-path-prefix=$registry=registry"
-cargo zigbuild --release --locked --features static --target "$target.2.17" --bin annotate
+# Not by `cargo zigbuild` itself, which keeps bindgen from the headers of the C library (-nostdinc).
+export CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_LINKER=zig-cargo-cc
+export CC_x86_64_unknown_linux_gnu=zig-cargo-cc CXX_x86_64_unknown_linux_gnu=zig-cargo-c++ AR_x86_64_unknown_linux_gnu=zig-ar
+cargo build ${DIST_PROFILE:---release} --locked --features static --target "$target" --bin annotate
 install -m 755 "$dist/cargo/$target/release/annotate" "$dist/annotate"
 "${STRIP:-strip}" "$dist/annotate"
 

@@ -31,15 +31,24 @@ if [ "$(cat "$tools/complete" 2>/dev/null)" != "$wheels" ]; then
     # A list of words.
     # shellcheck disable=SC2086
     "$tools/bin/pip" install --quiet --disable-pip-version-check $wheels
-    # By these names, and with these flags, everything that is C finds its compiler. No sanitiser, no debug information.
-    for language in cc c++; do
-        printf '#!/bin/sh\nexec "%s" -m ziglang %s -target x86_64-linux-gnu.2.17 -g0 -fno-sanitize=undefined %s "$@"\n' \
-            "$tools/bin/python" "$language" \
-            "\${DIST_PREFIX:+-I\"\$DIST_PREFIX/include\" -L\"\$DIST_PREFIX/lib\"}" >"$tools/bin/zig-$language"
-    done
-    for tool in ar ranlib; do
-        printf '#!/bin/sh\nexec "%s" -m ziglang %s "$@"\n' "$tools/bin/python" "$tool" >"$tools/bin/zig-$tool"
-    done
-    chmod +x "$tools"/bin/zig-*
     printf '%s' "$wheels" >"$tools/complete"
 fi
+
+# By these names, and with these flags, everything that is C finds its compiler. No sanitiser, no debug information.
+zig=$(echo "$tools"/lib/python3*/site-packages/ziglang/zig)
+flags="-target x86_64-linux-gnu.2.17 -fno-sanitize=all"
+write() {
+    printf '#!/bin/sh\n%s\n' "$2" >"$tools/bin/$1"
+    chmod +x "$tools/bin/$1"
+}
+for language in cc c++; do
+    write "zig-$language" "exec '$zig' $language $flags -g0 \${DIST_PREFIX:+-I\"\$DIST_PREFIX/include\" -L\"\$DIST_PREFIX/lib\"} \"\$@\""
+    # For cargo: cargo-zigbuild puts what rustc and the crate cc say into zig's words.
+    write "zig-cargo-$language" "CARGO_ZIGBUILD_ZIG_COMMAND='$zig' exec '$tools/bin/cargo-zigbuild' zig $language -- $flags \"\$@\""
+done
+for tool in ar ranlib; do
+    write "zig-$tool" "exec '$zig' $tool \"\$@\""
+done
+# What a library in C depends on beside its source.
+echo "$wheels" | tr ' ' '\n' | grep ziglang >"$tools/compiler"
+echo "$flags -g0" >>"$tools/compiler"
