@@ -160,7 +160,7 @@ pub fn adapt(
     let others = load_where(others, config.input.colours, |_| true)?;
     let folds = settings.folds.min(inventory.groups);
     let operations = model.operations() as f64;
-    let plan = Plan::new(settings.budget_s, &examples, !others.is_empty(), folds, operations);
+    let plan = Trials::new(settings.budget_s, &examples, !others.is_empty(), folds, operations);
     progress.begin(plan.seconds);
     let path = kept.join(format!("features-{:.12}.safetensors", digest(&config, rows)));
     let a_picture_s = 2.0 * operations / LOOKED_A_SECOND;
@@ -328,13 +328,13 @@ fn write(
 }
 
 /// What is tried, and how long that takes on the reference machine.
-struct Plan {
+struct Trials {
     candidates: Vec<Candidate>,
     not_tried: Vec<(Candidate, String)>,
     seconds: f64,
 }
 
-impl Plan {
+impl Trials {
     fn new(budget_s: f64, examples: &[Example], is_mixed: bool, folds: usize, operations: f64) -> Self {
         let (pictures, folds) = (examples.len() as f64, folds as f64);
         let epochs = super::candidate::recipe().map_or(0, |recipe| recipe.epochs()) as f64;

@@ -7,8 +7,8 @@ use glob::Pattern;
 
 use super::annotation::{Annotated, AnnotatedTier, AnnotationDocument};
 use super::left_out::{LeftOut, Reason};
-use super::media::Media;
-use super::moment::{self, Stretch, Vote};
+use super::media::MediaFinder;
+use super::moment::{self, LabelledStretch, Vote};
 use super::signer::{SignerChoice, track_of};
 use super::source::{self, SourceKind};
 use super::timelines::Timelines;
@@ -160,7 +160,7 @@ fn whole(file: &Path, reason: Reason) -> LeftOut {
 
 /// The documents in `files` that have tiers which are meant, by their videos.
 fn videos(files: &[(PathBuf, SourceKind)], settings: &ImportSettings, left_out: &mut Vec<LeftOut>) -> Vec<Video> {
-    let media = Media::new(settings.media.as_deref());
+    let media = MediaFinder::new(settings.media.as_deref());
     let mut videos: BTreeMap<PathBuf, Video> = BTreeMap::new();
     for (path, kind) in files {
         let documents = match source::read(path, *kind) {
@@ -219,7 +219,7 @@ fn meant(
 }
 
 /// An annotation with what is known of it.
-struct Known<'a> {
+struct KnownAnnotation<'a> {
     document: &'a AnnotationDocument,
     tier: &'a AnnotatedTier,
     annotated: &'a Annotated,
@@ -239,13 +239,13 @@ impl OfVideo<'_> {
     fn pictures(&mut self) -> Vec<(KnownFace, Row)> {
         let video = self.video;
         let grid = Grid::of(self.timeline);
-        let mut by_track: BTreeMap<u32, Vec<Known>> = BTreeMap::new();
+        let mut by_track: BTreeMap<u32, Vec<KnownAnnotation>> = BTreeMap::new();
         let tiers = video.documents.iter().flat_map(|document| document.tiers.iter().map(move |tier| (document, tier)));
         for (number, (document, tier)) in tiers.enumerate() {
             for annotated in &tier.annotations {
                 match self.vote(number, tier, annotated, &grid) {
                     Ok((track, vote)) => {
-                        by_track.entry(track).or_default().push(Known { document, tier, annotated, vote });
+                        by_track.entry(track).or_default().push(KnownAnnotation { document, tier, annotated, vote });
                     }
                     Err(reason) => self.leave_out(document, tier, annotated, reason),
                 }
@@ -298,7 +298,7 @@ impl OfVideo<'_> {
         Ok((track, Vote { tier: tier_number, start_s: *start_s, end_s: *end_s, label }))
     }
 
-    fn of_track(&mut self, track: &Track, known: &[Known], grid: &Grid) -> Vec<(KnownFace, Row)> {
+    fn of_track(&mut self, track: &Track, known: &[KnownAnnotation], grid: &Grid) -> Vec<(KnownFace, Row)> {
         let signers: BTreeSet<&str> = known.iter().filter_map(|known| known.tier.signer()).collect();
         if signers.len() > 1 && self.settings.signer.is_none() {
             let signers = signers.into_iter().collect::<Vec<_>>().join(", ");
@@ -349,7 +349,7 @@ impl OfVideo<'_> {
     }
 
     /// Who is shown, as far as anybody knows: a person's name, else a signer of this video.
-    fn subject(&self, track: &Track, known: &[Known]) -> String {
+    fn subject(&self, track: &Track, known: &[KnownAnnotation]) -> String {
         let person = known.iter().find_map(|known| known.tier.person());
         let signer = || format!("{}@{}", self.sequence(), signer(track.id));
         person.map_or_else(signer, str::to_owned)
@@ -361,7 +361,7 @@ impl OfVideo<'_> {
     }
 
     /// The frames of a stretch that become pictures: near each wanted moment the one whose face is read.
-    fn frames(&self, track: &Track, stretch: &Stretch, grid: &Grid) -> Result<Vec<usize>, Reason> {
+    fn frames(&self, track: &Track, stretch: &LabelledStretch, grid: &Grid) -> Result<Vec<usize>, Reason> {
         let rate = &self.settings.rate;
         let (moments, reach_s) = moment::moments(stretch.start_s, stretch.end_s, rate);
         let inner = grid.frame_at(stretch.start_s + rate.edge_s)..grid.frame_at(stretch.end_s - rate.edge_s);
@@ -394,7 +394,7 @@ impl OfVideo<'_> {
         &mut self,
         track: &Track,
         frame: usize,
-        stretch: &Stretch,
+        stretch: &LabelledStretch,
         votes: &[Vote],
         subject: &str,
     ) -> Option<(KnownFace, Row)> {

@@ -15,12 +15,12 @@ const DEEPEST: usize = 16;
 const NAMED: usize = 6;
 
 /// Finds videos; knows the folder that holds them, where one was named.
-pub(super) struct Media {
+pub(super) struct MediaFinder {
     /// Files below the folder of media, in order of their paths.
     below: Vec<PathBuf>,
 }
 
-impl Media {
+impl MediaFinder {
     /// Looks into `folder`.
     pub(super) fn new(folder: Option<&Path>) -> Self {
         let entries = folder.into_iter().flat_map(|folder| {
@@ -123,8 +123,8 @@ mod tests {
             std::fs::write(root.join(name), "x").unwrap();
         }
         let eaf = root.join("eaf/x.eaf");
-        let none = Media::new(None);
-        let media = Media::new(Some(&root.join("videos")));
+        let none = MediaFinder::new(None);
+        let media = MediaFinder::new(Some(&root.join("videos")));
         let url = format!("file://{}/videos/a%20b.mp4", root.display());
         assert_eq!(none.find(&document(&eaf, &[&url])), Ok(root.join("videos/a b.mp4")));
         let relative = none.find(&document(&eaf, &["file:///C:/gone/a b.mp4", "../videos/a b.mp4"])).unwrap();

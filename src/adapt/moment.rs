@@ -39,7 +39,7 @@ pub(super) struct Vote {
 
 /// A stretch over which everybody says one thing each.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Stretch {
+pub(super) struct LabelledStretch {
     pub start_s: f64,
     pub end_s: f64,
     /// Places among the votes.
@@ -49,7 +49,7 @@ pub(super) struct Stretch {
 }
 
 /// The stretches into which `votes` cut the time that they cover, in order.
-pub(super) fn stretches(votes: &[Vote]) -> Vec<Stretch> {
+pub(super) fn stretches(votes: &[Vote]) -> Vec<LabelledStretch> {
     let mut edges: Vec<f64> = votes.iter().flat_map(|vote| [vote.start_s, vote.end_s]).collect();
     edges.sort_by(f64::total_cmp);
     edges.dedup();
@@ -69,7 +69,7 @@ pub(super) fn stretches(votes: &[Vote]) -> Vec<Stretch> {
                 let Vote { tier, label, .. } = votes[*vote];
                 said.insert(tier, label).is_some_and(|before| before != label)
             });
-            stretches.push(Stretch { start_s: pair[0], end_s: pair[1], votes: here.clone(), is_overlapping });
+            stretches.push(LabelledStretch { start_s: pair[0], end_s: pair[1], votes: here.clone(), is_overlapping });
         }
     }
     stretches

@@ -106,7 +106,7 @@ const NEAR_FRAMES: f64 = 3.0;
 
 /// What pairs of layers hold of one kind, before it is summed up.
 #[derive(Debug, Clone, Default)]
-struct Found {
+struct EventTally {
     counts: [usize; 2],
     ratios: Vec<f64>,
     starts: Vec<f64>,
@@ -115,7 +115,7 @@ struct Found {
 
 /// Events that were compared, by kind.
 #[derive(Debug, Clone, Default)]
-pub struct EventCounts(BTreeMap<EventKind, Found>);
+pub struct EventCounts(BTreeMap<EventKind, EventTally>);
 
 impl EventCounts {
     /// Adds what two layers of one signer have of each kind that both could have marked.
@@ -144,8 +144,8 @@ impl EventCounts {
 
     /// A line a kind.
     pub fn agreement(&self) -> Vec<EventAgreement> {
-        let line = |(kind, found): (&EventKind, &Found)| {
-            let Found { counts: [a, b], ratios, starts, ends } = found;
+        let line = |(kind, found): (&EventKind, &EventTally)| {
+            let EventTally { counts: [a, b], ratios, starts, ends } = found;
             let units = a + b - ratios.len();
             let edges = || starts.iter().chain(ends);
             let near = edges().filter(|shift| shift.abs() <= NEAR_FRAMES).count();

@@ -121,7 +121,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         name: arguments.name.clone().unwrap_or(stem),
     };
     let signals = Signals::listen()?;
-    let mut progress = Bar::new(&signals.interrupt);
+    let mut progress = AdaptBar::new(&signals.interrupt);
     let adapted = adapt(&rows, &of_start, sources, &settings, &arguments.out, &device, &mut progress);
     progress.bar.finish_and_clear();
     let adapted = adapted.map_err(|error| Failure::from(error).by(signals.received()))?;
@@ -181,7 +181,7 @@ fn print_result(adapted: &Adapted, out: &Path) {
 }
 
 /// How far the work is.
-struct Bar<'a> {
+struct AdaptBar<'a> {
     bar: ProgressBar,
     interrupt: &'a AtomicBool,
     is_terminal: bool,
@@ -196,7 +196,7 @@ const LINE_EVERY: Duration = Duration::from_secs(20);
 /// Places of the bar a second of work.
 const PLACES: f64 = 100.0;
 
-impl<'a> Bar<'a> {
+impl<'a> AdaptBar<'a> {
     fn new(interrupt: &'a AtomicBool) -> Self {
         let style = ProgressStyle::with_template("adapting {wide_bar} {percent} %  {eta} left")
             .unwrap_or_else(|_| ProgressStyle::default_bar());
@@ -207,7 +207,7 @@ impl<'a> Bar<'a> {
     }
 }
 
-impl AdaptProgress for Bar<'_> {
+impl AdaptProgress for AdaptBar<'_> {
     fn begin(&mut self, seconds: f64) {
         (self.began, self.all_s) = (Instant::now(), seconds);
         self.bar.set_length((PLACES * seconds) as u64);

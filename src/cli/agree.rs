@@ -48,12 +48,12 @@ pub(super) struct Arguments {
 }
 
 /// An annotation as it was read.
-enum Annotation {
+enum ReadAnnotation {
     Timeline(Box<Timeline>),
     Document(eaf::Document),
 }
 
-impl Annotation {
+impl ReadAnnotation {
     /// Both annotations; a document's times are those of the other's video.
     fn read_both(a: &Path, b: &Path) -> Result<(Self, Self), Failure> {
         let read = (Self::read(a, None)?, Self::read(b, None)?);
@@ -274,7 +274,7 @@ fn compared(
     vocabulary: &Vocabulary,
     faces: &mut Faces,
 ) -> Result<Compared, Failure> {
-    let (a, b) = Annotation::read_both(paths[0], paths[1])?;
+    let (a, b) = ReadAnnotation::read_both(paths[0], paths[1])?;
     let annotations = [a, b];
     let layers = [0, 1].map(|side| annotations[side].layers(vocabulary));
     let events = event_pairs(&arguments.tiers, &annotations);
@@ -294,7 +294,9 @@ fn compared(
             *faces.unknown.entry(word.clone()).or_default() += count;
         }
     }
-    if let ([Annotation::Timeline(a), Annotation::Timeline(b)], true) = (&annotations, arguments.tiers.is_empty()) {
+    if let ([ReadAnnotation::Timeline(a), ReadAnnotation::Timeline(b)], true) =
+        (&annotations, arguments.tiers.is_empty())
+    {
         for track in &a.tracks {
             if let Some(other) = b.tracks.iter().find(|other| other.signer() == track.signer()) {
                 faces.curves.add((a, track), (b, other));
@@ -305,8 +307,8 @@ fn compared(
 }
 
 /// The tiers of events that both have under one name, or that --tier names.
-fn event_pairs(names: &[String], annotations: &[Annotation; 2]) -> Vec<(EventLayer, EventLayer)> {
-    let [a, b] = annotations.each_ref().map(Annotation::event_layers);
+fn event_pairs(names: &[String], annotations: &[ReadAnnotation; 2]) -> Vec<(EventLayer, EventLayer)> {
+    let [a, b] = annotations.each_ref().map(ReadAnnotation::event_layers);
     let name_in_b = |name: &str| match names {
         [] => Some(name.to_owned()),
         [only] => Some(only.clone()).filter(|only| only == name),
@@ -343,7 +345,7 @@ fn json(agreement: &Agreement) -> Result<String, Failure> {
 fn of_names(
     names: &[String],
     paths: [&Path; 2],
-    annotations: &[Annotation; 2],
+    annotations: &[ReadAnnotation; 2],
     layers: [Vec<AnnotationLayer>; 2],
 ) -> Result<(AnnotationLayer, AnnotationLayer), Failure> {
     let [name_a, name_b] = match names {
@@ -427,13 +429,13 @@ fn common(paths: [&Path; 2], [a, b]: [Vec<AnnotationLayer>; 2], are_others: bool
 fn grid(
     fps: f64,
     paths: [&Path; 2],
-    annotations: &[Annotation; 2],
+    annotations: &[ReadAnnotation; 2],
     pairs: &[(AnnotationLayer, AnnotationLayer)],
     events: &[(EventLayer, EventLayer)],
 ) -> (Grid, String) {
     let timeline = annotations.iter().zip(paths).find_map(|(annotation, path)| match annotation {
-        Annotation::Timeline(timeline) => Some((timeline, path)),
-        Annotation::Document(_) => None,
+        ReadAnnotation::Timeline(timeline) => Some((timeline, path)),
+        ReadAnnotation::Document(_) => None,
     });
     if let Some((timeline, path)) = timeline {
         return (Grid::of(timeline), format!("frames as in {}", path.display()));

@@ -126,7 +126,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     let elan = elan_options(&arguments, targets.iter().flatten().any(|target| target.format == Format::Eaf))?;
     let calibration = arguments.calibration.source(&model)?;
     options.annotation.neutral = arguments.calibration.neutral(options.annotation.neutral.clone())?;
-    let run = Run {
+    let run = CommonTerms {
         arguments: &arguments,
         options: &options,
         model: &model,
@@ -155,7 +155,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
 }
 
 /// What is the same for every input.
-struct Run<'a> {
+struct CommonTerms<'a> {
     arguments: &'a Arguments,
     options: &'a Options,
     model: &'a Model,
@@ -165,7 +165,7 @@ struct Run<'a> {
     signals: Signals,
 }
 
-impl Run<'_> {
+impl CommonTerms<'_> {
     /// Annotates one video and writes all that was asked for.
     fn one(&self, source: &Source, targets: Vec<Target>) -> Result<(), Failure> {
         let Self { arguments, options, model, detectors, .. } = self;

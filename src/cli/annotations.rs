@@ -78,7 +78,7 @@ pub(super) fn import(
     // Of what faces do, only the lean of the head is wanted, with which crops turn.
     annotator.settings.measures = vec![MeasureGroup::Head];
     annotator.execution.interrupt = Arc::clone(&signals.interrupt);
-    let mut bar = Bar::new();
+    let mut bar = ImportBar::new();
     let import = adapt::import(sources, kinds, &settings, &annotator, folder, &mut bar);
     bar.bar.finish_and_clear();
     import.map_err(|error| Failure::from(error).by(signals.received()))
@@ -130,13 +130,13 @@ pub(super) fn partial(import: &Import, list: &Path) -> Result<(), Failure> {
 }
 
 /// How far the videos are.
-struct Bar {
+struct ImportBar {
     bar: ProgressBar,
     is_terminal: bool,
     name: String,
 }
 
-impl Bar {
+impl ImportBar {
     fn new() -> Self {
         let style = ProgressStyle::with_template("{prefix} {wide_bar} {pos}/{len} frames {eta} left")
             .unwrap_or_else(|_| ProgressStyle::default_bar());
@@ -146,7 +146,7 @@ impl Bar {
     }
 }
 
-impl ImportProgress for Bar {
+impl ImportProgress for ImportBar {
     fn video(&mut self, path: &Path, number: usize, of: usize) {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         self.name = format!("{number}/{of} {name}");

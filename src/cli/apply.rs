@@ -66,12 +66,12 @@ pub(super) struct Reviewed {
 }
 
 /// A file of corrections, read.
-enum Source {
+enum CorrectionSource {
     Page(Vec<Numbered>),
     Elan(Edited),
 }
 
-impl Source {
+impl CorrectionSource {
     fn read(path: &Path) -> Result<Self, Failure> {
         if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("eaf")) {
             return Ok(Self::Elan(Edited::read(path)?));
@@ -81,10 +81,10 @@ impl Source {
 }
 
 /// Files of corrections, read.
-type Files = Vec<(PathBuf, Source)>;
+type Files = Vec<(PathBuf, CorrectionSource)>;
 
 fn read_files(paths: &[PathBuf]) -> Result<Files, Failure> {
-    paths.iter().map(|path| Ok((path.clone(), Source::read(path)?))).collect()
+    paths.iter().map(|path| Ok((path.clone(), CorrectionSource::read(path)?))).collect()
 }
 
 impl Reviewed {
@@ -103,10 +103,10 @@ impl Reviewed {
         for (path, source) in files {
             let refused = |reason: String| Failure::Input(format!("{}: {reason}", path.display()));
             let applied = match source {
-                Source::Page(corrections) => {
+                CorrectionSource::Page(corrections) => {
                     review::apply_corrections(&mut self.corrected, corrections).map_err(|e| refused(e.to_string()))?
                 }
-                Source::Elan(document) => self.apply_document(document).map_err(refused)?,
+                CorrectionSource::Elan(document) => self.apply_document(document).map_err(refused)?,
             };
             self.reports.push((path.clone(), applied));
         }
@@ -118,8 +118,8 @@ impl Reviewed {
     fn layer(&self, files: &Files) -> ReviewLayer {
         let of_labels = || self.before.corrections.as_ref().map(|corrections| corrections.layer);
         let layers = files.iter().filter_map(|(_, source)| match source {
-            Source::Page(corrections) => corrections.first().map(|first| first.correction.layer()),
-            Source::Elan(_) => of_labels(),
+            CorrectionSource::Page(corrections) => corrections.first().map(|first| first.correction.layer()),
+            CorrectionSource::Elan(_) => of_labels(),
         });
         layers.into_iter().next().unwrap_or_default()
     }

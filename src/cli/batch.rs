@@ -14,7 +14,7 @@ use super::progress::{CorpusProgress, PartProgress, ProgressChoice};
 use super::range::RangeArguments;
 use super::settings::Options;
 use super::shared::{self, AnnotationArguments, ExecutionArguments, ReplaceArguments, TierArguments};
-use super::signals::Steps;
+use super::signals::StopSignals;
 use super::{Failure, continued};
 use crate::corpus::batch::{Batch, BatchResult, BatchWatch, VideoWatch};
 use crate::corpus::inputs::Inputs;
@@ -86,7 +86,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let model = shared::open_model(&mut options, &device)?;
     let detectors = shared::open_detectors(&mut options)?;
     options.annotation.neutral = arguments.calibration.neutral(options.annotation.neutral.clone())?;
-    let signals = Steps::listen()?;
+    let signals = StopSignals::listen()?;
     if arguments.review && !arguments.formats.contains(&Format::Json) {
         return Err(Failure::Usage("--review needs the format json, which corrections are applied to".into()));
     }
@@ -170,7 +170,7 @@ pub(super) fn check(found: &Inputs, formats: &[Format]) -> Result<(), Failure> {
 struct Watch<'a> {
     choice: ProgressChoice,
     progress: OnceLock<CorpusProgress>,
-    signals: &'a Steps,
+    signals: &'a StopSignals,
 }
 
 impl BatchWatch for Watch<'_> {
@@ -231,7 +231,7 @@ fn print_result(arguments: &Arguments, found: &Inputs, result: &BatchResult, sta
 }
 
 /// Complete, or why not.
-fn ending(folder: &Path, result: BatchResult, signals: &Steps) -> Result<(), Failure> {
+fn ending(folder: &Path, result: BatchResult, signals: &StopSignals) -> Result<(), Failure> {
     let ([complete, failed, _], all, folder) = (result.counts(), result.outcomes.len(), folder.display());
     if let Some(signal) = signals.received() {
         let hint = format!(

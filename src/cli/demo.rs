@@ -80,7 +80,7 @@ struct Truth {
 /// A stretch of the clip in which one thing is to be seen; frames are inclusive.
 #[derive(Deserialize)]
 struct TruthSpan {
-    kind: Kind,
+    kind: TruthKind,
     label: Option<Expression>,
     from: Option<Expression>,
     to: Option<Expression>,
@@ -90,7 +90,7 @@ struct TruthSpan {
 
 #[derive(Deserialize, Clone, Copy, PartialEq)]
 #[serde(rename_all = "snake_case")]
-enum Kind {
+enum TruthKind {
     /// One expression.
     Held,
     /// One expression becomes another.
@@ -107,17 +107,17 @@ impl TruthSpan {
         let (first, last) = (self.first_frame, self.last_frame);
         let middle = first + (last - first).div_ceil(2);
         match (self.kind, self.label, self.from, self.to) {
-            (Kind::Held, Some(label), ..) => vec![(label, first, last)],
-            (Kind::Fade, _, Some(from), Some(to)) => vec![(from, first, middle - 1), (to, middle, last)],
+            (TruthKind::Held, Some(label), ..) => vec![(label, first, last)],
+            (TruthKind::Fade, _, Some(from), Some(to)) => vec![(from, first, middle - 1), (to, middle, last)],
             _ => Vec::new(),
         }
     }
 
     fn status(&self) -> Status {
         match self.kind {
-            Kind::Held | Kind::Fade => Status::Ok,
-            Kind::Cut => Status::OutOfFrame,
-            Kind::Absent => Status::NoFace,
+            TruthKind::Held | TruthKind::Fade => Status::Ok,
+            TruthKind::Cut => Status::OutOfFrame,
+            TruthKind::Absent => Status::NoFace,
         }
     }
 }
@@ -174,10 +174,10 @@ fn counts(timeline: &Timeline, truth: &Truth) -> String {
         text += &format!("{name:<10} {right:>4} of {all:>4}  {share:>5.1} %\n");
     };
     for class in Expression::ALL {
-        count(class.name(), &|span| span.kind == Kind::Held && span.label == Some(class));
+        count(class.name(), &|span| span.kind == TruthKind::Held && span.label == Some(class));
     }
-    count("no face", &|span| span.kind == Kind::Absent);
-    count("all", &|span| matches!(span.kind, Kind::Held | Kind::Absent));
+    count("no face", &|span| span.kind == TruthKind::Absent);
+    count("all", &|span| matches!(span.kind, TruthKind::Held | TruthKind::Absent));
     text
 }
 
@@ -200,7 +200,7 @@ mod tests {
         assert_eq!(truth.faces.len(), truth.frames);
         for span in &truth.spans {
             let shown: Vec<usize> = span.shown().into_iter().flat_map(|(_, first, last)| first..=last).collect();
-            let seen = matches!(span.kind, Kind::Held | Kind::Fade);
+            let seen = matches!(span.kind, TruthKind::Held | TruthKind::Fade);
             assert_eq!(shown, if seen { (span.first_frame..=span.last_frame).collect() } else { Vec::new() });
         }
     }

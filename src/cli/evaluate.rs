@@ -67,7 +67,7 @@ pub(super) struct Arguments {
 
 /// `report.json`.
 #[derive(Serialize)]
-struct Report {
+struct EvaluationReport {
     #[serde(flatten)]
     evaluation: Evaluation,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -139,7 +139,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         blocks.extend(stability::blocks(stability));
     }
     let document = ReportDocument { title: format!("{} on {}", evaluation.name, evaluation.data), blocks };
-    let data = Report { evaluation, degradation: arguments.degrade, against, stability };
+    let data = EvaluationReport { evaluation, degradation: arguments.degrade, against, stability };
     Ok(report::write(&arguments.out, &data, &document, &predictions)?)
 }
 

@@ -53,11 +53,11 @@ enum Question {
     Classify {
         count: usize,
         #[serde(flatten)]
-        shape: Shape,
+        shape: QuestionForm,
     },
     Detect {
         #[serde(flatten)]
-        shape: Shape,
+        shape: QuestionForm,
         /// Share of the picture's shorter side; the setting `min_face` if not given.
         min_face: Option<f32>,
     },
@@ -65,14 +65,14 @@ enum Question {
 
 /// The form of every picture of a question.
 #[derive(Debug, Clone, Copy, Deserialize)]
-struct Shape {
+struct QuestionForm {
     width: usize,
     height: usize,
     /// 1 for grey, 3 for red, green, blue.
     channels: usize,
 }
 
-impl Shape {
+impl QuestionForm {
     fn colours(self) -> Option<Colours> {
         [Colours::Luma, Colours::Rgb].into_iter().find(|colours| colours.count() == self.channels)
     }
@@ -151,7 +151,7 @@ impl Answerer {
     }
 
     /// Pictures pass where `annotate evaluate`'s do.
-    fn probabilities(&self, samples: &[u8], shape: Shape, count: usize) -> Result<Vec<u8>, String> {
+    fn probabilities(&self, samples: &[u8], shape: QuestionForm, count: usize) -> Result<Vec<u8>, String> {
         let colours = check(shape)?;
         let (model, input) = (&self.model, &self.model.config().input);
         let size = shape.samples(1).unwrap_or(0);
@@ -177,7 +177,7 @@ impl Answerer {
         Ok(bytes)
     }
 
-    fn faces(&mut self, samples: Vec<u8>, shape: Shape, min_face: Option<f32>) -> Result<Value, String> {
+    fn faces(&mut self, samples: Vec<u8>, shape: QuestionForm, min_face: Option<f32>) -> Result<Value, String> {
         let picture = Picture::new(samples, check(shape)?, shape.width, shape.height).in_colours(Colours::Luma);
         let luma = Plane { samples: picture.samples(), stride: shape.width, width: shape.width, height: shape.height };
         let share = min_face.unwrap_or(self.options.annotation.track.min_face);
@@ -194,7 +194,7 @@ impl Answerer {
     }
 }
 
-fn check(shape: Shape) -> Result<Colours, String> {
+fn check(shape: QuestionForm) -> Result<Colours, String> {
     if shape.width == 0 || shape.height == 0 {
         return Err(format!("a picture of {} x {} pixels shows nothing", shape.width, shape.height));
     }

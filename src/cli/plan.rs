@@ -10,7 +10,7 @@ use super::exit::advice_on_decoding;
 use super::limits::limit_memory;
 use super::progress::CorpusProgress;
 use super::shared::{self, AnnotationArguments, ExecutionArguments, ReplaceArguments};
-use super::signals::Steps;
+use super::signals::StopSignals;
 use crate::corpus::inputs;
 use crate::corpus::plan::{CorpusPlan, PlanLine, PlanTerms, SCHEMA};
 use crate::files;
@@ -79,7 +79,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     files::refuse_inputs(&arguments.output, read.map(PathBuf::as_path))?;
     let jobs = arguments.jobs.map_or_else(cores, usize::from);
     limit_memory(options.max_memory, jobs)?;
-    let signals = Steps::listen()?;
+    let signals = StopSignals::listen()?;
     let found = inputs::find(&arguments.inputs, &arguments.output)?;
     super::batch::check(&found, &[])?;
     files::refuse_inputs(&arguments.output, found.items.iter().map(|item| item.path.as_path()))?;

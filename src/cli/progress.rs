@@ -89,20 +89,20 @@ impl Progress {
 
 /// Tells a person how far a corpus is; the sizes of the files stand for the work they make.
 pub(super) struct CorpusProgress {
-    shown: Shown,
+    shown: Presentation,
     started: Instant,
     items: usize,
     bytes: u64,
-    state: Mutex<State>,
+    state: Mutex<ProgressState>,
 }
 
-enum Shown {
+enum Presentation {
     Bar(ProgressBar),
     Plain,
     None,
 }
 
-struct State {
+struct ProgressState {
     bytes: f64,
     ended: usize,
     failed: usize,
@@ -113,9 +113,9 @@ impl CorpusProgress {
     /// For so many files of so many bytes together.
     pub(super) fn new(choice: ProgressChoice, items: usize, bytes: u64) -> Self {
         let shown = match choice {
-            ProgressChoice::Auto if !std::io::stderr().is_terminal() => Shown::None,
-            ProgressChoice::None => Shown::None,
-            ProgressChoice::Plain => Shown::Plain,
+            ProgressChoice::Auto if !std::io::stderr().is_terminal() => Presentation::None,
+            ProgressChoice::None => Presentation::None,
+            ProgressChoice::Plain => Presentation::Plain,
             ProgressChoice::Auto | ProgressChoice::Bar => {
                 let length = if bytes > 0 { bytes } else { items as u64 };
                 let bar = ProgressBar::new(length).with_message(format!("0/{items}"));
@@ -123,11 +123,11 @@ impl CorpusProgress {
                 if let Ok(style) = ProgressStyle::with_template("{wide_bar} {percent} %  {msg}  {eta} left") {
                     bar.set_style(style);
                 }
-                Shown::Bar(bar)
+                Presentation::Bar(bar)
             }
         };
         let now = Instant::now();
-        let state = Mutex::new(State { bytes: 0.0, ended: 0, failed: 0, told: now });
+        let state = Mutex::new(ProgressState { bytes: 0.0, ended: 0, failed: 0, told: now });
         Self { shown, started: now, items, bytes, state }
     }
 
@@ -139,7 +139,7 @@ impl CorpusProgress {
     /// A line between the bars.
     pub(super) fn say(&self, line: &str) {
         match &self.shown {
-            Shown::Bar(bar) => bar.suspend(|| talk!("annotate: {line}")),
+            Presentation::Bar(bar) => bar.suspend(|| talk!("annotate: {line}")),
             _ => talk!("annotate: {line}"),
         }
     }
@@ -153,13 +153,13 @@ impl CorpusProgress {
         let failed = if failed > 0 { format!(", {failed} not complete") } else { String::new() };
         let message = format!("{}/{items}{failed}", state.ended);
         match &self.shown {
-            Shown::Bar(bar) => {
+            Presentation::Bar(bar) => {
                 bar.set_position(if self.bytes > 0 { state.bytes as u64 } else { state.ended as u64 });
                 if ended.is_some() {
                     bar.set_message(message);
                 }
             }
-            Shown::Plain if state.told.elapsed() >= LINE_EVERY => {
+            Presentation::Plain if state.told.elapsed() >= LINE_EVERY => {
                 state.told = Instant::now();
                 let share =
                     if self.bytes > 0 { state.bytes / self.bytes as f64 } else { state.ended as f64 / items as f64 };
@@ -171,7 +171,7 @@ impl CorpusProgress {
     }
 
     pub(super) fn finish(&self) {
-        if let Shown::Bar(bar) = &self.shown {
+        if let Presentation::Bar(bar) = &self.shown {
             bar.finish_and_clear();
         }
     }

@@ -48,14 +48,14 @@ impl Signals {
 
 /// What the signals have said to a run over a corpus.
 #[derive(Clone)]
-pub(super) struct Steps {
+pub(super) struct StopSignals {
     /// Set where videos at work are to be left off.
     pub(super) interrupt: Arc<AtomicBool>,
     drain: Arc<AtomicBool>,
     signal: Arc<AtomicI32>,
 }
 
-impl Steps {
+impl StopSignals {
     /// Listens from now on.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ use super::exit::advice_on_decoding;
 use super::limits::limit_memory;
 use super::progress::CorpusProgress;
 use super::shared::{self, ExecutionArguments};
-use super::signals::Steps;
+use super::signals::StopSignals;
 use crate::corpus::plan::CorpusPlan;
 use crate::corpus::results;
 use crate::corpus::work::{Shard, ShardWork, UnitState, work};
@@ -52,7 +52,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let model = registry::open(&plan.terms.model_name, &device)
         .and_then(|model| model.with_precision(plan.terms.settings.precision))?;
     let detectors = shared::detectors(plan.terms.settings.detector.name, plan.terms.detector_model.as_deref())?;
-    let signals = Steps::listen()?;
+    let signals = StopSignals::listen()?;
     // A worker that was killed may have been the last to write here.
     results::remove_leftovers(&arguments.out);
     let execution = Execution {

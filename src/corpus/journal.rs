@@ -166,7 +166,7 @@ pub struct Journal {
     folder: PathBuf,
     terms_sha256: String,
     file: Mutex<File>,
-    known: Known,
+    known: LogState,
     is_continued: bool,
 }
 
@@ -276,7 +276,7 @@ impl Journal {
 
 /// What a log says.
 #[derive(Default)]
-struct Known {
+struct LogState {
     /// The last entry of each output.
     last: HashMap<PathBuf, (String, Option<FileStamp>, Outcome)>,
     /// Outputs with an entry since the last run began that does not go on with another.
@@ -285,7 +285,7 @@ struct Known {
     begun: HashMap<PathBuf, bool>,
 }
 
-impl Known {
+impl LogState {
     fn add(&mut self, entry: JournalEntry, folder: &Path) {
         match entry {
             JournalEntry::Begin { continued, .. } => {
@@ -318,13 +318,13 @@ const LONGEST: u64 = 4 << 30;
 const LONGEST_LINE: u64 = 1 << 22;
 
 /// What a log says, and whether its last line is whole. Files that it says were written are this program's.
-fn known(file: &File, folder: &Path) -> io::Result<(Known, bool)> {
+fn known(file: &File, folder: &Path) -> io::Result<(LogState, bool)> {
     if file.metadata()?.len() > LONGEST {
         let reason = format!("it is larger than {} GiB, which no log is", LONGEST >> 30);
         return Err(io::Error::new(ErrorKind::FileTooLarge, reason));
     }
     let mut lines = BufReader::new(file);
-    let (mut known, mut line, mut is_whole) = (Known::default(), Vec::new(), true);
+    let (mut known, mut line, mut is_whole) = (LogState::default(), Vec::new(), true);
     while lines.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line)? > 0 {
         is_whole = line.ends_with(b"\n");
         if let Ok(entry) = serde_json::from_slice(&line) {

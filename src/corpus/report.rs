@@ -40,11 +40,11 @@ struct Failures<'a> {
     #[serde(with = "super::path::list")]
     touched: Vec<PathBuf>,
     /// Files in folders that were not taken for videos.
-    left_out: Vec<LeftOut<'a>>,
+    left_out: Vec<LeftOutInput<'a>>,
 }
 
 #[derive(Serialize)]
-struct LeftOut<'a> {
+struct LeftOutInput<'a> {
     #[serde(with = "super::path")]
     path: &'a Path,
     reason: &'a str,
@@ -94,7 +94,7 @@ fn failures(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     let failures: Vec<&Outcome> = outcomes.iter().filter(|outcome| !outcome.verdict.is_complete()).collect();
     let (inputs, complete) = (outcomes.len(), outcomes.len() - failures.len());
     let touched = touched.to_vec();
-    let left_out = left_out.iter().map(|(path, reason)| LeftOut { path, reason }).collect();
+    let left_out = left_out.iter().map(|(path, reason)| LeftOutInput { path, reason }).collect();
     let report = Failures { schema: SCHEMA, inputs, complete, failures, touched, left_out };
     serde_json::to_writer_pretty(&mut *out, &report)?;
     out.write_all(b"\n")

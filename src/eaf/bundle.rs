@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::link::{self, Linked};
 use super::preset::Preset;
-use super::tiers::Clock;
+use super::tiers::DocumentTime;
 use super::xml::{Element, Node};
 use super::{EafReadError, curves, document, preferences, read, upgrade, xml};
 use crate::files::{self, Output, OutputOptions, WriteError};
@@ -124,7 +124,7 @@ impl Bundle {
         let mut root = existing.unwrap_or_else(|| document::blank(timeline));
         upgrade::upgrade(&mut root);
         let known = read::document(&root).unwrap_or_default();
-        let clock = Clock { timeline, origin_ms: document::origin_ms(&known, timeline) };
+        let clock = DocumentTime { timeline, origin_ms: document::origin_ms(&known, timeline) };
         let added = document::add(&mut root, timeline, &preset, media.as_ref(), &files);
         let mut written = Vec::new();
         let shown = if curves.is_some() { curves::curves(timeline, &preset) } else { Vec::new() };

@@ -5,7 +5,7 @@ use std::io::{self, BufRead as _, BufReader, Read as _, Write};
 use std::path::Path;
 
 use super::preset::Preset;
-use super::tiers::Clock;
+use super::tiers::DocumentTime;
 use super::xml::{self, Element};
 use crate::palette::{Colour, NO_FACE, colour_of};
 use crate::timeline::{Expression, FrameRecord, Measure, MeasureGroup, Timeline, probability_in_file, score_in_file};
@@ -19,16 +19,16 @@ pub(super) struct Curve {
     pub name: String,
     /// The signer's index among the timeline's tracks.
     pub signer: usize,
-    pub kind: Kind,
+    pub kind: CurveKind,
     /// The column of the table, from 0, which is the time's.
     column: usize,
     colour: Colour,
-    shown: Shown,
+    shown: CurveSource,
 }
 
 /// What a curve shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Shown {
+enum CurveSource {
     /// The model's own probability of a class.
     Probability(Expression),
     /// The smoothed probability of the label.
@@ -43,7 +43,7 @@ enum Shown {
 
 /// What curves of one panel have in common.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum CurveKind {
     /// The model's own, one a class.
     Probability,
     /// How sure of the label, and of the face; what is covered.
@@ -62,7 +62,7 @@ pub(super) enum Kind {
     Gaze,
 }
 
-impl Kind {
+impl CurveKind {
     /// The unit, and the least and the most that a panel shows. Shares of lengths are in per cent, so that ELAN's axis has whole
     /// numbers.
     pub(super) fn scale(self) -> (&'static str, i32, i32) {
@@ -105,7 +105,7 @@ impl Kind {
     }
 }
 
-impl Shown {
+impl CurveSource {
     fn name(self) -> String {
         match self {
             Self::Probability(class) => class.name().into(),
@@ -116,11 +116,11 @@ impl Shown {
         }
     }
 
-    fn kind(self) -> Kind {
+    fn kind(self) -> CurveKind {
         match self {
-            Self::Probability(_) => Kind::Probability,
-            Self::Confidence | Self::FaceScore | Self::Covered => Kind::Sureness,
-            Self::Measure(measure) => Kind::of(measure),
+            Self::Probability(_) => CurveKind::Probability,
+            Self::Confidence | Self::FaceScore | Self::Covered => CurveKind::Sureness,
+            Self::Measure(measure) => CurveKind::of(measure),
         }
     }
 
@@ -160,17 +160,17 @@ impl Shown {
 
 /// What the curves of a signer can be called, behind the signer's name.
 pub(super) fn names() -> impl Iterator<Item = String> {
-    of_signer(&MeasureGroup::ALL).into_iter().map(Shown::name)
+    of_signer(&MeasureGroup::ALL).into_iter().map(CurveSource::name)
 }
 
 /// The curves of every signer, where these groups were measured.
-fn of_signer(measured: &[MeasureGroup]) -> Vec<Shown> {
-    let mut curves: Vec<Shown> = Expression::ALL.map(Shown::Probability).into();
-    curves.extend([Shown::Confidence, Shown::FaceScore]);
+fn of_signer(measured: &[MeasureGroup]) -> Vec<CurveSource> {
+    let mut curves: Vec<CurveSource> = Expression::ALL.map(CurveSource::Probability).into();
+    curves.extend([CurveSource::Confidence, CurveSource::FaceScore]);
     if measured.contains(&MeasureGroup::Hands) {
-        curves.push(Shown::Covered);
+        curves.push(CurveSource::Covered);
     }
-    curves.extend(Measure::ALL.into_iter().filter(|m| measured.contains(&m.group())).map(Shown::Measure));
+    curves.extend(Measure::ALL.into_iter().filter(|m| measured.contains(&m.group())).map(CurveSource::Measure));
     curves
 }
 
@@ -213,7 +213,7 @@ pub(super) enum Dialect {
 
 /// The table: a frame's first millisecond, then every curve's value there. In both dialects: no quotes, whole milliseconds
 /// throughout, `NaN` where there is no value, no empty cell. Frames before the document's zero are left out.
-pub(super) fn table(clock: Clock, preset: &Preset, dialect: Dialect, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn table(clock: DocumentTime, preset: &Preset, dialect: Dialect, out: &mut dyn Write) -> io::Result<()> {
     let timeline = clock.timeline;
     let curves = curves(timeline, preset);
     let names: Vec<&str> = curves.iter().map(|curve| curve.name.as_str()).collect();
@@ -322,11 +322,11 @@ mod tests {
     fn lengths_are_in_per_cent_and_turns_in_degrees() {
         let timeline = sample::two_signers();
         let record = &timeline.tracks[0].frames[0];
-        let shown = |measure| Shown::Measure(measure).value(record);
+        let shown = |measure| CurveSource::Measure(measure).value(record);
         assert_eq!(shown(Measure::InnerBrowHeight), Some(7.12));
         assert_eq!((shown(Measure::Yaw), shown(Measure::BrowHeightLeft)), (Some(0.07), None));
         for measure in Measure::ALL {
-            let (unit, least, most) = Kind::of(measure).scale();
+            let (unit, least, most) = CurveKind::of(measure).scale();
             assert_eq!(unit == "degrees", measure.group() == MeasureGroup::Head, "{measure:?}");
             assert!(least < most);
         }
@@ -337,7 +337,7 @@ mod tests {
         let mut timeline = sample::two_signers();
         timeline.media.start_s = 0.1;
         let mut bytes = Vec::new();
-        let clock = Clock { timeline: &timeline, origin_ms: 150 };
+        let clock = DocumentTime { timeline: &timeline, origin_ms: 150 };
         table(clock, &Preset::default(), Dialect::Linked, &mut bytes).unwrap();
         let text = String::from_utf8(bytes).unwrap();
         let times: Vec<&str> = text.lines().skip(2).filter_map(|row| row.split(',').next()).collect();
@@ -350,7 +350,7 @@ mod tests {
         #[test]
         fn the_table_is_in_elans_dialect(timeline in sample::any_timeline()) {
             let mut bytes = Vec::new();
-            let clock = Clock { timeline: &timeline, origin_ms: -1_000_000 };
+            let clock = DocumentTime { timeline: &timeline, origin_ms: -1_000_000 };
             table(clock, &Preset::default(), Dialect::Linked, &mut bytes).unwrap();
             let text = String::from_utf8(bytes).unwrap();
             let rows: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();

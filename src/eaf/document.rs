@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::link::Linked;
 use super::preset::{Language, Preset};
-use super::tiers::{self, Clock, Content, SignerTier, Stretch, Value};
+use super::tiers::{self, Content, DocumentTime, SignerTier, TierStretch, VocabularyValue};
 use super::upgrade::add_language;
 use super::vocabulary::{self, ControlledVocabulary};
 use super::xml::{Element, Node};
@@ -92,7 +92,7 @@ pub(super) fn add(
 ) -> Added {
     // A document that cannot be read was refused when it was opened.
     let there = read::document(root).unwrap_or_default();
-    let clock = Clock { timeline, origin_ms: origin_ms(&there, timeline) };
+    let clock = DocumentTime { timeline, origin_ms: origin_ms(&there, timeline) };
     let mut ids = Ids::of(root);
     let mut added = Added { tiers: Vec::new(), vocabularies: Vec::new() };
     if timeline.tracks.is_empty() {
@@ -414,7 +414,7 @@ impl Ids {
     }
 
     /// A time-aligned annotation with slots of its own.
-    fn aligned(&mut self, id: &str, stretch: &Stretch<Value>) -> Element {
+    fn aligned(&mut self, id: &str, stretch: &TierStretch<VocabularyValue>) -> Element {
         let (start, end) = (self.slot(stretch.start_ms), self.slot(stretch.end_ms));
         let mut annotation = Element::new("ALIGNABLE_ANNOTATION").with("ANNOTATION_ID", id);
         if let Some(entry) = &stretch.what.entry {

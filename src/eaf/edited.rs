@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::document::{self, LABELS, origin_ms};
 use super::preset::Preset;
-use super::tiers::{self, Clock, Stretch};
+use super::tiers::{self, DocumentTime, TierStretch};
 use super::{Document, EafReadError, Tier, read};
 use crate::timeline::{self, Segment, Timeline, Track};
 
@@ -106,17 +106,22 @@ impl Edited {
         self.expressions.iter().filter(is_alien).map(String::as_str).collect()
     }
 
-    fn clock<'a>(&self, timeline: &'a Timeline) -> Clock<'a> {
-        Clock { timeline, origin_ms: origin_ms(&self.document, timeline) }
+    fn clock<'a>(&self, timeline: &'a Timeline) -> DocumentTime<'a> {
+        DocumentTime { timeline, origin_ms: origin_ms(&self.document, timeline) }
     }
 
     /// Where the track's segments stand in the document.
-    fn expected<'a>(&self, track: &'a Track, timeline: &'a Timeline, gap_frames: usize) -> Vec<Stretch<&'a Segment>> {
+    fn expected<'a>(
+        &self,
+        track: &'a Track,
+        timeline: &'a Timeline,
+        gap_frames: usize,
+    ) -> Vec<TierStretch<&'a Segment>> {
         tiers::expressions(track, self.clock(timeline), &Preset { gap_frames, ..Preset::default() })
     }
 
     /// The track's tier; of several, from merging more than once, the one that is most like the labels.
-    fn tier(&self, track: &Track, expected: &[Stretch<&Segment>]) -> Option<&Tier> {
+    fn tier(&self, track: &Track, expected: &[TierStretch<&Segment>]) -> Option<&Tier> {
         let is_expression = |tier: &&Tier| self.expressions.contains(&tier.id);
         let tiers = self.document.tiers.iter().filter(is_expression).filter(|tier| is_of(tier, track));
         tiers.max_by_key(|tier| matches(tier, expected))
@@ -143,8 +148,8 @@ fn is_of(tier: &Tier, track: &Track) -> bool {
 }
 
 /// How many annotations stand where they are expected, with the expected word.
-fn matches(tier: &Tier, expected: &[Stretch<&Segment>]) -> usize {
-    let stands = |shown: &&Stretch<&Segment>| {
+fn matches(tier: &Tier, expected: &[TierStretch<&Segment>]) -> usize {
+    let stands = |shown: &&TierStretch<&Segment>| {
         let index = tier.annotations.partition_point(|annotation| annotation.start_ms < shown.start_ms);
         tier.annotations.get(index).is_some_and(|annotation| {
             (annotation.start_ms, annotation.end_ms) == (shown.start_ms, shown.end_ms)
@@ -166,7 +171,7 @@ struct Edges {
 }
 
 impl Edges {
-    fn of(clock: Clock) -> Self {
+    fn of(clock: DocumentTime) -> Self {
         let times = &clock.timeline.frames;
         let video_end_s = clock.timeline.end_s();
         let millis = |time_s: f64| clock.seconds(time_s) * 1000.0;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::curves::{self, Dialect};
 use super::preset::Preset;
-use super::tiers::{self, Clock, Content, SignerTier};
+use super::tiers::{self, Content, DocumentTime, SignerTier};
 use super::xml::{self, Element, XmlError};
 use crate::timeline::Timeline;
 
@@ -119,7 +119,7 @@ fn local(text: String) -> PathBuf {
 /// # Errors
 /// If `out` cannot be written.
 pub fn write_tiers(timeline: &Timeline, preset: &Preset, out: &mut dyn Write) -> io::Result<()> {
-    let clock = Clock { timeline, origin_ms: 0 };
+    let clock = DocumentTime { timeline, origin_ms: 0 };
     let mut root = Element::new("TIERS");
     for track in &timeline.tracks {
         // Start and end of each tier's annotations, for the tiers that hang on it.
@@ -149,7 +149,7 @@ pub fn write_tiers(timeline: &Timeline, preset: &Preset, out: &mut dyn Write) ->
 /// # Errors
 /// If `out` cannot be written.
 pub fn write_curves(timeline: &Timeline, preset: &Preset, out: &mut dyn Write) -> io::Result<()> {
-    curves::table(Clock { timeline, origin_ms: 0 }, preset, Dialect::Recognizer, out)
+    curves::table(DocumentTime { timeline, origin_ms: 0 }, preset, Dialect::Recognizer, out)
 }
 
 /// The files of the folder that goes into ELAN's `extensions`: their names, contents, and whether they are programs.

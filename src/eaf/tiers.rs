@@ -14,13 +14,13 @@ use crate::timeline::{
 
 /// A document's time: the player's, less where the document's zero lies in the video.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Clock<'a> {
+pub(super) struct DocumentTime<'a> {
     pub timeline: &'a Timeline,
     /// Milliseconds of the video before the document's zero (ELAN's `TIME_ORIGIN`).
     pub origin_ms: i64,
 }
 
-impl Clock<'_> {
+impl DocumentTime<'_> {
     /// A moment of the container in the document, seconds.
     pub(super) fn seconds(self, time_s: f64) -> f64 {
         self.timeline.player_time(ContainerTime(time_s)).0 - self.origin_ms as f64 / 1000.0
@@ -36,7 +36,7 @@ impl Clock<'_> {
 
 /// A stretch of one thing, milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Stretch<T> {
+pub(super) struct TierStretch<T> {
     pub start_ms: u64,
     /// After `start_ms`.
     pub end_ms: u64,
@@ -45,7 +45,7 @@ pub(super) struct Stretch<T> {
 
 /// A value of a controlled vocabulary.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Value {
+pub(super) struct VocabularyValue {
     /// What people read.
     pub word: Cow<'static, str>,
     /// The vocabulary's entry; none where several go on at once, whose words stand together.
@@ -64,18 +64,18 @@ pub(super) struct SignerTier {
 /// What is on a tier.
 pub(super) enum Content {
     /// Annotations with times of their own.
-    Aligned { vocabulary: &'static ControlledVocabulary, annotations: Vec<Stretch<Value>> },
+    Aligned { vocabulary: &'static ControlledVocabulary, annotations: Vec<TierStretch<VocabularyValue>> },
     /// A text, or none, for each annotation of an aligned tier, in its order; `parent` is that tier's index among the
     /// signer's.
     Hanging { kind: &'static str, parent: usize, texts: Vec<Option<String>> },
 }
 
 /// All tiers of a signer, in order; parents come first.
-pub(super) fn of_signer(track: &Track, clock: Clock, preset: &Preset) -> Vec<SignerTier> {
+pub(super) fn of_signer(track: &Track, clock: DocumentTime, preset: &Preset) -> Vec<SignerTier> {
     let signer = preset.signer(track);
     let named = |pattern: &str| pattern.replace("{signer}", &signer);
     let segments = expressions(track, clock, preset);
-    let value = |segment: &Segment| Value {
+    let value = |segment: &Segment| VocabularyValue {
         word: vocabulary::expression(segment.label, preset.language).word.into(),
         entry: Some(vocabulary::entry_id(segment.label.name())),
     };
@@ -86,7 +86,7 @@ pub(super) fn of_signer(track: &Track, clock: Clock, preset: &Preset) -> Vec<Sig
     let confidences = segments.iter().map(|stretch| stretch.what.confidence.map(|c| format!("{c:.2}"))).collect();
     let annotations = segments
         .iter()
-        .map(|stretch| Stretch { start_ms: stretch.start_ms, end_ms: stretch.end_ms, what: value(stretch.what) })
+        .map(|stretch| TierStretch { start_ms: stretch.start_ms, end_ms: stretch.end_ms, what: value(stretch.what) })
         .collect();
     let colour = colour_of(Expression::Sadness);
     let mut tiers = vec![
@@ -122,7 +122,7 @@ pub(super) fn of_signer(track: &Track, clock: Clock, preset: &Preset) -> Vec<Sig
 }
 
 /// A stretch of frames, before it has milliseconds.
-struct Span<T> {
+struct FrameStretch<T> {
     first_frame: usize,
     last_frame: usize,
     start_s: f64,
@@ -131,8 +131,8 @@ struct Span<T> {
 }
 
 /// The track's segments, neighbours `gap_frames` apart.
-pub(super) fn expressions<'a>(track: &'a Track, clock: Clock, preset: &Preset) -> Vec<Stretch<&'a Segment>> {
-    let span = |segment: &'a Segment| Span {
+pub(super) fn expressions<'a>(track: &'a Track, clock: DocumentTime, preset: &Preset) -> Vec<TierStretch<&'a Segment>> {
+    let span = |segment: &'a Segment| FrameStretch {
         first_frame: segment.first_frame,
         last_frame: segment.last_frame,
         start_s: segment.start_s,
@@ -144,48 +144,50 @@ pub(super) fn expressions<'a>(track: &'a Track, clock: Clock, preset: &Preset) -
 
 /// What a part of the face does, neighbours `gap_frames` apart. Where several events go on at once, all their words stand in one
 /// annotation, as annotations of a tier may not overlap.
-fn doings(track: &Track, part: FacePart, clock: Clock, preset: &Preset) -> Vec<Stretch<Value>> {
+fn doings(track: &Track, part: FacePart, clock: DocumentTime, preset: &Preset) -> Vec<TierStretch<VocabularyValue>> {
     let (times, video_end_s) = (&clock.timeline.frames, clock.timeline.end_s());
     let span = |GoingOn { first_frame, last_frame, kinds }| {
         let words: Vec<&str> = kinds.iter().map(|kind| vocabulary::event(*kind, preset.language).word).collect();
         let what = match kinds[..] {
-            [kind] => Value { word: words[0].into(), entry: Some(vocabulary::entry_id(kind.name())) },
-            _ => Value { word: words.join(TOGETHER).into(), entry: None },
+            [kind] => VocabularyValue { word: words[0].into(), entry: Some(vocabulary::entry_id(kind.name())) },
+            _ => VocabularyValue { word: words.join(TOGETHER).into(), entry: None },
         };
         let (start_s, end_s) = (times.time_s[first_frame], times.end_s(last_frame, video_end_s));
-        Span { first_frame, last_frame, start_s, end_s, what }
+        FrameStretch { first_frame, last_frame, start_s, end_s, what }
     };
     apart(track.going_on(part).into_iter().map(span).collect(), clock, preset.gap_frames)
 }
 
 /// Where the signer's face could not be read, from the video's first frame to its last, neighbours `gap_frames` apart.
-fn unread(track: &Track, clock: Clock, preset: &Preset) -> Vec<Stretch<Value>> {
+fn unread(track: &Track, clock: DocumentTime, preset: &Preset) -> Vec<TierStretch<VocabularyValue>> {
     let (timeline, times) = (clock.timeline, &clock.timeline.frames);
     let video_end_s = timeline.end_s();
     let status = |frame: usize| match frame.checked_sub(track.first_frame).and_then(|index| track.frames.get(index)) {
         Some(record) => record.status,
         None => Status::NoFace,
     };
-    let mut spans: Vec<Span<Status>> = Vec::new();
+    let mut spans: Vec<FrameStretch<Status>> = Vec::new();
     for frame in 0..times.time_s.len() {
         let (start_s, end_s) = (times.time_s[frame], times.end_s(frame, video_end_s));
         match spans.last_mut() {
             Some(last) if last.what == status(frame) => (last.last_frame, last.end_s) = (frame, end_s),
-            _ => spans.push(Span { first_frame: frame, last_frame: frame, start_s, end_s, what: status(frame) }),
+            _ => {
+                spans.push(FrameStretch { first_frame: frame, last_frame: frame, start_s, end_s, what: status(frame) })
+            }
         }
     }
     let spans = spans.into_iter().filter_map(|span| {
         let word = vocabulary::status(span.what, preset.language)?.word;
-        let value = Value { word: word.into(), entry: Some(vocabulary::entry_id(span.what.name())) };
-        let Span { first_frame, last_frame, start_s, end_s, .. } = span;
-        Some(Span { first_frame, last_frame, start_s, end_s, what: value })
+        let value = VocabularyValue { word: word.into(), entry: Some(vocabulary::entry_id(span.what.name())) };
+        let FrameStretch { first_frame, last_frame, start_s, end_s, .. } = span;
+        Some(FrameStretch { first_frame, last_frame, start_s, end_s, what: value })
     });
     apart(spans.collect(), clock, preset.gap_frames)
 }
 
 /// Spans as stretches in milliseconds that are not empty and do not overlap; of two that touch, the first ends
 /// `gap_frames` earlier, where it is longer than that. What lies before the document's zero is left out.
-fn apart<T>(spans: Vec<Span<T>>, clock: Clock, gap_frames: usize) -> Vec<Stretch<T>> {
+fn apart<T>(spans: Vec<FrameStretch<T>>, clock: DocumentTime, gap_frames: usize) -> Vec<TierStretch<T>> {
     let first_frames: Vec<usize> = spans.iter().map(|span| span.first_frame).collect();
     let ends_s: Vec<f64> = spans
         .iter()
@@ -206,7 +208,7 @@ fn apart<T>(spans: Vec<Span<T>>, clock: Clock, gap_frames: usize) -> Vec<Stretch
             let start_ms = clock.first_ms(span.start_s).unwrap_or(0).max(free_from_ms);
             let end_ms = clock.first_ms(end_s).unwrap_or(0).max(start_ms + 1);
             free_from_ms = end_ms;
-            Stretch { start_ms, end_ms, what: span.what }
+            TierStretch { start_ms, end_ms, what: span.what }
         })
         .collect()
 }
@@ -219,15 +221,15 @@ mod tests {
     use crate::sample;
     use crate::timeline::{EventKind, FaceEvent};
 
-    fn clock(timeline: &Timeline) -> Clock<'_> {
-        Clock { timeline, origin_ms: 0 }
+    fn clock(timeline: &Timeline) -> DocumentTime<'_> {
+        DocumentTime { timeline, origin_ms: 0 }
     }
 
     #[test]
     fn the_documents_zero_is_taken_off_and_what_lies_before_it_left_out() {
         let mut timeline = sample::two_signers();
         let starts = |timeline: &Timeline, origin_ms| -> Vec<u64> {
-            let clock = Clock { timeline, origin_ms };
+            let clock = DocumentTime { timeline, origin_ms };
             expressions(&timeline.tracks[0], clock, &Preset::default()).iter().map(|s| s.start_ms).collect()
         };
         assert_eq!(starts(&timeline, 0), [200, 360]);
@@ -351,7 +353,7 @@ mod tests {
             timeline in sample::any_timeline(), gap_frames in 0usize..3, origin_ms in -500i64..500,
         ) {
             let preset = Preset { gap_frames, ..Preset::default() };
-            let clock = Clock { timeline: &timeline, origin_ms };
+            let clock = DocumentTime { timeline: &timeline, origin_ms };
             for track in &timeline.tracks {
                 for tier in of_signer(track, clock, &preset) {
                     let Content::Aligned { annotations: found, .. } = tier.content else { continue };

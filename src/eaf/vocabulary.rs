@@ -18,8 +18,8 @@ pub(super) struct ControlledVocabulary {
 pub(super) struct Word {
     /// How annotations refer to it.
     pub id: String,
-    pub english: Entry,
-    pub german: Entry,
+    pub english: VocabularyEntry,
+    pub german: VocabularyEntry,
     /// What ELAN paints its annotations with.
     pub colour: Colour,
 }
@@ -136,16 +136,16 @@ pub(super) fn entry_id(name: &str) -> String {
 }
 
 /// A word and what it means.
-pub(super) struct Entry {
+pub(super) struct VocabularyEntry {
     pub word: &'static str,
     pub meaning: &'static str,
 }
 
-const fn entry(word: &'static str, meaning: &'static str) -> Entry {
-    Entry { word, meaning }
+const fn entry(word: &'static str, meaning: &'static str) -> VocabularyEntry {
+    VocabularyEntry { word, meaning }
 }
 
-pub(super) fn expression(expression: Expression, language: Language) -> Entry {
+pub(super) fn expression(expression: Expression, language: Language) -> VocabularyEntry {
     use Expression::{Anger, Disgust, Fear, Happiness, Neutral, Sadness, Surprise};
     match (language, expression) {
         (Language::Eng, Neutral) => entry("neutral", "no expression of emotion"),
@@ -166,7 +166,7 @@ pub(super) fn expression(expression: Expression, language: Language) -> Entry {
 }
 
 /// `None` for [`Status::Ok`], which needs no word.
-pub(super) fn status(status: Status, language: Language) -> Option<Entry> {
+pub(super) fn status(status: Status, language: Language) -> Option<VocabularyEntry> {
     Some(match (language, status) {
         (_, Status::Ok) => return None,
         (Language::Eng, Status::NoFace) => entry("no face", "no face was found"),
@@ -187,14 +187,14 @@ pub(super) fn status(status: Status, language: Language) -> Option<Entry> {
 }
 
 /// Words of nonmanuals.net and of the Sign Hub, where these agree.
-pub(super) fn event(kind: EventKind, language: Language) -> Entry {
+pub(super) fn event(kind: EventKind, language: Language) -> VocabularyEntry {
     match language {
         Language::Eng => event_in_english(kind),
         Language::Deu => event_in_german(kind),
     }
 }
 
-fn event_in_english(kind: EventKind) -> Entry {
+fn event_in_english(kind: EventKind) -> VocabularyEntry {
     match kind {
         EventKind::BrowsRaised => entry("raised", "the brows are higher than at rest"),
         EventKind::BrowsFurrowed => entry("furrowed", "the brows are lowered and drawn together"),
@@ -214,7 +214,7 @@ fn event_in_english(kind: EventKind) -> Entry {
     }
 }
 
-fn event_in_german(kind: EventKind) -> Entry {
+fn event_in_german(kind: EventKind) -> VocabularyEntry {
     match kind {
         EventKind::BrowsRaised => entry("gehoben", "die Brauen sind höher als in Ruhe"),
         EventKind::BrowsFurrowed => entry("zusammengezogen", "die Brauen sind gesenkt und zusammengezogen"),

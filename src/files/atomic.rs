@@ -102,8 +102,8 @@ impl OutputOptions {
     /// Now, and not after an hour of work, if `path` cannot be written or holds what somebody has touched.
     pub fn create(self, path: &Path) -> Result<Output, WriteError> {
         let target = match path == Path::new("-") {
-            true => Target::Stdout(super::stdout().map_err(|source| WriteError::new(path, source))?),
-            false => Target::open(path, self)?,
+            true => Destination::Stdout(super::stdout().map_err(|source| WriteError::new(path, source))?),
+            false => Destination::open(path, self)?,
         };
         Ok(Output { path: path.into(), target, options: self })
     }
@@ -121,12 +121,12 @@ impl OutputOptions {
 #[derive(Debug)]
 pub struct Output {
     path: PathBuf,
-    target: Target,
+    target: Destination,
     options: OutputOptions,
 }
 
 #[derive(Debug)]
-enum Target {
+enum Destination {
     Stdout(io::Stdout),
     /// A pipe or device: there is nothing to rename.
     Device(File),
@@ -157,13 +157,13 @@ impl Output {
 
     /// Whether another program may be reading along: standard output, a pipe or a device.
     pub fn is_stream(&self) -> bool {
-        !matches!(self.target, Target::File(_))
+        !matches!(self.target, Destination::File(_))
     }
 
     /// The file being written, for libraries that write by name; none for streams.
     pub fn temporary_path(&self) -> Option<&Path> {
         match &self.target {
-            Target::File(pending) => Some(pending.temporary.path()),
+            Destination::File(pending) => Some(pending.temporary.path()),
             _ => None,
         }
     }
@@ -190,7 +190,7 @@ impl Output {
     /// name the result is.
     pub fn commit(mut self) -> Result<(), WriteError> {
         self.flush().map_err(|source| self.error(source))?;
-        let Target::File(pending) = self.target else { return Ok(()) };
+        let Destination::File(pending) = self.target else { return Ok(()) };
         let fault = |source| WriteError::new(&self.path, source);
         let Pending { temporary, destination, replaced, digest, written } = *pending;
         temporary.as_file().sync_all().map_err(fault)?;
@@ -273,9 +273,9 @@ fn keep_beside(mut temporary: NamedTempFile, destination: &Path) -> io::Result<P
 impl Write for Output {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match &mut self.target {
-            Target::Stdout(stdout) => stdout.write(bytes),
-            Target::Device(device) => device.write(bytes),
-            Target::File(pending) => {
+            Destination::Stdout(stdout) => stdout.write(bytes),
+            Destination::Device(device) => device.write(bytes),
+            Destination::File(pending) => {
                 let count = pending.temporary.as_file_mut().write(bytes)?;
                 pending.digest.update(&bytes[..count]);
                 pending.written += count as u64;
@@ -286,14 +286,14 @@ impl Write for Output {
 
     fn flush(&mut self) -> io::Result<()> {
         match &mut self.target {
-            Target::Stdout(stdout) => stdout.flush(),
-            Target::Device(device) => device.flush(),
-            Target::File(pending) => pending.temporary.as_file_mut().flush(),
+            Destination::Stdout(stdout) => stdout.flush(),
+            Destination::Device(device) => device.flush(),
+            Destination::File(pending) => pending.temporary.as_file_mut().flush(),
         }
     }
 }
 
-impl Target {
+impl Destination {
     fn open(path: &Path, options: OutputOptions) -> Result<Self, WriteError> {
         let fail = |source| WriteError::new(path, source);
         if options.is_confined && fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink()) {

@@ -27,14 +27,14 @@ type Digest = [u8; 32];
 
 /// What is known of a folder's list.
 #[derive(Default)]
-struct Known {
+struct KnownList {
     /// Bytes of the list that have been read.
     read: u64,
     digests: HashSet<Digest>,
 }
 
-fn folders() -> MutexGuard<'static, BTreeMap<PathBuf, Known>> {
-    static FOLDERS: Mutex<BTreeMap<PathBuf, Known>> = Mutex::new(BTreeMap::new());
+fn folders() -> MutexGuard<'static, BTreeMap<PathBuf, KnownList>> {
+    static FOLDERS: Mutex<BTreeMap<PathBuf, KnownList>> = Mutex::new(BTreeMap::new());
     FOLDERS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -70,11 +70,11 @@ pub(crate) fn remember(folder: &Path, sha256: &str) {
 }
 
 /// Reads what has been added to the list, by this or another run.
-fn catch_up(folder: &Path, known: &mut Known) -> io::Result<()> {
+fn catch_up(folder: &Path, known: &mut KnownList) -> io::Result<()> {
     let mut file = state::open(&folder.join(NAME), OpenOptions::new().read(true))?;
     let length = file.metadata()?.len();
     if length < known.read {
-        *known = Known::default();
+        *known = KnownList::default();
     }
     if length == known.read || length > LONGEST {
         return Ok(());

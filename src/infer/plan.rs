@@ -32,7 +32,7 @@ pub struct Plan {
     result: usize,
     /// Where what is given out beside it lies, and its shape.
     tap: Option<(usize, Shape)>,
-    sizes: Sizes,
+    sizes: BufferSizes,
     multiplications: usize,
     instructions: Instructions,
     /// Buffers that no image is using.
@@ -166,7 +166,7 @@ impl Stem {
 
 /// How large the buffers are.
 #[derive(Debug, Default)]
-struct Sizes {
+struct BufferSizes {
     picture: usize,
     between: usize,
     maps: Vec<usize>,
@@ -195,7 +195,7 @@ struct Workspace {
 }
 
 impl Workspace {
-    fn new(sizes: &Sizes) -> Self {
+    fn new(sizes: &BufferSizes) -> Self {
         Self {
             picture: Buffer::zeros(sizes.picture),
             maps: sizes.maps.iter().map(|&size| Buffer::zeros(size)).collect(),
@@ -207,7 +207,7 @@ impl Workspace {
         }
     }
 
-    fn make_rooms(&mut self, sizes: &Sizes, threads: usize) {
+    fn make_rooms(&mut self, sizes: &BufferSizes, threads: usize) {
         let scratch = || Scratch { between: Buffer::zeros(sizes.between), words: Buffer::zeros(sizes.words) };
         let missing = threads.saturating_sub(self.rooms.len());
         self.rooms.extend(std::iter::repeat_with(scratch).take(missing));
@@ -232,7 +232,7 @@ impl Plan {
             return Err(PlanError::Empty(input));
         }
         let mut compiler = Compiler::default();
-        let value = compiler.layers(layers, Value { map_index: None, shape: input })?;
+        let value = compiler.layers(layers, Flow { map_index: None, shape: input })?;
         let value = compiler.placed(value);
         Ok(Self {
             input,
@@ -475,7 +475,7 @@ impl Step {
 
 /// What flows from layer to layer while a plan is compiled.
 #[derive(Debug, Clone, Copy)]
-struct Value {
+struct Flow {
     /// None: the picture itself.
     map_index: Option<usize>,
     shape: Shape,
@@ -485,7 +485,7 @@ struct Value {
 #[derive(Debug, Default)]
 struct Compiler {
     steps: Vec<Step>,
-    sizes: Sizes,
+    sizes: BufferSizes,
     multiplications: usize,
     /// Places whose content is still wanted.
     kept: Vec<usize>,
@@ -498,7 +498,7 @@ struct Compiler {
 }
 
 impl Compiler {
-    fn layers(&mut self, layers: &[Layer], mut value: Value) -> Result<Value, PlanError> {
+    fn layers(&mut self, layers: &[Layer], mut value: Flow) -> Result<Flow, PlanError> {
         let mut rest = layers;
         let mut is_gated = false;
         while let [layer, after @ ..] = rest {
@@ -523,7 +523,7 @@ impl Compiler {
                         let (stem, shape) = self.stem(convolution, value)?;
                         let to = self.map_for(shape, None);
                         self.steps.push(Step::Dense { dense: stem, to });
-                        Value { map_index: Some(to), shape }
+                        Flow { map_index: Some(to), shape }
                     }
                 },
                 Layer::Linear(Linear { weights, bias, activation }) => {
@@ -580,7 +580,7 @@ impl Compiler {
                     let shape = Shape { height: 1, width: 1, channels: value.shape.channels };
                     let to = self.map_for(shape, value.map_index);
                     self.steps.push(Step::Mean { from: value.map_index.unwrap_or_default(), shape: value.shape, to });
-                    Value { map_index: Some(to), shape }
+                    Flow { map_index: Some(to), shape }
                 }
             };
             is_gated = matches!(layer, Layer::SqueezeExcite { .. });
@@ -590,25 +590,25 @@ impl Compiler {
     }
 
     /// `value` in a map; the picture itself is put into one.
-    fn placed(&mut self, value: Value) -> Value {
+    fn placed(&mut self, value: Flow) -> Flow {
         if value.map_index.is_some() {
             return value;
         }
         let to = self.map_for(value.shape, None);
         self.steps.push(Step::Pack { shape: value.shape, to });
-        Value { map_index: Some(to), ..value }
+        Flow { map_index: Some(to), ..value }
     }
 
     /// `value` in a map, with the gate applied.
-    fn settled(&mut self, value: Value, is_gated: bool) -> Value {
+    fn settled(&mut self, value: Flow, is_gated: bool) -> Flow {
         let value = self.placed(value);
         if is_gated { self.scaled(value) } else { value }
     }
 
-    fn scaled(&mut self, value: Value) -> Value {
+    fn scaled(&mut self, value: Flow) -> Flow {
         let to = self.map_for(value.shape, value.map_index);
         self.steps.push(Step::Scale { from: value.map_index.unwrap_or_default(), shape: value.shape, to });
-        Value { map_index: Some(to), ..value }
+        Flow { map_index: Some(to), ..value }
     }
 
     /// A map of `shape` that neither holds the step's input nor anything still wanted.
@@ -623,20 +623,20 @@ impl Compiler {
     }
 
     /// The first of two convolutions, what it is applied to, and what comes out.
-    fn first(&mut self, convolution: &ConvolutionLayer, value: Value) -> Result<(First, Value, Value), PlanError> {
+    fn first(&mut self, convolution: &ConvolutionLayer, value: Flow) -> Result<(First, Flow, Flow), PlanError> {
         if let Reach::Dense { .. } = convolution.reach {
             let (stem, shape) = self.stem(convolution, value)?;
-            return Ok((First::Dense(stem), value, Value { shape, ..value }));
+            return Ok((First::Dense(stem), value, Flow { shape, ..value }));
         }
         let value = self.placed(value);
         let product =
             self.packed(&convolution.weights, &convolution.bias, convolution.activation, value.shape.channels)?;
         self.multiplications += value.shape.pixels() * product.from() * product.to();
         let shape = Shape { channels: product.to(), ..value.shape };
-        Ok((First::Pointwise(product), value, Value { shape, ..value }))
+        Ok((First::Pointwise(product), value, Flow { shape, ..value }))
     }
 
-    fn stem(&mut self, convolution: &ConvolutionLayer, value: Value) -> Result<(Stem, Shape), PlanError> {
+    fn stem(&mut self, convolution: &ConvolutionLayer, value: Flow) -> Result<(Stem, Shape), PlanError> {
         let Reach::Dense { kernel, stride } = convolution.reach else {
             unreachable!("the caller has looked");
         };
@@ -658,10 +658,10 @@ impl Compiler {
     fn rows(
         &mut self,
         first: First,
-        value: Value,
-        between: Value,
+        value: Flow,
+        between: Flow,
         depthwise: &ConvolutionLayer,
-    ) -> Result<Value, PlanError> {
+    ) -> Result<Flow, PlanError> {
         let Reach::Depthwise { kernel, stride } = depthwise.reach else {
             unreachable!("the caller has looked");
         };
@@ -678,7 +678,7 @@ impl Compiler {
         self.sizes.between = self.sizes.between.max(ring.size(channels));
         let to = self.map_for(shape, value.map_index);
         self.steps.push(Step::Rows { from: value.map_index, first, filter, ring, has_sums: false, to });
-        Ok(Value { map_index: Some(to), shape })
+        Ok(Flow { map_index: Some(to), shape })
     }
 
     fn product(
@@ -686,9 +686,9 @@ impl Compiler {
         weights: &[f32],
         bias: &[f32],
         activation: Activation,
-        value: Value,
+        value: Flow,
         is_gated: bool,
-    ) -> Result<Value, PlanError> {
+    ) -> Result<Flow, PlanError> {
         let product = self.packed(weights, bias, activation, value.shape.channels)?;
         let pixels = value.shape.pixels();
         self.multiplications += pixels * product.from() * product.to();
@@ -702,10 +702,10 @@ impl Compiler {
         let from = value.map_index.unwrap_or_default();
         let to = self.map_for(shape, value.map_index);
         self.steps.push(Step::Product { from, product, pixels, is_gated: scales_weights, shortcut: None, to });
-        Ok(Value { map_index: Some(to), shape })
+        Ok(Flow { map_index: Some(to), shape })
     }
 
-    fn gate(&mut self, reduce: &Linear, expand: &Linear, value: Value) -> Result<(), PlanError> {
+    fn gate(&mut self, reduce: &Linear, expand: &Linear, value: Flow) -> Result<(), PlanError> {
         let (from, shape) = (value.map_index.unwrap_or_default(), value.shape);
         match self.steps.last_mut() {
             Some(Step::Rows { has_sums, to, .. }) if *to == from => *has_sums = true,
@@ -726,7 +726,7 @@ impl Compiler {
         Ok(())
     }
 
-    fn maxima(&mut self, value: Value) -> Result<Value, PlanError> {
+    fn maxima(&mut self, value: Flow) -> Result<Flow, PlanError> {
         let Shape { height, width, channels } = value.shape;
         if !height.is_multiple_of(2) || !width.is_multiple_of(2) {
             return Err(PlanError::Shortcut { layer: self.layer });
@@ -734,11 +734,11 @@ impl Compiler {
         let shape = Shape { height: height / 2, width: width / 2, channels };
         let to = self.map_for(shape, value.map_index);
         self.steps.push(Step::Maxima { from: value.map_index.unwrap_or_default(), shape: value.shape, to });
-        Ok(Value { map_index: Some(to), shape })
+        Ok(Flow { map_index: Some(to), shape })
     }
 
     /// `added` to what the layers make of `value`.
-    fn residual(&mut self, body: &[Layer], value: Value, added: Value) -> Result<Value, PlanError> {
+    fn residual(&mut self, body: &[Layer], value: Flow, added: Flow) -> Result<Flow, PlanError> {
         let layer = self.layer;
         let kept = added.map_index.unwrap_or_default();
         self.kept.push(kept);
@@ -759,7 +759,7 @@ impl Compiler {
     }
 
     /// A product of all pixels. A map of whole blocks lies as one pixel with as many channels would, in another order.
-    fn whole(&mut self, linear: &Linear, value: Value) -> Result<Value, PlanError> {
+    fn whole(&mut self, linear: &Linear, value: Flow) -> Result<Flow, PlanError> {
         let Linear { weights, bias, activation } = linear;
         let shape = value.shape;
         if !shape.channels.is_multiple_of(BLOCK) {
@@ -772,11 +772,11 @@ impl Compiler {
             &weights[input * bias.len()..][..bias.len()]
         };
         let turned: Vec<f32> = (0..shape.len()).flat_map(row).copied().collect();
-        let value = Value { shape: Shape { height: 1, width: 1, channels: shape.len() }, ..value };
+        let value = Flow { shape: Shape { height: 1, width: 1, channels: shape.len() }, ..value };
         self.product(&turned, bias, *activation, value, false)
     }
 
-    fn blaze(&mut self, block: &BlazeBlock, value: Value) -> Result<Value, PlanError> {
+    fn blaze(&mut self, block: &BlazeBlock, value: Flow) -> Result<Flow, PlanError> {
         let BlazeBlock { depthwise, pointwise, slopes, stride } = block;
         let Shape { height, width, channels } = value.shape;
         let misfit = PlanError::Block { layer: self.layer };
@@ -791,7 +791,7 @@ impl Compiler {
         self.sizes.between = self.sizes.between.max(blaze.scratch());
         let to = self.map_for(shape, value.map_index);
         self.steps.push(Step::Blaze { from: value.map_index.unwrap_or_default(), blaze, to });
-        Ok(Value { map_index: Some(to), shape })
+        Ok(Flow { map_index: Some(to), shape })
     }
 
     fn packed(

@@ -16,10 +16,10 @@ use super::Activation;
 
 /// A set of vector instructions that this machine has.
 #[derive(Debug, Clone, Copy)]
-pub struct Instructions(Kind);
+pub struct Instructions(InstructionSet);
 
 #[derive(Debug, Clone, Copy)]
-enum Kind {
+enum InstructionSet {
     #[cfg(target_arch = "x86_64")]
     Avx512(pulp::x86::V4),
     #[cfg(target_arch = "x86_64")]
@@ -40,12 +40,12 @@ impl Instructions {
     pub fn all() -> Vec<Self> {
         let mut all = Vec::new();
         #[cfg(target_arch = "x86_64")]
-        all.extend(pulp::x86::V4::try_new().map(Kind::Avx512));
+        all.extend(pulp::x86::V4::try_new().map(InstructionSet::Avx512));
         #[cfg(target_arch = "x86_64")]
-        all.extend(pulp::x86::V3::try_new().map(Kind::Avx2));
+        all.extend(pulp::x86::V3::try_new().map(InstructionSet::Avx2));
         #[cfg(target_arch = "aarch64")]
-        all.extend(pulp::aarch64::Neon::try_new().map(Kind::Neon));
-        all.push(Kind::Portable);
+        all.extend(pulp::aarch64::Neon::try_new().map(InstructionSet::Neon));
+        all.push(InstructionSet::Portable);
         all.into_iter().map(Self).collect()
     }
 
@@ -58,12 +58,12 @@ impl Instructions {
     pub fn name(self) -> &'static str {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
-            Kind::Avx512(_) => "avx512",
+            InstructionSet::Avx512(_) => "avx512",
             #[cfg(target_arch = "x86_64")]
-            Kind::Avx2(_) => "avx2",
+            InstructionSet::Avx2(_) => "avx2",
             #[cfg(target_arch = "aarch64")]
-            Kind::Neon(_) => "neon",
-            Kind::Portable => "portable",
+            InstructionSet::Neon(_) => "neon",
+            InstructionSet::Portable => "portable",
         }
     }
 
@@ -72,12 +72,12 @@ impl Instructions {
     pub(super) fn run<W: WithSimd>(self, work: W) -> W::Output {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
-            Kind::Avx512(simd) => Simd::vectorize(simd, work),
+            InstructionSet::Avx512(simd) => Simd::vectorize(simd, work),
             #[cfg(target_arch = "x86_64")]
-            Kind::Avx2(simd) => Simd::vectorize(simd, work),
+            InstructionSet::Avx2(simd) => Simd::vectorize(simd, work),
             #[cfg(target_arch = "aarch64")]
-            Kind::Neon(simd) => Simd::vectorize(simd, work),
-            Kind::Portable => Simd::vectorize(Scalar128b, work),
+            InstructionSet::Neon(simd) => Simd::vectorize(simd, work),
+            InstructionSet::Portable => Simd::vectorize(Scalar128b, work),
         }
     }
 }

@@ -100,11 +100,11 @@ impl BatchNorm {
 
 /// A convolution without bias, batch normalisation, activation.
 pub struct ConvolutionNorm {
-    convolution: ConvolutionLayer,
+    convolution: ConvolutionWeights,
     norm: BatchNorm,
 }
 
-enum ConvolutionLayer {
+enum ConvolutionWeights {
     /// Weights `[kernel * kernel * in, out]`.
     Dense { weights: Tensor, kernel: usize, stride: usize },
     /// Weights `[kernel, kernel, channels]`.
@@ -128,7 +128,7 @@ impl ConvolutionNorm {
         let fan = kernel * kernel * from;
         let weights = scope.weight("weight", &[fan, to], InitialValues::He { fan })?;
         let norm = BatchNorm::new(&scope.enter("norm"), to, constants, activation)?;
-        Ok(Self { convolution: ConvolutionLayer::Dense { weights, kernel, stride }, norm })
+        Ok(Self { convolution: ConvolutionWeights::Dense { weights, kernel, stride }, norm })
     }
 
     /// One `kernel` x `kernel` filter a channel.
@@ -145,7 +145,7 @@ impl ConvolutionNorm {
         let weights =
             scope.weight("weight", &[kernel, kernel, channels], InitialValues::He { fan: kernel * kernel })?;
         let norm = BatchNorm::new(&scope.enter("norm"), channels, constants, activation)?;
-        Ok(Self { convolution: ConvolutionLayer::Depthwise { weights, stride }, norm })
+        Ok(Self { convolution: ConvolutionWeights::Depthwise { weights, stride }, norm })
     }
 
     /// A 1x1 convolution.
@@ -160,7 +160,7 @@ impl ConvolutionNorm {
     ) -> Result<Self> {
         let weights = scope.weight("weight", &[from, to], InitialValues::He { fan: from })?;
         let norm = BatchNorm::new(&scope.enter("norm"), to, constants, activation)?;
-        Ok(Self { convolution: ConvolutionLayer::Pointwise { weights }, norm })
+        Ok(Self { convolution: ConvolutionWeights::Pointwise { weights }, norm })
     }
 
     /// `[images, height, width, in]` to `[images, out_height, out_width, out]`.
@@ -195,7 +195,7 @@ impl ConvolutionNorm {
         let running = self.norm.running();
         let (norm, activation) = (self.norm.norm(&running), self.norm.activation);
         match &self.convolution {
-            ConvolutionLayer::Depthwise { weights, stride } => {
+            ConvolutionWeights::Depthwise { weights, stride } => {
                 ops::depthwise_normalise(x, weights, *stride, norm, activation)
             }
             _ => ops::normalise(&self.convolve(x)?, norm, activation),
@@ -204,23 +204,23 @@ impl ConvolutionNorm {
 
     fn convolve(&self, x: &Tensor) -> Result<Tensor> {
         match &self.convolution {
-            ConvolutionLayer::Dense { weights, kernel, stride } => {
+            ConvolutionWeights::Dense { weights, kernel, stride } => {
                 multiply_pixels(&ops::patches(x, *kernel, *stride)?, weights)
             }
-            ConvolutionLayer::Depthwise { weights, stride } => ops::depthwise(x, weights, *stride),
-            ConvolutionLayer::Pointwise { weights } => multiply_pixels(x, weights),
+            ConvolutionWeights::Depthwise { weights, stride } => ops::depthwise(x, weights, *stride),
+            ConvolutionWeights::Pointwise { weights } => multiply_pixels(x, weights),
         }
     }
 
     fn weights(&self) -> Result<(&Tensor, Reach)> {
         Ok(match &self.convolution {
-            ConvolutionLayer::Dense { weights, kernel, stride } => {
+            ConvolutionWeights::Dense { weights, kernel, stride } => {
                 (weights, Reach::Dense { kernel: *kernel, stride: *stride })
             }
-            ConvolutionLayer::Depthwise { weights, stride } => {
+            ConvolutionWeights::Depthwise { weights, stride } => {
                 (weights, Reach::Depthwise { kernel: weights.dim(0)?, stride: *stride })
             }
-            ConvolutionLayer::Pointwise { weights } => (weights, Reach::Pointwise),
+            ConvolutionWeights::Pointwise { weights } => (weights, Reach::Pointwise),
         })
     }
 

@@ -60,9 +60,9 @@ pub fn segments(
     let start_s = |frame: usize| times.time_s[frame];
     let end_s = |frame: usize| times.end_s(frame, video_end_s);
 
-    let mut runs: Vec<Run> = Vec::new();
+    let mut runs: Vec<LabelRun> = Vec::new();
     for frame in smoothed {
-        let Some(run) = Run::of_frame(frame) else { continue };
+        let Some(run) = LabelRun::of_frame(frame) else { continue };
         match runs.last_mut() {
             Some(last) => {
                 last.touches_next = start_s(run.first) - end_s(last.last) <= settings.bridge_s + ROUNDING_S;
@@ -75,7 +75,7 @@ pub fn segments(
             None => runs.push(run),
         }
     }
-    let lasts = |run: &Run| end_s(run.last) - start_s(run.first);
+    let lasts = |run: &LabelRun| end_s(run.last) - start_s(run.first);
     absorb_unfit(runs, |run| Fitness {
         is_long: lasts(run) >= settings.min_s - ROUNDING_S,
         is_sure: run.peak >= settings.enter,
@@ -98,7 +98,7 @@ pub fn segments(
 
 /// Consecutive frames of one label.
 #[derive(Clone)]
-struct Run {
+struct LabelRun {
     first: usize,
     last: usize,
     label: Expression,
@@ -119,7 +119,7 @@ struct Fitness {
     stay: f64,
 }
 
-impl Run {
+impl LabelRun {
     fn of_frame(frame: &Smoothed) -> Option<Self> {
         let (label, posterior) = frame.label.zip(frame.posterior)?;
         let mass = posterior.map(f64::from);
@@ -154,10 +154,10 @@ impl Run {
 
 /// Gives runs that do not stand by themselves the label of a touching neighbour and joins them to it, least support
 /// first, until no neighbour can absorb another run.
-fn absorb_unfit(runs: Vec<Run>, fitness: impl Fn(&Run) -> Fitness) -> Vec<Run> {
-    let mut runs: BTreeMap<usize, Run> = runs.into_iter().enumerate().collect();
+fn absorb_unfit(runs: Vec<LabelRun>, fitness: impl Fn(&LabelRun) -> Fitness) -> Vec<LabelRun> {
+    let mut runs: BTreeMap<usize, LabelRun> = runs.into_iter().enumerate().collect();
     // Supports are positive, and positive floats sort like their bits.
-    let key = |index: usize, run: &Run| (run.support().to_bits(), index);
+    let key = |index: usize, run: &LabelRun| (run.support().to_bits(), index);
     let mut to_judge: BTreeSet<(u64, usize)> = runs.iter().map(|(index, run)| key(*index, run)).collect();
 
     while let Some((support, index)) = to_judge.pop_first() {
@@ -179,7 +179,7 @@ fn absorb_unfit(runs: Vec<Run>, fitness: impl Fn(&Run) -> Fitness) -> Vec<Run> {
         // The labels of both neighbours may now equal the run's; then all three become one.
         let [previous, next] = [previous, next]
             .map(|neighbour| neighbour.filter(|(_, neighbour)| neighbour.label == label).map(|(index, _)| *index));
-        let mut merged = Run { label, peak: 0.0, ..run.clone() };
+        let mut merged = LabelRun { label, peak: 0.0, ..run.clone() };
         if let Some(previous) = previous.and_then(|index| runs.remove(&index)) {
             merged = previous.join(&merged);
         }

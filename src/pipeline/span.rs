@@ -49,7 +49,7 @@ struct Span {
     /// None once it has said all about the span.
     tracker: Option<FaceTracker>,
     /// Where the frames lie that the tracker has not answered yet.
-    unanswered: VecDeque<Part>,
+    unanswered: VecDeque<SpanPart>,
     /// What it said about the lead, until the span's first frame takes it along.
     lead: Option<Lead>,
     /// Frames that wait for those of the span before.
@@ -58,7 +58,7 @@ struct Span {
 
 /// Where a frame lies, seen from a span.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Part {
+enum SpanPart {
     Lead,
     Own,
     Tail,
@@ -83,9 +83,9 @@ impl<'a> SpanTracker<'a> {
         }
         for span in &mut self.open {
             let part = match span.index.cmp(&cell.span) {
-                Ordering::Less => Part::Tail,
-                Ordering::Equal => Part::Own,
-                Ordering::Greater => Part::Lead,
+                Ordering::Less => SpanPart::Tail,
+                Ordering::Equal => SpanPart::Own,
+                Ordering::Greater => SpanPart::Lead,
             };
             span.push(&frame, part);
         }
@@ -118,12 +118,12 @@ impl Span {
         Self { index, tracker: Some(tracker), unanswered: VecDeque::new(), lead, ready: Vec::new() }
     }
 
-    fn push(&mut self, frame: &Frame, part: Part) {
+    fn push(&mut self, frame: &Frame, part: SpanPart) {
         let Some(tracker) = &mut self.tracker else { return };
         self.unanswered.push_back(part);
         let answers = tracker.push(frame.clone());
         self.sort(answers);
-        if part == Part::Tail && !self.unanswered.contains(&Part::Own) {
+        if part == SpanPart::Tail && !self.unanswered.contains(&SpanPart::Own) {
             self.tracker = None;
         }
     }
@@ -136,9 +136,9 @@ impl Span {
     fn sort(&mut self, answers: Vec<(Frame, Vec<Sighting>)>) {
         for (frame, sightings) in answers {
             match self.unanswered.pop_front() {
-                Some(Part::Lead) => self.lead.get_or_insert_default().push(sightings),
-                Some(Part::Own) => self.ready.push(Tracked { frame, sightings, begins: self.lead.take() }),
-                Some(Part::Tail) | None => {}
+                Some(SpanPart::Lead) => self.lead.get_or_insert_default().push(sightings),
+                Some(SpanPart::Own) => self.ready.push(Tracked { frame, sightings, begins: self.lead.take() }),
+                Some(SpanPart::Tail) | None => {}
             }
         }
     }

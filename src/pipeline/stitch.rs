@@ -20,7 +20,7 @@ pub(super) type Face = (Sighting, Option<Probabilities>);
 #[derive(Default)]
 pub(super) struct Stitcher {
     /// All signers whose tracks continue, by id.
-    known: BTreeMap<u32, Known>,
+    known: BTreeMap<u32, LastSeen>,
     /// The video's ids of the span's tracks.
     bound: BTreeMap<u32, u32>,
     /// Number of ids given so far.
@@ -30,7 +30,7 @@ pub(super) struct Stitcher {
 }
 
 /// How a signer was last seen.
-struct Known {
+struct LastSeen {
     face: BoundingBox,
     appearance: Option<Descriptor>,
     seen_s: f64,
@@ -115,7 +115,7 @@ impl Stitcher {
         let missing = || self.known.iter().filter(|(id, _)| !taken.contains(id));
         let somebody_is_in_view = assigned.values().any(|(other, _)| other.face.is_some());
         let is_only_one = missing().count() == 1 && !somebody_is_in_view;
-        let likeness = |known: &Known| {
+        let likeness = |known: &LastSeen| {
             let missing = Missing {
                 face: known.face,
                 appearance: known.appearance.as_ref()?,
@@ -129,7 +129,7 @@ impl Stitcher {
             self.given += 1;
             self.given
         });
-        let known = || Known {
+        let known = || LastSeen {
             face: BoundingBox { x: 0.0, y: 0.0, w: 0.0, h: 0.0 },
             appearance: None,
             seen_s: now,
@@ -142,7 +142,7 @@ impl Stitcher {
 
     /// Forgets the signers beyond [`REMEMBERED`] among those that no tracker follows.
     fn forget(&mut self, assigned: &BTreeMap<u32, Face>) {
-        let missing = |known: &BTreeMap<u32, Known>| -> Vec<(u32, f64)> {
+        let missing = |known: &BTreeMap<u32, LastSeen>| -> Vec<(u32, f64)> {
             known.iter().filter(|(id, _)| !assigned.contains_key(id)).map(|(id, known)| (*id, known.seen_s)).collect()
         };
         let mut ids = missing(&self.known);
@@ -153,7 +153,7 @@ impl Stitcher {
     }
 }
 
-impl Known {
+impl LastSeen {
     fn saw(&mut self, sighting: &Sighting, now: f64) {
         if let Some(face) = sighting.face {
             (self.face, self.seen_s) = (face, now);

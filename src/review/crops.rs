@@ -50,7 +50,7 @@ impl Crops<'_> {
         std::fs::create_dir_all(self.folder).map_err(|e| write_error(self.folder, &e))?;
         let stem = self.video.file_stem().unwrap_or_default().to_string_lossy();
         let (mut faces, mut rows) = (Vec::new(), Vec::new());
-        for Wanted { frame, track, label } in wanted {
+        for WantedCrop { frame, track, label } in wanted {
             let record = timeline.tracks.iter().find(|t| t.id == track);
             let record = record.and_then(|t| t.frames.get(frame.checked_sub(t.first_frame)?));
             let path = self.folder.join(format!("{stem}-{track}-{frame:06}.png"));
@@ -88,14 +88,14 @@ fn write_error(path: &Path, error: &dyn std::fmt::Display) -> CropsError {
 }
 
 /// A picture to be cut out.
-struct Wanted {
+struct WantedCrop {
     frame: usize,
     track: u32,
     label: Expression,
 }
 
 /// The frames to be cut out, in order: of each stretch of a person's label the middle one, and others at least [`EVERY_S`] away.
-fn wanted(timeline: &Timeline) -> Vec<Wanted> {
+fn wanted(timeline: &Timeline) -> Vec<WantedCrop> {
     let times = &timeline.frames;
     let mut wanted = Vec::new();
     for stretch in decided(timeline) {
@@ -106,7 +106,7 @@ fn wanted(timeline: &Timeline) -> Vec<Wanted> {
         for step in -steps..=steps {
             let time_s = middle_s + step as f64 * EVERY_S;
             let frame = times.time_s.partition_point(|start_s| *start_s <= time_s).saturating_sub(1);
-            wanted.push(Wanted { frame: frame.clamp(first_frame, last_frame), track, label });
+            wanted.push(WantedCrop { frame: frame.clamp(first_frame, last_frame), track, label });
         }
     }
     wanted.sort_by_key(|wanted| (wanted.frame, wanted.track));

@@ -51,7 +51,7 @@ pub struct CropSettings {
 
 /// What became of the rows.
 #[derive(Debug, Default)]
-pub struct Cropped {
+pub struct CropOutcome {
     /// Rows of the crops; everything but the path is as it was.
     pub rows: Vec<Row>,
     /// Rows, from 1, and files in which no face was found.
@@ -96,7 +96,7 @@ pub fn crop_rows(
     settings: &CropSettings,
     decoding: &DecodeOptions,
     tell: &(dyn Fn(usize) + Sync),
-) -> Result<Cropped, CropError> {
+) -> Result<CropOutcome, CropError> {
     std::fs::create_dir_all(folder).map_err(|e| write_error(folder, &e))?;
     let names = names(rows);
     let mut videos: BTreeMap<&Path, Vec<usize>> = BTreeMap::new();
@@ -133,7 +133,7 @@ pub fn crop_rows(
         .collect::<Result<_, _>>()?;
     done.extend(of_videos.into_iter().flatten());
     done.sort_unstable();
-    let mut cropped = Cropped::default();
+    let mut cropped = CropOutcome::default();
     for (index, is_found) in done {
         match is_found {
             true => cropped.rows.push(Row { path: folder.join(&names[index]), ..rows[index].clone() }),

@@ -19,7 +19,7 @@ pub(super) struct Ass;
 
 /// What is drawn for one signer in one frame; drawn on while it does not change.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Mark {
+struct DrawnMark {
     /// Left, top, right and bottom edge, whole pixels.
     edges: [i32; 4],
     label: Option<Expression>,
@@ -31,24 +31,24 @@ struct ScriptEvent {
     start_cs: u64,
     end_cs: u64,
     signer: String,
-    mark: Mark,
+    mark: DrawnMark,
 }
 
 impl Writer for Ass {
     fn write(&self, timeline: &Timeline, out: &mut dyn Write) -> io::Result<()> {
-        marks(timeline, Clock::Players, out)
+        marks(timeline, ScriptTime::Players, out)
     }
 }
 
 /// Whose time a script counts in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Clock {
+enum ScriptTime {
     Players,
     #[cfg(any(test, feature = "video"))]
     Container,
 }
 
-impl Clock {
+impl ScriptTime {
     /// The hundredth of a second that holds a moment of the container.
     fn hundredths(self, timeline: &Timeline, time_s: f64) -> u64 {
         let time = match self {
@@ -63,11 +63,11 @@ impl Clock {
 /// The script with, at the picture's lower edge, one strip a signer and the moment it shows.
 #[cfg(any(test, feature = "video"))]
 pub(crate) fn overlay_script(timeline: &Timeline, out: &mut dyn Write) -> io::Result<()> {
-    marks(timeline, Clock::Container, out)?;
+    marks(timeline, ScriptTime::Container, out)?;
     strips(timeline, out)
 }
 
-fn marks(timeline: &Timeline, clock: Clock, out: &mut dyn Write) -> io::Result<()> {
+fn marks(timeline: &Timeline, clock: ScriptTime, out: &mut dyn Write) -> io::Result<()> {
     let media = &timeline.media;
     let size = (media.height / 30).max(10);
     let border = (media.height / 240).max(1);
@@ -118,7 +118,7 @@ fn strips(timeline: &Timeline, out: &mut dyn Write) -> io::Result<()> {
     let media = &timeline.media;
     let (start_s, end_s) = (timeline.frames.time_s.first().copied().unwrap_or(0.0), timeline.end_s());
     let height = (media.height / 40).max(4);
-    let cs = |time_s: f64| Clock::Container.hundredths(timeline, time_s);
+    let cs = |time_s: f64| ScriptTime::Container.hundredths(timeline, time_s);
     let (start, end) = (clock_text(cs(start_s)), clock_text(cs(end_s)));
     let column = |time_s: f64| (f64::from(media.width) * (time_s - start_s) / (end_s - start_s)).round();
     let rectangle = |[left, right]: [f64; 2], [top, bottom]: [u32; 2]| {
@@ -151,7 +151,7 @@ const MOST_STRIPS: usize = 4;
 const UNREAD: &str = "unread";
 
 /// What to draw, in order of signers and time.
-fn events(timeline: &Timeline, clock: Clock) -> Vec<ScriptEvent> {
+fn events(timeline: &Timeline, clock: ScriptTime) -> Vec<ScriptEvent> {
     let video_end_s = timeline.end_s();
     let signers: BTreeMap<u32, String> = timeline.tracks.iter().map(|t| (t.id, plain(&t.signer()))).collect();
     let mut events: Vec<ScriptEvent> = Vec::new();
@@ -174,11 +174,11 @@ fn events(timeline: &Timeline, clock: Clock) -> Vec<ScriptEvent> {
 /// How far back an event of the same signer is looked for, to be drawn on.
 const MOST_AT_ONCE: usize = 64;
 
-fn mark(record: &FrameRecord) -> Option<Mark> {
+fn mark(record: &FrameRecord) -> Option<DrawnMark> {
     // As it stands in labels.json, so that what is made from there has the same edges.
     let BoundingBox { x, y, w, h } = BoundingBox::from(box_in_file(record.face?).map(|number| number as f32));
     let edges = [x, y, x + w, y + h].map(|edge| edge.round() as i32);
-    Some(Mark { edges, label: record.label, status: record.status })
+    Some(DrawnMark { edges, label: record.label, status: record.status })
 }
 
 /// `H:MM:SS.cc`.
@@ -214,7 +214,7 @@ mod tests {
         let mut timeline = sample::two_signers();
         timeline.media.start_s = 0.2;
         let first = |clock| events(&timeline, clock)[0].start_cs;
-        assert_eq!((first(Clock::Players), first(Clock::Container)), (0, 20));
+        assert_eq!((first(ScriptTime::Players), first(ScriptTime::Container)), (0, 20));
     }
 
     #[test]
@@ -248,7 +248,7 @@ mod tests {
             // At 40 ms a frame, as a player shows them.
             timeline.frames.time_s = (0..timeline.frames.pts.len()).map(|frame| frame as f64 * 0.04).collect();
             timeline.media.duration_s = timeline.frames.pts.len() as f64 * 0.04;
-            let events = events(&timeline, Clock::Players);
+            let events = events(&timeline, ScriptTime::Players);
             for track in &timeline.tracks {
                 for record in &track.frames {
                     let now_cs = record.frame as u64 * 4;

@@ -4,7 +4,7 @@
 use std::io::{self, Write};
 
 use super::Writer;
-use super::stretches::{Stretch, What, seconds, stretches};
+use super::stretches::{PlayerStretch, What, seconds, stretches};
 use crate::timeline::{Timeline, probability_in_file};
 
 pub(super) struct Boris;
@@ -14,7 +14,7 @@ const COLUMNS: [&str; 5] = ["time", "subject", "code", "modifier", "comment"];
 impl Writer for Boris {
     fn write(&self, timeline: &Timeline, out: &mut dyn Write) -> io::Result<()> {
         let stretches = stretches(timeline);
-        let mut rows: Vec<(u64, bool, &Stretch)> = stretches
+        let mut rows: Vec<(u64, bool, &PlayerStretch)> = stretches
             .iter()
             .flat_map(|stretch| [(stretch.start_ms, true, stretch), (stretch.end_ms, false, stretch)])
             .collect();

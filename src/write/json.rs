@@ -12,7 +12,7 @@ pub(super) struct Json;
 
 impl Writer for Json {
     fn write(&self, timeline: &Timeline, out: &mut dyn Write) -> io::Result<()> {
-        timeline.serialize(&mut Serializer::with_formatter(&mut *out, Lines::default()))?;
+        timeline.serialize(&mut Serializer::with_formatter(&mut *out, LineBreaks::default()))?;
         out.write_all(b"\n")
     }
 }
@@ -23,7 +23,7 @@ const VALUES_PER_LINE: usize = 25;
 /// Compact JSON with line breaks before every key of the outermost object, before every object in a list, and in long
 /// lists of plain values.
 #[derive(Default)]
-struct Lines {
+struct LineBreaks {
     open: Vec<Level>,
 }
 
@@ -32,7 +32,7 @@ enum Level {
     List { values: usize, holds_objects: bool },
 }
 
-impl Formatter for Lines {
+impl Formatter for LineBreaks {
     fn begin_array<W: ?Sized + Write>(&mut self, out: &mut W) -> io::Result<()> {
         self.open.push(Level::List { values: 0, holds_objects: false });
         out.write_all(b"[")

@@ -153,7 +153,7 @@ impl<'a> Footer<'a> {
 
 /// The lines of one video while it is running. A file on disk gets its name with [`end`](Self::end).
 pub struct LiveLines {
-    lines: Lines<BufWriter<Output>>,
+    lines: LineWriter<BufWriter<Output>>,
     flush_every: Duration,
     flushed: Instant,
 }
@@ -162,7 +162,7 @@ impl LiveLines {
     /// Writes the header to `output`.
     pub fn begin(output: Output, header: &Header) -> Result<Self, WriteError> {
         let flush_every = if output.is_stream() { Duration::ZERO } else { FLUSH_EVERY };
-        let lines = Lines { out: BufWriter::new(output), names: BTreeMap::new() };
+        let lines = LineWriter { out: BufWriter::new(output), names: BTreeMap::new() };
         let mut live = Self { lines, flush_every, flushed: Instant::now() };
         live.lines.line(header).and_then(|()| live.lines.out.flush()).map_err(|source| live.error(source))?;
         Ok(live)
@@ -206,7 +206,7 @@ impl Writer for Jsonl {
         let Timeline { tool, settings, media, model, .. } = timeline;
         let neutral = |id: u32| timeline.tracks.iter().find(|track| track.id == id)?.neutral.as_ref();
         let names = timeline.tracks.iter().map(|track| (track.id, track.signer())).collect();
-        let mut lines = Lines { out, names };
+        let mut lines = LineWriter { out, names };
         lines.line(&Header::new(tool, media, model, settings))?;
         for row in rows(timeline) {
             // As they were before the neutral face was known.
@@ -224,13 +224,13 @@ impl Writer for Jsonl {
 }
 
 /// The form of the lines, whoever writes them.
-struct Lines<W> {
+struct LineWriter<W> {
     out: W,
     /// What signers are called, as far as people have named them.
     names: BTreeMap<u32, String>,
 }
 
-impl<W: Write> Lines<W> {
+impl<W: Write> LineWriter<W> {
     fn line(&mut self, value: &impl Serialize) -> io::Result<()> {
         serde_json::to_writer(&mut self.out, value)?;
         self.out.write_all(b"\n")

@@ -5,7 +5,7 @@ use super::cues::{event_ms, segment_ms};
 use crate::timeline::{FaceEvent, Segment, Timeline};
 
 /// A stretch in player time.
-pub(super) struct Stretch<'a> {
+pub(super) struct PlayerStretch<'a> {
     pub start_ms: u64,
     /// Later than `start_ms`.
     pub end_ms: u64,
@@ -40,16 +40,16 @@ impl What<'_> {
 
 /// All stretches of all signers by their start. Two of one name and signer never overlap. Those that end before time zero,
 /// which no player shows, are left out.
-pub(super) fn stretches(timeline: &Timeline) -> Vec<Stretch<'_>> {
+pub(super) fn stretches(timeline: &Timeline) -> Vec<PlayerStretch<'_>> {
     let mut stretches = Vec::new();
     for track in &timeline.tracks {
         let signer = track.signer();
         for (segment, [start_ms, end_ms]) in segment_ms(timeline, track) {
             let what = What::Expression(segment);
-            stretches.push(Stretch { start_ms, end_ms, signer: signer.clone(), what });
+            stretches.push(PlayerStretch { start_ms, end_ms, signer: signer.clone(), what });
         }
         for (event, [start_ms, end_ms]) in event_ms(timeline, track) {
-            stretches.push(Stretch { start_ms, end_ms, signer: signer.clone(), what: What::Event(event) });
+            stretches.push(PlayerStretch { start_ms, end_ms, signer: signer.clone(), what: What::Event(event) });
         }
     }
     // Stable: what begins at one moment stays in the order of signers.

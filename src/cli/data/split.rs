@@ -36,7 +36,7 @@ pub(super) struct Arguments {
     drop_copies: bool,
     /// What stays on one side: all images of a subject (where no subject is named, of a sequence), or of a sequence
     #[arg(long, value_enum, default_value = "subject")]
-    group: Group,
+    group: GroupBy,
     /// Divide image by image although near-duplicates of one video then stand on both sides
     #[arg(long, conflicts_with = "group")]
     ungrouped: bool,
@@ -46,7 +46,7 @@ pub(super) struct Arguments {
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
-enum Group {
+enum GroupBy {
     /// Images of one person; where no person is named, of one sequence
     Subject,
     /// Images of one sequence
@@ -83,8 +83,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let mut rows = read(manifest)?;
     let grouping = match (arguments.ungrouped, arguments.group) {
         (true, _) => Grouping::Image,
-        (false, Group::Subject) => Grouping::Subject,
-        (false, Group::Sequence) => Grouping::Sequence,
+        (false, GroupBy::Subject) => Grouping::Subject,
+        (false, GroupBy::Sequence) => Grouping::Sequence,
     };
     let sides = match arguments.folds {
         Some(folds) => into_folds(&mut rows, folds, grouping, arguments.seed),

@@ -163,10 +163,10 @@ impl Blaze {
             .max(self.window.left() + self.window.width)
     }
 
-    fn sizes(&self) -> Sizes {
+    fn sizes(&self) -> BlockSizes {
         let pixels = self.group() * self.window.out_width() * BLOCK;
         let panels = self.product.panels() * PANEL / BLOCK;
-        Sizes {
+        BlockSizes {
             bordered: self.rows_under(self.group()) * self.columns() * BLOCK,
             filtered: blocks(self.product.from()) * pixels,
             pooled: if self.window.stride == 2 { panels * pixels } else { 0 },
@@ -174,7 +174,7 @@ impl Blaze {
     }
 }
 
-struct Sizes {
+struct BlockSizes {
     /// One block of the input's rows.
     bordered: usize,
     /// What the depthwise convolution gives.

@@ -107,7 +107,8 @@ impl Normalised {
         let rows = (images * self.convolution.output_pixels()) as f64;
         let (x_piece, z_piece) = self.piece_lengths(images);
         let (factor, summand) = statistics.factor_and_summand(gamma, beta);
-        let norm = Norm { factor: &factor, summand: &summand, mean: &statistics.mean, activation: self.activation };
+        let norm =
+            FoldedNorm { factor: &factor, summand: &summand, mean: &statistics.mean, activation: self.activation };
         let partial: Vec<[Vec<f64>; 2]> =
             z.par_chunks(z_piece).zip(dy.par_chunks(z_piece)).map(|(z, dy)| gradient_sums(z, dy, norm)).collect();
         let [beta_sums, centred_sums] = total(&partial, to);
@@ -155,7 +156,7 @@ impl Normalised {
 
 /// The normalisation as a factor and a summand for each channel, and the activation.
 #[derive(Clone, Copy)]
-struct Norm<'a> {
+struct FoldedNorm<'a> {
     factor: &'a [f32],
     summand: &'a [f32],
     mean: &'a [f32],
@@ -183,7 +184,7 @@ fn column_sums(z: &[f32], channels: usize) -> [Vec<f64>; 2] {
 }
 
 /// Sums over rows of `dn`, the gradient before the activation, and of `dn * (z - mean)`, one for each channel.
-fn gradient_sums(z: &[f32], dy: &[f32], norm: Norm<'_>) -> [Vec<f64>; 2] {
+fn gradient_sums(z: &[f32], dy: &[f32], norm: FoldedNorm<'_>) -> [Vec<f64>; 2] {
     sums(norm.factor.len(), z, dy, |z, dy, channel| {
         let dn = dy * norm.activation.derivative(z * norm.factor[channel] + norm.summand[channel]);
         [dn, dn * (z - norm.mean[channel])]
@@ -236,9 +237,9 @@ fn sums(channels: usize, a: &[f32], b: &[f32], term: impl Fn(f32, f32, usize) ->
 }
 
 /// The gradient of the convolution's result: `factor * dn - slope * z + offset`.
-fn before_norm(z: &[f32], dy: &[f32], dz: &mut [f32], norm: Norm<'_>, slope: &[f32], offset: &[f32]) {
+fn before_norm(z: &[f32], dy: &[f32], dz: &mut [f32], norm: FoldedNorm<'_>, slope: &[f32], offset: &[f32]) {
     let channels = slope.len();
-    let Norm { factor, summand, activation, .. } = norm;
+    let FoldedNorm { factor, summand, activation, .. } = norm;
     pulp::Arch::new().dispatch(
         #[inline(always)]
         || {

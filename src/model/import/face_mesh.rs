@@ -5,7 +5,7 @@
 
 use half::f16;
 
-use super::tflite::{Fused, Kind};
+use super::tflite::{Fused, OperationKind};
 use super::walk::{TensorIndex, Walk, graph, serialise};
 use crate::nn::face_mesh::{
     BLOCK_KERNEL, EYES, FEATURES_AFTER, Geometry, HEADS, LIPS, PARTS, REDUCED, REGION_SCALE, REGION_SIDE, SIDE, STEM,
@@ -30,7 +30,7 @@ impl Walk<'_> {
     fn network(&mut self, geometry: &Geometry) -> Result<Vec<TensorIndex>, String> {
         let input = self.picture(SIDE)?;
         let at = self.one(input, "the first convolution", |kind| {
-            *kind == Kind::Convolution { stride: 2, pads: true, fused: Fused::Nothing }
+            *kind == OperationKind::Convolution { stride: 2, pads: true, fused: Fused::Nothing }
         })?;
         self.convolution(at.1, "face.stem", "weight", STEM)?;
         let at = self.prelu(at.0, "face.stem.slopes")?;
@@ -82,8 +82,9 @@ impl Walk<'_> {
 
     /// What stands between the last block and the outputs.
     fn reduced(&mut self, from: TensorIndex, name: &str) -> Result<TensorIndex, String> {
-        let (reduced, operation_index) =
-            self.one(from, name, |kind| matches!(kind, Kind::Convolution { stride: 1, fused: Fused::Nothing, .. }))?;
+        let (reduced, operation_index) = self.one(from, name, |kind| {
+            matches!(kind, OperationKind::Convolution { stride: 1, fused: Fused::Nothing, .. })
+        })?;
         self.convolution(operation_index, &format!("{name}.reduce"), "weight", REDUCED)?;
         let at = self.prelu(reduced, &format!("{name}.reduce.slopes"))?;
         self.block(at, &format!("{name}.refine"), [REDUCED, REDUCED], [BLOCK_KERNEL, 1])
@@ -100,7 +101,7 @@ impl Walk<'_> {
             let operations = self.after.get(&from).map_or(&[][..], |operations| operations);
             let fits = |operation_index: &&usize| {
                 let operation = self.operation(**operation_index);
-                matches!(operation.kind, Kind::Convolution { pads: false, fused: Fused::Nothing, .. })
+                matches!(operation.kind, OperationKind::Convolution { pads: false, fused: Fused::Nothing, .. })
                     && matches!(&operation.outputs[..], [output] if has_count(output))
             };
             let operation_index = operations.iter().find(fits).copied().ok_or_else(|| self.other(name))?;
@@ -122,24 +123,25 @@ impl Walk<'_> {
         let levels = [[61, 291], [33, 133], [362, 263]];
         let mut found = [None; 3];
         for _ in 0..3 {
-            let (at, _) = self.one(points, "a region", |kind| *kind == Kind::Reshape)?;
-            let (at, operation_index) = self.one(at, "a region", |kind| *kind == Kind::Multiply)?;
+            let (at, _) = self.one(points, "a region", |kind| *kind == OperationKind::Reshape)?;
+            let (at, operation_index) = self.one(at, "a region", |kind| *kind == OperationKind::Multiply)?;
             if self.constant(operation_index, 1)?.1[..] != [f16::from_f32(0.25)] {
                 return Err(self.other("the scale of a region"));
             }
-            let (matrix, operation_index) = self.one(at, "a region", |kind| matches!(kind, Kind::RegionOf { .. }))?;
-            let Kind::RegionOf { points, about, side, scale } = &self.operation(operation_index).kind else {
+            let (matrix, operation_index) =
+                self.one(at, "a region", |kind| matches!(kind, OperationKind::RegionOf { .. }))?;
+            let OperationKind::RegionOf { points, about, side, scale } = &self.operation(operation_index).kind else {
                 return Err(self.other("a region"));
             };
             let which = (0..3).find(|which| about == subsets[*which] && *points == levels[*which]);
             let is_ours = *side == REGION_SIDE && *scale == f64::from(REGION_SCALE);
             let which = which.filter(|_| is_ours).ok_or_else(|| self.other("a region"))?;
             let (grid, operation_index) =
-                self.one(matrix, "a region", |kind| *kind == Kind::Resample { side: REGION_SIDE })?;
+                self.one(matrix, "a region", |kind| *kind == OperationKind::Resample { side: REGION_SIDE })?;
             if self.operation(operation_index).inputs[..] != [features, matrix] {
                 return Err(self.other("the map of a region"));
             }
-            let (larger, operation_index) = self.one(matrix, "a region", |kind| *kind == Kind::Multiply)?;
+            let (larger, operation_index) = self.one(matrix, "a region", |kind| *kind == OperationKind::Multiply)?;
             let factors = self.constant(operation_index, 1)?.1;
             let expected = |index: usize| if index < 8 && index % 4 > 1 { 4.0 } else { 1.0 };
             // Only the first two rows are used, of the columns the first two and the last.
@@ -155,16 +157,16 @@ impl Walk<'_> {
 
     /// A branch's points in the picture.
     fn mapped(&mut self, from: TensorIndex, region: &Branch) -> Result<TensorIndex, String> {
-        let (at, _) = self.one(from, "a branch's points", |kind| *kind == Kind::Reshape)?;
-        let (at, operation_index) = self.one(at, "a branch's points", |kind| *kind == Kind::MapPoints)?;
+        let (at, _) = self.one(from, "a branch's points", |kind| *kind == OperationKind::Reshape)?;
+        let (at, operation_index) = self.one(at, "a branch's points", |kind| *kind == OperationKind::MapPoints)?;
         if self.operation(operation_index).inputs.get(1) != Some(&region.larger) {
             return Err(self.other("the way back from a region"));
         }
-        Ok(self.one(at, "a branch's points", |kind| *kind == Kind::Reshape)?.0)
+        Ok(self.one(at, "a branch's points", |kind| *kind == OperationKind::Reshape)?.0)
     }
 
     fn sliced(&mut self, from: TensorIndex) -> Result<TensorIndex, String> {
-        Ok(self.one(from, "the points", |kind| *kind == Kind::Slice)?.0)
+        Ok(self.one(from, "the points", |kind| *kind == OperationKind::Slice)?.0)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The networks for palms and hands as MediaPipe publishes them, TensorFlow Lite files, to our own names and layout.
 
-use super::tflite::{Fused, Kind};
+use super::tflite::{Fused, OperationKind};
 use super::walk::{TensorIndex, Walk, graph, serialise};
 use crate::nn::hands::{
     ANCHORS, HAND_BLOCKS, HAND_SIDE, HandBlock, PALM_PARTS, PALM_SIDE, PalmPart, hand_tensors, palm_tensors,
@@ -67,7 +67,7 @@ impl Walk<'_> {
 
     /// A convolution with its PReLU.
     fn before(&mut self, from: TensorIndex, name: &str, stride: usize) -> Result<TensorIndex, String> {
-        let is_it = |kind: &Kind| matches!(kind, Kind::Convolution { stride: own, fused: Fused::Nothing, .. } if *own == stride);
+        let is_it = |kind: &OperationKind| matches!(kind, OperationKind::Convolution { stride: own, fused: Fused::Nothing, .. } if *own == stride);
         let (at, operation_index) = self.one(from, name, is_it)?;
         let outputs = self.graph.shape(at).last().copied().unwrap_or(0);
         self.convolution(operation_index, name, "weight", outputs)?;
@@ -89,9 +89,9 @@ impl Walk<'_> {
 
     /// A coarser map, enlarged, through a convolution, added to the finer one; and the blocks after that.
     fn joined(&mut self, part: &str, finer: TensorIndex, coarser: TensorIndex) -> Result<TensorIndex, String> {
-        let (larger, _) = self.one(coarser, part, |kind| *kind == Kind::Enlarge)?;
+        let (larger, _) = self.one(coarser, part, |kind| *kind == OperationKind::Enlarge)?;
         let at = self.before(larger, &format!("{part}.before"), 1)?;
-        let (sum, operation_index) = self.one(at, part, |kind| *kind == Kind::Add)?;
+        let (sum, operation_index) = self.one(at, part, |kind| *kind == OperationKind::Add)?;
         let mut added = self.operation(operation_index).inputs.clone();
         added.sort_unstable();
         let mut expected = [at, finer];
@@ -108,17 +108,18 @@ impl Walk<'_> {
         let operations = self.after.get(&map).map_or(&[][..], |operations| operations);
         let fits = |operation_index: &&usize| {
             let operation = &graph.operations[**operation_index];
-            let is_plain = matches!(operation.kind, Kind::Convolution { stride: 1, fused: Fused::Nothing, .. });
+            let is_plain =
+                matches!(operation.kind, OperationKind::Convolution { stride: 1, fused: Fused::Nothing, .. });
             is_plain && matches!(operation.outputs[..], [output] if graph.shape(output).last() == Some(&count))
         };
         let operation_index = operations.iter().find(fits).copied().ok_or_else(|| self.other(name))?;
         self.passed.insert(operation_index);
         self.convolution(operation_index, name, "weight", count)?;
-        Ok(self.one(graph.operations[operation_index].outputs[0], name, |kind| *kind == Kind::Reshape)?.0)
+        Ok(self.one(graph.operations[operation_index].outputs[0], name, |kind| *kind == OperationKind::Reshape)?.0)
     }
 
     fn laid_end_to_end(&mut self, parts: [TensorIndex; 2]) -> Result<TensorIndex, String> {
-        let (at, operation_index) = self.one(parts[0], "an output", |kind| *kind == Kind::Concatenate)?;
+        let (at, operation_index) = self.one(parts[0], "an output", |kind| *kind == OperationKind::Concatenate)?;
         if self.operation(operation_index).inputs[..] == parts { Ok(at) } else { Err(self.other("an output")) }
     }
 
@@ -131,15 +132,15 @@ impl Walk<'_> {
         for (index, block) in HAND_BLOCKS.into_iter().enumerate() {
             at = self.inverted(at, &format!("blocks.{index}"), block)?;
         }
-        let (mean, _) = self.one(at, "the mean", |kind| *kind == Kind::Mean)?;
+        let (mean, _) = self.one(at, "the mean", |kind| *kind == OperationKind::Mean)?;
         // Which hand it is comes before whether one is there, and its weights are of the same shape.
         let handedness = self.output(mean, &format!("{LEFT_OUT}handedness"), 1)?;
         let presence = self.output(mean, "presence", 1)?;
         let points = self.output(mean, "points", 63)?;
         let in_metres = self.output(mean, &format!("{LEFT_OUT}in_metres"), 63)?;
         let [presence, handedness] = [
-            self.one(presence, "an output", |kind| *kind == Kind::Sigmoid)?.0,
-            self.one(handedness, "an output", |kind| *kind == Kind::Sigmoid)?.0,
+            self.one(presence, "an output", |kind| *kind == OperationKind::Sigmoid)?.0,
+            self.one(handedness, "an output", |kind| *kind == OperationKind::Sigmoid)?.0,
         ];
         Ok(vec![points, presence, handedness, in_metres])
     }
@@ -159,24 +160,24 @@ impl Walk<'_> {
         if !is_residual {
             return Ok(narrow);
         }
-        let added = if stride == 1 { from } else { self.one(from, name, |kind| *kind == Kind::MaxPool)?.0 };
-        let (sum, operation_index) = self.one(narrow, name, |kind| *kind == Kind::Add)?;
+        let added = if stride == 1 { from } else { self.one(from, name, |kind| *kind == OperationKind::MaxPool)?.0 };
+        let (sum, operation_index) = self.one(narrow, name, |kind| *kind == OperationKind::Add)?;
         if self.operation(operation_index).inputs[..] == [narrow, added] { Ok(sum) } else { Err(self.other(name)) }
     }
 
     /// A convolution with its ReLU.
     fn activated(&mut self, from: TensorIndex, name: &str, stride: usize) -> Result<TensorIndex, String> {
-        let kind = Kind::Convolution { stride, pads: true, fused: Fused::Relu6 };
+        let kind = OperationKind::Convolution { stride, pads: true, fused: Fused::Relu6 };
         self.dense(from, name, &kind)
     }
 
     /// A 1x1 convolution without an activation.
     fn projected(&mut self, from: TensorIndex, name: &str) -> Result<TensorIndex, String> {
-        let kind = Kind::Convolution { stride: 1, pads: true, fused: Fused::Nothing };
+        let kind = OperationKind::Convolution { stride: 1, pads: true, fused: Fused::Nothing };
         self.dense(from, name, &kind)
     }
 
-    fn dense(&mut self, from: TensorIndex, name: &str, kind: &Kind) -> Result<TensorIndex, String> {
+    fn dense(&mut self, from: TensorIndex, name: &str, kind: &OperationKind) -> Result<TensorIndex, String> {
         let (at, operation_index) = self.one(from, name, |own| own == kind)?;
         let outputs = self.graph.shape(at).last().copied().unwrap_or(0);
         self.convolution(operation_index, name, "weight", outputs)?;
@@ -184,7 +185,7 @@ impl Walk<'_> {
     }
 
     fn filtered(&mut self, from: TensorIndex, name: &str, [kernel, stride]: [usize; 2]) -> Result<TensorIndex, String> {
-        let expected = Kind::Depthwise { stride, pads: true, fused: Fused::Relu6 };
+        let expected = OperationKind::Depthwise { stride, pads: true, fused: Fused::Relu6 };
         let (at, operation_index) = self.one(from, name, |kind| *kind == expected)?;
         let channels = self.graph.shape(from).last().copied().unwrap_or(0);
         self.depthwise(operation_index, name, kernel, channels)?;
@@ -197,7 +198,7 @@ impl Walk<'_> {
         let operations = self.after.get(&from).map_or(&[][..], |operations| operations);
         let fits = |operation_index: &&usize| {
             let operation = &graph.operations[**operation_index];
-            operation.kind == Kind::FullyConnected
+            operation.kind == OperationKind::FullyConnected
                 && !self.passed.contains(*operation_index)
                 && matches!(operation.outputs[..], [output] if graph.shape(output).last() == Some(&count))
         };

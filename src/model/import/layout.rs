@@ -34,7 +34,7 @@ pub(super) enum Checkpoint {
 struct Slot {
     /// Ours.
     name: String,
-    kind: Kind,
+    kind: LayerKind,
     /// timm's names of the layer and of its batch normalisation.
     timm: [String; 2],
     /// Keras's names of both; empty where Keras's are not known.
@@ -42,7 +42,7 @@ struct Slot {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum LayerKind {
     /// Over all channels, with batch normalisation.
     Convolution,
     /// One filter a channel, with batch normalisation.
@@ -72,10 +72,10 @@ fn slots(architecture: &Architecture) -> Vec<Slot> {
     let names = |layer: &str, norm: &str| [layer.to_owned(), norm.to_owned()];
     match architecture {
         Architecture::MobilenetV1(config) => {
-            add("stem".into(), Kind::Convolution, names("", ""), ["conv1", "conv1_bn"]);
+            add("stem".into(), LayerKind::Convolution, names("", ""), ["conv1", "conv1_bn"]);
             for index in 0..config.blocks.len() {
                 for (part, kind, theirs) in
-                    [("depthwise", Kind::Depthwise, "dw"), ("pointwise", Kind::Convolution, "pw")]
+                    [("depthwise", LayerKind::Depthwise, "dw"), ("pointwise", LayerKind::Convolution, "pw")]
                 {
                     let keras = format!("conv_{theirs}_{}", index + 1);
                     let norm = format!("{keras}_bn");
@@ -83,12 +83,12 @@ fn slots(architecture: &Architecture) -> Vec<Slot> {
                 }
             }
             if config.feature_units > 0 {
-                add("features".into(), Kind::Dense, names("", ""), ["", ""]);
+                add("features".into(), LayerKind::Dense, names("", ""), ["", ""]);
             }
-            add("classifier".into(), Kind::Dense, names("", ""), ["", ""]);
+            add("classifier".into(), LayerKind::Dense, names("", ""), ["", ""]);
         }
         Architecture::Efficientnet(config) => {
-            add("stem".into(), Kind::Convolution, names("conv_stem", "bn1"), ["", ""]);
+            add("stem".into(), LayerKind::Convolution, names("conv_stem", "bn1"), ["", ""]);
             for (stage, shape) in config.stages.iter().enumerate() {
                 for repeat in 0..shape.repeats {
                     let (ours, theirs) = (format!("stages.{stage}.{repeat}"), format!("blocks.{stage}.{repeat}"));
@@ -98,19 +98,29 @@ fn slots(architecture: &Architecture) -> Vec<Slot> {
                     let norm = |number: usize| format!("{theirs}.bn{}", number + usize::from(widens));
                     if widens {
                         let timm = [format!("{theirs}.conv_pw"), format!("{theirs}.bn1")];
-                        add(format!("{ours}.expand"), Kind::Convolution, timm, ["", ""]);
+                        add(format!("{ours}.expand"), LayerKind::Convolution, timm, ["", ""]);
                     }
-                    add(format!("{ours}.depthwise"), Kind::Depthwise, [format!("{theirs}.conv_dw"), norm(1)], ["", ""]);
+                    add(
+                        format!("{ours}.depthwise"),
+                        LayerKind::Depthwise,
+                        [format!("{theirs}.conv_dw"), norm(1)],
+                        ["", ""],
+                    );
                     for part in ["reduce", "expand"] {
                         let timm = names(&format!("{theirs}.se.conv_{part}"), "");
-                        add(format!("{ours}.squeeze_excite.{part}"), Kind::Dense, timm, ["", ""]);
+                        add(format!("{ours}.squeeze_excite.{part}"), LayerKind::Dense, timm, ["", ""]);
                     }
                     let last = if widens { "conv_pwl" } else { "conv_pw" };
-                    add(format!("{ours}.project"), Kind::Convolution, [format!("{theirs}.{last}"), norm(2)], ["", ""]);
+                    add(
+                        format!("{ours}.project"),
+                        LayerKind::Convolution,
+                        [format!("{theirs}.{last}"), norm(2)],
+                        ["", ""],
+                    );
                 }
             }
-            add("head".into(), Kind::Convolution, names("conv_head", "bn2"), ["", ""]);
-            add("classifier".into(), Kind::Dense, names("classifier", ""), ["", ""]);
+            add("head".into(), LayerKind::Convolution, names("conv_head", "bn2"), ["", ""]);
+            add("classifier".into(), LayerKind::Dense, names("classifier", ""), ["", ""]);
         }
     }
     slots
@@ -138,25 +148,25 @@ impl Ours {
 }
 
 /// `[out, in, height, width]` or `[out, in]` to ours.
-fn from_torch_layout(weight: &Tensor, kind: Kind) -> CandleResult<Tensor> {
+fn from_torch_layout(weight: &Tensor, kind: LayerKind) -> CandleResult<Tensor> {
     match (kind, weight.dims()) {
-        (Kind::Depthwise, &[channels, 1, height, width]) => {
+        (LayerKind::Depthwise, &[channels, 1, height, width]) => {
             weight.permute((2, 3, 0, 1))?.reshape((height, width, channels))
         }
-        (Kind::Convolution | Kind::Dense, &[to, from, height, width]) => {
+        (LayerKind::Convolution | LayerKind::Dense, &[to, from, height, width]) => {
             weight.permute((2, 3, 1, 0))?.reshape((height * width * from, to))
         }
-        (Kind::Dense, [_, _]) => weight.t(),
+        (LayerKind::Dense, [_, _]) => weight.t(),
         (_, dims) => candle_core::bail!("a filter of shape {dims:?} is not one of such a layer"),
     }
 }
 
 /// `[height, width, in, out]`, `[height, width, channels, 1]` or `[in, out]` to ours.
-fn from_keras_layout(weight: &Tensor, kind: Kind) -> CandleResult<Tensor> {
+fn from_keras_layout(weight: &Tensor, kind: LayerKind) -> CandleResult<Tensor> {
     match (kind, weight.dims()) {
-        (Kind::Depthwise, &[height, width, channels, 1]) => weight.reshape((height, width, channels)),
-        (Kind::Convolution, &[height, width, from, to]) => weight.reshape((height * width * from, to)),
-        (Kind::Dense, [_, _]) => Ok(weight.clone()),
+        (LayerKind::Depthwise, &[height, width, channels, 1]) => weight.reshape((height, width, channels)),
+        (LayerKind::Convolution, &[height, width, from, to]) => weight.reshape((height * width * from, to)),
+        (LayerKind::Dense, [_, _]) => Ok(weight.clone()),
         (_, dims) => candle_core::bail!("a filter of shape {dims:?} is not one of such a layer"),
     }
 }
@@ -208,7 +218,7 @@ fn from_torch(
     for Slot { name, kind, timm: [layer, norm], .. } in slots {
         ours.put(format!("{name}.weight"), from_torch_layout(&take(format!("{layer}.weight"))?, *kind))?;
         match kind {
-            Kind::Dense => ours.put(format!("{name}.bias"), Ok(take(format!("{layer}.bias"))?))?,
+            LayerKind::Dense => ours.put(format!("{name}.bias"), Ok(take(format!("{layer}.bias"))?))?,
             _ => {
                 let mut part = |part: &str| take(format!("{norm}.{part}"));
                 ours.put_norm(name, [part("weight")?, part("bias")?, part("running_mean")?, part("running_var")?])?;
@@ -233,7 +243,7 @@ fn from_keras(
     };
     let some: Vec<String> = layers.keys().take(4).cloned().collect();
     let mut ours = Ours::default();
-    for Slot { name, kind, keras: [layer, norm], .. } in slots.iter().filter(|slot| slot.kind != Kind::Dense) {
+    for Slot { name, kind, keras: [layer, norm], .. } in slots.iter().filter(|slot| slot.kind != LayerKind::Dense) {
         let known = || format!("has no layer '{layer}' with its normalisation (the file has {}, ...)", some.join(", "));
         let mut weights = layers.remove(layer).ok_or_else(known)?;
         let kernel = weights.remove("depthwise_kernel").or_else(|| weights.remove("kernel"));
@@ -245,7 +255,7 @@ fn from_keras(
     }
     // Heads are called what their trainer called them; what they take says which is which.
     let mut wanted = config.blocks.last().map_or(config.stem_channels, |block| block.channels);
-    for Slot { name, kind, .. } in slots.iter().filter(|slot| slot.kind == Kind::Dense) {
+    for Slot { name, kind, .. } in slots.iter().filter(|slot| slot.kind == LayerKind::Dense) {
         let fits = |weights: &keras::Weights| matches!(weights.get("kernel").map(Tensor::dims), Some([from, _]) if *from == wanted);
         let mut names = layers.iter().filter(|(_, weights)| fits(weights)).map(|(name, _)| name.clone());
         let found =
@@ -288,8 +298,8 @@ fn from_graph(
             None => Tensor::zeros(channels, DType::F32, &Device::Cpu).map_err(|e| e.to_string())?,
         };
         match (kind, norm) {
-            (Kind::Dense, None) => ours.put(format!("{name}.bias"), Ok(bias))?,
-            (Kind::Dense, Some(_)) => return Err(format!("normalises where the network does not ('{name}')")),
+            (LayerKind::Dense, None) => ours.put(format!("{name}.bias"), Ok(bias))?,
+            (LayerKind::Dense, Some(_)) => return Err(format!("normalises where the network does not ('{name}')")),
             (_, norm) => {
                 let norm = effective_norm(&bias, norm).map_err(|e| format!("normalisation of '{name}': {e}"))?;
                 ours.put_norm(name, norm)?;

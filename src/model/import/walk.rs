@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use half::f16;
 use safetensors::tensor::{Dtype, TensorView};
 
-use super::tflite::{Fused, Graph, Kind, Operation};
+use super::tflite::{Fused, Graph, GraphOperation, OperationKind};
 
 /// Largest file read: the networks have 2 MB and 2.5 MB.
 pub(super) const LARGEST: usize = 64 << 20;
@@ -71,7 +71,7 @@ impl<'a> Walk<'a> {
             (BTreeMap::<usize, Vec<usize>>::new(), BTreeMap::new(), BTreeSet::new());
         for (operation_index, operation) in graph.operations.iter().enumerate() {
             match (&operation.kind, &operation.inputs[..], &operation.outputs[..]) {
-                (Kind::Dequantize, &[from], &[to]) => {
+                (OperationKind::Dequantize, &[from], &[to]) => {
                     widened.insert(to, from);
                     passed.insert(operation_index);
                 }
@@ -109,7 +109,7 @@ impl<'a> Walk<'a> {
         &mut self,
         tensor: TensorIndex,
         what: &str,
-        is_it: impl Fn(&Kind) -> bool,
+        is_it: impl Fn(&OperationKind) -> bool,
     ) -> Result<(TensorIndex, usize), String> {
         let operations = self.after.get(&tensor).map_or(&[][..], |operations| operations);
         let fits = |operation_index: &&usize| {
@@ -123,7 +123,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    pub(super) fn operation(&self, operation_index: usize) -> &'a Operation {
+    pub(super) fn operation(&self, operation_index: usize) -> &'a GraphOperation {
         &self.graph.operations[operation_index]
     }
 
@@ -190,7 +190,7 @@ impl<'a> Walk<'a> {
     }
 
     pub(super) fn prelu(&mut self, tensor: TensorIndex, name: &str) -> Result<TensorIndex, String> {
-        let (output, operation_index) = self.one(tensor, name, |kind| *kind == Kind::Prelu)?;
+        let (output, operation_index) = self.one(tensor, name, |kind| *kind == OperationKind::Prelu)?;
         let (shape, values) = self.constant(operation_index, 1)?;
         let channels = shape.last().copied().unwrap_or(0);
         self.keep(name.to_owned(), &[channels], values)?;
@@ -222,17 +222,18 @@ impl<'a> Walk<'a> {
         [channels, to]: [usize; 2],
         [kernel, stride]: [usize; 2],
     ) -> Result<TensorIndex, String> {
-        let kind = Kind::Depthwise { stride, pads: true, fused: Fused::Nothing };
+        let kind = OperationKind::Depthwise { stride, pads: true, fused: Fused::Nothing };
         let (filtered, operation_index) = self.one(from, name, |own| *own == kind)?;
         self.depthwise(operation_index, &format!("{name}.depthwise"), kernel, channels)?;
-        let (product, operation_index) = self
-            .one(filtered, name, |kind| matches!(kind, Kind::Convolution { stride: 1, fused: Fused::Nothing, .. }))?;
+        let (product, operation_index) = self.one(filtered, name, |kind| {
+            matches!(kind, OperationKind::Convolution { stride: 1, fused: Fused::Nothing, .. })
+        })?;
         self.convolution(operation_index, &format!("{name}.pointwise"), "weight", to)?;
         let added = match stride {
             1 => from,
             _ => self.halved(from, name, [channels, to])?,
         };
-        let (sum, operation_index) = self.one(product, name, |kind| *kind == Kind::Add)?;
+        let (sum, operation_index) = self.one(product, name, |kind| *kind == OperationKind::Add)?;
         if BTreeSet::from_iter(self.operation(operation_index).inputs.iter().copied())
             != BTreeSet::from([product, added])
         {
@@ -243,11 +244,11 @@ impl<'a> Walk<'a> {
 
     /// The maxima that a halving block adds, with zeros after their channels.
     fn halved(&mut self, from: TensorIndex, name: &str, [channels, to]: [usize; 2]) -> Result<TensorIndex, String> {
-        let (pooled, _) = self.one(from, name, |kind| *kind == Kind::MaxPool)?;
+        let (pooled, _) = self.one(from, name, |kind| *kind == OperationKind::MaxPool)?;
         if channels == to {
             return Ok(pooled);
         }
-        let (padded, operation_index) = self.one(pooled, name, |kind| *kind == Kind::Pad)?;
+        let (padded, operation_index) = self.one(pooled, name, |kind| *kind == OperationKind::Pad)?;
         let paddings = self.operation(operation_index).inputs.get(1).and_then(|input| self.graph.integers(*input));
         let expected = [0, 0, 0, 0, 0, 0, 0, (to - channels) as i32];
         if paddings.as_deref() == Some(&expected[..]) { Ok(padded) } else { Err(self.other(name)) }

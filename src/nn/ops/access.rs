@@ -36,16 +36,16 @@ pub fn read<const N: usize, R>(tensors: [&Tensor; N], f: impl FnOnce([&[f32]; N]
 /// If the tensor is not contiguous or not f32, or the device fails.
 pub fn change(target: &Var, mut f: impl FnMut(&mut [f32])) -> Result<()> {
     if target.device().is_cpu() {
-        return target.inplace_op1(&Change(Mutex::new(f)));
+        return target.inplace_op1(&InPlace(Mutex::new(f)));
     }
     let mut values = target.flatten_all()?.to_vec1::<f32>()?;
     f(&mut values);
     target.set(&Tensor::from_vec(values, target.shape(), target.device())?)
 }
 
-struct Change<F>(Mutex<F>);
+struct InPlace<F>(Mutex<F>);
 
-impl<F: FnMut(&mut [f32])> InplaceOp1 for Change<F> {
+impl<F: FnMut(&mut [f32])> InplaceOp1 for InPlace<F> {
     fn name(&self) -> &'static str {
         "change"
     }

@@ -48,7 +48,7 @@ pub(super) struct Clock<T> {
     time_base: [i32; 2],
     /// Frame duration in time-base units where the container states a rate, for frames without time stamps.
     usual_duration: f64,
-    held: VecDeque<Held<T>>,
+    held: VecDeque<UnsettledFrame<T>>,
     /// The pts given or supposed last.
     newest: Option<i64>,
     /// The last settled frame whose stamp was sound, in time-base units after `offset`.
@@ -64,7 +64,7 @@ pub(super) struct Clock<T> {
 }
 
 /// A frame whose time is not settled yet.
-struct Held<T> {
+struct UnsettledFrame<T> {
     item: T,
     pts: i64,
     /// Whether the stamp cannot be used whatever its neighbours are.
@@ -73,7 +73,7 @@ struct Held<T> {
 }
 
 /// What is known of the frames held.
-enum Verdict {
+enum StampState {
     /// The first one's stamp is right.
     Sound,
     /// The stamps of so many frames are not; the next one's is, where it is there.
@@ -103,7 +103,7 @@ impl<T> Clock<T> {
     pub(super) fn push(&mut self, item: T, pts: Option<i64>, duration: i64) -> Vec<(T, Stamp)> {
         let usable = pts.filter(|pts| pts.saturating_add(self.offset).unsigned_abs() < LARGEST_PTS);
         let follows = || self.newest.map_or(0, |newest| newest + self.usual());
-        let held = Held {
+        let held = UnsettledFrame {
             item,
             pts: usable.unwrap_or_else(follows),
             is_unusable: pts.is_some() && usable.is_none(),
@@ -143,15 +143,15 @@ impl<T> Clock<T> {
         let mut settled = Vec::new();
         while let Some(verdict) = self.judge(is_end) {
             match verdict {
-                Verdict::Sound => settled.extend(self.take_sound(None)),
-                Verdict::Jumped => {
+                StampState::Sound => settled.extend(self.take_sound(None)),
+                StampState::Jumped => {
                     if let (Some(first), Some(previous)) = (self.held.front(), self.previous) {
                         self.offset = previous + self.usual() - first.pts;
                     }
                     self.is_previous_sound = false;
                     settled.extend(self.take_sound(Some(Doubt::Jumped)));
                 }
-                Verdict::Misplaced { frames, is_next_sound } => {
+                StampState::Misplaced { frames, is_next_sound } => {
                     settled.append(&mut self.take_misplaced(frames, is_next_sound));
                     if is_next_sound {
                         settled.extend(self.take_sound(None));
@@ -163,15 +163,15 @@ impl<T> Clock<T> {
     }
 
     /// What can be known of the first frame held; `None` where more of those that follow must be seen.
-    fn judge(&self, is_end: bool) -> Option<Verdict> {
+    fn judge(&self, is_end: bool) -> Option<StampState> {
         let count = self.held.len();
         let time = |index: usize| self.held[index].pts + self.offset;
         let first = (count > 0).then(|| time(0))?;
         let is_enough = |wanted: usize| is_end || count >= wanted;
         let Some(previous) = self.previous.filter(|previous| first <= *previous) else {
             return match self.outliers_ahead(first, &is_enough)? {
-                0 => Some(Verdict::Sound),
-                frames => Some(Verdict::Misplaced { frames, is_next_sound: true }),
+                0 => Some(StampState::Sound),
+                frames => Some(StampState::Misplaced { frames, is_next_sound: true }),
             };
         };
         let rises = |frames: usize| (1..frames).all(|index| time(index - 1) < time(index));
@@ -181,13 +181,13 @@ impl<T> Clock<T> {
                 let [old, new] = [previous + (later as i64 + 1) * self.usual(), time(later - 1) + self.usual()];
                 let is_new = time(later).abs_diff(new) < time(later).abs_diff(old);
                 match later >= COURSE && rises(later) && is_new {
-                    true => Some(Verdict::Jumped),
-                    false => Some(Verdict::Misplaced { frames: later, is_next_sound: true }),
+                    true => Some(StampState::Jumped),
+                    false => Some(StampState::Misplaced { frames: later, is_next_sound: true }),
                 }
             }
             None if !is_enough(AHEAD) => None,
-            None if count >= COURSE && rises(count) => Some(Verdict::Jumped),
-            None => Some(Verdict::Misplaced { frames: count, is_next_sound: false }),
+            None if count >= COURSE && rises(count) => Some(StampState::Jumped),
+            None => Some(StampState::Misplaced { frames: count, is_next_sound: false }),
         }
     }
 
@@ -232,7 +232,7 @@ impl<T> Clock<T> {
         let until = next.or(self.previous.map(|previous| previous + usual * (count + 1))).unwrap_or(usual * count);
         let from = self.previous.unwrap_or(until - usual * (count + 1));
         let (from, until) = (self.timestamp(from), self.timestamp(until));
-        let taken: Vec<Held<T>> = self.held.drain(..frames).collect();
+        let taken: Vec<UnsettledFrame<T>> = self.held.drain(..frames).collect();
         let times = (1..=count).map(|step| from.between(until, step, frames as i32 + 1));
         let settled = taken
             .into_iter()
@@ -246,7 +246,13 @@ impl<T> Clock<T> {
         settled
     }
 
-    fn stamped(&mut self, held: Held<T>, time: Timestamp, distance: Option<i64>, doubt: Option<Doubt>) -> (T, Stamp) {
+    fn stamped(
+        &mut self,
+        held: UnsettledFrame<T>,
+        time: Timestamp,
+        distance: Option<i64>,
+        doubt: Option<Doubt>,
+    ) -> (T, Stamp) {
         self.last_duration_s = held.duration * f64::from(self.time_base[0]) / f64::from(self.time_base[1]);
         (held.item, Stamp { pts: held.pts, time, distance, doubt })
     }

@@ -36,7 +36,7 @@ pub struct Decoder {
     pub(super) notes: Notes,
     /// Where decoding did not start at the beginning.
     pub(super) proof: Option<Proof>,
-    pub(super) progress: Progress,
+    pub(super) progress: DecodingState,
 }
 
 /// What the container states of the video's length.
@@ -59,7 +59,7 @@ pub(super) struct Codec {
 
 /// How far decoding has come.
 #[derive(Default)]
-pub(super) struct Progress {
+pub(super) struct DecodingState {
     /// Displayed pictures that wait to be given.
     ready: VecDeque<(Video, Stamp)>,
     /// Nothing more will be ready.
@@ -132,7 +132,7 @@ impl Decoder {
         if let Some((_, stamp)) = self.progress.ready.front() {
             self.progress.given.cut_at(stamp.time.seconds());
         }
-        let Progress { frames, distances, .. } = self.progress;
+        let DecodingState { frames, distances, .. } = self.progress;
         let last_frame_duration_s = self.progress.given.last_frame_duration_s().unwrap_or(self.clock.last_duration_s);
         let mut ends_early = Vec::new();
         if let Some(loss) = &self.feed.lost {

@@ -41,7 +41,7 @@ const MOST_PACKETS: usize = 3_600_000;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Entry {
     /// The key packet.
-    first: Mark,
+    first: PacketMark,
     /// First and last time stamp of the pictures wanted.
     wanted: (i64, i64),
     /// Packets from the first to the last whose picture is wanted, in order of decoding.
@@ -54,7 +54,7 @@ pub(crate) struct Entry {
 
 /// What tells a packet from the others of its stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-struct Mark {
+struct PacketMark {
     pts: i64,
     /// Bytes.
     size: usize,
@@ -65,7 +65,7 @@ struct Mark {
     is_key: bool,
 }
 
-impl Mark {
+impl PacketMark {
     fn of(packet: &Packet) -> Option<Self> {
         Some(Self {
             pts: packet.pts()?,
@@ -85,8 +85,8 @@ impl Mark {
 }
 
 /// A packet and whether its picture is shown.
-struct Seen {
-    mark: Mark,
+struct SeenPacket {
+    mark: PacketMark,
     /// Not so for packets that an edit list only wants decoded.
     is_shown: bool,
 }
@@ -95,7 +95,7 @@ struct Seen {
 pub(crate) struct Packets {
     time_base: [i32; 2],
     /// None where some packet's time is not certain.
-    seen: Option<Vec<Seen>>,
+    seen: Option<Vec<SeenPacket>>,
 }
 
 impl Packets {
@@ -115,7 +115,7 @@ impl Packets {
         let stream = video_stream(&input, &name)?;
         let (index, time_base) = (stream.index(), stream.time_base());
         let time_base = [time_base.numerator(), time_base.denominator()];
-        let mut seen = Some(Vec::<Seen>::new());
+        let mut seen = Some(Vec::<SeenPacket>::new());
         let (mut times, mut last_dts) = (HashSet::new(), i64::MIN);
         loop {
             if interrupt.load(Ordering::Relaxed) {
@@ -130,7 +130,7 @@ impl Packets {
                 Err(_) => return Ok(Self { time_base, seen: None }),
             }
             let dts = packet.dts().unwrap_or(last_dts);
-            let (mark, is_first) = (Mark::of(&packet), last_dts == i64::MIN);
+            let (mark, is_first) = (PacketMark::of(&packet), last_dts == i64::MIN);
             match (mark, &mut seen) {
                 (Some(mark), Some(seen))
                     if (is_first || dts >= last_dts) && !packet.is_corrupt() && times.insert(mark.pts) =>
@@ -141,7 +141,7 @@ impl Packets {
                     }
                     // SAFETY: reading a field of a packet we own.
                     let flags = unsafe { (*packet.as_ptr()).flags };
-                    seen.push(Seen { mark, is_shown: flags & ffi::AV_PKT_FLAG_DISCARD == 0 });
+                    seen.push(SeenPacket { mark, is_shown: flags & ffi::AV_PKT_FLAG_DISCARD == 0 });
                     let decodes_at = Timestamp::new(dts, time_base);
                     if dts > i64::MIN && until.is_some_and(|until| decodes_at > until) {
                         break;
@@ -175,7 +175,7 @@ impl Packets {
     /// The entry for `spans`: the last key packet from which another one, and then the margin, go by before anything is
     /// wanted. None where that is the beginning.
     #[cfg(any(test, feature = "train"))]
-    fn entry(&self, seen: &[Seen], spans: Range<i64>) -> Option<Entry> {
+    fn entry(&self, seen: &[SeenPacket], spans: Range<i64>) -> Option<Entry> {
         if spans.start == span::ALL.start {
             return None;
         }
@@ -186,21 +186,21 @@ impl Packets {
     }
 
     #[cfg(any(test, feature = "train"))]
-    fn cell(&self, seen: &Seen) -> Cell {
+    fn cell(&self, seen: &SeenPacket) -> Cell {
         Timestamp::new(seen.mark.pts, self.time_base).cell()
     }
 
     /// The entry for the first picture at `start` or after it. None where that is the beginning, or cannot be known.
     fn entry_at(&self, start: Timestamp) -> Option<Entry> {
         let seen = self.seen.as_ref()?;
-        let is_in = |seen: &&Seen| seen.is_shown && Timestamp::new(seen.mark.pts, self.time_base) >= start;
+        let is_in = |seen: &&SeenPacket| seen.is_shown && Timestamp::new(seen.mark.pts, self.time_base) >= start;
         let first = seen.iter().filter(is_in).map(|seen| seen.mark.pts).min()?;
         self.entry_to(seen, &|seen| seen.is_shown && seen.mark.pts == first)
     }
 
     /// The entry for the pictures that are `wanted`.
-    fn entry_to(&self, seen: &[Seen], wanted: &dyn Fn(&Seen) -> bool) -> Option<Entry> {
-        let wanted = |seen: &&Seen| wanted(seen);
+    fn entry_to(&self, seen: &[SeenPacket], wanted: &dyn Fn(&SeenPacket) -> bool) -> Option<Entry> {
+        let wanted = |seen: &&SeenPacket| wanted(seen);
         let times = || seen.iter().filter(wanted).map(|seen| seen.mark.pts);
         let (wanted_from, wanted_to) = (times().min()?, times().max()?);
         let margin = (MARGIN_S * f64::from(self.time_base[1]) / f64::from(self.time_base[0])).ceil() as i64;
@@ -274,7 +274,7 @@ impl Proof {
 
     /// Whether `packet` is for the decoder: the entry's first one and all that follow it.
     pub(super) fn takes(&mut self, packet: &Packet) -> bool {
-        let mark = Mark::of(packet);
+        let mark = PacketMark::of(packet);
         if self.packets == 0 && mark != Some(self.entry.first) {
             // Another key packet beyond it: the one wanted will not come any more.
             self.is_void |= mark.is_none_or(|mark| mark.is_key && mark.pts > self.entry.first.pts);

@@ -9,7 +9,7 @@ use std::ops::Range;
 use ffmpeg_next::codec::Id;
 
 use super::clock::{Doubt, Stamp};
-use super::reports::Report;
+use super::reports::LoggedErrors;
 use crate::timeline::{Damage, DamageKind};
 
 /// Who logged a message.
@@ -28,7 +28,7 @@ const HOLE_WITHIN: usize = 32;
 /// What a demuxer reported: a hole ahead of one of these frames is its consequence.
 struct Suspicion {
     frames: Range<usize>,
-    report: Report,
+    report: LoggedErrors,
 }
 
 /// Notes in the order of decoding.
@@ -71,7 +71,7 @@ impl Notes {
     }
 
     /// Notes a message of FFmpeg's. Returns whether the message alone means damage.
-    pub(super) fn note_report(&mut self, report: Report, reporter: Reporter) -> bool {
+    pub(super) fn note_report(&mut self, report: LoggedErrors, reporter: Reporter) -> bool {
         let is_damage = match reporter {
             Reporter::Demuxer { is_listed: true } => false,
             Reporter::Demuxer { is_listed: false } => {
@@ -234,7 +234,7 @@ mod tests {
     #[test]
     fn a_message_alone_is_noted_and_costs_nothing() {
         let report =
-            || Report { count: 1, message: "Referenced QT chapter track not found".into(), lacks_memory: false };
+            || LoggedErrors { count: 1, message: "Referenced QT chapter track not found".into(), lacks_memory: false };
         let mut notes = Notes::default();
         notes.note_report(report(), Reporter::Demuxer { is_listed: true });
         notes.note_report(report(), Reporter::Decoder(Id::MPEG2VIDEO));
@@ -249,7 +249,7 @@ mod tests {
         let mut notes = Notes::default();
         for _ in 0..50 {
             let message = "interlaced frame in progressive sequence, ignoring".into();
-            let report = Report { count: 1, message, lacks_memory: false };
+            let report = LoggedErrors { count: 1, message, lacks_memory: false };
             notes.note_report(report, Reporter::Decoder(Id::MPEG2VIDEO));
             notes.decode();
         }

@@ -8,7 +8,7 @@ use ffmpeg_next::format::context::Input;
 use ffmpeg_next::{Rational, ffi};
 
 use super::clock::Clock;
-use super::decoder::{Codec, Decoder, Progress, Stated};
+use super::decoder::{Codec, Decoder, DecodingState, Stated};
 use super::entry::{Entry, Proof};
 use super::error::{is_out_of_memory, over_the_limit, too_large};
 use super::feed::PacketFeed;
@@ -117,7 +117,7 @@ impl Decoder {
             codec: Codec { decoder, id: video.id, units: video.units, expects_a_picture: true, unanswered: Vec::new() },
             notes: Notes::default(),
             proof: entry.map(Proof::of),
-            progress: Progress::default(),
+            progress: DecodingState::default(),
             name,
             media,
             stated,

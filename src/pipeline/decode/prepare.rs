@@ -29,7 +29,7 @@ pub(super) struct Display {
 
 /// The properties that decide what a graph must do; a change needs another graph.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Shape {
+struct PictureFormat {
     format: Pixel,
     width: u32,
     height: u32,
@@ -37,8 +37,8 @@ struct Shape {
     deinterlace: bool,
 }
 
-struct Graph {
-    shape: Shape,
+struct FilterGraph {
+    shape: PictureFormat,
     graph: filter::Graph,
 }
 
@@ -46,7 +46,7 @@ struct Graph {
 /// deinterlacer holds one back.
 pub(super) struct Preparer<T> {
     display: Display,
-    graph: Option<Graph>,
+    graph: Option<FilterGraph>,
     deinterlacing: bool,
     beside: VecDeque<T>,
     /// Frames taken so far, the graph's clock; the real time stamps travel beside the pictures.
@@ -124,7 +124,7 @@ impl<T> Preparer<T> {
         }
     }
 
-    fn shape(&self, frame: &Video) -> Shape {
+    fn shape(&self, frame: &Video) -> PictureFormat {
         let sensible = |ratio: Rational| {
             let value = f64::from(ratio);
             ratio.denominator() > 0 && (0.1..=10.0).contains(&value)
@@ -134,10 +134,16 @@ impl<T> Preparer<T> {
             .find(|ratio| sensible(*ratio))
             .unwrap_or(Rational(1, 1));
         let deinterlace = self.deinterlacing && frame.height() >= 4 && frame.width() >= 3;
-        Shape { format: frame.format(), width: frame.width(), height: frame.height(), sample_aspect, deinterlace }
+        PictureFormat {
+            format: frame.format(),
+            width: frame.width(),
+            height: frame.height(),
+            sample_aspect,
+            deinterlace,
+        }
     }
 
-    fn needs_graph(&self, shape: &Shape, fit: (u32, u32)) -> bool {
+    fn needs_graph(&self, shape: &PictureFormat, fit: (u32, u32)) -> bool {
         !is_plain(shape.format)
             || displayed_size(shape, &self.display) != fit
             || shape.deinterlace
@@ -145,7 +151,12 @@ impl<T> Preparer<T> {
             || !self.display.turn.is_empty()
     }
 
-    fn build(&self, shape: Shape, frame: &Video, (width, height): (u32, u32)) -> Result<Graph, ffmpeg::Error> {
+    fn build(
+        &self,
+        shape: PictureFormat,
+        frame: &Video,
+        (width, height): (u32, u32),
+    ) -> Result<FilterGraph, ffmpeg::Error> {
         let mut steps: Vec<String> = Vec::new();
         if shape.deinterlace {
             let which = if self.display.deinterlace_all { "all" } else { "interlaced" };
@@ -188,7 +199,7 @@ impl<T> Preparer<T> {
         graph.add(&sink, "out", "")?;
         graph.output("in", 0)?.input("out", 0)?.parse(&steps.join(","))?;
         graph.validate()?;
-        Ok(Graph { shape, graph })
+        Ok(FilterGraph { shape, graph })
     }
 }
 
@@ -202,7 +213,7 @@ fn output(graph: &mut filter::Graph) -> Result<filter::Context, ffmpeg::Error> {
 
 /// The size with square pixels, grown in one direction and never shrunk; `None` where pixels are square already or the
 /// result would be too large.
-fn square_size(shape: &Shape, max_pixels: u64) -> Option<(u32, u32)> {
+fn square_size(shape: &PictureFormat, max_pixels: u64) -> Option<(u32, u32)> {
     let ratio = f64::from(shape.sample_aspect);
     let grow = |size: u32, factor: f64| (f64::from(size) * factor).round() as u32;
     let (width, height) = match ratio {
@@ -215,7 +226,7 @@ fn square_size(shape: &Shape, max_pixels: u64) -> Option<(u32, u32)> {
 }
 
 /// The size of the displayed picture, before it is fitted into that of the first one.
-fn displayed_size(shape: &Shape, display: &Display) -> (u32, u32) {
+fn displayed_size(shape: &PictureFormat, display: &Display) -> (u32, u32) {
     let (width, height) = square_size(shape, display.max_pixels).unwrap_or((shape.width, shape.height));
     if display.turn.starts_with("transpose") { (height, width) } else { (width, height) }
 }

@@ -13,7 +13,7 @@ use super::without_secrets;
 
 /// Errors logged since they were last taken.
 #[derive(Debug, Clone)]
-pub(super) struct Report {
+pub(super) struct LoggedErrors {
     pub(super) count: usize,
     /// The first of them.
     pub(super) message: String,
@@ -37,7 +37,7 @@ fn reports_lacking_memory(message: &str, is_first: bool) -> bool {
 thread_local! {
     // With one decoding thread, FFmpeg logs in the thread that calls it, so that videos decoded side by side do not get
     // each other's damage.
-    static COLLECTED: RefCell<Option<Report>> = const { RefCell::new(None) };
+    static COLLECTED: RefCell<Option<LoggedErrors>> = const { RefCell::new(None) };
 }
 
 /// More of a message is not kept.
@@ -65,7 +65,7 @@ pub(super) fn listen() {
 }
 
 /// The errors logged in this thread since the last call.
-pub(super) fn take() -> Option<Report> {
+pub(super) fn take() -> Option<LoggedErrors> {
     COLLECTED.with(|collected| collected.take())
 }
 
@@ -102,7 +102,7 @@ unsafe extern "C" fn collect_message(
                 report.count += 1;
                 report.lacks_memory |= lacks_memory;
             }
-            None => *collected = Some(Report { count: 1, message, lacks_memory }),
+            None => *collected = Some(LoggedErrors { count: 1, message, lacks_memory }),
         }
     });
 }

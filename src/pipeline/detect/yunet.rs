@@ -51,7 +51,7 @@ pub struct Yunet {
 
 /// A face as the network reports it, in pixels of its picture.
 #[derive(Debug, Clone, Copy)]
-struct Found {
+struct NetworkFace {
     face: BoundingBox,
     /// The signer's right eye, which is left in the picture, comes first.
     eyes: [(f32, f32); 2],
@@ -77,7 +77,7 @@ impl Yunet {
     }
 
     /// The faces in a picture of `size`, each once, ordered by falling score.
-    fn find(&mut self, size: [usize; 2], luma: &[f32]) -> Vec<Found> {
+    fn find(&mut self, size: [usize; 2], luma: &[f32]) -> Vec<NetworkFace> {
         let mut all = Vec::new();
         for (outputs, stride) in self.network(size).run(luma).iter().zip(STRIDES) {
             let columns = size[0] / stride;
@@ -85,7 +85,7 @@ impl Yunet {
             all.extend(cells.filter_map(|(cell, row)| found(row, [cell % columns, cell / columns], stride as f32)));
         }
         all.sort_by(|a, b| b.score.total_cmp(&a.score));
-        let mut faces: Vec<Found> = Vec::new();
+        let mut faces: Vec<NetworkFace> = Vec::new();
         for found in all {
             if faces.iter().all(|face| face.face.iou(&found.face) < SAME_FACE) {
                 faces.push(found);
@@ -96,7 +96,7 @@ impl Yunet {
 }
 
 /// The face of one cell, decoded as OpenCV's FaceDetectorYN does.
-fn found(row: &[f32], cell: [usize; 2], stride: f32) -> Option<Found> {
+fn found(row: &[f32], cell: [usize; 2], stride: f32) -> Option<NetworkFace> {
     let share = |logit: f32| 1.0 / (1.0 + (-logit).exp());
     let score = (share(row[0]) * share(row[5])).sqrt();
     if score.is_nan() || score < LEAST_SCORE {
@@ -106,7 +106,7 @@ fn found(row: &[f32], cell: [usize; 2], stride: f32) -> Option<Found> {
     let (x, y) = at(row[1], row[2]);
     let (w, h) = (row[3].exp() * stride, row[4].exp() * stride);
     let face = BoundingBox { x: x - w / 2.0, y: y - h / 2.0, w, h };
-    Some(Found { face, eyes: [at(row[6], row[7]), at(row[8], row[9])], score })
+    Some(NetworkFace { face, eyes: [at(row[6], row[7]), at(row[8], row[9])], score })
 }
 
 /// The square, as centre and side, that SeetaFace reports for a face to which YuNet gives the upright rectangle `face`.
@@ -119,7 +119,7 @@ fn square(face: &BoundingBox) -> ((f32, f32), f32) {
 }
 
 /// Clockwise turn of the head in the picture by its eyes, degrees; `None` if they do not show it.
-fn roll_degrees(found: &Found) -> Option<f32> {
+fn roll_degrees(found: &NetworkFace) -> Option<f32> {
     let [(right_x, right_y), (left_x, left_y)] = found.eyes;
     let (across, down) = (left_x - right_x, left_y - right_y);
     let says = across.hypot(down) >= PROFILE * found.face.w && square(&found.face).1 >= LARGE;
@@ -144,7 +144,7 @@ impl FaceDetector for Yunet {
             row[..width].copy_from_slice(samples);
         }
         let (sin, cos) = region.angle_degrees.to_radians().sin_cos();
-        let detection = |found: Found| {
+        let detection = |found: NetworkFace| {
             let ((x, y), side) = square(&found.face);
             let side = side / scale;
             let (u, v) = (x / scale - region.width / 2.0, y / scale - region.height / 2.0);

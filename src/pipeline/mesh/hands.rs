@@ -68,14 +68,14 @@ pub(super) struct Hands<'a> {
     networks: &'a HandNetworks,
     /// Share of the face, or of a region of it, from which it counts as covered.
     covered_above: f32,
-    seen: BTreeMap<u32, Seen>,
+    seen: BTreeMap<u32, LastLook>,
 }
 
 /// What was seen of a face at the last look.
 #[derive(Debug, Clone)]
-struct Seen {
+struct LastLook {
     time_s: f64,
-    patch: Patch,
+    patch: LumaGrid,
     cover: Cover,
 }
 
@@ -109,14 +109,14 @@ impl<'a> Hands<'a> {
         if let Some(last) = last.filter(|_| since_s < EVERY_S - ROUNDING_S) {
             return last.cover;
         }
-        let patch = Patch::about(face, picture);
+        let patch = LumaGrid::about(face, picture);
         if let Some(last) = last.filter(|last| since_s < AT_LEAST_S && !patch.differs_from(&last.patch)) {
             return last.cover;
         }
         let is_covered = last.is_some_and(|last| last.cover.regions.most() >= self.covered_above);
         let hands = self.find(picture, face, points, if is_covered { GOES_ON } else { BEGINS });
         let cover = Cover::of(points, &hands, geometry);
-        self.seen.insert(track, Seen { time_s: frame.time_s, patch, cover });
+        self.seen.insert(track, LastLook { time_s: frame.time_s, patch, cover });
         cover
     }
 
@@ -160,9 +160,9 @@ fn may_touch(hand: &Square, face: &BoundingBox) -> bool {
 
 /// Luma on a coarse grid about a face, which moves with it.
 #[derive(Debug, Clone)]
-struct Patch(Vec<f32>);
+struct LumaGrid(Vec<f32>);
 
-impl Patch {
+impl LumaGrid {
     /// Cells along a side, and samples along a cell's.
     const CELLS: usize = 12;
     const SAMPLES: usize = 4;

@@ -98,7 +98,7 @@ struct Followed {
 }
 
 /// Points in the picture, and the square about them.
-struct Found {
+struct Located {
     points: Vec<[f32; 3]>,
     square: Square,
     /// The network's logit.
@@ -123,7 +123,7 @@ impl<'a> Meshes<'a> {
         for (sighting, is_apart) in sightings.iter_mut().zip(is_apart) {
             let found = sighting.face.filter(|face| is_wanted(sighting.status, face));
             let found = found.and_then(|face| Some((face, self.find(frame, sighting, &face)?)));
-            let Some((face, Found { points, square, flag })) = found else {
+            let Some((face, Located { points, square, flag })) = found else {
                 self.forget(sighting.track);
                 continue;
             };
@@ -157,7 +157,7 @@ impl<'a> Meshes<'a> {
     }
 
     /// The points of the face in `face`, the tracker's box; none where the network sees no face, or another one.
-    fn find(&self, frame: &Frame, sighting: &Sighting, face: &BoundingBox) -> Option<Found> {
+    fn find(&self, frame: &Frame, sighting: &Sighting, face: &BoundingBox) -> Option<Located> {
         let picture = frame.picture.as_ref();
         let before = self.followed.get(&sighting.track).filter(|before| before.frame + 1 == frame.index);
         if let Some(before) = before {
@@ -177,18 +177,18 @@ impl<'a> Meshes<'a> {
     }
 
     /// What is found in a square, looked at once more in the square about the points found.
-    fn twice(&self, picture: &dyn Planes, square: &Square) -> Option<Found> {
+    fn twice(&self, picture: &dyn Planes, square: &Square) -> Option<Located> {
         self.once(picture, &self.once(picture, square)?.square)
     }
 
-    fn once(&self, picture: &dyn Planes, square: &Square) -> Option<Found> {
+    fn once(&self, picture: &dyn Planes, square: &Square) -> Option<Located> {
         let mesh = self.network.run(&square.content(picture, SIDE));
         if mesh.flag.is_nan() || mesh.flag <= THERE {
             return None;
         }
         let points = square.in_picture(&mesh.points);
         let square = Square::about_points(&points)?;
-        Some(Found { points, square, flag: mesh.flag })
+        Some(Located { points, square, flag: mesh.flag })
     }
 }
 

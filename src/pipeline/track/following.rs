@@ -51,7 +51,7 @@ const LARGEST_STEP: f32 = 0.5;
 
 /// Whether a track is in view.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum State {
+pub(super) enum TrackState {
     /// In view, though possibly unseen for a moment.
     InView,
     Lost,
@@ -67,7 +67,7 @@ pub(super) struct FollowedFace {
     /// At least [`PROVISIONAL`] while the face is not believed yet.
     pub(super) id: u32,
     pub(super) motion: Motion,
-    pub(super) state: State,
+    pub(super) state: TrackState,
     pub(super) hits: u32,
     /// Frames since it was found.
     followed: u32,
@@ -126,7 +126,7 @@ impl FollowedFace {
         Self {
             id,
             motion: Motion::new(&face),
-            state: State::InView,
+            state: TrackState::InView,
             hits,
             followed: 0,
             descriptor: Descriptor::of(frame.picture.as_ref(), &face, roll_degrees),
@@ -154,7 +154,7 @@ impl FollowedFace {
     }
 
     pub(super) fn is_in_view(&self) -> bool {
-        self.state == State::InView
+        self.state == TrackState::InView
     }
 
     /// Whether the face is believed, or in view and not yet judged.
@@ -179,7 +179,7 @@ impl FollowedFace {
         self.motion.predict(dt);
         let expected = self.motion.face();
         if left_picture(&expected, &luma) {
-            self.state = State::OutOfFrame;
+            self.state = TrackState::OutOfFrame;
             return self.unseen();
         }
         let refined = eyes.refiner.as_ref().map(|r| refine(r, &luma, &expected, self.roll_degrees));
@@ -276,7 +276,8 @@ impl FollowedFace {
         let is_partly_seen = is_remembered && match_here.correlation >= PARTLY;
         if !self.is_believed() || !is_partly_seen && now - self.seen_s > UNSEEN_AT_MOST_S {
             // A signer who was last seen half beyond the edge has left the picture there.
-            self.state = if passes_edge(expected, &frame.picture.luma()) { State::OutOfFrame } else { State::Lost };
+            self.state =
+                if passes_edge(expected, &frame.picture.luma()) { TrackState::OutOfFrame } else { TrackState::Lost };
             return self.unseen();
         }
         let was_covered = self.covered.is_some_and(|covered| covered >= OCCLUDED);
@@ -356,7 +357,7 @@ impl FollowedFace {
     }
 
     pub(super) fn unseen(&self) -> Glimpse {
-        let status = if self.state == State::OutOfFrame { Status::OutOfFrame } else { Status::NoFace };
+        let status = if self.state == TrackState::OutOfFrame { Status::OutOfFrame } else { Status::NoFace };
         Glimpse { sighting: Sighting::absent(self.id, status), measured: None }
     }
 }

@@ -30,7 +30,7 @@ use crate::picture::Region;
 use crate::pipeline::track::refiner::FaceRefiner;
 use crate::timeline::BoundingBox;
 use cut::Cuts;
-use following::{FollowedFace, HITS, SEEN, State, is_near};
+use following::{FollowedFace, HITS, SEEN, TrackState, is_near};
 use held::{Glimpse, Held, LOOK_AHEAD_S, LookAhead};
 use refine::refine;
 
@@ -183,7 +183,7 @@ impl FaceTracker {
         for id in found {
             self.look_back(id);
         }
-        for track in self.tracks.iter().filter(|t| t.state == State::Lost) {
+        for track in self.tracks.iter().filter(|t| t.state == TrackState::Lost) {
             self.ahead.take_back(track.id, &track.unseen().sighting);
         }
         self.end_tracks(now);
@@ -192,7 +192,7 @@ impl FaceTracker {
 
     /// Returns the frames still held.
     pub fn finish(mut self) -> Vec<(Frame, Vec<Sighting>)> {
-        for track in self.tracks.iter().filter(|t| matches!(t.state, State::Cut { .. })) {
+        for track in self.tracks.iter().filter(|t| matches!(t.state, TrackState::Cut { .. })) {
             self.ahead.strike_since_cut(track.id);
         }
         self.ahead.release(true)
@@ -200,11 +200,11 @@ impl FaceTracker {
 
     /// After a cut, no face is where it was.
     fn end_shot(&mut self, now: f64) {
-        for track in self.tracks.iter().filter(|t| matches!(t.state, State::Cut { .. })) {
+        for track in self.tracks.iter().filter(|t| matches!(t.state, TrackState::Cut { .. })) {
             self.ahead.strike_since_cut(track.id);
         }
-        self.tracks.retain(|t| t.is_believed() && !matches!(t.state, State::Cut { .. }));
-        self.tracks.iter_mut().for_each(|t| t.state = State::Cut { since_s: now });
+        self.tracks.retain(|t| t.is_believed() && !matches!(t.state, TrackState::Cut { .. }));
+        self.tracks.iter_mut().for_each(|t| t.state = TrackState::Cut { since_s: now });
         self.missing_since_s = None;
         self.searched_s = f64::NEG_INFINITY;
     }
@@ -215,13 +215,13 @@ impl FaceTracker {
         let patience_s = if self.settings.latency == Latency::Low { 0.0 } else { 0.7 * LOOK_AHEAD_S };
         let ahead = &mut self.ahead;
         self.tracks.retain(|track| match track.state {
-            State::Cut { since_s } if now - since_s >= patience_s => {
+            TrackState::Cut { since_s } if now - since_s >= patience_s => {
                 ahead.strike_since_cut(track.id);
                 false
             }
             _ => true,
         });
-        let lost = |track: &FollowedFace| matches!(track.state, State::Lost | State::OutOfFrame);
+        let lost = |track: &FollowedFace| matches!(track.state, TrackState::Lost | TrackState::OutOfFrame);
         while self.tracks.iter().filter(|t| lost(t)).count() > REMEMBERED {
             let longest = self.tracks.iter().filter(|t| lost(t)).map(|t| t.seen_s).fold(f64::INFINITY, f64::min);
             let Some(index) = self.tracks.iter().position(|t| lost(t) && t.seen_s == longest) else { break };
@@ -353,7 +353,7 @@ impl FaceTracker {
                 face: track.motion.face(),
                 appearance: &track.descriptor,
                 seen_s: track.seen_s,
-                is_cut: matches!(track.state, State::Cut { .. }),
+                is_cut: matches!(track.state, TrackState::Cut { .. }),
             };
             missing.likeness(&found.motion.face(), &found.descriptor, now, is_only_one)
         };
@@ -375,7 +375,7 @@ impl FaceTracker {
                     let is_later = self.tracks[later].is_believed() == self.tracks[earlier].is_believed()
                         && likeness(later) > likeness(earlier) + 0.02;
                     let loser = if is_later { earlier } else { later };
-                    self.tracks[loser].state = State::Lost;
+                    self.tracks[loser].state = TrackState::Lost;
                     glimpses[loser] = self.tracks[loser].unseen();
                 }
             }

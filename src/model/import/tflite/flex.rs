@@ -12,13 +12,13 @@ const LARGEST: usize = 1024;
 
 /// A number, or a list of them.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Value {
+pub(super) enum FlexValue {
     Number(f64),
     List(Vec<f64>),
 }
 
 /// The map that `bytes` are.
-pub(super) fn map(bytes: &[u8]) -> Result<BTreeMap<String, Value>, Fault> {
+pub(super) fn map(bytes: &[u8]) -> Result<BTreeMap<String, FlexValue>, Fault> {
     read(bytes).ok_or_else(|| "is damaged: an operation's options cannot be read".into())
 }
 
@@ -33,7 +33,7 @@ const VECTOR_INT: u8 = 11;
 const VECTOR_FLOAT: u8 = 13;
 const BOOL: u8 = 26;
 
-fn read(bytes: &[u8]) -> Option<BTreeMap<String, Value>> {
+fn read(bytes: &[u8]) -> Option<BTreeMap<String, FlexValue>> {
     let [.., kind, width] = *bytes else { return None };
     let at = bytes.len().checked_sub(2 + usize::from(width))?;
     if kind >> 2 != MAP {
@@ -89,11 +89,11 @@ impl Reader<'_> {
         }
     }
 
-    fn value(&self, at: usize, width: usize, packed: u8) -> Option<Value> {
+    fn value(&self, at: usize, width: usize, packed: u8) -> Option<FlexValue> {
         let (kind, inner) = (packed >> 2, 1usize << (packed & 3));
         match kind {
-            INT | UINT | FLOAT | BOOL => self.number(at, width, kind).map(Value::Number),
-            INDIRECT_FLOAT => self.number(self.back(at, width)?, inner, FLOAT).map(Value::Number),
+            INT | UINT | FLOAT | BOOL => self.number(at, width, kind).map(FlexValue::Number),
+            INDIRECT_FLOAT => self.number(self.back(at, width)?, inner, FLOAT).map(FlexValue::Number),
             VECTOR | VECTOR_INT..=VECTOR_FLOAT => {
                 let start = self.back(at, width)?;
                 let count = self.uint(start.checked_sub(inner)?, inner).filter(|count| *count <= LARGEST)?;
@@ -104,7 +104,7 @@ impl Reader<'_> {
                     };
                     self.number(start + index * inner, inner, kind)
                 };
-                (0..count).map(of).collect::<Option<_>>().map(Value::List)
+                (0..count).map(of).collect::<Option<_>>().map(FlexValue::List)
             }
             _ => None,
         }
@@ -123,9 +123,9 @@ mod tests {
     #[test]
     fn what_another_program_wrote_is_read() {
         let map = map(SAMPLE).unwrap();
-        assert_eq!(map["a"], Value::Number(-2.0));
-        assert_eq!(map["b"], Value::List(vec![1.0, 2.0, 300.0]));
-        assert_eq!(map["c"], Value::Number(1.5));
+        assert_eq!(map["a"], FlexValue::Number(-2.0));
+        assert_eq!(map["b"], FlexValue::List(vec![1.0, 2.0, 300.0]));
+        assert_eq!(map["c"], FlexValue::Number(1.5));
         assert_eq!(map.len(), 3);
     }
 

@@ -7,7 +7,7 @@ mod flat;
 mod flex;
 
 use flat::{Bytes, Fault, Table};
-use flex::Value;
+use flex::FlexValue;
 use half::f16;
 
 /// Most operations, and most tensors, of a graph.
@@ -22,15 +22,15 @@ const MARK: &[u8] = b"TFL3";
 
 /// An operation: what it does, to which tensors, and which come out.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Operation {
-    pub(super) kind: Kind,
+pub(super) struct GraphOperation {
+    pub(super) kind: OperationKind,
     pub(super) inputs: Vec<usize>,
     pub(super) outputs: Vec<usize>,
 }
 
 /// What an operation does.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Kind {
+pub(super) enum OperationKind {
     /// 16-bit numbers to 32 bits.
     Dequantize,
     /// A convolution, with SAME padding or none.
@@ -95,7 +95,7 @@ struct TensorInfo<'a> {
 /// A file's graph.
 #[derive(Debug)]
 pub(super) struct Graph<'a> {
-    pub(super) operations: Vec<Operation>,
+    pub(super) operations: Vec<GraphOperation>,
     pub(super) inputs: Vec<usize>,
     pub(super) outputs: Vec<usize>,
     tensors: Vec<TensorInfo<'a>>,
@@ -127,7 +127,7 @@ impl<'a> Graph<'a> {
             let code = usize::try_from(operation.int(0, 0)?).ok().and_then(|code| codes.get(code));
             let code = code.ok_or("is damaged: an operation has no code")?;
             let list = |number| tensor_indices(operation, number, tensors.len());
-            Ok(Operation { kind: kind(*code, operation)?, inputs: list(1)?, outputs: list(2)? })
+            Ok(GraphOperation { kind: kind(*code, operation)?, inputs: list(1)?, outputs: list(2)? })
         });
         let operations = operations.collect::<Result<Vec<_>, Fault>>()?;
         let (inputs, outputs) = (tensor_indices(graph, 1, tensors.len())?, tensor_indices(graph, 2, tensors.len())?);
@@ -176,7 +176,7 @@ fn tensor_indices(table: Table<'_>, number: usize, tensors: usize) -> Result<Vec
 /// The code of custom operations.
 const CUSTOM: i32 = 32;
 
-fn kind(code: Table<'_>, operation: Table<'_>) -> Result<Kind, Fault> {
+fn kind(code: Table<'_>, operation: Table<'_>) -> Result<OperationKind, Fault> {
     // Codes above 127 stand in a field of their own; older files have them in one byte.
     let number = code.int(3, 0)?.max(code.byte(0)?.into());
     if number == CUSTOM {
@@ -184,38 +184,38 @@ fn kind(code: Table<'_>, operation: Table<'_>) -> Result<Kind, Fault> {
     }
     let options = || operation.table(4)?.ok_or_else(|| Fault::from("is damaged: an operation has no options"));
     Ok(match number {
-        0 => plain(operation, 0).map(|()| Kind::Add)?,
+        0 => plain(operation, 0).map(|()| OperationKind::Add)?,
         2 => {
             if options()?.int(0, 0)? != 1 {
                 return Err("lays tensors end to end along another side than the second, which is not read".into());
             }
-            plain(operation, 1).map(|()| Kind::Concatenate)?
+            plain(operation, 1).map(|()| OperationKind::Concatenate)?
         }
         3 => {
             let (stride, pads, fused) = window(options()?, 3, [4, 5])?;
-            Kind::Convolution { stride, pads, fused }
+            OperationKind::Convolution { stride, pads, fused }
         }
         4 => {
             let (stride, pads, fused) = window(options()?, 4, [5, 6])?;
-            Kind::Depthwise { stride, pads, fused }
+            OperationKind::Depthwise { stride, pads, fused }
         }
-        6 => Kind::Dequantize,
+        6 => OperationKind::Dequantize,
         9 => {
             if options()?.byte(1)? != 0 {
                 return Err("has weights that are shuffled, which is not read".into());
             }
-            plain(operation, 0).map(|()| Kind::FullyConnected)?
+            plain(operation, 0).map(|()| OperationKind::FullyConnected)?
         }
-        14 => Kind::Sigmoid,
+        14 => OperationKind::Sigmoid,
         17 => {
             let pool = options()?;
             if [1, 2, 3, 4].map(|number| pool.int(number, 0)) != [2, 2, 2, 2].map(Ok) || pool.byte(5)? != 0 {
                 return Err("has a maximum of something else than 2x2 pixels, which is not read".into());
             }
-            Kind::MaxPool
+            OperationKind::MaxPool
         }
-        18 => plain(operation, 0).map(|()| Kind::Multiply)?,
-        22 => Kind::Reshape,
+        18 => plain(operation, 0).map(|()| OperationKind::Multiply)?,
+        22 => OperationKind::Reshape,
         23 => {
             let resize = options()?;
             if [resize.byte(2)?, resize.byte(3)?] != [0, 1] {
@@ -223,12 +223,12 @@ fn kind(code: Table<'_>, operation: Table<'_>) -> Result<Kind, Fault> {
                     "enlarges a map by other rules than between the middles of pixels, which is not read".into()
                 );
             }
-            Kind::Enlarge
+            OperationKind::Enlarge
         }
-        34 => Kind::Pad,
-        40 => Kind::Mean,
-        45 => Kind::Slice,
-        54 => Kind::Prelu,
+        34 => OperationKind::Pad,
+        40 => OperationKind::Mean,
+        45 => OperationKind::Slice,
+        54 => OperationKind::Prelu,
         other => return Err(format!("has an operation that is not known here (number {other})")),
     })
 }
@@ -258,16 +258,16 @@ fn window(options: Table<'_>, activation: usize, dilations: [usize; 2]) -> Resul
     Ok((strides[0] as usize, padding == 0, fused))
 }
 
-fn custom(name: &[u8], operation: Table<'_>) -> Result<Kind, Fault> {
+fn custom(name: &[u8], operation: Table<'_>) -> Result<OperationKind, Fault> {
     let options = || flex::map(operation.bytes(5)?);
     match name {
         b"Landmarks2TransformMatrix" => {
             let options = options()?;
             let number = |name: &str| match options.get(name) {
-                Some(Value::Number(number)) => Ok(*number),
+                Some(FlexValue::Number(number)) => Ok(*number),
                 _ => Err(format!("has an operation without '{name}'")),
             };
-            let Some(Value::List(about)) = options.get("subset_idxs") else {
+            let Some(FlexValue::List(about)) = options.get("subset_idxs") else {
                 return Err("has an operation without 'subset_idxs'".into());
             };
             let index = |number: f64| (0.0..65_536.0).contains(&number).then_some(number as usize);
@@ -279,22 +279,22 @@ fn custom(name: &[u8], operation: Table<'_>) -> Result<Kind, Fault> {
             let (side, scale) = (number("output_width")?, number("scale_x")?);
             if number("output_height")? != side
                 || number("scale_y")? != scale
-                || options.get("target_rotation_radians") != Some(&Value::Number(0.0))
+                || options.get("target_rotation_radians") != Some(&FlexValue::Number(0.0))
             {
                 return Err("has a region that is neither square nor level, which is not read".into());
             }
-            Ok(Kind::RegionOf { points: [left, right], about, side: side.clamp(0.0, 4096.0) as usize, scale })
+            Ok(OperationKind::RegionOf { points: [left, right], about, side: side.clamp(0.0, 4096.0) as usize, scale })
         }
         b"TransformTensorBilinear" => {
             let options = options()?;
             match (options.get("output_width"), options.get("output_height")) {
-                (Some(Value::Number(width)), Some(Value::Number(height))) if width == height => {
-                    Ok(Kind::Resample { side: width.clamp(0.0, 4096.0) as usize })
+                (Some(FlexValue::Number(width)), Some(FlexValue::Number(height))) if width == height => {
+                    Ok(OperationKind::Resample { side: width.clamp(0.0, 4096.0) as usize })
                 }
                 _ => Err("has a region that is not square, which is not read".into()),
             }
         }
-        b"TransformLandmarks" => Ok(Kind::MapPoints),
+        b"TransformLandmarks" => Ok(OperationKind::MapPoints),
         other => {
             let name: String = String::from_utf8_lossy(other).chars().take(40).collect();
             Err(format!("has an operation that is not known here ('{}')", name.escape_default()))
