@@ -3,7 +3,7 @@
 //! nothing kept and after 5,000 edits. Reports it if there is no browser.
 
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use annotate::model::registry;
 use annotate::pipeline::decode::Source;
@@ -12,7 +12,7 @@ use annotate::pipeline::{Execution, Settings, annotate};
 use annotate::review::Page;
 use annotate::timeline::{Expression, FaceEvent, Segment, Timeline};
 use candle_core::Device;
-use headless_chrome::{Browser, LaunchOptions};
+use headless_chrome::{Browser, LaunchOptions, Tab};
 
 const ROUNDS: usize = 7;
 const FRAMES: usize = 10 * 60 * 50;
@@ -86,11 +86,19 @@ fn many_segments(timeline: &Timeline) -> Timeline {
     many
 }
 
-/// Milliseconds of each of many edits: until the page has taken the key, and until the next picture of the screen after it.
-fn edited(browser: &Browser, page: &Path, after: usize) -> Vec<(f64, f64)> {
-    let tab = browser.new_tab().expect("a tab opens");
+/// Shows the page in a tab, and the tab in front: what nobody sees, a browser draws seldom.
+fn opened(tab: &Tab, page: &Path) {
+    tab.bring_to_front().expect("the tab is shown");
     tab.navigate_to(&format!("file://{}", page.display())).expect("the page opens");
     tab.wait_until_navigated().expect("the page loads");
+}
+
+/// Milliseconds of each of many edits: until the page has taken the key, and until the next picture of the screen after it.
+fn edited(browser: &Browser, page: &Path, after: usize) -> Vec<(f64, f64)> {
+    // What an earlier call left in the page's storage is not there.
+    let profile = browser.new_context().expect("a profile opens");
+    let tab = profile.new_tab().expect("a tab opens");
+    opened(&tab, page);
     // Edits that were made before: each another segment's label, as its key would give it.
     let script = format!(
         "(async () => {{
@@ -121,8 +129,9 @@ fn edited(browser: &Browser, page: &Path, after: usize) -> Vec<(f64, f64)> {
           return JSON.stringify(took);
         }})()"
     );
-    let answer = tab.evaluate(&script, true).expect("the page answers").value.expect("a text");
-    let took = serde_json::from_str(answer.as_str().expect("a text")).expect("pairs of numbers");
+    let answer = tab.evaluate(&script, true).expect("the page answers");
+    let text = answer.value.as_ref().and_then(|value| value.as_str()).unwrap_or_else(|| panic!("{answer:?}"));
+    let took = serde_json::from_str(text).expect("pairs of numbers");
     tab.close(true).expect("the tab closes");
     took
 }
@@ -130,8 +139,7 @@ fn edited(browser: &Browser, page: &Path, after: usize) -> Vec<(f64, f64)> {
 /// Milliseconds from navigation to the first paint, and until the page reports that it is ready.
 fn painted(browser: &Browser, page: &Path) -> (f64, f64) {
     let tab = browser.new_tab().expect("a tab opens");
-    tab.navigate_to(&format!("file://{}", page.display())).expect("the page opens");
-    tab.wait_until_navigated().expect("the page loads");
+    opened(&tab, page);
     let milliseconds = |expression: &str| {
         tab.evaluate(expression, true).expect("the page answers").value.and_then(|v| v.as_f64()).expect("a number")
     };
@@ -184,7 +192,13 @@ fn main() {
     of_page(&many).write(&mut bytes).expect("the page is made");
     std::fs::write(&edits, &bytes).expect("the page is written");
     // Root, as in containers, has no sandbox.
-    let Ok(browser) = Browser::new(LaunchOptions { sandbox: false, ..LaunchOptions::default() }) else {
+    let options = LaunchOptions {
+        sandbox: false,
+        window_size: Some((1366, 768)),
+        idle_browser_timeout: Duration::from_secs(600),
+        ..LaunchOptions::default()
+    };
+    let Ok(browser) = Browser::new(options) else {
         println!("  painting: skipped (no chromium)");
         return;
     };

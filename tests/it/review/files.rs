@@ -213,6 +213,29 @@ fn a_page_never_replaces_a_file_of_another_kind() {
     assert_eq!(std::fs::read_to_string(&html).unwrap(), "my notes");
 }
 
+#[test]
+fn in_a_narrow_window_the_parts_stand_one_below_the_other() {
+    let test = "in_a_narrow_window_the_parts_stand_one_below_the_other";
+    let folder = tempfile::tempdir().unwrap();
+    let (_, html) = reviewed(folder.path(), "clip.mp4");
+    let Some(page) = Opened::sized(&html, test, (800, 700)) else { return };
+    let mut last_bottom = 0.0;
+    for part in ["screen", "transport", "now", "side", "time"] {
+        let bounds = format!("document.getElementById('{part}').getBoundingClientRect()");
+        let (top, bottom) = (page.number(&format!("{bounds}.top")), page.number(&format!("{bounds}.bottom")));
+        assert!(top >= last_bottom && bottom >= top + 24.0, "{part} from {top} to {bottom}, after {last_bottom}");
+        last_bottom = bottom;
+    }
+    assert!(page.number("document.getElementById('screen').clientHeight") > 300.0, "the video can be seen");
+    // The list scrolls by itself, so that rows out of sight stay out of the page.
+    page.value(
+        "listed = Array.from({ length: 5000 }, () => lanes().all()[0]); $('spacer').style.height = `${5000 * ROW}px`",
+    );
+    page.value("paintedRows = ''; paintList()");
+    let rows = page.number("document.getElementById('rows').childNodes.length");
+    assert!(rows > 4.0 && rows < 40.0, "{rows} rows in the page");
+}
+
 /// Pictures for the documentation: `ANNOTATE_SCREENSHOTS=docs/images cargo nextest run screenshots`.
 #[test]
 fn screenshots() {
