@@ -20,7 +20,7 @@ function labelControls() {
 }
 
 const CLICKS = {
-  play: toggle, frameback: () => seek(frame - 1), frameon: () => seek(frame + 1), loop: () => setLoop(!loop), stripbutton: () => setStrip($("strip").hidden),
+  play: toggle, frameback: () => seek(frame - 1), frameon: () => seek(frame + 1), playstart: () => playEdge("first_frame"), playend: () => playEdge("last_frame"), loop: () => setLoop(!loop), stripbutton: () => setStrip($("strip").hidden),
   accept, unsure: flag, split, starthere: () => startHere(false), endhere: () => endHere(false), mergelast: () => merge(-1), mergenext: () => merge(1), delete: erase,
   undo, redo, save, markin: () => mark("first"), markout: () => mark("last"), nextunsure: nextUnsure, signersbutton: openSigners, addsigner: () => { addSigner(); openSigners(); }, blindbutton: openBlind, helpbutton: openHelp,
   open: () => $("file").click(),

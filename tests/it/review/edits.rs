@@ -259,14 +259,21 @@ fn keys_go_to_the_page_and_can_be_changed() {
     page.until("frame < 140");
     page.press("k");
     assert!(page.is("video.paused && rewind === 0 && video.playbackRate === 1"));
-    // Across an edge: from half a second before to half a second after.
-    page.value("seek(60)");
-    page.press("p");
-    page.until("!video.paused");
-    page.until("video.paused");
-    let edge = page.number("times[lanes().of(1)[1].first_frame]");
-    let stopped = page.number("times[frame]");
-    assert!((edge + 0.4..edge + 0.9).contains(&stopped), "{edge}, {stopped}");
+    // Across an edge: from half a second before to half a second after, by key and by button.
+    let [start, end] = ["times[lanes().of(1)[1].first_frame]", "endOf(lanes().of(1)[1].last_frame)"];
+    for (way, edge) in [("key", start), ("playstart", start), ("playend", end)] {
+        page.value("seek(60)");
+        if way == "key" {
+            page.press("p");
+        } else {
+            page.click(way);
+        }
+        page.until("!video.paused");
+        page.until("video.paused");
+        let edge = page.number(edge);
+        let stopped = page.number("times[frame]");
+        assert!((edge + 0.4..edge + 0.9).contains(&stopped), "{way}: {edge}, {stopped}");
+    }
     // A loop stays in its segment.
     page.value("seek(lanes().of(1)[1].last_frame - 3)");
     page.press("q");
