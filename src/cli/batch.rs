@@ -20,7 +20,7 @@ use crate::corpus::batch::{Batch, BatchResult, BatchWatch, VideoWatch};
 use crate::corpus::inputs::Inputs;
 use crate::corpus::journal::Terms;
 use crate::corpus::path::printable;
-use crate::corpus::{CorpusError, Outcome, inputs, results};
+use crate::corpus::{CorpusError, Outcome, inputs, moved, results};
 use crate::eaf::BundleOptions;
 use crate::platform::cores;
 use crate::timeline::{Tool, json_value};
@@ -98,6 +98,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let terms = Terms {
         tool: Tool::default(),
         model: model.identity(),
+        model_config_sha256: model.config().effective_sha256(),
         settings: settings(&options, arguments)?,
         formats: arguments.formats.iter().map(|format| format.name().into()).collect(),
     };
@@ -124,7 +125,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         advice: advice_on_decoding,
     };
     let started = Instant::now();
-    let watch = Watch { choice: arguments.execution.progress(&options), progress: OnceLock::new(), signals: &signals };
+    let watch = Watch {
+        choice: arguments.execution.progress(&options),
+        is_quiet: arguments.execution.quiet,
+        progress: OnceLock::new(),
+        signals: &signals,
+    };
     let run = batch.open(&found, &watch, is_continued)?;
     if run.can_get_further() {
         continued::arrange().map_err(anyhow::Error::from)?;
@@ -134,6 +140,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         print_touched(&result.touched);
         print_left_out(&found);
         print_result(arguments, &found, &result, started);
+        if result.has_moves {
+            talk!("{}: which labels the other model changed", arguments.output_dir.join(moved::PAGE).display());
+        }
     }
     ending(&arguments.output_dir, result, &signals)
 }
@@ -169,6 +178,7 @@ pub(super) fn check(found: &Inputs, formats: &[Format]) -> Result<(), Failure> {
 /// Shows a person how a batch gets on, and ends it where they ask for it.
 struct Watch<'a> {
     choice: ProgressChoice,
+    is_quiet: bool,
     progress: OnceLock<CorpusProgress>,
     signals: &'a StopSignals,
 }
@@ -176,6 +186,12 @@ struct Watch<'a> {
 impl BatchWatch for Watch<'_> {
     fn begin(&self, videos: usize, bytes: u64) {
         self.progress.get_or_init(|| CorpusProgress::new(self.choice, videos, bytes));
+    }
+
+    fn other_model(&self, name: &str, videos: usize, of: usize) {
+        if !self.is_quiet {
+            talk!("{videos} of {of} videos to do were annotated with another model, '{name}', before");
+        }
     }
 
     fn video(&self, bytes: u64) -> Box<dyn VideoWatch + '_> {

@@ -1,14 +1,16 @@
 //! A corpus on this machine: one model, several videos at a time. A bad video stops nothing, and a run that was stopped goes
 //! on where it was.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::inputs::{Inputs, Item};
 use super::journal::{Done, FileStamp, Journal, JournalEntry, Terms, WrittenFile, now};
 use super::lock::Lock;
+use super::moved::{self, MovedVideo, Moves};
 use super::path::{printable, with_suffix};
 use super::report::{self, Report};
 use super::{CorpusError, DecodeAdvice, Outcome, Verdict, results, workers};
@@ -71,6 +73,8 @@ pub struct Batch<'a> {
 pub trait BatchWatch: Sync {
     /// Work on so many videos of so many bytes together begins.
     fn begin(&self, videos: usize, bytes: u64);
+    /// So many of the videos to work on were annotated with another model of this name before.
+    fn other_model(&self, _name: &str, _videos: usize, _of: usize) {}
     /// Work on a video of so many bytes begins.
     fn video(&self, bytes: u64) -> Box<dyn VideoWatch + '_>;
     /// All work has ended.
@@ -104,6 +108,8 @@ pub struct BatchResult {
     pub touched: Vec<PathBuf>,
     /// Reports that could not be written because somebody has touched those that are there.
     pub kept: Vec<WriteError>,
+    /// Whether another model had annotated some of the inputs before: [`moved::PAGE`] then says which labels it changed.
+    pub has_moves: bool,
 }
 
 impl BatchResult {
@@ -143,7 +149,7 @@ impl<'a> Batch<'a> {
     ) -> Result<OpenBatch<'a>, CorpusError> {
         let lock = Lock::take(self.folder)?;
         let journal = Journal::open(self.folder, self.terms, found.items.len(), is_continued)?;
-        Ok(OpenBatch { batch: self, found, journal, watch, is_continued, _lock: lock })
+        Ok(OpenBatch { batch: self, found, journal, watch, is_continued, moves: Mutex::default(), _lock: lock })
     }
 }
 
@@ -154,6 +160,8 @@ pub struct OpenBatch<'a> {
     journal: Journal,
     watch: &'a dyn BatchWatch,
     is_continued: bool,
+    /// What became of the labels of videos that another model had annotated, by where their results are.
+    moves: Mutex<BTreeMap<PathBuf, Moves>>,
     _lock: Lock,
 }
 
@@ -205,7 +213,11 @@ impl OpenBatch<'_> {
             touched: &touched,
             left_out: &self.found.left_out,
         };
-        let kept = report::write(folder, &report, elan.existing)?;
+        let mut kept = report::write(folder, &report, elan.existing)?;
+        let moved = self.moved();
+        if !moved.is_empty() {
+            kept.extend(moved::write(folder, &terms.model, &moved, elan.existing)?);
+        }
         let [complete, failed, _] = counts(&outcomes);
         self.journal.note(&JournalEntry::End {
             time: now(),
@@ -213,7 +225,36 @@ impl OpenBatch<'_> {
             complete,
             failed,
         })?;
-        Ok(BatchResult { outcomes, done_before, touched, kept })
+        Ok(BatchResult { outcomes, done_before, touched, kept, has_moves: !moved.is_empty() })
+    }
+
+    /// Which labels another model changed, in this run and those that it goes on from.
+    fn moved(&self) -> Vec<MovedVideo> {
+        let before = self.journal.moves().map(|(output, moves)| (output.to_path_buf(), moves.clone()));
+        let mut all: BTreeMap<PathBuf, Moves> = before.collect();
+        all.append(&mut self.moves.lock().unwrap_or_else(PoisonError::into_inner));
+        let of_video = |(output, moves): (PathBuf, Moves)| {
+            let page = Some(with_suffix(&output, ".html")).filter(|page| self.batch.folder.join(page).is_file());
+            MovedVideo { output, page, moves }
+        };
+        all.into_iter().map(of_video).collect()
+    }
+
+    /// Notes what became of the labels of a video that another model had annotated.
+    fn note_moves(&self, item: &Item, before: &Timeline, after: &Timeline) -> Result<(), CorpusError> {
+        let moves = Moves::between(before, after);
+        self.journal.moved(&item.output, &moves)?;
+        self.moves.lock().unwrap_or_else(PoisonError::into_inner).insert(item.output.clone(), moves);
+        Ok(())
+    }
+
+    /// Says which videos are annotated again as another model had done so.
+    fn tell_other_models(&self, open: &[&Item]) {
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        for model in open.iter().filter_map(|item| self.journal.other_model(&item.output)) {
+            *counts.entry(&model.name).or_default() += 1;
+        }
+        counts.into_iter().for_each(|(name, count)| self.watch.other_model(name, count, open.len()));
     }
 
     /// Notes what took all memory although nothing else was worked on.
@@ -265,6 +306,7 @@ impl OpenBatch<'_> {
         let all = self.found.items.iter().zip(&done);
         let open: Vec<&Item> = all.filter(|(_, done)| done.is_none()).map(|(item, _)| item).collect();
         let size = |item: &&Item| std::fs::metadata(&item.path).map_or(0, |metadata| metadata.len());
+        self.tell_other_models(&open);
         self.watch.begin(open.len(), open.iter().map(size).sum());
         let worked = self.worked(&open);
         self.watch.end();
@@ -344,6 +386,12 @@ impl OpenBatch<'_> {
         };
         if let Some(source) = self.batch.calibration {
             calibrate(&mut timeline, self.batch.settings, source);
+        }
+        // Before it is replaced, so that a run that is killed loses nothing.
+        let before = self.journal.of_other_model(&item.output);
+        let before = before.and_then(|path| Timeline::read(&folder.join(path)).ok());
+        if let Some(before) = before {
+            self.note_moves(item, &before, &timeline)?;
         }
         let mut written = outputs.end(&timeline)?;
         if self.batch.draws_overlay && !self.draw(item, &source, &timeline, &execution, &mut written)? {

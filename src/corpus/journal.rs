@@ -13,7 +13,8 @@ use std::sync::{Mutex, PoisonError};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::path::is_below;
+use super::moved::Moves;
+use super::path::{is_below, with_suffix};
 use super::{Outcome, Verdict};
 use crate::files::{self, WriteError, file_sha256};
 use crate::platform::{FileFacts, facts_at};
@@ -29,6 +30,10 @@ pub struct Terms {
     pub tool: Tool,
     /// The model.
     pub model: ModelIdentity,
+    /// SHA-256 of what the model's configuration makes of its weights: a model whose temperature alone is another gives other
+    /// answers.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub model_config_sha256: String,
     /// The effective settings, and whatever else changes what is written.
     pub settings: Value,
     /// What `--format` calls the formats written.
@@ -148,6 +153,18 @@ pub enum JournalEntry {
         /// How long it took, seconds.
         wall_s: f64,
     },
+    /// An input that another model had annotated was annotated again.
+    Moved {
+        /// When, RFC 3339.
+        time: String,
+        /// Under which terms.
+        terms_sha256: String,
+        /// Where its results are, without their extension.
+        #[serde(with = "super::path")]
+        output: PathBuf,
+        /// What became of its labels.
+        moves: Moves,
+    },
     /// A run ended.
     End {
         /// When, RFC 3339.
@@ -180,11 +197,12 @@ impl Journal {
         let unwritable = |source| WriteError::Io { path: path.clone(), source };
         let options = OpenOptions::new().read(true).append(true).create(true).clone();
         let mut file = files::state::open(&path, &options).map_err(unwritable)?;
-        let (known, is_whole) = known(&file, folder).map_err(unwritable)?;
+        let (mut known, is_whole) = known(&file, folder).map_err(unwritable)?;
         if !is_whole {
             file.write_all(b"\n").map_err(unwritable)?;
         }
         let terms_sha256 = terms.digest();
+        known.models.insert(terms_sha256.clone(), OfModel::of(terms));
         let (folder, file) = (folder.to_path_buf(), Mutex::new(file));
         let this = Self { folder, terms_sha256: terms_sha256.clone(), file, known, is_continued: continued };
         this.note(&JournalEntry::Begin { time: now(), terms_sha256, terms: terms.clone(), items, continued })?;
@@ -237,6 +255,39 @@ impl Journal {
         Some(Done { outcome: Outcome { path: path.into(), ..outcome.clone() }, touched })
     }
 
+    /// The model that annotated an input last, where it is not the one at work now.
+    pub fn other_model(&self, output: &Path) -> Option<&ModelIdentity> {
+        let (terms, ..) = self.known.last.get(output)?;
+        let of_model = self.known.models.get(terms)?;
+        let own = self.known.models.get(&self.terms_sha256)?;
+        of_model.is_other(own).then_some(&of_model.identity)
+    }
+
+    /// The timeline that [another model](Self::other_model) gave an input, relative to the folder, where it is there as it was
+    /// written.
+    pub fn of_other_model(&self, output: &Path) -> Option<&Path> {
+        self.other_model(output)?;
+        let (.., outcome) = self.known.last.get(output)?;
+        let is_timeline = |written: &&WrittenFile| written.path == with_suffix(output, ".json");
+        let written = outcome.result.as_ref()?.outputs.iter().find(is_timeline)?;
+        (written.is_untouched(&self.folder) == Some(true)).then_some(&written.path)
+    }
+
+    /// What became of the labels of inputs that were annotated again under these terms, in runs before this one.
+    pub fn moves(&self) -> impl Iterator<Item = (&Path, &Moves)> {
+        let of_these = self.known.moves.iter().filter(|(_, (terms, _))| *terms == self.terms_sha256);
+        of_these.map(|(output, (_, moves))| (output.as_path(), moves))
+    }
+
+    /// Notes what became of an input's labels.
+    ///
+    /// # Errors
+    /// If the log cannot be written.
+    pub fn moved(&self, output: &Path, moves: &Moves) -> Result<(), WriteError> {
+        let (time, terms_sha256) = (now(), self.terms_sha256.clone());
+        self.note(&JournalEntry::Moved { time, terms_sha256, output: output.into(), moves: moves.clone() })
+    }
+
     /// Notes that the work on an input begins, `alone` if on nothing else meanwhile.
     ///
     /// # Errors
@@ -274,11 +325,33 @@ impl Journal {
     }
 }
 
+/// What tells models apart.
+struct OfModel {
+    identity: ModelIdentity,
+    /// Empty where the run did not say.
+    config_sha256: String,
+}
+
+impl OfModel {
+    fn of(terms: &Terms) -> Self {
+        Self { identity: terms.model.clone(), config_sha256: terms.model_config_sha256.clone() }
+    }
+
+    fn is_other(&self, than: &Self) -> bool {
+        let are_known = !self.config_sha256.is_empty() && !than.config_sha256.is_empty();
+        self.identity != than.identity || (are_known && self.config_sha256 != than.config_sha256)
+    }
+}
+
 /// What a log says.
 #[derive(Default)]
 struct LogState {
     /// The last entry of each output.
     last: HashMap<PathBuf, (String, Option<FileStamp>, Outcome)>,
+    /// The model of each terms' digest.
+    models: HashMap<String, OfModel>,
+    /// What became of the labels of outputs, and under which terms.
+    moves: HashMap<PathBuf, (String, Moves)>,
     /// Outputs with an entry since the last run began that does not go on with another.
     settled: HashSet<PathBuf>,
     /// Outputs on which the last run was working when it ended, and whether on nothing else.
@@ -288,7 +361,8 @@ struct LogState {
 impl LogState {
     fn add(&mut self, entry: JournalEntry, folder: &Path) {
         match entry {
-            JournalEntry::Begin { continued, .. } => {
+            JournalEntry::Begin { continued, terms_sha256, terms, .. } => {
+                self.models.insert(terms_sha256, OfModel::of(&terms));
                 self.begun.clear();
                 if !continued {
                     self.settled.clear();
@@ -306,6 +380,9 @@ impl LogState {
                 self.begun.remove(&output);
                 self.settled.insert(output.clone());
                 self.last.insert(output, (terms_sha256, stamp, outcome));
+            }
+            JournalEntry::Moved { terms_sha256, output, moves, .. } => {
+                self.moves.insert(output, (terms_sha256, moves));
             }
             JournalEntry::End { .. } => {}
         }
@@ -355,7 +432,8 @@ mod tests {
             classes: Expression::ALL.into(),
             symmetric: false,
         };
-        let terms = Terms { tool: Tool::default(), model, settings: Value::Null, formats: Vec::new() };
+        let (model_config_sha256, formats) = (String::new(), Vec::new());
+        let terms = Terms { tool: Tool::default(), model, model_config_sha256, settings: Value::Null, formats };
         let open = |continued| Journal::open(folder.path(), &terms, 3, continued).unwrap();
         let [a, b, c] = ["a", "b", "c"].map(Path::new);
         let item = |journal: &Journal, path: &Path, verdict| {

@@ -1,7 +1,7 @@
 //! Many videos: what belongs to a corpus, where its results go, and how the work is shared and taken up again.
 //!
 //! One machine: [`batch`] annotates what is not done. [`journal`] knows what is, [`lock`] keeps a second run away, [`workers`]
-//! shares the files out, and [`report`] says what became of each. Several machines: [`plan`] cuts the corpus into units, each a pure function of
+//! shares the files out, and [`report`] says what became of each, [`moved`] which labels another model changed. Several machines: [`plan`] cuts the corpus into units, each a pure function of
 //! its line; [`work`] does a shard of them and leaves [`part`]s; [`collect`] puts the parts together to what one
 //! machine would have written, byte for byte.
 
@@ -11,6 +11,7 @@ mod content;
 pub mod inputs;
 pub mod journal;
 pub mod lock;
+pub mod moved;
 pub mod part;
 pub mod path;
 pub mod plan;

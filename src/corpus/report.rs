@@ -17,11 +17,13 @@ use crate::timeline::{Expression, time_in_file};
 use crate::write::parquet::{Column, ColumnValues, parquet};
 
 /// Names in an output folder that are this module's and the log's; no video's results may have them.
-pub const NAMES: [&str; 7] = [
+pub const NAMES: [&str; 9] = [
     "failures.json",
     "summary.csv",
     "summary.parquet",
     "index.html",
+    super::moved::PAGE,
+    super::moved::TABLE,
     journal::NAME,
     super::lock::NAME,
     crate::files::LEDGER,
@@ -235,7 +237,7 @@ fn kind(output: &Path, video: &Path) -> String {
 }
 
 /// A relative link (RFC 3986): everything but unreserved characters and slashes by its number.
-fn link(path: &Path) -> String {
+pub(super) fn link(path: &Path) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
     let bytes = name_bytes(path.as_os_str()).iter();
     // The dot keeps a name with a colon from being taken for a scheme.

@@ -97,6 +97,13 @@ impl InputPart {
 }
 
 impl ModelConfig {
+    /// SHA-256 of everything that answers depend on, hexadecimal: the weights, and what is done to pictures and logits.
+    pub fn effective_sha256(&self) -> String {
+        let Self { architecture, input, crop, classes, temperature, sha256, .. } = self;
+        let effective = serde_json::json!([architecture, input, crop, classes, temperature, sha256]);
+        crate::files::sha256(effective.to_string().as_bytes())
+    }
+
     /// What is wrong with the values, as a sentence; `None` where nothing is.
     pub fn fault(&self) -> Option<String> {
         if self.classes != Expression::ALL {

@@ -452,3 +452,73 @@ fn review_pages_are_written_and_are_results_like_others() {
     let talk = corpus.ends(&["in", "-f", "json,eaf"], 0);
     assert!(!talk.contains("changed since"), "{talk}");
 }
+
+/// Writes a model that calls everything anger as far as `offset` says, whose logits are divided by `temperature`.
+fn angry_model(folder: &Path, offset: f32, temperature: f32) {
+    let (mut config, mut weights) = annotate::model::registry::weights(Path::new("default")).unwrap();
+    let bias = [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, offset];
+    let bias = candle_core::Tensor::new(bias.as_slice(), &candle_core::Device::Cpu).unwrap();
+    weights.insert("classifier.bias".into(), bias);
+    let bytes = annotate::model::write_tensors(&weights, false).unwrap();
+    (config.name, config.sha256) = ("angry".into(), annotate::files::sha256(&bytes));
+    config.temperature = temperature;
+    std::fs::create_dir_all(folder).unwrap();
+    std::fs::write(folder.join("model.safetensors"), &bytes).unwrap();
+    std::fs::write(folder.join("config.json"), serde_json::to_vec(&config).unwrap()).unwrap();
+}
+
+#[test]
+fn another_model_annotates_again_and_a_page_says_which_labels_moved() {
+    let corpus = Corpus::new();
+    corpus.clips(&["a.mp4", "sub/b.mp4"]);
+    let talk = corpus.ends(&["in", "--review"], 0);
+    assert!(!corpus.at("out/moved.html").exists() && !talk.contains("another model"), "nothing was annotated before");
+    let before = Timeline::read(&corpus.at("out/a.mp4.json")).unwrap();
+    angry_model(&corpus.at("angry"), 1e3, 1.0);
+
+    // What a person has changed stays, and is not compared.
+    let touched = corpus.at("out/sub/b.mp4.json");
+    let mut text = std::fs::read_to_string(&touched).unwrap();
+    text.push(' ');
+    std::fs::write(&touched, &text).unwrap();
+    let talk = corpus.ends(&["in", "--review", "--model", "angry"], 8);
+    let said = format!("2 of 2 videos to do were annotated with another model, '{}'", before.model.name);
+    assert!(talk.contains(&said) && talk.contains("moved.html: which labels"), "{talk}");
+    assert_eq!(std::fs::read_to_string(&touched).unwrap(), text);
+    let labels: Vec<_> = before.tracks[0].frames.iter().filter_map(|record| record.label).collect();
+    assert!(labels.len() > 10, "{labels:?}");
+    let page = std::fs::read_to_string(corpus.at("out/moved.html")).unwrap();
+    assert!(page.contains(&format!("{} of {} labels are others now", labels.len(), labels.len())), "{page}");
+    assert!(page.contains("./a.mp4.html#frame=") && page.contains("angry") && !page.contains("b.mp4"), "{page}");
+    let mut table = csv::Reader::from_path(corpus.at("out/moved.csv")).unwrap();
+    let rows: Vec<csv::StringRecord> = table.records().map(Result::unwrap).collect();
+    let frames: usize =
+        rows.iter().map(|row| row[3].parse::<usize>().unwrap() - row[2].parse::<usize>().unwrap() + 1).sum();
+    assert_eq!(frames, labels.len(), "every frame of the only signer moved");
+    assert!(rows.iter().all(|row| &row[0] == "a.mp4" && &row[7] == "anger"), "{rows:?}");
+
+    // The same command annotates nothing again, and the page stays.
+    let talk = corpus.ends(&["in", "--review", "--model", "angry"], 8);
+    assert!(!talk.contains("to do were annotated with another model"), "{talk}");
+    assert!(std::fs::read_to_string(corpus.at("out/moved.html")).unwrap() == page);
+}
+
+#[test]
+fn a_model_that_is_only_calibrated_otherwise_is_another_model() {
+    let corpus = Corpus::new();
+    corpus.clips(&["a.mp4"]);
+    angry_model(&corpus.at("angry"), 0.5, 1.0);
+    corpus.ends(&["in", "--model", "angry"], 0);
+    corpus.ends(&["in", "--model", "angry"], 0);
+    assert_eq!(corpus.worked_on(), 0);
+    let probabilities = || {
+        let timeline = Timeline::read(&corpus.at("out/a.mp4.json")).unwrap();
+        timeline.tracks[0].frames.iter().map(|record| record.probabilities).collect::<Vec<_>>()
+    };
+    let before = probabilities();
+    angry_model(&corpus.at("angry"), 0.5, 3.0);
+    let talk = corpus.ends(&["in", "--model", "angry"], 0);
+    assert_eq!(corpus.worked_on(), 1);
+    assert!(talk.contains("1 of 1 videos to do were annotated with another model, 'angry'"), "{talk}");
+    assert!(probabilities() != before && corpus.at("out/moved.html").is_file());
+}
