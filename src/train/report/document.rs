@@ -74,10 +74,15 @@ impl ReportTable {
     }
 }
 
-const STYLE: &str = "body{font:16px/1.5 sans-serif;max-width:64em;margin:2em auto;padding:0 1em;color:#222;background:#fff}\
-                     table{border-collapse:collapse;margin:1.2em 0}caption{text-align:left;font-weight:bold;padding:.3em 0}\
-                     td,th{padding:.2em .6em;border-bottom:1px solid #ccc;text-align:right}\
-                     td:first-child,th:first-child{text-align:left}svg{max-width:100%;height:auto;margin:.6em 0;display:block}\
+const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:64em;margin:2em auto;padding:0 1em;color:#222;background:#fff}\
+                     h2{margin-top:2em;padding-bottom:.2em;border-bottom:2px solid #ddd}h3{font-size:1em;margin:.6em 0 0}\
+                     h1+p{font-size:1.15em;background:#eef5fa;border-left:4px solid #0072b2;padding:.7em 1em}\
+                     table{border-collapse:collapse;margin:1.2em 0}\
+                     caption{text-align:left;font-weight:bold;padding:.3em 0;white-space:nowrap}\
+                     td,th{padding:.2em .6em;border-bottom:1px solid #ddd;text-align:right;font-variant-numeric:tabular-nums}\
+                     th{border-bottom-color:#999;vertical-align:bottom}td{white-space:nowrap}td:first-child{white-space:normal}\
+                     td:first-child,th:first-child{text-align:left}\
+                     .beside{display:flex;flex-wrap:wrap;gap:1em}.beside>div{flex:1 1 20em;min-width:0}svg{max-width:100%;height:auto;margin:.6em 0;display:block}\
                      svg text{font:12px sans-serif;fill:#222}figure{display:inline-block;margin:.4em;width:9.5em;vertical-align:top}\
                      figcaption{font-size:12px;line-height:1.3}";
 
@@ -120,6 +125,13 @@ impl ReportDocument {
             }
         };
         page(&self.title, STYLE, &body).into_string()
+    }
+}
+
+/// Plots side by side, each below what it is called.
+pub fn beside(plots: &[(&str, Markup)]) -> Markup {
+    html! {
+        div class="beside" { @for (name, plot) in plots { div { h3 { (printable(name)) } (plot) } } }
     }
 }
 

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-pub use document::{ReportBlock, ReportDocument, ReportTable, figure};
-pub use plot::{MeasuredShare, bars, curves, matrix, reliability, rising};
+pub use document::{ReportBlock, ReportDocument, ReportTable, beside, figure};
+pub use plot::{MeasuredShare, NamedDifference, bars, curves, differences, matrix, reliability, rising};
 pub use predictions::{Prediction, PredictionsError, read as read_predictions};
 
 use super::dataset::{DatasetError, Example};
@@ -299,9 +299,10 @@ pub fn comparison_blocks(first: &str, second: &str, c: &Comparison) -> Vec<Repor
     ] {
         table.row([name.to_owned(), points(value), span(interval, 1, 100.0)]);
     }
+    let p = if c.p_value < 0.001 { "p < 0.001".to_owned() } else { format!("p = {:.3}", c.p_value) };
     let text = format!(
-        "Right in the first only: {}, in the second only: {}; McNemar's exact test: p = {:.3}.",
-        c.only_first, c.only_second, c.p_value
+        "Right in the first only: {}, in the second only: {}; McNemar's exact test: {p}.",
+        c.only_first, c.only_second
     );
     vec![ReportBlock::Table(table), ReportBlock::Text(text)]
 }

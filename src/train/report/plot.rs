@@ -207,6 +207,48 @@ pub fn rising(title: &str, x_name: &str, series: &[(&str, Vec<MeasuredShare>)]) 
     svg(630.0, 332.0, title, &content)
 }
 
+/// A difference of two shares by name, with its interval.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NamedDifference {
+    /// What it is of.
+    pub name: String,
+    /// The difference, as a share.
+    pub difference: f64,
+    /// How sure it is; an end that is not known may be infinite.
+    pub interval: [f64; 2],
+}
+
+/// Differences one below the other, each as a point in its interval: what lies right of the line at 0 is a gain that is shown.
+pub fn differences(title: &str, rows: &[NamedDifference]) -> Markup {
+    const ROW: f64 = 24.0;
+    let ends = rows.iter().flat_map(|row| [row.difference, row.interval[0], row.interval[1]]);
+    let reach = ends.filter(|end| end.is_finite()).fold(0.05, |reach: f64, end| reach.max(end.abs())).min(1.0);
+    let reach = (reach * 20.0).ceil() / 20.0;
+    let height = ROW * rows.len() as f64;
+    let axes = Axes { left: 160.0, top: 30.0, width: 480.0, height, x: [-reach, reach], y: [0.0, 1.0] };
+    let at = |share: f64| axes.position(share.clamp(-reach, reach), 0.0).0;
+    let bottom = axes.top + height;
+    let content = html! {
+        text x="0" y="16" font-weight="bold" { (printable(title)) }
+        rect x=(axes.left) y=(axes.top) width=(axes.width) height=(height) fill="none" stroke="#999" {}
+        @for step in -2..=2 {
+            @let share = reach * f64::from(step) / 2.0;
+            @let colour = if step == 0 { "#666" } else { "#eee" };
+            path d=(format!("M{:.1} {:.1}v{height:.1}", at(share), axes.top)) stroke=(colour) {}
+            text x=(pixels(at(share))) y=(pixels(bottom + 16.0)) text-anchor="middle" { (format!("{:+.0}", 100.0 * share)) }
+        }
+        text x=(axes.left + axes.width / 2.0) y=(pixels(bottom + 34.0)) text-anchor="middle" { "points, after less before; lines: 95 %" }
+        @for (index, NamedDifference { name, difference, interval: [low, high] }) in rows.iter().enumerate() {
+            @let y = axes.top + ROW * (index as f64 + 0.5);
+            @let colour = if *low > 0.0 { COLOURS[2] } else if *high < 0.0 { COLOURS[1] } else { "#555" };
+            text x=(axes.left - 8.0) y=(pixels(y + 4.0)) text-anchor="end" { (printable(name)) }
+            path d=(format!("M{:.1} {y:.1}H{:.1}", at(*low), at(*high))) stroke=(colour) stroke-width="2" {}
+            circle cx=(pixels(at(*difference))) cy=(pixels(y)) r="4.5" fill=(colour) {}
+        }
+    };
+    svg(660.0, bottom + 44.0, title, &content)
+}
+
 /// Shares by name as bars, each class's in its colour where `names` are those of the classes.
 pub fn bars(title: &str, names: &[String], values: &[f64]) -> Markup {
     let axes = Axes { left: 50.0, top: 30.0, width: 620.0, height: 180.0, x: [0.0, names.len() as f64], y: [0.0, 1.0] };
