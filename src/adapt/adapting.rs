@@ -1,9 +1,9 @@
 //! From pictures to a model directory with proof: what there is, what is tried, how good it is, what is written.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use candle_core::{Device, Tensor};
+use candle_core::Device;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -12,8 +12,9 @@ use super::curve::{self, LearningCurve};
 use super::error::AdaptError;
 use super::head::{Features, Head};
 use super::inventory::Inventory;
-use super::learn::{LEAST_FOR_NETWORK, Learnt, Material, Steps};
+use super::learn::{AdaptedWeights, Learnt, Material, Steps, Work};
 use super::nested::{self, Aim, Division, Fold, Nested, Tried};
+use super::plan::{CorpusSize, Cost, Trials};
 use super::report;
 use super::unlabelled::{self, Gained};
 use crate::files::{self, WriteError};
@@ -123,17 +124,6 @@ pub struct Adapted {
     pub temperature: f32,
 }
 
-/// Operations a second at which networks learn and look on the reference machine: two cores with AVX-512 (docs/benchmarks.md).
-/// Budgets are counted by these and not by a clock, so that the same command gives the same model everywhere.
-const LEARNT_A_SECOND: f64 = 30e9;
-const LOOKED_A_SECOND: f64 = 40e9;
-/// Forward, and backward by inputs and by weights.
-const PASSES_OF_A_STEP: f64 = 3.0;
-/// A fit of the last layer on a thousand pictures, seconds; each candidate takes four in each fold.
-const FIT_S: f64 = 0.4;
-/// Share of all pictures that one run over the sizes of the curve takes.
-const CURVE_SHARE: f64 = 1.0;
-
 /// Adapts a model to `rows` and writes it, its card and the report into `out`; `out/adapt` keeps what an interrupted run goes
 /// on from. `others` are pictures of the start's kind.
 ///
@@ -159,13 +149,15 @@ pub fn adapt(
     let examples = load_where(rows, config.input.colours, |_| true)?;
     let others = load_where(others, config.input.colours, |_| true)?;
     let folds = settings.folds.min(inventory.groups);
-    let operations = model.operations() as f64;
-    let plan = Trials::new(settings.budget_s, &examples, !others.is_empty(), folds, operations);
+    let cost = Cost::new(&model, &head);
+    let corpus = CorpusSize { pictures: examples.len(), folds };
+    let all = Candidate::all(&config.input, !others.is_empty());
+    let plan = Trials::new(settings.budget_s, settings.aim, &all, &corpus, &cost);
     progress.begin(plan.seconds);
     let path = kept.join(format!("features-{:.12}.safetensors", digest(&config, rows)));
-    let a_picture_s = 2.0 * operations / LOOKED_A_SECOND;
-    let features =
-        Features::of(&config, &weights, &examples, &path, &mut |count| progress.advance(count as f64 * a_picture_s))?;
+    // Each picture and its mirror image.
+    let mut tell = |count: usize| progress.advance(cost.seconds(Work::Looked(2 * count)));
+    let features = Features::of(&config, &weights, &examples, &path, &mut tell)?;
     let material = Material {
         config: &config,
         weights: &weights,
@@ -178,15 +170,16 @@ pub fn adapt(
         device,
     };
     let division = Division { rows, grouping: inventory.grouping, folds, seed: settings.seed };
-    let mut steps = Counted { progress, a_picture_s: PASSES_OF_A_STEP * operations / LEARNT_A_SECOND };
+    let mut steps = Counted { progress, cost };
     let found = nested::run(&material, &plan.candidates, &division, settings.aim, &mut steps)?;
     let winner = nested::overall(&found.folds);
-    let clusters: Vec<String> = found.judged.iter().map(|index| inventory.grouping.key(&rows[*index])).collect();
+    let clusters = found.clusters.clone();
     let groups = clusters.iter().collect::<BTreeSet<_>>().len();
     let gain = for_few(compare(&found.after, &found.before, &clusters), groups);
     let mut classes = compare_classes(&found.after, &found.before, &clusters);
     for class in &mut classes {
-        class.difference_interval = widened(class.recall[0] - class.recall[1], class.difference_interval, groups);
+        let widened = widened(class.recall[0] - class.recall[1], class.difference_interval, groups);
+        class.difference_interval = widened.map(possible);
     }
     let of_curve = (found.judged.as_slice(), found.before.as_slice(), clusters.as_slice());
     let curve = curve::measure(&material, &division, &winner, of_curve, settings.aim, &mut steps)?;
@@ -196,7 +189,7 @@ pub fn adapt(
         .map(|(way, answers)| Gained { way, gain: for_few(compare(&answers, &found.before, &clusters), groups) })
         .collect();
     let outcome = outcome(&winner, &gain, settings);
-    let (tensors, temperature) = written(&material, &winner, outcome, &mut steps)?;
+    let weights = written(&material, &winner, outcome, &mut steps)?;
     let adapted = Adapted {
         name: settings.name.clone(),
         start: (config.name.clone(), config.sha256.clone()),
@@ -214,9 +207,9 @@ pub fn adapt(
         curve,
         without_labels,
         outcome,
-        temperature,
+        temperature: weights.temperature,
     };
-    write(&adapted, &found, rows, &examples, &config, &tensors, out)?;
+    write(&adapted, &found, rows, &examples, &config, &weights, out)?;
     Ok(adapted)
 }
 
@@ -241,6 +234,11 @@ fn digest(config: &ModelConfig, rows: &[Row]) -> String {
     files::sha256(text.as_bytes())
 }
 
+/// A difference of two shares is none beyond 1.
+fn possible(difference: f64) -> f64 {
+    difference.clamp(-1.0, 1.0)
+}
+
 /// A comparison with intervals as wide as so few groups ask: whether a model is written rests on them.
 fn for_few(mut gain: Comparison, groups: usize) -> Comparison {
     let Comparison { accuracy_difference, balanced_accuracy_difference, .. } = gain;
@@ -248,7 +246,7 @@ fn for_few(mut gain: Comparison, groups: usize) -> Comparison {
         (accuracy_difference, &mut gain.accuracy_difference_interval),
         (balanced_accuracy_difference, &mut gain.balanced_accuracy_difference_interval),
     ] {
-        *interval = widened(value, *interval, groups);
+        *interval = widened(value, *interval, groups).map(possible);
     }
     gain
 }
@@ -267,13 +265,13 @@ fn outcome(winner: &Tried, gain: &Comparison, settings: &AdaptSettings) -> Adapt
     }
 }
 
-/// The weights to be written, learnt from everything, and their temperature.
+/// What is to be written, learnt from everything.
 fn written(
     material: &Material,
     winner: &Tried,
     outcome: AdaptOutcome,
     steps: &mut dyn Steps,
-) -> Result<(BTreeMap<String, Tensor>, f32), AdaptError> {
+) -> Result<AdaptedWeights, AdaptError> {
     let all: Vec<usize> = (0..material.examples.len()).collect();
     if outcome == AdaptOutcome::CalibratedStart {
         // A single number, fitted on pictures of which the start has seen none.
@@ -281,18 +279,11 @@ fn written(
         let truths: Vec<Expression> = labelled.iter().filter_map(|index| material.examples[*index].label).collect();
         let logits = material.logits(&Learnt::Head(material.head.clone()), &labelled)?;
         let temperature = material.config.temperature * best_temperature(&logits, &truths);
-        return Ok((material.weights.clone(), temperature));
+        let (tensors, input) = (material.weights.clone(), material.config.input.clone());
+        return Ok(AdaptedWeights { tensors, temperature, input });
     }
     let learnt = material.learn(winner.candidate, &all, winner.hold, steps)?;
-    let tensors = match learnt {
-        Learnt::Head(head) => {
-            let mut tensors = material.weights.clone();
-            head.put(&mut tensors)?;
-            tensors
-        }
-        Learnt::Network(_, tensors) => tensors,
-    };
-    Ok((tensors, winner.temperature))
+    learnt.weights(material, winner.temperature)
 }
 
 fn write(
@@ -301,14 +292,15 @@ fn write(
     rows: &[Row],
     examples: &[Example],
     config: &ModelConfig,
-    tensors: &BTreeMap<String, Tensor>,
+    adapted_weights: &AdaptedWeights,
     out: &Path,
 ) -> Result<(), AdaptError> {
-    let weights = run::packed(tensors)?;
+    let weights = run::packed(&adapted_weights.tensors)?;
     let manifest: Vec<String> = rows.iter().map(Row::image).collect();
     let new = ModelConfig {
         name: adapted.name.clone(),
         temperature: adapted.temperature,
+        input: adapted_weights.input.clone(),
         training: json!({
             "adapted_from": adapted.start,
             "start_training": config.training,
@@ -323,69 +315,40 @@ fn write(
     };
     let document = report::document(adapted, nested, rows, examples);
     run::write_model(out, &new, &weights, &report::card(adapted, nested))?;
+    write_folds(nested, &new, out)?;
     report::write(out, adapted, &document, nested, rows)?;
     Ok(())
 }
 
-/// What is tried, and how long that takes on the reference machine.
-struct Trials {
-    candidates: Vec<Candidate>,
-    not_tried: Vec<(Candidate, String)>,
-    seconds: f64,
-}
-
-impl Trials {
-    fn new(budget_s: f64, examples: &[Example], is_mixed: bool, folds: usize, operations: f64) -> Self {
-        let (pictures, folds) = (examples.len() as f64, folds as f64);
-        let epochs = super::candidate::recipe().map_or(0, |recipe| recipe.epochs()) as f64;
-        let training = pictures * (folds - 1.0) / folds;
-        let of_a_run = |pictures: f64, mixed: bool| {
-            let pictures = if mixed { 2.0 * pictures } else { pictures };
-            pictures * epochs * PASSES_OF_A_STEP * operations / LEARNT_A_SECOND
+/// The models that judged the folds: where they differ about a face that nobody has annotated, a person's word teaches most.
+fn write_folds(nested: &Nested, new: &ModelConfig, out: &Path) -> Result<(), AdaptError> {
+    let folder = out.join(registry::FOLDS);
+    // Of an adaptation with more folds, some would be left.
+    let _ = std::fs::remove_dir_all(&folder);
+    for (number, AdaptedWeights { tensors, temperature, input }) in (1..).zip(&nested.models) {
+        let weights = run::packed(tensors)?;
+        let config = ModelConfig {
+            name: format!("{}, fold {number}", new.name),
+            temperature: *temperature,
+            input: input.clone(),
+            metrics: serde_json::Value::Null,
+            sha256: files::sha256(&weights),
+            ..new.clone()
         };
-        let mut plan = Self {
-            candidates: Vec::new(),
-            not_tried: Vec::new(),
-            seconds: 2.0 * pictures * operations / LOOKED_A_SECOND,
-        };
-        let mut is_ready_for_networks = false;
-        for candidate in Candidate::all(is_mixed) {
-            let Method::Network { mixed, .. } = candidate.method else {
-                let looks = if candidate.method == Method::Statistics { 2.0 * folds } else { 0.0 };
-                plan.seconds += folds * FIT_S * pictures / 1000.0 + looks * pictures * operations / LOOKED_A_SECOND;
-                plan.candidates.push(candidate);
-                continue;
-            };
-            if training * 0.8 < LEAST_FOR_NETWORK as f64 {
-                let why = format!("fewer than {LEAST_FOR_NETWORK} pictures to learn from in a fold");
-                plan.not_tried.push((candidate, why));
-                continue;
-            }
-            // Where it is chosen, it learns once more in each fold, for the curve, and from everything.
-            let chosen = folds * of_a_run(training, mixed) * (1.0 + CURVE_SHARE) + of_a_run(pictures, mixed);
-            let more = folds * of_a_run(0.8 * training, mixed) + if is_ready_for_networks { 0.0 } else { chosen };
-            if plan.seconds + more > budget_s {
-                let minutes = (plan.seconds + more) / 60.0;
-                plan.not_tried.push((candidate, format!("it needs a budget of {minutes:.0} minutes")));
-                continue;
-            }
-            is_ready_for_networks = true;
-            plan.seconds += more;
-            plan.candidates.push(candidate);
-        }
-        plan
+        run::write_model(&folder.join(number.to_string()), &config, &weights, &report::fold_card(&config.name))?;
     }
+    Ok(())
 }
 
-/// Steps of networks as time on the reference machine.
+/// Work as time on the reference machine.
 struct Counted<'a> {
     progress: &'a mut dyn AdaptProgress,
-    a_picture_s: f64,
+    cost: Cost,
 }
 
 impl Steps for Counted<'_> {
-    fn pictures(&mut self, count: usize) {
-        self.progress.advance(count as f64 * self.a_picture_s);
+    fn done(&mut self, work: Work) {
+        self.progress.advance(self.cost.seconds(work));
     }
 
     fn is_interrupted(&self) -> bool {

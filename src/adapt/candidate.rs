@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::Input;
 use crate::train::recipe::{Recipe, RecipeError};
 
 /// What is done to the start.
@@ -27,6 +28,8 @@ pub enum Method {
         flips: bool,
         /// As many pictures of the start's kind are learnt from as well, so that it forgets less.
         mixed: bool,
+        /// Each picture is given one mean and one contrast, in use as well.
+        normalised: bool,
     },
 }
 
@@ -43,17 +46,26 @@ impl Candidate {
     /// The start, unchanged.
     pub const AS_IT_IS: Self = Self { method: Method::AsItIs, balanced: false };
 
-    /// All of them, the simplest first; those with pictures of the start's kind where there are some.
-    pub fn all(is_mixed: bool) -> Vec<Self> {
+    /// All of them for a start that is shown `input`, the simplest first; those with pictures of the start's kind where there are
+    /// some (`is_mixed`). Where it is shown a face and its mirror image, flips say nothing new of the last layer.
+    pub fn all(input: &Input, is_mixed: bool) -> Vec<Self> {
+        let network = |flips, mixed, normalised| Method::Network { flips, mixed, normalised };
         let methods = [
             Method::Calibration,
             Method::Head { flips: false },
             Method::Head { flips: true },
-            Method::Network { flips: false, mixed: false },
-            Method::Network { flips: true, mixed: false },
-            Method::Network { flips: true, mixed: true },
+            network(false, false, false),
+            network(true, false, false),
+            network(true, true, false),
+            network(false, false, true),
+            network(true, false, true),
         ];
-        let is_possible = |method: &Method| is_mixed || !matches!(method, Method::Network { mixed: true, .. });
+        let is_possible = |method: &Method| match method {
+            Method::Network { mixed: true, .. } => is_mixed,
+            Method::Network { normalised: true, .. } => input.colour_normalisation.is_none(),
+            Method::Head { flips: true } => !input.symmetric,
+            _ => true,
+        };
         let both = |method| [false, true].map(|balanced| Self { method, balanced });
         let without_labels = [Method::Statistics, Method::Shares].map(|method| Self { method, balanced: false });
         [Self::AS_IT_IS]
@@ -72,9 +84,16 @@ impl Candidate {
             Method::Calibration => "calibration",
             Method::Head { flips: false } => "last layer",
             Method::Head { flips: true } => "last layer, flips",
-            Method::Network { flips: false, .. } => "all layers",
-            Method::Network { flips: true, mixed: false } => "all layers, flips",
-            Method::Network { flips: true, mixed: true } => "all layers, flips, mixed",
+            Method::Network { flips, mixed, normalised } => match (flips, mixed, normalised) {
+                (false, false, false) => "all layers",
+                (true, false, false) => "all layers, flips",
+                (false, true, false) => "all layers, mixed",
+                (true, true, false) => "all layers, flips, mixed",
+                (false, false, true) => "all layers, normalised",
+                (true, false, true) => "all layers, flips, normalised",
+                (false, true, true) => "all layers, mixed, normalised",
+                (true, true, true) => "all layers, flips, mixed, normalised",
+            },
         };
         format!("{what}{}", if self.balanced { ", balanced" } else { "" })
     }
@@ -104,12 +123,17 @@ pub fn recipe() -> Result<Recipe, RecipeError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::picture::ColourNormalisation;
 
     #[test]
     fn every_way_has_a_name_and_a_folder_of_its_own_and_the_first_changes_nothing() {
-        let all = Candidate::all(true);
-        assert_eq!((all.len(), all[0]), (15, Candidate::AS_IT_IS));
-        assert_eq!(Candidate::all(false).len(), 13);
+        let input = Input::rgb(48);
+        let all = Candidate::all(&input, true);
+        assert_eq!((all.len(), all[0]), (19, Candidate::AS_IT_IS));
+        assert_eq!(Candidate::all(&input, false).len(), 17);
+        assert_eq!(Candidate::all(&Input { symmetric: true, ..input.clone() }, false).len(), 15);
+        let normalised = Input { colour_normalisation: ColourNormalisation::MeanStd, ..input };
+        assert_eq!(Candidate::all(&normalised, false).len(), 13, "there is nothing to be gained by it twice");
         for names in [all.iter().map(|c| c.name()).collect(), all.iter().map(|c| c.folder()).collect::<Vec<_>>()] {
             let distinct: std::collections::BTreeSet<&String> = names.iter().collect();
             assert_eq!(distinct.len(), names.len());

@@ -1,20 +1,23 @@
 //! How much more material would help: the same folds with less and less to learn from.
 
+use std::collections::BTreeSet;
+
 use rand::seq::SliceRandom as _;
 use serde::{Deserialize, Serialize};
 
 use super::error::AdaptError;
-use super::learn::{Material, Steps};
+use super::learn::{LEAST_FOR_NETWORK, Material, Steps};
 use super::nested::{Aim, Division, Tried, judged, labelled};
 use crate::random::seeded;
 use crate::timeline::Expression;
 use crate::train::metrics::{self, Judged};
-use crate::train::significance::{gain_of_doubling, intervals, widened};
+use crate::train::significance::{compare, gain_of_doubling, intervals, widened};
 
 /// Numbers of pictures that are tried.
 const SIZES: [usize; 10] = [50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000];
-/// Of all layers learning, only the largest of those are tried below all there is.
-const SIZES_OF_NETWORKS: usize = 2;
+/// Networks learn as many of the smaller sizes as are together this share of all there is: the small ones cost little, and a curve
+/// over doublings needs them most.
+const SHARE_OF_NETWORKS: f64 = 0.75;
 /// Frames of a video that are left out together: some seconds, as whoever annotates less leaves out stretches.
 const BLOCK: u64 = 250;
 
@@ -27,6 +30,10 @@ pub struct Point {
     pub accuracy: (f64, [f64; 2]),
     /// Balanced accuracy with its 95 % interval.
     pub balanced_accuracy: (f64, [f64; 2]),
+    /// The gain over the start on the same pictures, in the measure that is aimed at, with its 95 % interval, as wide as so few
+    /// signers ask.
+    #[serde(default)]
+    pub gain: Option<(f64, [f64; 2])>,
 }
 
 /// What material gives.
@@ -40,9 +47,20 @@ pub struct LearningCurve {
 
 /// The sizes below `most` that are tried, and `most`.
 pub fn sizes(most: usize, trains_network: bool) -> Vec<usize> {
-    let below: Vec<usize> = SIZES.into_iter().filter(|size| *size < most * 4 / 5).collect();
-    let skipped = if trains_network { below.len().saturating_sub(SIZES_OF_NETWORKS) } else { 0 };
-    below.into_iter().skip(skipped).chain([most]).collect()
+    let least = if trains_network { LEAST_FOR_NETWORK } else { 0 };
+    let mut sum = 0;
+    let is_affordable = |size: &usize| {
+        sum += size;
+        !trains_network || sum as f64 <= SHARE_OF_NETWORKS * most as f64
+    };
+    let below = SIZES.into_iter().filter(|size| (least..most * 4 / 5).contains(size)).filter(is_affordable);
+    below.chain([most]).collect()
+}
+
+/// How many times `most` pictures the sizes below it are together: what a curve costs beyond its last point.
+pub fn share(most: usize, trains_network: bool) -> f64 {
+    let below = sizes(most, trains_network).into_iter().filter(|size| *size < most);
+    below.sum::<usize>() as f64 / most.max(1) as f64
 }
 
 /// Learns `tried` from less and less; `before` are the start's answers to `order`, pictures by their index.
@@ -63,7 +81,7 @@ pub fn measure(
         .map(|fold| blocks.iter().copied().filter(|index| fold_of[*index] != fold).collect())
         .collect();
     let most = trainings.iter().map(Vec::len).min().unwrap_or(0);
-    let mut points = vec![point(0, before, clusters)];
+    let mut points = vec![point(0, before, None, clusters)];
     let (mut learnt_from, mut answers) = (Vec::new(), Vec::new());
     for size in sizes(most, tried.candidate.trains_network()) {
         let mut by_index = vec![None; division.rows.len()];
@@ -78,17 +96,21 @@ pub fn measure(
             let judging = labelled(material, &judging);
             let truths: Vec<Expression> = judging.iter().filter_map(|index| material.examples[*index].label).collect();
             let logits = material.logits(&learnt, &judging)?;
+            steps.done(match tried.candidate.trains_network() {
+                true => material.asked(judging.len()),
+                false => material.simple_work(tried.candidate.method, used.len(), judging.len()),
+            });
             for (index, answer) in judging.iter().zip(judged(&logits, &truths, tried.temperature)) {
                 by_index[*index] = Some(answer);
             }
         }
         let of_size: Vec<Judged> = order.iter().filter_map(|index| by_index[*index]).collect();
-        points.push(point(size, &of_size, clusters));
+        points.push(point(size, &of_size, Some(gain(&of_size, before, clusters, aim)), clusters));
         learnt_from.push(size as f64);
         answers.push(of_size);
     }
     let is_balanced = aim == Aim::Balanced;
-    let groups = clusters.iter().collect::<std::collections::BTreeSet<_>>().len();
+    let groups = clusters.iter().collect::<BTreeSet<_>>().len();
     let doubling = (answers.len() > 1).then(|| {
         let (gain, interval) = gain_of_doubling(&learnt_from, &answers, clusters, is_balanced);
         (gain, widened(gain, interval, groups))
@@ -96,13 +118,24 @@ pub fn measure(
     Ok(LearningCurve { points, doubling })
 }
 
-fn point(pictures: usize, judged: &[Judged], clusters: &[String]) -> Point {
+/// What `after` gains over `before` in what is aimed at.
+fn gain(after: &[Judged], before: &[Judged], clusters: &[String], aim: Aim) -> (f64, [f64; 2]) {
+    let compared = compare(after, before, clusters);
+    let (value, interval) = match aim {
+        Aim::Balanced => (compared.balanced_accuracy_difference, compared.balanced_accuracy_difference_interval),
+        Aim::Accuracy => (compared.accuracy_difference, compared.accuracy_difference_interval),
+    };
+    (value, widened(value, interval, clusters.iter().collect::<BTreeSet<_>>().len()))
+}
+
+fn point(pictures: usize, judged: &[Judged], gain: Option<(f64, [f64; 2])>, clusters: &[String]) -> Point {
     let confusion = metrics::confusion(judged);
     let sure = intervals(judged, clusters);
     Point {
         pictures,
         accuracy: (metrics::accuracy(&confusion), sure.accuracy),
         balanced_accuracy: (metrics::balanced_accuracy(&confusion), sure.balanced_accuracy),
+        gain,
     }
 }
 
@@ -126,9 +159,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_end_with_all_there_is_and_networks_learn_few_of_them() {
+    fn sizes_end_with_all_there_is_and_networks_learn_none_that_is_too_small() {
         assert_eq!(sizes(700, false), [50, 100, 200, 500, 700]);
-        assert_eq!(sizes(700, true), [200, 500, 700]);
+        assert_eq!(sizes(700, true), [100, 200, 700]);
+        assert_eq!(sizes(1600, true), [100, 200, 500, 1600]);
+        assert!((share(700, true) - 300.0 / 700.0).abs() < 1e-9 && share(80, true) < 1e-9);
         assert_eq!(sizes(40, false), [40]);
         assert_eq!(sizes(110, false), [50, 110], "a size that is nearly all says nothing new");
     }

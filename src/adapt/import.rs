@@ -7,10 +7,11 @@ use glob::Pattern;
 
 use super::annotation::{Annotated, AnnotatedTier, AnnotationDocument};
 use super::left_out::{LeftOut, Reason};
-use super::media::MediaFinder;
+use super::media::{FoundMedia, MediaFinder};
 use super::moment::{self, LabelledStretch, Vote};
 use super::signer::{SignerChoice, track_of};
 use super::source::{self, SourceKind};
+use super::stills::{self, Stills};
 use super::timelines::Timelines;
 use crate::agree::{Grid, Vocabulary};
 use crate::annotator::Annotator;
@@ -93,6 +94,8 @@ pub enum AnnotationImportError {
 /// A video with everything that was written about it.
 struct Video {
     path: PathBuf,
+    /// The pictures, where only pictures are there.
+    stills: Option<Stills>,
     documents: Vec<AnnotationDocument>,
 }
 
@@ -126,6 +129,10 @@ pub fn import(
     let count = videos.len();
     for (index, video) in videos.into_iter().enumerate() {
         progress.video(&video.path, index + 1, count);
+        if let Some(stills) = &video.stills {
+            take_stills(&video, stills, settings, folder, &mut import);
+            continue;
+        }
         let paths: Vec<&Path> = video.documents.iter().map(|document| document.path.as_path()).collect();
         let known = video.documents.iter().find_map(|document| document.timeline.as_deref().cloned());
         let timeline = match known.map_or_else(|| timelines.of(&video.path, &paths, progress), Ok) {
@@ -140,7 +147,7 @@ pub fn import(
         let mut of_video = OfVideo { video: &video, timeline: &timeline, settings, folder, import: &mut import };
         let pictures = of_video.pictures();
         let options = decode_options(&annotator.settings, &annotator.execution);
-        let faces: Vec<KnownFace> = pictures.iter().map(|(face, _)| face.clone()).collect();
+        let faces: Vec<(KnownFace, PathBuf)> = pictures.iter().map(|(face, row)| (*face, row.path.clone())).collect();
         let missing = cut_known(&video.path, &faces, &settings.rule, SIDE, &options)?;
         // A video that is shorter than its timeline is another one.
         let are_there = pictures.into_iter().filter(|(face, _)| missing.is_none_or(|missing| face.frame < missing));
@@ -152,6 +159,18 @@ pub fn import(
     }
     crop::note_rule(folder, &settings.rule)?;
     Ok(import)
+}
+
+/// Labels the pictures of a video that lie in its annotations.
+fn take_stills(video: &Video, stills: &Stills, settings: &ImportSettings, folder: &Path, import: &mut Import) {
+    let tiers = video.documents.iter().flat_map(|document| &document.tiers);
+    let end_s = tiers.flat_map(|tier| &tier.annotations).map(|annotated| annotated.end_s).fold(0.0, f64::max);
+    let name = video.path.file_name().unwrap_or_default().to_string_lossy();
+    let timeline = stills::timeline(&name, stills, end_s);
+    let pictures = OfVideo { video, timeline: &timeline, settings, folder, import }.pictures();
+    let rows =
+        pictures.into_iter().filter_map(|(face, row)| Some(Row { path: stills.get(&face.frame)?.clone(), ..row }));
+    import.rows.extend(rows);
 }
 
 fn whole(file: &Path, reason: Reason) -> LeftOut {
@@ -173,12 +192,18 @@ fn videos(files: &[(PathBuf, SourceKind)], settings: &ImportSettings, left_out: 
         for document in documents {
             let found = meant(document, *kind, settings, left_out)
                 .and_then(|document| Ok((media.find(&document)?, document)))
-                .and_then(|(video, document)| Ok((source::in_time_of(document, &video)?, video)));
+                .and_then(|(found, document)| match found {
+                    FoundMedia::Video(path) => Ok((source::in_time_of(document, &path)?, path, None)),
+                    FoundMedia::Stills(name, stills) => {
+                        Ok((document, stills::folder(&stills).join(name), Some(stills)))
+                    }
+                });
             match found {
-                Ok((mut document, path)) => {
+                Ok((mut document, path, stills)) => {
                     document.tiers.retain(|tier| is_meant(tier, *kind, settings));
                     let key = path.canonicalize().unwrap_or_else(|_| path.clone());
-                    videos.entry(key).or_insert(Video { path, documents: Vec::new() }).documents.push(document);
+                    let video = videos.entry(key).or_insert(Video { path, stills, documents: Vec::new() });
+                    video.documents.push(document);
                 }
                 Err(reason) => left_out.push(whole(path, reason)),
             }
@@ -324,7 +349,9 @@ impl OfVideo<'_> {
                 Ok(frames) => {
                     stretch.votes.iter().for_each(|vote| is_taken[*vote] = true);
                     for frame in frames {
-                        let Some(picture) = self.picture(track, frame, &stretch, &votes, &subject) else { continue };
+                        let Some(picture) = self.picture(track, frame, &stretch, &votes, subject.as_deref()) else {
+                            continue;
+                        };
                         let said: BTreeSet<usize> = stretch.votes.iter().map(|vote| votes[*vote].tier).collect();
                         if taken.insert(frame, picture).is_none() {
                             self.import.partly += usize::from(said.len() < annotators);
@@ -348,11 +375,11 @@ impl OfVideo<'_> {
         taken.into_values().collect()
     }
 
-    /// Who is shown, as far as anybody knows: a person's name, else a signer of this video.
-    fn subject(&self, track: &Track, known: &[KnownAnnotation]) -> String {
-        let person = known.iter().find_map(|known| known.tier.person());
+    /// Who is shown, as far as anybody knows: a person's name, else a signer of this video; nobody where there are only pictures.
+    fn subject(&self, track: &Track, known: &[KnownAnnotation]) -> Option<String> {
+        let person = known.iter().find_map(|known| known.tier.person()).map(str::to_owned);
         let signer = || format!("{}@{}", self.sequence(), signer(track.id));
-        person.map_or_else(signer, str::to_owned)
+        person.or_else(|| self.video.stills.is_none().then(signer))
     }
 
     /// The video by its content, as the pictures of corrections name it.
@@ -396,7 +423,7 @@ impl OfVideo<'_> {
         frame: usize,
         stretch: &LabelledStretch,
         votes: &[Vote],
-        subject: &str,
+        subject: Option<&str>,
     ) -> Option<(KnownFace, Row)> {
         let record = track.frames.get(frame.checked_sub(track.first_frame)?)?;
         let sequence = self.sequence();
@@ -410,15 +437,15 @@ impl OfVideo<'_> {
         let (shares, label) = moment::shares(&said);
         let mut row = Row {
             label,
-            subject: Some(subject.to_owned()),
+            subject: subject.map(str::to_owned),
             sequence: Some(sequence),
             frame: Some(frame as u64),
-            ..Row::new(path.clone(), Split::Train)
+            ..Row::new(path, Split::Train)
         };
         if shares.iter().all(|share| *share < 1.0 - 1e-6) {
             row.set_soft(shares);
             self.import.disputed += 1;
         }
-        Some((KnownFace::of(record, path)?, row))
+        Some((KnownFace::of(record)?, row))
     }
 }

@@ -10,7 +10,8 @@ use super::error::AdaptError;
 use super::head::{self, Features, Head, Lesson};
 use super::unlabelled;
 use crate::files::{self, OutputOptions, WriteError};
-use crate::model::{self, Model, ModelConfig};
+use crate::model::{self, Input, Model, ModelConfig};
+use crate::picture::ColourNormalisation;
 use crate::timeline::Probabilities;
 use crate::train::balance::{Balance, BalanceMethod, Balancing};
 use crate::train::dataset::Example;
@@ -63,15 +64,74 @@ pub enum Learnt {
     Network(Box<Model>, BTreeMap<String, Tensor>),
 }
 
-/// Told while a network learns: by how many steps, of pictures each, it got on; whether to stop.
+/// What makes a model of a start.
+pub struct AdaptedWeights {
+    /// The weights of the whole network.
+    pub tensors: BTreeMap<String, Tensor>,
+    /// Of its logits.
+    pub temperature: f32,
+    /// What it is shown.
+    pub input: Input,
+}
+
+impl Learnt {
+    /// As it is written.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn weights(&self, material: &Material, temperature: f32) -> Result<AdaptedWeights, AdaptError> {
+        let (tensors, input) = match self {
+            Self::Head(head) => {
+                let mut tensors = material.weights.clone();
+                head.put(&mut tensors)?;
+                (tensors, material.config.input.clone())
+            }
+            Self::Network(model, tensors) => (tensors.clone(), model.config().input.clone()),
+        };
+        Ok(AdaptedWeights { tensors, temperature, input })
+    }
+}
+
+/// A piece of work, in pictures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Work {
+    /// A network learnt.
+    Learnt {
+        /// From so many.
+        pictures: usize,
+        /// In steps of so many each.
+        batch: usize,
+    },
+    /// A network looked at so many; a picture and its mirror image are two.
+    Looked(usize),
+    /// The last layer was fitted to so many, once for each of [`HOLDS`].
+    Fitted(usize),
+}
+
+/// Told what was done; says whether to stop.
 pub trait Steps {
-    /// A step over so many pictures was taken.
-    fn pictures(&mut self, count: usize);
+    /// So much was done.
+    fn done(&mut self, work: Work);
     /// Whether to stop.
     fn is_interrupted(&self) -> bool;
 }
 
 impl Material<'_> {
+    /// What it takes to ask a network about so many pictures.
+    pub fn asked(&self, pictures: usize) -> Work {
+        Work::Looked(pictures * self.config.input.view_count())
+    }
+
+    /// What it takes to learn `method`, which does not train the network, from so many pictures and to ask about so many.
+    pub fn simple_work(&self, method: Method, learning: usize, asked: usize) -> Work {
+        match method {
+            Method::Head { .. } => Work::Fitted(learning),
+            Method::Statistics => Work::Looked(learning + asked * self.config.input.view_count()),
+            // Numbers for each class.
+            Method::AsItIs | Method::Shares | Method::Calibration | Method::Network { .. } => Work::Fitted(0),
+        }
+    }
+
     /// Learns `candidate` from the pictures at `indices`; `hold` says how strongly the last layer is held.
     ///
     /// # Errors
@@ -89,7 +149,7 @@ impl Material<'_> {
             Method::Statistics => {
                 let pictures: Vec<&Example> = indices.iter().map(|index| &self.examples[*index]).collect();
                 let tensors = unlabelled::with_own_statistics(self.config, self.weights, &pictures)?;
-                Ok(Learnt::Network(Box::new(self.model(&tensors)?), tensors))
+                Ok(Learnt::Network(Box::new(self.model(&tensors, &self.config.input)?), tensors))
             }
             Method::Shares => {
                 let logits: Vec<Probabilities> =
@@ -98,9 +158,9 @@ impl Material<'_> {
             }
             Method::Calibration => Ok(Learnt::Head(head::calibrated(self.features, &lessons, self.head))),
             Method::Head { flips } => Ok(Learnt::Head(head::fit(self.features, &lessons, self.head, hold, flips)?)),
-            Method::Network { flips, mixed } => {
+            Method::Network { flips, .. } => {
                 let head = head::fit(self.features, &lessons, self.head, hold, flips)?;
-                self.network(candidate, indices, &head, flips, mixed, steps)
+                self.network(candidate, indices, &head, steps)
             }
         }
     }
@@ -140,18 +200,19 @@ impl Material<'_> {
         candidate: Candidate,
         indices: &[usize],
         head: &Head,
-        flips: bool,
-        mixed: bool,
         steps: &mut dyn Steps,
     ) -> Result<Learnt, AdaptError> {
+        let is_mixed = matches!(candidate.method, Method::Network { mixed: true, .. });
         let mut training: Vec<Example> = indices.iter().map(|index| self.examples[*index].clone()).collect();
         let watched: Vec<Example> = training.iter().filter(|e| e.label.is_some()).take(WATCHED).cloned().collect();
-        if mixed {
+        if is_mixed {
             let count = training.len().min(self.others.len());
             // Spread over all of them, as a manifest is often sorted by class.
             training.extend((0..count).map(|index| self.others[index * self.others.len() / count].clone()));
         }
-        let recipe = self.recipe(candidate, flips, training.len())?;
+        let recipe = self.recipe(candidate, training.len())?;
+        let colour_normalisation = recipe.input.colour_normalisation.unwrap_or(self.config.input.colour_normalisation);
+        let input = Input { colour_normalisation, ..self.config.input.clone() };
         let mut text = serde_json::to_string(&recipe).unwrap_or_default();
         text.push_str(&self.config.sha256);
         training.iter().for_each(|example| text.push_str(&format!("{}{:?}", example.row, example.target)));
@@ -160,7 +221,7 @@ impl Material<'_> {
         let weights = folder.join("weights.safetensors");
         let tensors = match model::read_tensors(&std::fs::read(&weights).unwrap_or_default()) {
             Ok(tensors) => {
-                steps.pictures(recipe.epochs() * training.len());
+                steps.done(Work::Learnt { pictures: recipe.epochs() * training.len(), batch: recipe.batch });
                 tensors
             }
             Err(_) => {
@@ -176,26 +237,39 @@ impl Material<'_> {
                 fitted.tensors
             }
         };
-        Ok(Learnt::Network(Box::new(self.model(&tensors)?), tensors))
+        Ok(Learnt::Network(Box::new(self.model(&tensors, &input)?), tensors))
     }
 
-    /// The start with other weights, not calibrated.
-    fn model(&self, tensors: &BTreeMap<String, Tensor>) -> Result<Model, AdaptError> {
+    /// The start with other weights, shown `input`, not calibrated.
+    fn model(&self, tensors: &BTreeMap<String, Tensor>, input: &Input) -> Result<Model, AdaptError> {
         let bytes = run::packed(tensors)?;
-        let config = ModelConfig { sha256: files::sha256(&bytes), temperature: 1.0, ..self.config.clone() };
+        let config = ModelConfig {
+            sha256: files::sha256(&bytes),
+            temperature: 1.0,
+            input: input.clone(),
+            ..self.config.clone()
+        };
         let text = serde_json::to_vec(&config).map_err(anyhow::Error::from).map_err(trainer::TrainError::from)?;
         Ok(Model::from_bytes(&text, &bytes, self.kept, &Device::Cpu)?)
     }
 
-    fn recipe(&self, candidate: Candidate, flips: bool, pictures: usize) -> Result<Recipe, AdaptError> {
+    fn recipe(&self, candidate: Candidate, pictures: usize) -> Result<Recipe, AdaptError> {
         let mut recipe = recipe()?;
         recipe.name = candidate.name();
         recipe.start.model = Some(absolute(self.start));
-        recipe.batch = (pictures / BATCHES).clamp(SMALLEST_BATCH, recipe.batch);
-        recipe.augmentation.flip = flips;
+        recipe.batch = batch(pictures, recipe.batch);
+        if let Method::Network { flips, normalised, .. } = candidate.method {
+            recipe.augmentation.flip = flips;
+            recipe.input.colour_normalisation = normalised.then_some(ColourNormalisation::MeanStd);
+        }
         recipe.balance = balance(candidate.balanced);
         Ok(recipe)
     }
+}
+
+/// The batch for so many pictures, where the recipe has batches of `most`.
+pub fn batch(pictures: usize, most: usize) -> usize {
+    (pictures / BATCHES).clamp(SMALLEST_BATCH, most)
 }
 
 /// Built-in names stay as they are.
@@ -217,7 +291,7 @@ struct Told<'a> {
 
 impl TrainingProgress for Told<'_> {
     fn step(&mut self, _: usize, _: usize, _: usize, _: f64) {
-        self.steps.pictures(self.batch);
+        self.steps.done(Work::Learnt { pictures: self.batch, batch: self.batch });
     }
 
     fn epoch(&mut self, _: &EpochRecord) {}

@@ -1,11 +1,13 @@
 //! Where a document's video is.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use walkdir::WalkDir;
 
 use super::annotation::AnnotationDocument;
 use super::left_out::Reason;
+use super::stills::{self, Stills};
 use crate::corpus::inputs::EXTENSIONS;
 use crate::eaf::percent_decoded;
 
@@ -16,8 +18,19 @@ const NAMED: usize = 6;
 
 /// Finds videos; knows the folder that holds them, where one was named.
 pub(super) struct MediaFinder {
-    /// Files below the folder of media, in order of their paths.
+    /// Videos below the folder of media, in order of their paths.
     below: Vec<PathBuf>,
+    /// Videos of which only pictures lie there.
+    stills: BTreeMap<String, Stills>,
+}
+
+/// What there is of a video.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum FoundMedia {
+    /// The video.
+    Video(PathBuf),
+    /// Pictures of the video that is called so.
+    Stills(String, Stills),
 }
 
 impl MediaFinder {
@@ -27,11 +40,14 @@ impl MediaFinder {
             WalkDir::new(folder).max_depth(DEEPEST).follow_links(true).sort_by_file_name().into_iter()
         });
         let files = entries.filter_map(Result::ok).filter(|entry| entry.file_type().is_file());
-        Self { below: files.map(walkdir::DirEntry::into_path).filter(|path| is_video(path)).collect() }
+        let files: Vec<PathBuf> = files.map(walkdir::DirEntry::into_path).collect();
+        let stills = stills::by_video(&files);
+        Self { below: files.into_iter().filter(|path| is_video(path)).collect(), stills }
     }
 
-    /// The video of `document`: as its path or URL says, as seen from the document, beside it, or below the folder of media.
-    pub(super) fn find(&self, document: &AnnotationDocument) -> Result<PathBuf, Reason> {
+    /// The video of `document`: as its path or URL says, as seen from the document, beside it, or below the folder of media; or
+    /// pictures of it there.
+    pub(super) fn find(&self, document: &AnnotationDocument) -> Result<FoundMedia, Reason> {
         let mut tried: Vec<String> = Vec::new();
         for named in &document.media {
             let written = decoded(named.strip_prefix("file://").unwrap_or(named));
@@ -55,17 +71,20 @@ impl MediaFinder {
                 .iter()
                 .find(|candidate| candidate.is_file() && **candidate != document.path && is_video(candidate))
             {
-                return Ok(found.clone());
+                return Ok(FoundMedia::Video(found.clone()));
             }
             if let Some(found) = with_ending(&folder.join(&name)) {
-                return Ok(found);
+                return Ok(FoundMedia::Video(found));
             }
             let is_it = |path: &&PathBuf| {
                 let stem = path.file_stem().is_some_and(|stem| stem.to_string_lossy() == name);
                 stem || path.file_name().is_some_and(|file| file.to_string_lossy() == name)
             };
             if let Some(found) = self.below.iter().find(is_it) {
-                return Ok(found.clone());
+                return Ok(FoundMedia::Video(found.clone()));
+            }
+            if let Some((video, stills)) = self.stills.get_key_value(stills::video_of(&name)) {
+                return Ok(FoundMedia::Stills(video.clone(), stills.clone()));
             }
             if !tried.contains(&name) {
                 tried.push(name);
@@ -123,19 +142,25 @@ mod tests {
             std::fs::write(root.join(name), "x").unwrap();
         }
         let eaf = root.join("eaf/x.eaf");
+        let found = |media: &MediaFinder, named: &[&str]| -> Result<PathBuf, Reason> {
+            match media.find(&document(&eaf, named))? {
+                FoundMedia::Video(path) => Ok(path),
+                FoundMedia::Stills(..) => panic!("there are no pictures"),
+            }
+        };
         let none = MediaFinder::new(None);
         let media = MediaFinder::new(Some(&root.join("videos")));
         let url = format!("file://{}/videos/a%20b.mp4", root.display());
-        assert_eq!(none.find(&document(&eaf, &[&url])), Ok(root.join("videos/a b.mp4")));
-        let relative = none.find(&document(&eaf, &["file:///C:/gone/a b.mp4", "../videos/a b.mp4"])).unwrap();
+        assert_eq!(found(&none, &[&url]), Ok(root.join("videos/a b.mp4")));
+        let relative = found(&none, &["file:///C:/gone/a b.mp4", "../videos/a b.mp4"]).unwrap();
         assert_eq!(relative.canonicalize().unwrap(), root.canonicalize().unwrap().join("videos/a b.mp4"));
         assert_eq!(
-            none.find(&document(&eaf, &["file:///C:/Users/me/sound.wav", "file:///C:/Users/me/d.mp4"])),
+            found(&none, &["file:///C:/Users/me/sound.wav", "file:///C:/Users/me/d.mp4"]),
             Ok(root.join("eaf/d.mp4"))
         );
-        assert_eq!(none.find(&document(&eaf, &["d"])), Ok(root.join("eaf/d.mp4")), "a name without its ending");
-        assert_eq!(media.find(&document(&eaf, &["file:///D:\\x\\c.mov"])), Ok(root.join("videos/deep/c.mov")));
-        let missing = none.find(&document(&eaf, &["file:///x/gone.mp4"])).unwrap_err();
+        assert_eq!(found(&none, &["d"]), Ok(root.join("eaf/d.mp4")), "a name without its ending");
+        assert_eq!(found(&media, &["file:///D:\\x\\c.mov"]), Ok(root.join("videos/deep/c.mov")));
+        let missing = found(&none, &["file:///x/gone.mp4"]).unwrap_err();
         assert_eq!(missing, Reason::NoMedia("'gone.mp4'".into()));
     }
 }

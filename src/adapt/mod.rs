@@ -18,9 +18,11 @@ mod media;
 mod moment;
 pub mod nested;
 mod optimise;
+mod plan;
 pub mod report;
 mod signer;
 pub mod source;
+mod stills;
 mod timelines;
 pub mod unlabelled;
 

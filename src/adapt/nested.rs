@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::candidate::{Candidate, Method};
 use super::error::AdaptError;
 use super::head::probabilities;
-use super::learn::{HOLDS, Learnt, Material, Steps};
+use super::learn::{AdaptedWeights, HOLDS, Learnt, Material, Steps, Work};
 use crate::choice::Choice;
 use crate::timeline::{Expression, Probabilities};
 use crate::train::fold::{FoldError, Grouping, parts};
@@ -95,10 +95,14 @@ pub struct Nested {
     pub judged: Vec<usize>,
     /// Of each its fold.
     pub fold_of: Vec<usize>,
+    /// Of each the group that intervals are drawn by.
+    pub clusters: Vec<String>,
     /// The start's answers.
     pub before: Vec<Judged>,
     /// Those of the chosen candidates.
     pub after: Vec<Judged>,
+    /// Of each fold, what judged it.
+    pub models: Vec<AdaptedWeights>,
 }
 
 /// A division into folds.
@@ -161,19 +165,20 @@ pub fn tried(
         let score = aim.score(&judged(&logits, &truths, temperature));
         Ok(Tried { candidate, score, hold, temperature })
     };
-    // Fits of the last layer are many and small: side by side.
-    let mut small: Vec<(Candidate, f64)> = Vec::new();
+    let mut measured: Vec<Tried> = Vec::new();
     for candidate in candidates.iter().filter(|candidate| !candidate.trains_network()) {
+        if steps.is_interrupted() {
+            return Err(AdaptError::Interrupted);
+        }
         let holds = if matches!(candidate.method, Method::Head { .. }) { &HOLDS[..] } else { &HOLDS[..1] };
-        small.extend(holds.iter().map(|hold| (*candidate, *hold)));
-    }
-    let measured: Vec<Tried> = small
-        .par_iter()
-        .map(|(candidate, hold)| {
+        // Fits of the last layer are small: side by side.
+        let fitted = holds.par_iter().map(|hold| {
             let learnt = material.learn(*candidate, learning, *hold, &mut NoSteps)?;
             measure(*candidate, *hold, &learnt)
-        })
-        .collect::<Result<_, AdaptError>>()?;
+        });
+        measured.extend(fitted.collect::<Result<Vec<Tried>, AdaptError>>()?);
+        steps.done(material.simple_work(candidate.method, learning.len(), choosing.len()));
+    }
     let best = |candidate: Candidate| {
         let own = measured.iter().filter(|tried| tried.candidate == candidate);
         own.copied().max_by(|a, b| a.score.total_cmp(&b.score))
@@ -188,10 +193,12 @@ pub fn tried(
             continue;
         };
         // The last layer it begins with is held as was best for that layer alone.
+        let flips = flips && !material.config.input.symmetric;
         let alone = Candidate { method: Method::Head { flips }, balanced: candidate.balanced };
         let hold = best(alone).map_or(HOLDS[1], |tried| tried.hold);
         let learnt = material.learn(*candidate, learning, hold, steps)?;
         all.push(measure(*candidate, hold, &learnt)?);
+        steps.done(material.asked(choosing.len()));
     }
     Ok(all)
 }
@@ -221,7 +228,7 @@ pub fn run(
     let fold_of = division.folds()?;
     let all: Vec<usize> = (0..fold_of.len()).collect();
     let mut answers: BTreeMap<usize, [Judged; 2]> = BTreeMap::new();
-    let mut folds = Vec::new();
+    let (mut folds, mut models) = (Vec::new(), Vec::new());
     for fold in 0..division.folds {
         let (judging, training): (Vec<usize>, Vec<usize>) = all.iter().partition(|index| fold_of[**index] == fold);
         let inner = division.inner(&training)?;
@@ -233,17 +240,23 @@ pub fn run(
         let truths: Vec<Expression> = judging.iter().filter_map(|index| material.examples[*index].label).collect();
         let before = material.logits(&Learnt::Head(material.head.clone()), &judging)?;
         let after = material.logits(&learnt, &judging)?;
+        steps.done(match candidate.trains_network() {
+            true => material.asked(judging.len()),
+            false => material.simple_work(candidate.method, training.len(), judging.len()),
+        });
         let before = self::judged(&before, &truths, 1.0);
         let after = self::judged(&after, &truths, temperature);
         let pairs = before.into_iter().zip(after).map(|(before, after)| [before, after]);
         answers.extend(judging.iter().copied().zip(pairs));
         let pictures = [inner[0].len(), inner[1].len(), judging.len()];
         folds.push(Fold { pictures, tried, chosen });
+        models.push(learnt.weights(material, temperature)?);
     }
     let judged: Vec<usize> = answers.keys().copied().collect();
     let fold_of = judged.iter().map(|index| fold_of[*index]).collect();
     let (before, after) = answers.into_values().map(|[before, after]| (before, after)).unzip();
-    Ok(Nested { folds, judged, fold_of, before, after })
+    let clusters = judged.iter().map(|index| division.grouping.key(&division.rows[*index])).collect();
+    Ok(Nested { folds, judged, fold_of, clusters, before, after, models })
 }
 
 /// The candidate that the choice falls on when all folds' choosing pictures are taken together, with the middle of how its
@@ -281,7 +294,7 @@ pub fn judged(logits: &[Probabilities], truths: &[Expression], temperature: f32)
 struct NoSteps;
 
 impl Steps for NoSteps {
-    fn pictures(&mut self, _: usize) {}
+    fn done(&mut self, _: Work) {}
 
     fn is_interrupted(&self) -> bool {
         false

@@ -1,10 +1,12 @@
 //! The report: what there was, what was tried, what it gained and how sure that is; one page for a reviewer.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use image::{ImageFormat, RgbImage};
+use maud::Markup;
 
 use super::adapting::{AdaptOutcome, Adapted};
 use super::curve::Point;
@@ -15,11 +17,14 @@ use crate::picture::Colours;
 use crate::timeline::{Expression, most_probable};
 use crate::train::augment::plain;
 use crate::train::dataset::Example;
+use crate::train::fold::Grouping;
 use crate::train::manifest::Row;
 use crate::train::metrics::{self, Metrics};
 use crate::train::report::{
-    self, MeasuredShare, Prediction, ReportBlock, ReportDocument, ReportTable, comparison_blocks, rising,
+    self, MeasuredShare, NamedDifference, Prediction, ReportBlock, ReportDocument, ReportTable, comparison_blocks,
+    rising,
 };
+use crate::train::significance::{ClassComparison, Intervals, intervals};
 
 /// Pictures shown that the new model and the annotator see most differently; ten times as many are listed.
 const SHOWN: usize = 24;
@@ -27,7 +32,12 @@ const LISTED: usize = 240;
 /// Side of a picture in the report, pixels.
 const SIDE: usize = 72;
 /// Signers and videos that are named one by one.
-const NAMED: usize = 30;
+const NAMED: usize = 12;
+/// Time of annotation of which is foretold what it would give, and how many times the measured material that may be.
+const FORETOLD_S: f64 = 1200.0;
+const FARTHEST: f64 = 4.0;
+/// With more groups, Student's t widens an interval by less than a twentieth.
+const FEW: usize = 40;
 
 fn percent(value: f64) -> String {
     format!("{:.1} %", 100.0 * value)
@@ -37,12 +47,25 @@ fn points([low, high]: [f64; 2]) -> String {
     format!("{:+.1} to {:+.1}", 100.0 * low, 100.0 * high)
 }
 
+fn shares_of([low, high]: [f64; 2]) -> String {
+    format!("{:.1} to {:.1}", 100.0 * low, 100.0 * high)
+}
+
 /// The gain in the measure that was aimed at, with its interval.
 fn aimed(adapted: &Adapted) -> (f64, [f64; 2]) {
     let gain = &adapted.gain;
     match adapted.aim {
         Aim::Balanced => (gain.balanced_accuracy_difference, gain.balanced_accuracy_difference_interval),
         Aim::Accuracy => (gain.accuracy_difference, gain.accuracy_difference_interval),
+    }
+}
+
+/// What is kept apart when judging, as people call it.
+fn group(adapted: &Adapted) -> &'static str {
+    match adapted.inventory.grouping {
+        Grouping::Subject => "signer",
+        Grouping::Sequence => "video",
+        Grouping::Image => "picture",
     }
 }
 
@@ -55,7 +78,7 @@ pub fn sentence(adapted: &Adapted) -> String {
         adapted.aim.name(),
         points(interval),
         adapted.clusters,
-        adapted.inventory.grouping.noun()
+        group(adapted)
     );
     let method = adapted.winner.candidate.name();
     match adapted.outcome {
@@ -75,34 +98,34 @@ pub fn sentence(adapted: &Adapted) -> String {
     }
 }
 
-/// What more material would give, in a sentence; nothing where the curve does not say.
+/// What more material would give, in a sentence; nothing where the curve does not say. It is told of 20 minutes, or of less where that
+/// would be far beyond what was measured.
 pub fn forecast(adapted: &Adapted) -> Option<String> {
     let (doubling, interval) = adapted.curve.doubling?;
-    let learnt = adapted.curve.points.last()?.pictures as f64;
-    let (what, share) = match adapted.sources.annotated_s {
+    let last = adapted.curve.points.last()?;
+    let learnt = last.pictures as f64;
+    let (what, times) = match adapted.sources.annotated_s {
         Some(annotated_s) if annotated_s > 0.0 => {
             let learnt_s = annotated_s * learnt / adapted.inventory.pictures as f64;
-            ("20 more annotated minutes".to_owned(), (learnt_s + 1200.0) / learnt_s)
+            let more_s = FORETOLD_S.min((FARTHEST - 1.0) * learnt_s);
+            let minutes = more_s / 60.0;
+            let digits = usize::from(minutes < 10.0);
+            (format!("{minutes:.digits$} more annotated minutes"), (learnt_s + more_s) / learnt_s)
         }
         _ => (format!("{learnt:.0} more pictures"), 2.0),
     };
-    let factor = share.log2();
-    let known = if share > 4.0 { "; that is far beyond what was measured" } else { "" };
-    let interval = points(interval.map(|value| value * factor));
+    // No share grows beyond 1.
+    let reached = if adapted.aim == Aim::Balanced { last.balanced_accuracy.0 } else { last.accuracy.0 };
+    let foretold = |value: f64| (value * times.log2()).clamp(-reached, 1.0 - reached);
+    let (gain, interval, aim) = (100.0 * foretold(doubling), points(interval.map(foretold)), adapted.aim.name());
     // What only hurt so far need not go on hurting: nothing is foretold.
     if doubling <= 0.0 {
         return Some(format!(
-            "More of the same material is not shown to help: {what} would give {:+.1} points of {} if it went on as it went \
-             ({interval}{known}).",
-            100.0 * doubling * factor,
-            adapted.aim.name(),
+            "More of the same material is not shown to help: {what} would give {gain:+.1} points of {aim} if it went on as it went \
+             ({interval})."
         ));
     }
-    Some(format!(
-        "If it goes on as it went, {what} would give about {:+.1} points of {} ({interval}{known}).",
-        100.0 * doubling * factor,
-        adapted.aim.name(),
-    ))
+    Some(format!("If it goes on as it went, {what} would give about {gain:+.1} points of {aim} ({interval})."))
 }
 
 /// The report.
@@ -113,11 +136,13 @@ pub fn document(adapted: &Adapted, nested: &Nested, rows: &[Row], examples: &[Ex
     blocks.push(ReportBlock::Heading("Before and after".into()));
     blocks.push(ReportBlock::Text(format!(
         "Every picture is judged once, by a model that has seen neither it nor its {noun}; the way of adapting was chosen inside each \
-         model's own material. Before is the start '{start}', on the same pictures. Intervals: percentile bootstrap over {clusters} {noun}s; those of differences are widened as Student's t asks for so few.",
-        noun = adapted.inventory.grouping.noun(),
+         model's own material. Before is the start '{start}', on the same pictures. Intervals: percentile bootstrap over {clusters} {noun}s{widened}.",
+        noun = group(adapted),
         start = adapted.start.0,
-        clusters = adapted.clusters
+        clusters = adapted.clusters,
+        widened = if adapted.clusters < FEW { "; those of differences are widened as Student's t asks for so few" } else { "" },
     )));
+    blocks.push(ReportBlock::Plot(report::differences("What it gained", &gains(adapted))));
     blocks.extend(before_and_after(adapted, nested));
     blocks.push(ReportBlock::Heading("More material".into()));
     blocks.extend(more_material(adapted));
@@ -150,22 +175,53 @@ pub fn card(adapted: &Adapted, nested: &Nested) -> ReportDocument {
     ReportDocument { title: adapted.name.clone(), blocks }
 }
 
+/// The card of a model that judged a fold.
+pub fn fold_card(name: &str) -> ReportDocument {
+    let text = "One of the models by which the adaptation was judged. It has learnt from the other folds alone, and is kept to be \
+                asked, with its like, what is worth a person's time (`annotate review FOLDER --queue --committee MODEL`). To annotate, \
+                take the model that this folder belongs to.";
+    ReportDocument { title: name.to_owned(), blocks: vec![ReportBlock::Text(text.into())] }
+}
+
+/// The gain in each measure and class.
+fn gains(adapted: &Adapted) -> Vec<NamedDifference> {
+    let gain = &adapted.gain;
+    let named = |name: &str, difference: f64, interval: [f64; 2]| NamedDifference {
+        name: name.to_owned(),
+        difference,
+        interval,
+    };
+    let of_class = |c: &ClassComparison| {
+        named(&format!("recall of {}", c.class.name()), c.recall[0] - c.recall[1], c.difference_interval)
+    };
+    [
+        named("balanced accuracy", gain.balanced_accuracy_difference, gain.balanced_accuracy_difference_interval),
+        named("accuracy", gain.accuracy_difference, gain.accuracy_difference_interval),
+    ]
+    .into_iter()
+    .chain(adapted.classes.iter().map(of_class))
+    .collect()
+}
+
 fn before_and_after(adapted: &Adapted, nested: &Nested) -> Vec<ReportBlock> {
     let (Some(before), Some(after)) = (metrics::measure(&nested.before), metrics::measure(&nested.after)) else {
         return Vec::new();
     };
-    let mut table = ReportTable::new("Measures", &["measure", "before", "after"]);
+    let clusters = &nested.clusters;
+    let sure = [&nested.before, &nested.after].map(|judged| intervals(judged, clusters));
+    let mut table = ReportTable::new("Measures", &["measure", "before", "95 %", "after", "95 %"]);
     type Show = fn(&Metrics) -> String;
-    let rows: [(&str, Show); 6] = [
-        ("pictures", |m| m.images.to_string()),
-        ("accuracy", |m| percent(m.accuracy)),
-        ("balanced accuracy (mean recall)", |m| percent(m.balanced_accuracy)),
-        ("macro-F1", |m| format!("{:.3}", m.macro_f1)),
-        ("negative log-likelihood", |m| format!("{:.3}", m.negative_log_likelihood)),
-        ("calibration error", |m| percent(m.calibration_error)),
+    type Sure = fn(&Intervals) -> String;
+    let rows: [(&str, Show, Sure); 6] = [
+        ("pictures", |m| m.images.to_string(), |_| String::new()),
+        ("accuracy", |m| percent(m.accuracy), |i| shares_of(i.accuracy)),
+        ("balanced accuracy (mean recall)", |m| percent(m.balanced_accuracy), |i| shares_of(i.balanced_accuracy)),
+        ("macro-F1", |m| format!("{:.3}", m.macro_f1), |i| format!("{:.3} to {:.3}", i.macro_f1[0], i.macro_f1[1])),
+        ("negative log-likelihood", |m| format!("{:.3}", m.negative_log_likelihood.max(0.0)), |_| String::new()),
+        ("calibration error", |m| percent(m.calibration_error), |_| String::new()),
     ];
-    for (name, value) in rows {
-        table.row([name.to_owned(), value(&before), value(&after)]);
+    for (name, value, interval) in rows {
+        table.row([name.to_owned(), value(&before), interval(&sure[0]), value(&after), interval(&sure[1])]);
     }
     let mut blocks = vec![ReportBlock::Table(table)];
     blocks.extend(comparison_blocks("After", "before", &adapted.gain));
@@ -185,25 +241,32 @@ fn before_and_after(adapted: &Adapted, nested: &Nested) -> Vec<ReportBlock> {
         ]);
     }
     blocks.push(ReportBlock::Table(classes));
-    blocks.push(ReportBlock::Text("Confusion and reliability before (first) and after (second):".into()));
-    for measured in [&before, &after] {
-        blocks.push(ReportBlock::Plot(report::matrix(&measured.confusion)));
-    }
-    for measured in [&before, &after] {
-        blocks.push(ReportBlock::Plot(report::reliability(&measured.reliability)));
-    }
+    let both = |plot: fn(&Metrics) -> Markup| report::beside(&[("Before", plot(&before)), ("After", plot(&after))]);
+    blocks.push(ReportBlock::Plot(both(|m| report::matrix(&m.confusion))));
+    blocks.push(ReportBlock::Plot(both(|m| report::reliability(&m.reliability))));
     blocks
 }
 
 fn more_material(adapted: &Adapted) -> Vec<ReportBlock> {
     let title = format!("'{}' learnt from part of the material", adapted.winner.candidate.name());
-    let heads = ["pictures", "accuracy", "95 %", "balanced accuracy", "95 %"];
+    let gained = format!("gain in {}", adapted.aim.name());
+    let heads = ["pictures", "accuracy", "95 %", "balanced accuracy", "95 %", &gained, "95 %"];
     let mut table = ReportTable::new(&title, &heads);
-    let span = |[low, high]: [f64; 2]| format!("{:.1} to {:.1}", 100.0 * low, 100.0 * high);
     for point in &adapted.curve.points {
         let name = if point.pictures == 0 { "0 (the start)".to_owned() } else { point.pictures.to_string() };
         let (accuracy, balanced) = (point.accuracy, point.balanced_accuracy);
-        table.row([name, percent(accuracy.0), span(accuracy.1), percent(balanced.0), span(balanced.1)]);
+        let (gain, sure) = point
+            .gain
+            .map_or(("".into(), "".into()), |(gain, interval)| (format!("{:+.1}", 100.0 * gain), points(interval)));
+        table.row([
+            name,
+            percent(accuracy.0),
+            shares_of(accuracy.1),
+            percent(balanced.0),
+            shares_of(balanced.1),
+            gain,
+            sure,
+        ]);
     }
     type Measure = fn(&Point) -> (f64, [f64; 2]);
     let of = |value: Measure| -> Vec<MeasuredShare> {
@@ -270,11 +333,19 @@ fn what_was_tried(adapted: &Adapted) -> Vec<ReportBlock> {
         folds.row(std::iter::once(number.to_string()).chain(pictures).chain([chosen]));
     }
     let mut blocks = vec![ReportBlock::Text(text.into()), ReportBlock::Table(table), ReportBlock::Table(folds)];
+    let mut by_reason: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for (candidate, why) in &adapted.not_tried {
-        blocks.push(ReportBlock::Text(format!("Not tried: {}: {why}.", candidate.name())));
+        by_reason.entry(why).or_default().push(format!("'{}'", candidate.name()));
     }
-    let [used, allowed] = adapted.budget_s.map(|seconds| seconds / 60.0);
-    blocks.push(ReportBlock::Text(format!("Planned: {used:.1} minutes of two cores; the budget was {allowed:.0}.")));
+    for (why, names) in by_reason {
+        blocks.push(ReportBlock::Text(format!("Not tried ({why}): {}.", names.join(", "))));
+    }
+    let time = |seconds: f64| match seconds < 60.0 {
+        true => format!("{seconds:.0} seconds"),
+        false => format!("{:.1} minutes", seconds / 60.0),
+    };
+    let [used, allowed] = adapted.budget_s.map(time);
+    blocks.push(ReportBlock::Text(format!("Planned: at most {used} of two cores; the budget was {allowed}.")));
     blocks
 }
 
@@ -283,7 +354,8 @@ fn what_there_was(adapted: &Adapted) -> Vec<ReportBlock> {
     let soft = inventory.pictures - inventory.labelled;
     let minutes =
         adapted.sources.annotated_s.map_or(String::new(), |s| format!(" of {:.1} annotated minutes", s / 60.0));
-    let mut text = format!("{} pictures{minutes}, from {}.", inventory.pictures, adapted.sources.named.join(", "));
+    let named = adapted.sources.named.join("', '");
+    let mut text = format!("{} pictures{minutes}, from '{named}'.", inventory.pictures);
     if soft > 0 {
         text +=
             &format!(" About {soft} of them annotators disagree: these are learnt with soft labels and not judged by.");

@@ -108,6 +108,7 @@ pub fn answers(
         // A network's logits are not calibrated yet, those of a last layer are.
         let temperature = if matches!(learnt, Learnt::Network(..)) { material.config.temperature } else { 1.0 };
         ways.push((way, judged(&material.logits(&learnt, order)?, &truths, temperature)));
+        steps.done(material.simple_work(method, all.len(), order.len()));
     }
     let start: Vec<Probabilities> =
         all.iter().map(|picture| probabilities(&material.head.logits(material.features, *picture), 1.0)).collect();

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+use candle_core::Device;
 use clap::Args;
 
 use super::Failure;
@@ -11,7 +12,11 @@ use super::shared::ReplaceArguments;
 use crate::agree::Vocabulary;
 use crate::eaf;
 use crate::files;
-use crate::review::{self, Correction, HumanTier, Index, IndexEntry, Page, QueueItem, Queued, relative_url, video_of};
+use crate::model::{Model, registry};
+use crate::review::{
+    self, Committee, CommitteeAnswers, CommitteeError, Correction, HumanTier, Index, IndexEntry, Page, QueueItem,
+    Queued, relative_url, video_of,
+};
 use crate::timeline::{Expression, Timeline};
 
 /// Arguments of `annotate review`.
@@ -45,12 +50,40 @@ pub(super) struct Arguments {
     #[arg(long, value_parser = ["en", "de"])]
     language: Option<String>,
     /// Of a folder: also a list, queue.html, of the N stretches (50 if not said) whose review would teach most: where the model was
-    /// unsure, where the label is rare, where --against says something else
+    /// unsure, where the label is rare, where --against or --committee say something else
     #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "50")]
     queue: Option<usize>,
     /// With --queue: a folder of other annotations of the same videos, such as another model's
     #[arg(long, value_name = "FOLDER", requires = "queue")]
     against: Option<PathBuf>,
+    /// With --queue: a model that `annotate adapt` made; the models of its folds are asked about each segment, and those come first
+    /// about which they differ. Decodes the videos
+    #[arg(long, value_name = "MODEL", requires = "queue")]
+    committee: Option<PathBuf>,
+}
+
+/// An annotation of a folder.
+struct Read {
+    name: String,
+    path: PathBuf,
+    html: PathBuf,
+    timeline: Timeline,
+}
+
+impl Read {
+    /// Its file's name; its video's, where the file is called after what the video holds.
+    fn shown_name(&self) -> String {
+        let is_digest = |stem: &str| stem.len() == 64 && stem.bytes().all(|byte| byte.is_ascii_hexdigit());
+        match self.path.file_stem().is_some_and(|stem| is_digest(&stem.to_string_lossy())) {
+            true => media_name(&self.timeline),
+            false => self.name.clone(),
+        }
+    }
+}
+
+/// The file name of an annotation's video.
+fn media_name(timeline: &Timeline) -> String {
+    Path::new(&timeline.media.path).file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// More tiers than this would push ours off the screen.
@@ -149,7 +182,7 @@ fn index(arguments: &Arguments) -> Result<(), Failure> {
         .collect();
     let corrections: Vec<(PathBuf, Vec<Correction>)> = files.iter().filter_map(|path| saved(path)).collect();
     let (mut entries, mut refused) = (Vec::new(), Vec::new());
-    let mut read: Vec<(String, PathBuf, Timeline)> = Vec::new();
+    let mut read: Vec<Read> = Vec::new();
     for path in files.iter().filter(|path| is_annotation(path) && !is_superseded(path, &files)) {
         let name = path.strip_prefix(folder).unwrap_or(path).display().to_string();
         let timeline = match Timeline::read(path) {
@@ -164,7 +197,7 @@ fn index(arguments: &Arguments) -> Result<(), Failure> {
         let mut entry = IndexEntry::new(name, relative_url(&html, &output), &timeline);
         entry.waiting = waiting(&timeline, path, &corrections);
         if arguments.queue.is_some() {
-            read.push((entry.name.clone(), html, timeline));
+            read.push(Read { name: entry.name.clone(), path: path.clone(), html, timeline });
         }
         entries.push(entry);
     }
@@ -187,31 +220,74 @@ fn index(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 /// The list of what is worth reviewing first, beside the index.
-fn list(arguments: &Arguments, read: &[(String, PathBuf, Timeline)], most: usize) -> Result<(), Failure> {
+fn list(arguments: &Arguments, read: &[Read], most: usize) -> Result<(), Failure> {
     let output = arguments.labels.join("queue.html");
     let other = |name: &str| {
         let path = arguments.against.as_ref()?.join(name);
         path.is_file().then(|| Timeline::read(&path)).transpose().ok()?
     };
-    let others: Vec<Option<Timeline>> = read.iter().map(|(name, ..)| other(name)).collect();
+    let others: Vec<Option<Timeline>> = read.iter().map(|read| other(&read.name)).collect();
     if arguments.against.is_some() && others.iter().all(Option::is_none) {
         let folder = arguments.against.as_deref().unwrap_or(Path::new("")).display();
         return Err(Failure::Input(format!(
             "--against {folder}: holds no annotation of the same name as one of these"
         )));
     }
+    let answers = match &arguments.committee {
+        Some(model) => asked(&committee(model)?, read)?,
+        None => vec![None; read.len()],
+    };
     let queued: Vec<Queued> = read
         .iter()
         .zip(&others)
-        .map(|((name, html, timeline), other)| Queued {
-            name: name.clone(),
-            page: relative_url(html, &output),
-            timeline,
+        .zip(&answers)
+        .map(|((read, other), answers)| Queued {
+            name: read.shown_name(),
+            page: relative_url(&read.html, &output),
+            timeline: &read.timeline,
             other: other.as_ref(),
+            committee: answers.as_ref(),
         })
         .collect();
     let items = review::queue(&queued, most);
     put_list(arguments, "What to review first", &items, &output)
+}
+
+/// The models of the folds of an adapted model.
+fn committee(model: &Path) -> Result<Committee, Failure> {
+    let folds = model.join(registry::FOLDS);
+    let mut folders: Vec<PathBuf> = std::fs::read_dir(&folds)
+        .map(|entries| entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.is_dir()).collect())
+        .unwrap_or_default();
+    folders.sort();
+    let models = folders.iter().map(|path| Ok(registry::open(path, &Device::Cpu)?));
+    let models = models.collect::<Result<Vec<Model>, Failure>>()?;
+    Committee::of(models).map_err(|error| {
+        let hint = "`annotate adapt` leaves the models of its folds there";
+        Failure::Configuration(format!("--committee {}: {error}; {hint}", folds.display()))
+    })
+}
+
+/// What a committee says about annotations whose videos are there.
+fn asked(committee: &Committee, read: &[Read]) -> Result<Vec<Option<CommitteeAnswers>>, Failure> {
+    let mut answers = Vec::new();
+    for Read { name, path, timeline, .. } in read {
+        let video = video_of(timeline, path);
+        if !video.is_file() {
+            say(&format!("{}: the video is not there; the committee is not asked about {name}", video.display()));
+            answers.push(None);
+            continue;
+        }
+        match committee.ask(timeline, &video) {
+            Ok(of_video) => answers.push(Some(of_video)),
+            Err(CommitteeError::Decode(error)) => {
+                say(&format!("{name}: {error}"));
+                answers.push(None);
+            }
+            Err(error) => return Err(anyhow::Error::from(error).into()),
+        }
+    }
+    Ok(answers)
 }
 
 fn put_list(arguments: &Arguments, title: &str, items: &[QueueItem], output: &Path) -> Result<(), Failure> {
@@ -256,7 +332,7 @@ fn second_look(arguments: &Arguments) -> Result<(), Failure> {
         }
         let span_s = timeline.frame_in_player_time(frame).map(|time| time.0);
         items.push(QueueItem {
-            name: Path::new(&timeline.media.path).file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            name: media_name(timeline),
             page: relative_url(html, &output),
             signer: row.subject.rsplit('@').next().unwrap_or_default().to_owned(),
             frame,

@@ -354,6 +354,6 @@ mod tests {
         assert!(text.contains("1 of 5 labels") && text.contains("./a%26b.mp4.html#frame=1"), "{text}");
         let mut bytes = Vec::new();
         table(&[video], &mut bytes).unwrap();
-        assert!(String::from_utf8(bytes).unwrap().contains("a&b.mp4,A,1,1,0.040,0.080,happiness,fear"));
+        assert!(String::from_utf8(bytes).unwrap().contains("a&b.mp4,A,1,1,0.240,0.280,happiness,fear"));
     }
 }

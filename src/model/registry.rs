@@ -19,6 +19,9 @@ pub struct Embedded {
 /// The name of the model used where none is named.
 pub const DEFAULT: &str = "default";
 
+/// The folder of an adapted model with the models of its folds, directories `1`, `2` and so on.
+pub const FOLDS: &str = "folds";
+
 /// All of them.
 pub const EMBEDDED: &[Embedded] = &[Embedded {
     name: DEFAULT,

@@ -54,8 +54,8 @@ impl Crops<'_> {
             let record = timeline.tracks.iter().find(|t| t.id == track);
             let record = record.and_then(|t| t.frames.get(frame.checked_sub(t.first_frame)?));
             let path = self.folder.join(format!("{stem}-{track}-{frame:06}.png"));
-            let Some(face) = record.and_then(|record| KnownFace::of(record, path.clone())) else { continue };
-            faces.push(face);
+            let Some(face) = record.and_then(KnownFace::of) else { continue };
+            faces.push((face, path.clone()));
             rows.push((path, track, label, frame));
         }
         let missing = cut_known(self.video, &faces, &self.rule, SIDE, &options).map_err(|error| match error {

@@ -1,6 +1,7 @@
 //! Review by people: a page to look and correct, and the way of their corrections back.
 
 mod apply;
+mod committee;
 mod crops;
 mod document;
 mod elan;
@@ -14,6 +15,7 @@ mod read;
 mod settle;
 
 pub use apply::{Applied, ApplyError, Conflict, Tally, apply, apply_corrections, decided, lanes_of, machine_of};
+pub use committee::{Committee, CommitteeAnswer, CommitteeAnswers, CommitteeError};
 pub use crops::{Crops, CropsError, decode_options};
 pub use document::correct_document;
 pub use elan::{ElanChanges, ElanEdits, OtherDocument};

@@ -1,16 +1,19 @@
 //! What is worth a person's time first: the segments of a corpus in the order in which their review would teach most.
 //!
 //! A segment scores by how unsure the model was of it (1 less its raw probability; Lewis & Gale 1994), more where its label is rare
-//! in the corpus, and where another annotation of the same videos says something else. So that the list does not ask the same thing
+//! in the corpus, where another annotation of the same videos says something else, and where models that learnt from different parts
+//! of the corpus differ ([`Committee`](super::Committee)). So that the list does not ask the same thing
 //! again and again, each segment that is taken makes those of the same video and label after it less (a greedy form of diversity).
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Write};
 
-use maud::html;
+use maud::{Markup, html};
 
 use super::apply::lanes_of;
+use super::committee::{CommitteeAnswer, CommitteeAnswers};
 use crate::page::{page, printable};
+use crate::palette;
 use crate::timeline::{ContainerTime, Expression, Segment, Timeline, signer};
 
 /// What a segment of the same video and label is worth less for each that is ahead of it.
@@ -28,6 +31,8 @@ pub struct Queued<'a> {
     pub timeline: &'a Timeline,
     /// Another annotation of the same video, such as another model's.
     pub other: Option<&'a Timeline>,
+    /// What several models say about its segments.
+    pub committee: Option<&'a CommitteeAnswers>,
 }
 
 /// A stretch to look at.
@@ -58,6 +63,8 @@ struct Open<'a> {
     segment: &'a Segment,
     /// What another annotation says over most of it, if that is something else.
     disputed: Option<Expression>,
+    /// What several models say, where they were asked.
+    answer: Option<&'a CommitteeAnswer>,
     score: f64,
 }
 
@@ -79,10 +86,13 @@ pub fn queue(annotations: &[Queued], most: usize) -> Vec<QueueItem> {
                 }
                 let disputed = queued.other.and_then(|other| said(other, track.id, segment));
                 let disputed = disputed.filter(|label| *label != segment.label);
+                let answer = queued.committee.and_then(|answers| answers.get(&(track.id, segment.first_frame)));
+                // The root of the divergence is a distance (Endres & Schindelin 2003), as what else adds up here.
+                let apart = answer.map_or(0.0, |answer| answer.divergence.sqrt());
                 let unsure = 1.0 - f64::from(segment.raw_probability.or(segment.confidence).unwrap_or(0.5));
                 let rare = 1.0 / shares[segment.label.index()].max(1e-3).sqrt();
-                let score = (unsure + if disputed.is_some() { DISPUTED } else { 0.0 }) * rare;
-                open.push(Open { of, queued, track: track.id, segment, disputed, score });
+                let score = (unsure + apart + if disputed.is_some() { DISPUTED } else { 0.0 }) * rare;
+                open.push(Open { of, queued, track: track.id, segment, disputed, answer, score });
             }
         }
     }
@@ -117,7 +127,7 @@ fn taken(open: Vec<Open>, most: usize) -> Vec<QueueItem> {
 
 impl Open<'_> {
     fn into_item(self, score: f64) -> QueueItem {
-        let Self { queued, track, segment, disputed, .. } = self;
+        let Self { queued, track, segment, disputed, answer, .. } = self;
         let sure = segment.raw_probability.or(segment.confidence);
         let sure = sure.map_or("not rated".into(), |p| format!("{:.0} % sure", 100.0 * p));
         let disputed = disputed.map_or(String::new(), |label| format!(", the other says {}", label.name()));
@@ -129,10 +139,26 @@ impl Open<'_> {
             frame: usize::midpoint(segment.first_frame, segment.last_frame),
             span_s: [shown(segment.start_s), shown(segment.end_s)],
             label: segment.label,
-            why: format!("{sure}{disputed}"),
+            why: format!(
+                "{sure}{disputed}{}",
+                answer.and_then(|answer| said_by_several(answer, segment.label)).unwrap_or_default()
+            ),
             score,
         }
     }
+}
+
+/// What several models say: `, of 5 models 3 say fear, 2 surprise`.
+fn said_by_several(answer: &CommitteeAnswer, label: Expression) -> Option<String> {
+    let (first, others) = answer.votes.split_first()?;
+    let all: usize = answer.votes.iter().map(|(_, count)| count).sum();
+    if others.is_empty() {
+        let what = if first.0 == label { "so" } else { first.0.name() };
+        return Some(format!(", all {all} models say {what}"));
+    }
+    let others: Vec<String> = others.iter().map(|(class, count)| format!("{count} {}", class.name())).collect();
+    let verb = if first.1 == 1 { "says" } else { "say" };
+    Some(format!(", of {all} models {} {verb} {}, {}", first.1, first.0.name(), others.join(", ")))
 }
 
 /// Each label's share of the segments.
@@ -154,8 +180,10 @@ fn said(other: &Timeline, track: u32, segment: &Segment) -> Option<Expression> {
     Expression::ALL.into_iter().find(|label| 2 * counts[label.index()] > frames)
 }
 
-const STYLE: &str = "body{font:16px/1.5 sans-serif;max-width:64em;margin:2em auto;padding:0 1em;color:#222;background:#fff}\
-                     table{border-collapse:collapse}td,th{padding:.25em .7em;border-bottom:1px solid #ccc;text-align:left}";
+const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:64em;margin:2em auto;padding:0 1em;color:#222;background:#fff}\
+                     table{border-collapse:collapse;width:100%}td,th{padding:.3em .7em;border-bottom:1px solid #ddd;text-align:left}\
+                     td,th{white-space:nowrap}td:last-child{white-space:normal}td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}tbody tr:hover{background:#f4f7fa}\
+                     i{display:inline-block;width:.8em;height:.8em;margin-right:.4em;border-radius:2px}";
 
 /// Writes the list as a page whose lines open the review pages where there is something to look at.
 ///
@@ -166,21 +194,30 @@ pub fn write_queue(title: &str, items: &[QueueItem], out: &mut dyn Write) -> io:
         h1 { (printable(title)) }
         p { (items.len()) " stretches, the ones first whose review would teach most." }
         table {
-            tr { th {} th { "annotation" } th { "signer" } th { "from" } th { "to" } th { "label" } th { "why" } }
-            @for (number, item) in (1..).zip(items) {
+            thead {
                 tr {
-                    td { (number) }
-                    td { a href=(format!("{}#frame={}", printable(&item.page), item.frame)) { (printable(&item.name)) } }
-                    td { (item.signer) }
-                    td { (format!("{:.2}", item.span_s[0])) }
-                    td { (format!("{:.2}", item.span_s[1])) }
-                    td { (item.label.name()) }
-                    td { (item.why) }
+                    th class="n" {} th { "Annotation" } th { "Signer" } th class="n" { "From, s" } th class="n" { "To, s" }
+                    th { "Label" } th { "Why" }
                 }
             }
+            tbody { @for (number, item) in (1..).zip(items) { (line(number, item)) } }
         }
     };
     writeln!(out, "{}", page(title, STYLE, &body).into_string())
+}
+
+fn line(number: usize, item: &QueueItem) -> Markup {
+    html! {
+        tr {
+            td class="n" { (number) }
+            td { a href=(format!("{}#frame={}", printable(&item.page), item.frame)) { (printable(&item.name)) } }
+            td { (printable(&item.signer)) }
+            td class="n" { (format!("{:.2}", item.span_s[0])) }
+            td class="n" { (format!("{:.2}", item.span_s[1])) }
+            td { i style=(format!("background:{}", palette::colour_of(item.label).hex())) {} (item.label.name()) }
+            td { (item.why) }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -189,7 +226,7 @@ mod tests {
     use crate::sample;
 
     fn queued(timeline: &Timeline) -> Queued<'_> {
-        Queued { name: "a <b>".into(), page: "a.html".into(), timeline, other: None }
+        Queued { name: "a <b>".into(), page: "a.html".into(), timeline, other: None, committee: None }
     }
 
     #[test]
@@ -210,6 +247,15 @@ mod tests {
         let items = queue(&disputed, 2);
         let happy = items.iter().find(|item| item.label == Expression::Happiness).unwrap();
         assert_eq!(happy.why, "90 % sure, the other says fear");
+
+        // Models that differ about what this one is sure of bring it to the front.
+        let happy = &timeline.tracks[0].segments[0];
+        let answer =
+            CommitteeAnswer { votes: vec![(Expression::Fear, 2), (Expression::Happiness, 1)], divergence: 0.6 };
+        let answers = [((1, happy.first_frame), answer)].into();
+        let items = queue(&[Queued { committee: Some(&answers), ..queued(&timeline) }], 10);
+        assert_eq!(items[0].label, Expression::Happiness);
+        assert_eq!(items[0].why, "90 % sure, of 3 models 2 say fear, 1 happiness");
     }
 
     #[test]

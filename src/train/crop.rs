@@ -261,8 +261,8 @@ fn crop_video(
     }
 }
 
-/// A face of a video whose box is known, and where its picture goes.
-#[derive(Debug, Clone, PartialEq)]
+/// A face of a video whose box is known.
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct KnownFace {
     /// Index of the decoded frame.
     pub frame: usize,
@@ -270,46 +270,72 @@ pub struct KnownFace {
     pub face: BoundingBox,
     /// In-plane turn of the head, degrees clockwise; 0 where unknown.
     pub roll_degrees: f32,
-    /// The picture to write.
-    pub path: PathBuf,
 }
 
 impl KnownFace {
     /// The face of a record of a timeline, turned as far as was measured; none where it was not seen.
-    pub fn of(record: &FrameRecord, path: PathBuf) -> Option<Self> {
+    pub fn of(record: &FrameRecord) -> Option<Self> {
         let roll = record.measures.as_ref().and_then(|measures| measures.get(Measure::Roll));
-        Some(Self { frame: record.frame, face: record.face?, roll_degrees: roll.unwrap_or(0.0) as f32, path })
+        Some(Self { frame: record.frame, face: record.face?, roll_degrees: roll.unwrap_or(0.0) as f32 })
     }
 }
 
 /// Cuts the `faces`, in order of their frames, out of a video by `rule`, `side` pixels wide and in colour, as annotation
-/// does. Gives the first frame that the video does not have, where it is too short.
+/// does, and writes each to its path. Gives the first frame that the video does not have, where it is too short.
 ///
 /// # Errors
 /// If the video cannot be decoded or a picture cannot be written.
 pub fn cut_known(
     video: &Path,
-    faces: &[KnownFace],
+    faces: &[(KnownFace, PathBuf)],
     rule: &CropRule,
     side: usize,
     decoding: &DecodeOptions,
 ) -> Result<Option<usize>, CropError> {
-    let mut wanted = faces.iter().peekable();
-    if wanted.peek().is_none() {
-        return Ok(None);
-    }
-    let mut decoder = Decoder::open(&Source::File(video.into()), decoding.clone())?;
-    // Frames after the last one wanted are not looked at.
-    while wanted.peek().is_some()
-        && let Some(frame) = decoder.next_frame()?
-    {
-        while let Some(known) = wanted.next_if(|known| known.frame == frame.index) {
-            let square = face_square(&known.face, known.roll_degrees, rule);
-            let pixels = picture::crop(frame.picture.as_ref(), &square, side, Colours::Rgb);
-            write_picture(pixels, &known.path, side, Colours::Rgb)?;
+    let known: Vec<KnownFace> = faces.iter().map(|(known, _)| *known).collect();
+    let cut = KnownCut { rule, side, colours: Colours::Rgb };
+    cut.each(video, &known, decoding, |index, pixels| write_picture(pixels, &faces[index].1, side, Colours::Rgb))
+}
+
+/// How known faces are cut out.
+pub struct KnownCut<'a> {
+    /// How the square lies about the face's box.
+    pub rule: &'a CropRule,
+    /// Side of the pictures, pixels.
+    pub side: usize,
+    /// Luma or colour.
+    pub colours: Colours,
+}
+
+impl KnownCut<'_> {
+    /// Hands each of the `faces`, which are in order of their frames, to `take`: its index and its picture,
+    /// `[side, side, colours]` with values 0 to 255. Gives the first frame that the video does not have, where it is too short.
+    ///
+    /// # Errors
+    /// If the video cannot be decoded, or `take` does.
+    pub fn each<E: From<DecodeError>>(
+        &self,
+        video: &Path,
+        faces: &[KnownFace],
+        decoding: &DecodeOptions,
+        mut take: impl FnMut(usize, Vec<f32>) -> Result<(), E>,
+    ) -> Result<Option<usize>, E> {
+        let mut wanted = faces.iter().enumerate().peekable();
+        if wanted.peek().is_none() {
+            return Ok(None);
         }
+        let mut decoder = Decoder::open(&Source::File(video.into()), decoding.clone())?;
+        // Frames after the last one wanted are not looked at.
+        while wanted.peek().is_some()
+            && let Some(frame) = decoder.next_frame()?
+        {
+            while let Some((index, known)) = wanted.next_if(|(_, known)| known.frame == frame.index) {
+                let square = face_square(&known.face, known.roll_degrees, self.rule);
+                take(index, picture::crop(frame.picture.as_ref(), &square, self.side, self.colours))?;
+            }
+        }
+        Ok(wanted.next().map(|(_, known)| known.frame))
     }
-    Ok(wanted.next().map(|known| known.frame))
 }
 
 /// The file that says how the pictures of a folder were cut out.

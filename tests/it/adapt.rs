@@ -299,7 +299,7 @@ fn from_elan_documents_to_a_better_model_with_proof_in_one_command() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     corpus(folder);
-    let command = "adapt . --tier expression*@* --out models/mine --threads 2 --budget 45s";
+    let command = "adapt . --tier expression*@* --out models/mine --threads 2 --budget 15s";
     let stderr = succeed(command, folder);
     assert!(stderr.contains("pictures of") && stderr.contains("Adapted by '"), "{stderr}");
     let out = folder.join("models/mine");
@@ -323,6 +323,8 @@ fn from_elan_documents_to_a_better_model_with_proof_in_one_command() {
         "Before and after",
         "Learning curve",
         "What was tried",
+        "What it gained",
+        "gain in balanced accuracy",
         "Labelled pictures by signer",
         "more annotated minutes",
     ] {
@@ -338,6 +340,14 @@ fn from_elan_documents_to_a_better_model_with_proof_in_one_command() {
     succeed(&format!("review {timelines} --queue 5"), folder);
     let queue = std::fs::read_to_string(folder.join(timelines).join("queue.html")).unwrap();
     assert_eq!(queue.matches(".html#frame=").count(), 5, "{queue}");
+    // The folds' models are asked, and where they differ it is said.
+    succeed(&format!("review {timelines} --queue 200 --committee models/mine"), folder);
+    let queue = std::fs::read_to_string(folder.join(timelines).join("queue.html")).unwrap();
+    assert!(queue.contains("all 3 models say anger"), "what the start calls disgust: {queue}");
+    assert!(queue.contains(">ben.mp4</a>"), "videos have names, not digests: {queue}");
+    let (output, stderr) = annotate(&format!("review {timelines} --queue 5 --committee new"), folder);
+    assert_eq!(output.status.code(), Some(5), "{stderr}");
+    assert!(stderr.contains("leaves the models of its folds there"), "{stderr}");
     let (output, stderr) = annotate("review new.json --queue 5", folder);
     assert_eq!(output.status.code(), Some(2), "{stderr}");
 
@@ -433,4 +443,114 @@ fn too_little_and_what_does_not_fit_is_refused_with_the_reason() {
         assert!(stderr.contains(part), "{arguments}: {stderr}");
         assert!(!folder.join("mine/model.safetensors").exists());
     }
+}
+
+/// Waits until there are `count` files called `name` in the folders of `kept`.
+fn wait_for(kept: &Path, name: &str, count: usize) {
+    let begun = std::time::Instant::now();
+    let found = || {
+        let folders = std::fs::read_dir(kept).into_iter().flatten().filter_map(Result::ok);
+        folders.filter(|folder| folder.path().join(name).is_file()).count()
+    };
+    while found() < count {
+        assert!(begun.elapsed() < std::time::Duration::from_secs(240), "{name} is never written");
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+}
+
+#[test]
+fn an_adaptation_that_is_interrupted_goes_on_to_the_same_model_to_the_last_bit() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let label = |index: usize| Expression::ALL[((index * 2_654_435_761) >> 12) % 3];
+    noise(&folder.join("n.csv"), 130, |index| (format!("s{}", index % 3), label(index)));
+    let command =
+        |out: &str| format!("adapt n.csv --name mine --folds 3 --threads 2 --unproven --budget 45s --out {out}");
+    // In the middle of the first network, and when one is finished and the next is learning.
+    for (name, count) in [("checkpoint.safetensors", 1), ("weights.safetensors", 1)] {
+        let mut child = program();
+        child.args(command("cut").split_whitespace()).current_dir(folder).stderr(std::process::Stdio::piped());
+        let child = child.spawn().unwrap();
+        wait_for(&folder.join("cut/adapt"), name, count);
+        let signal = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+        assert!(signal.success());
+        let output = child.wait_with_output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(130), "{stderr}");
+        assert!(stderr.contains("the same command goes on where it was"), "{stderr}");
+        assert!(!folder.join("cut/model.safetensors").exists() && !folder.join("cut/report.json").exists());
+    }
+    let learnt = |name: &str| {
+        let folders = std::fs::read_dir(folder.join(name).join("adapt")).unwrap().map(|entry| entry.unwrap().path());
+        let times = folders.filter_map(|path| {
+            let weights = path.join("weights.safetensors");
+            let modified = weights.metadata().and_then(|facts| facts.modified()).ok()?;
+            Some((path.file_name().unwrap().to_owned(), modified))
+        });
+        times.collect::<BTreeMap<_, _>>()
+    };
+    let before = learnt("cut");
+    succeed(&command("cut"), folder);
+    assert!(!before.is_empty() && before.iter().all(|(name, time)| learnt("cut")[name] == *time), "not learnt again");
+    succeed(&command("whole"), folder);
+    let report = json(&folder.join("whole/report.json"));
+    let candidates = report["candidates"].as_array().unwrap();
+    assert!(candidates.iter().any(|candidate| candidate["method"].get("network").is_some()), "{candidates:?}");
+    assert_eq!(learnt("cut").keys().collect::<Vec<_>>(), learnt("whole").keys().collect::<Vec<_>>());
+    for file in [
+        "model.safetensors",
+        "config.json",
+        "report.json",
+        "report.html",
+        "predictions.csv",
+        "folds/1/model.safetensors",
+    ] {
+        let [cut, whole] = ["cut", "whole"].map(|name| std::fs::read(folder.join(name).join(file)).unwrap());
+        assert!(cut == whole, "{file}");
+    }
+}
+
+#[test]
+fn spans_of_videos_of_which_only_pictures_are_there_label_these_pictures() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    // As FePh names its pictures; not every frame has one.
+    std::fs::create_dir_all(folder.join("FePh_images/deep")).unwrap();
+    for (video, frames) in [("01April_default-0", 0..100), ("02May_default-3", 10..90)] {
+        for frame in frames.filter(|frame| frame % 5 != 2) {
+            let name = format!("FePh_images/deep/{video}.avi_pid0_fn{frame:06}-0.png");
+            image::GrayImage::from_pixel(48, 48, image::Luma([frame as u8])).save(folder.join(name)).unwrap();
+        }
+    }
+    let first: &[(u64, u64, &str)] = &[(0, 1600, "joy"), (1600, 2000, "mouthing"), (2000, 4000, "fear")];
+    let second: &[(u64, u64, &str)] = &[(0, 1600, "joy"), (2000, 4000, "surprise")];
+    eaf(&folder.join("a.eaf"), "01April_default-0.avi", &[("expression", first), ("expression-2", second)]);
+    std::fs::write(
+        folder.join("t.csv"),
+        "video,begin,end,label,signer\n02May_default-3,0.8,3,anger,Signer05\n02May_default-3,3.7,4.3,anger,Signer05\n",
+    )
+    .unwrap();
+    let (output, stderr) =
+        annotate("data import eaf a.eaf --tier expression* --media FePh_images --every 0.2 -o a.csv", folder);
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
+    assert!(stderr.contains("'mouthing' (1)") && !stderr.contains("looking for faces"), "{stderr}");
+    let rows = manifest::read(&folder.join("a.csv")).unwrap();
+    assert_eq!(rows.len(), 10, "five of each span at most: {rows:?}");
+    for row in &rows {
+        let frame = row.frame.unwrap();
+        assert!(row.path.to_string_lossy().ends_with(&format!("01April_default-0.avi_pid0_fn{frame:06}-0.png")));
+        assert_eq!((row.sequence.as_deref(), row.subject.as_deref()), (Some("01April_default-0"), None));
+        assert_ne!(frame % 5, 2, "there is a picture");
+        match frame {
+            // 0.1 s of each edge are left out, at 25 frames a second.
+            3..37 => assert_eq!(row.label, Some(Expression::Happiness)),
+            53..97 => assert_eq!(row.target().unwrap()[Expression::Surprise.index()], 0.5),
+            frame => panic!("{frame} lies at an edge"),
+        }
+    }
+    succeed("data import table t.csv --tier expression* --media FePh_images -o t-out.csv", folder);
+    let rows = manifest::read(&folder.join("t-out.csv")).unwrap();
+    assert!(rows.iter().all(|row| row.label == Some(Expression::Anger) && row.subject.as_deref() == Some("Signer05")));
+    let listed = left_out(&folder.join("t-out.left-out.csv"));
+    assert!(listed.len() == 1 && listed[0][5].contains("no face was found"), "{listed:?}");
 }

@@ -289,3 +289,42 @@ fn bad_data_is_refused_by_row_or_file() {
     // What lies below the manifest is named relative to it, so that both can be moved.
     assert!(std::fs::read_to_string(folder.join("m.csv")).unwrap().contains("\nset/happy/a.png,"));
 }
+
+#[test]
+fn a_data_set_like_feph_is_adapted_to_by_video_with_the_papers_settings_among_what_may_be_tried() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    feph_stand_in::make(&folder.join("feph"), 48, 2022).unwrap();
+    succeed("data import feph feph -o feph.csv", folder);
+    // Of every six videos one, so that it takes seconds.
+    let rows = manifest::read(&folder.join("feph.csv")).unwrap();
+    let videos: std::collections::BTreeSet<String> = rows.iter().filter_map(|row| row.sequence.clone()).collect();
+    let some: Vec<String> = videos.into_iter().step_by(6).collect();
+    let text = std::fs::read_to_string(folder.join("feph.csv")).unwrap();
+    let is_meant = |line: &&str| some.iter().any(|video| line.contains(&format!("{video}.avi")));
+    let lines: Vec<&str> = text.lines().take(1).chain(text.lines().skip(1).filter(is_meant)).collect();
+    std::fs::write(folder.join("some.csv"), lines.join("\n")).unwrap();
+    succeed("adapt some.csv --out mine --budget 20s --threads 2", folder);
+    let report: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(folder.join("mine/report.json")).unwrap()).unwrap();
+    assert_eq!(report["inventory"]["grouping"], "sequence");
+    assert_eq!(report["gain"]["images"].as_u64().unwrap() as usize, lines.len() - 1, "all are judged, once");
+    let not_tried = report["not_tried"].as_array().unwrap().iter().map(|pair| &pair[0]);
+    let candidates: Vec<&serde_json::Value> =
+        report["candidates"].as_array().unwrap().iter().chain(not_tried).collect();
+    // FT, FT+HF, FT+CW, FT+IP, FT+IP+HF, FT+IP+HF+CW.
+    for (flips, normalised, balanced) in [
+        (false, false, false),
+        (true, false, false),
+        (false, false, true),
+        (false, true, false),
+        (true, true, false),
+        (true, true, true),
+    ] {
+        let wanted = serde_json::json!({
+            "method": {"network": {"flips": flips, "mixed": false, "normalised": normalised}},
+            "balanced": balanced,
+        });
+        assert!(candidates.contains(&&wanted), "{wanted} is not among {candidates:?}");
+    }
+}
