@@ -10,8 +10,8 @@ use super::nested::Aim;
 use crate::model::Model;
 use crate::timeline::Expression;
 
-/// Operations a second at which networks learn and look on the reference machine: two cores with AVX-512 (docs/benchmarks.md,
-/// "Adapting").
+/// Operations a second at which networks learn and look on the reference machine: two cores with AVX-512 (docs/adapt.md,
+/// "How long it takes").
 const LEARNT_A_SECOND: f64 = 55e9;
 const LOOKED_A_SECOND: f64 = 100e9;
 /// What a step takes beyond its pictures (weights are moved, gradients summed), in pictures: steps of 8 took 0.14 s of a core, steps of
