@@ -465,7 +465,7 @@ fn an_adaptation_that_is_interrupted_goes_on_to_the_same_model_to_the_last_bit()
     let label = |index: usize| Expression::ALL[((index * 2_654_435_761) >> 12) % 3];
     noise(&folder.join("n.csv"), 130, |index| (format!("s{}", index % 3), label(index)));
     let command =
-        |out: &str| format!("adapt n.csv --name mine --folds 3 --threads 2 --unproven --budget 45s --out {out}");
+        |out: &str| format!("adapt n.csv --name mine --folds 3 --threads 2 --unproven --budget 25s --out {out}");
     // In the middle of the first network, and when one is finished and the next is learning.
     for (name, count) in [("checkpoint.safetensors", 1), ("weights.safetensors", 1)] {
         let mut child = program();
