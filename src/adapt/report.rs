@@ -116,6 +116,11 @@ pub fn forecast(adapted: &Adapted) -> Option<String> {
     };
     // No share grows beyond 1.
     let reached = if adapted.aim == Aim::Balanced { last.balanced_accuracy.0 } else { last.accuracy.0 };
+    if reached >= 1.0 {
+        return Some(format!(
+            "Every picture that was held back is read right: on pictures like these, {what} can give nothing more."
+        ));
+    }
     let foretold = |value: f64| (value * times.log2()).clamp(-reached, 1.0 - reached);
     let (gain, interval, aim) = (100.0 * foretold(doubling), points(interval.map(foretold)), adapted.aim.name());
     // What only hurt so far need not go on hurting: nothing is foretold.
