@@ -11,7 +11,7 @@ use maud::{Markup, html};
 use serde::{Deserialize, Serialize};
 
 use super::path::printable;
-use super::report::link;
+use super::report::{ReportFiles, link};
 use crate::files::{OutputOptions, WriteError, spreadsheet_cell};
 use crate::page;
 use crate::palette;
@@ -140,20 +140,10 @@ pub fn write(
     videos: &[MovedVideo],
     existing: OutputOptions,
 ) -> Result<Vec<WriteError>, WriteError> {
-    let mut kept = Vec::new();
-    let mut put = |name: &str, content: &dyn Fn(&mut dyn Write) -> io::Result<()>| match existing
-        .confined()
-        .put(&folder.join(name), content)
-    {
-        Err(error) if error.is_taken() => {
-            kept.push(error);
-            Ok(())
-        }
-        written => written,
-    };
-    put(PAGE, &|out| writeln!(out, "{}", moved_page(model, videos).into_string()))?;
-    put(TABLE, &|out| table(videos, out))?;
-    Ok(kept)
+    let mut files = ReportFiles::new(folder, existing);
+    files.put(PAGE, &|out| writeln!(out, "{}", moved_page(model, videos).into_string()))?;
+    files.put(TABLE, &|out| table(videos, out))?;
+    Ok(files.kept)
 }
 
 fn table(videos: &[MovedVideo], out: &mut dyn Write) -> io::Result<()> {

@@ -66,6 +66,36 @@ pub struct Report<'a> {
     pub left_out: &'a [(PathBuf, String)],
 }
 
+/// Files about a corpus, of which those stay that somebody has touched.
+pub(super) struct ReportFiles<'a> {
+    folder: &'a Path,
+    existing: OutputOptions,
+    /// Those that were left alone, and why.
+    pub(super) kept: Vec<WriteError>,
+}
+
+impl<'a> ReportFiles<'a> {
+    /// In `folder`; `existing` says what becomes of files that are there.
+    pub(super) fn new(folder: &'a Path, existing: OutputOptions) -> Self {
+        Self { folder, existing: existing.confined(), kept: Vec::new() }
+    }
+
+    /// Writes one of them.
+    pub(super) fn put(
+        &mut self,
+        name: &str,
+        content: &dyn Fn(&mut dyn Write) -> io::Result<()>,
+    ) -> Result<(), WriteError> {
+        match self.existing.put(&self.folder.join(name), content) {
+            Err(error) if error.is_taken() => {
+                self.kept.push(error);
+                Ok(())
+            }
+            written => written,
+        }
+    }
+}
+
 /// Writes the four files into `folder`; gives those that were left alone, and why. `existing` says what becomes of files
 /// that are there.
 ///
@@ -73,22 +103,12 @@ pub struct Report<'a> {
 /// If one cannot be written.
 pub fn write(folder: &Path, report: &Report, existing: OutputOptions) -> Result<Vec<WriteError>, WriteError> {
     let Report { terms, outcomes, corpus_paths, touched, .. } = *report;
-    let mut kept = Vec::new();
-    let mut put = |name: &str, content: &dyn Fn(&mut dyn Write) -> io::Result<()>| match existing
-        .confined()
-        .put(&folder.join(name), content)
-    {
-        Err(error) if error.is_taken() => {
-            kept.push(error);
-            Ok(())
-        }
-        written => written,
-    };
-    put("failures.json", &|out| failures(report, out))?;
-    put("summary.csv", &|out| csv_table(outcomes, corpus_paths, out))?;
-    put("summary.parquet", &|out| out.write_all(&parquet("summary", columns(outcomes, corpus_paths))?))?;
-    put("index.html", &|out| writeln!(out, "{}", index_page(terms, outcomes, touched).into_string()))?;
-    Ok(kept)
+    let mut files = ReportFiles::new(folder, existing);
+    files.put("failures.json", &|out| failures(report, out))?;
+    files.put("summary.csv", &|out| csv_table(outcomes, corpus_paths, out))?;
+    files.put("summary.parquet", &|out| out.write_all(&parquet("summary", columns(outcomes, corpus_paths))?))?;
+    files.put("index.html", &|out| writeln!(out, "{}", index_page(terms, outcomes, touched).into_string()))?;
+    Ok(files.kept)
 }
 
 fn failures(report: &Report, out: &mut dyn Write) -> io::Result<()> {
