@@ -14,8 +14,8 @@ use super::head::{Features, Head};
 use super::inventory::Inventory;
 use super::learn::{AdaptedWeights, Learnt, Material, Steps, Work};
 use super::nested::{self, Aim, Division, Fold, Nested, Tried};
-use super::plan::{CorpusSize, Cost, Trials};
 use super::report;
+use super::trials::{CorpusSize, Cost, Trials};
 use super::unlabelled::{self, Gained};
 use crate::files::{self, WriteError};
 use crate::model::{ModelConfig, registry};
@@ -152,8 +152,8 @@ pub fn adapt(
     let cost = Cost::new(&model, &head);
     let corpus = CorpusSize { pictures: examples.len(), folds };
     let all = Candidate::all(&config.input, !others.is_empty());
-    let plan = Trials::new(settings.budget_s, settings.aim, &all, &corpus, &cost);
-    progress.begin(plan.seconds);
+    let trials = Trials::new(settings.budget_s, settings.aim, &all, &corpus, &cost);
+    progress.begin(trials.seconds);
     let path = kept.join(format!("features-{:.12}.safetensors", digest(&config, rows)));
     // Each picture and its mirror image.
     let mut tell = |count: usize| progress.advance(cost.seconds(Work::Looked(2 * count)));
@@ -171,7 +171,7 @@ pub fn adapt(
     };
     let division = Division { rows, grouping: inventory.grouping, folds, seed: settings.seed };
     let mut steps = Counted { progress, cost };
-    let found = nested::run(&material, &plan.candidates, &division, settings.aim, &mut steps)?;
+    let found = nested::run(&material, &trials.candidates, &division, settings.aim, &mut steps)?;
     let winner = nested::overall(&found.folds);
     let clusters = found.clusters.clone();
     let groups = clusters.iter().collect::<BTreeSet<_>>().len();
@@ -196,9 +196,9 @@ pub fn adapt(
         aim: settings.aim,
         sources,
         inventory,
-        candidates: plan.candidates,
-        not_tried: plan.not_tried,
-        budget_s: [plan.seconds, settings.budget_s],
+        candidates: trials.candidates,
+        not_tried: trials.not_tried,
+        budget_s: [trials.seconds, settings.budget_s],
         folds: found.folds.clone(),
         winner,
         gain,

@@ -18,12 +18,12 @@ mod media;
 mod moment;
 pub mod nested;
 mod optimise;
-mod plan;
 pub mod report;
 mod signer;
 pub mod source;
 mod stills;
 mod timelines;
+mod trials;
 pub mod unlabelled;
 
 pub use import::{AnnotationImportError, Import, ImportProgress, ImportSettings, import};

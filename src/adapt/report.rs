@@ -98,6 +98,11 @@ pub fn sentence(adapted: &Adapted) -> String {
     }
 }
 
+/// Seconds in words, such as `9.4 minutes`.
+pub fn duration(seconds: f64) -> String {
+    if seconds < 60.0 { format!("{seconds:.0} seconds") } else { format!("{:.1} minutes", seconds / 60.0) }
+}
+
 /// What more material would give, in a sentence; nothing where the curve does not say. It is told of 20 minutes, or of less where that
 /// would be far beyond what was measured.
 pub fn forecast(adapted: &Adapted) -> Option<String> {
@@ -345,11 +350,7 @@ fn what_was_tried(adapted: &Adapted) -> Vec<ReportBlock> {
     for (why, names) in by_reason {
         blocks.push(ReportBlock::Text(format!("Not tried ({why}): {}.", names.join(", "))));
     }
-    let time = |seconds: f64| match seconds < 60.0 {
-        true => format!("{seconds:.0} seconds"),
-        false => format!("{:.1} minutes", seconds / 60.0),
-    };
-    let [used, allowed] = adapted.budget_s.map(time);
+    let [used, allowed] = adapted.budget_s.map(duration);
     blocks.push(ReportBlock::Text(format!("Planned: at most {used} of two cores; the budget was {allowed}.")));
     blocks
 }

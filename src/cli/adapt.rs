@@ -211,8 +211,7 @@ impl AdaptProgress for AdaptBar<'_> {
     fn begin(&mut self, seconds: f64) {
         (self.began, self.all_s) = (Instant::now(), seconds);
         self.bar.set_length((PLACES * seconds) as u64);
-        let time = if seconds < 60.0 { format!("{seconds:.0} s") } else { format!("{:.0} minutes", seconds / 60.0) };
-        self.say(&format!("learning takes up to about {time} of two cores"));
+        self.say(&format!("learning takes up to about {} of two cores", report::duration(seconds)));
     }
 
     fn advance(&mut self, seconds: f64) {

@@ -63,14 +63,14 @@ pub(super) struct Arguments {
 }
 
 /// An annotation of a folder.
-struct Read {
+struct FolderAnnotation {
     name: String,
     path: PathBuf,
     html: PathBuf,
     timeline: Timeline,
 }
 
-impl Read {
+impl FolderAnnotation {
     /// Its file's name; its video's, where the file is called after what the video holds.
     fn shown_name(&self) -> String {
         let is_digest = |stem: &str| stem.len() == 64 && stem.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -182,7 +182,7 @@ fn index(arguments: &Arguments) -> Result<(), Failure> {
         .collect();
     let corrections: Vec<(PathBuf, Vec<Correction>)> = files.iter().filter_map(|path| saved(path)).collect();
     let (mut entries, mut refused) = (Vec::new(), Vec::new());
-    let mut read: Vec<Read> = Vec::new();
+    let mut read: Vec<FolderAnnotation> = Vec::new();
     for path in files.iter().filter(|path| is_annotation(path) && !is_superseded(path, &files)) {
         let name = path.strip_prefix(folder).unwrap_or(path).display().to_string();
         let timeline = match Timeline::read(path) {
@@ -197,7 +197,7 @@ fn index(arguments: &Arguments) -> Result<(), Failure> {
         let mut entry = IndexEntry::new(name, relative_url(&html, &output), &timeline);
         entry.waiting = waiting(&timeline, path, &corrections);
         if arguments.queue.is_some() {
-            read.push(Read { name: entry.name.clone(), path: path.clone(), html, timeline });
+            read.push(FolderAnnotation { name: entry.name.clone(), path: path.clone(), html, timeline });
         }
         entries.push(entry);
     }
@@ -220,7 +220,7 @@ fn index(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 /// The list of what is worth reviewing first, beside the index.
-fn list(arguments: &Arguments, read: &[Read], most: usize) -> Result<(), Failure> {
+fn list(arguments: &Arguments, read: &[FolderAnnotation], most: usize) -> Result<(), Failure> {
     let output = arguments.labels.join("queue.html");
     let other = |name: &str| {
         let path = arguments.against.as_ref()?.join(name);
@@ -269,9 +269,9 @@ fn committee(model: &Path) -> Result<Committee, Failure> {
 }
 
 /// What a committee says about annotations whose videos are there.
-fn asked(committee: &Committee, read: &[Read]) -> Result<Vec<Option<CommitteeAnswers>>, Failure> {
+fn asked(committee: &Committee, read: &[FolderAnnotation]) -> Result<Vec<Option<CommitteeAnswers>>, Failure> {
     let mut answers = Vec::new();
-    for Read { name, path, timeline, .. } in read {
+    for FolderAnnotation { name, path, timeline, .. } in read {
         let video = video_of(timeline, path);
         if !video.is_file() {
             say(&format!("{}: the video is not there; the committee is not asked about {name}", video.display()));

@@ -91,7 +91,7 @@ impl Committee {
     }
 }
 
-/// VoteSums of probabilities over the pictures of each segment, model by model.
+/// Sums of probabilities over the pictures of each segment, model by model.
 struct VoteSums<'a> {
     committee: &'a Committee,
     of: BTreeMap<(u32, usize), Vec<[f64; Expression::COUNT]>>,
@@ -179,7 +179,7 @@ mod tests {
         let two = answer(&[sure(Fear, 0.9), sure(Fear, 0.1)]);
         assert!((two.divergence - 0.531_004_4).abs() < 1e-6, "{two:?}");
         assert_eq!(two.votes, [(Neutral, 1), (Fear, 1)]);
-        // VoteSums over several pictures count as their mean.
+        // Sums over several pictures count as their mean.
         let doubled = answer(&[sure(Fear, 0.9).map(|s| 2.0 * s), sure(Fear, 0.1).map(|s| 2.0 * s)]);
         assert!((doubled.divergence - two.divergence).abs() < 1e-12);
         assert!(answer(&[sure(Fear, 0.7); 5]).divergence.abs() < 1e-12);

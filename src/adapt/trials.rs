@@ -94,30 +94,30 @@ impl Trials {
             all.iter().copied().partition(|candidate| candidate.trains_network());
         networks.sort_by_key(|candidate| rank(*candidate, aim));
         let seconds = corpus.seconds_of_simple(&simple, cost);
-        let mut plan = Self { candidates: simple, not_tried: Vec::new(), seconds };
+        let mut trials = Self { candidates: simple, not_tried: Vec::new(), seconds };
         // Of the dearest network that may be chosen.
         let mut chosen_s = 0.0;
         for candidate in networks {
             if LEARNING * corpus.training() < LEAST_FOR_NETWORK as f64 {
                 let why = format!("fewer than {LEAST_FOR_NETWORK} pictures to learn from in a fold");
-                plan.not_tried.push((candidate, why));
+                trials.not_tried.push((candidate, why));
                 continue;
             }
             let [tried, chosen] = corpus.seconds_of_network(candidate, cost);
             let more = tried + (chosen - chosen_s).max(0.0);
-            if plan.seconds + more > budget_s {
-                let minutes = (plan.seconds + more) / 60.0;
-                plan.not_tried.push((candidate, format!("it needs a budget of {minutes:.0} minutes")));
+            if trials.seconds + more > budget_s {
+                let minutes = (trials.seconds + more) / 60.0;
+                trials.not_tried.push((candidate, format!("it needs a budget of {minutes:.0} minutes")));
                 continue;
             }
             chosen_s = chosen.max(chosen_s);
-            plan.seconds += more;
-            plan.candidates.push(candidate);
+            trials.seconds += more;
+            trials.candidates.push(candidate);
         }
         let place = |candidate: &Candidate| all.iter().position(|own| own == candidate);
-        plan.candidates.sort_by_key(place);
-        plan.not_tried.sort_by_key(|(candidate, _)| place(candidate));
-        plan
+        trials.candidates.sort_by_key(place);
+        trials.not_tried.sort_by_key(|(candidate, _)| place(candidate));
+        trials
     }
 }
 
@@ -184,20 +184,20 @@ mod tests {
         let cost = Cost::new(&model, &head);
         let corpus = CorpusSize { pictures: 2000, folds: 5 };
         let all = Candidate::all(&model.config().input, false);
-        let plan = |budget_s: f64, aim: Aim, corpus: &CorpusSize| Trials::new(budget_s, aim, &all, corpus, &cost);
-        let networks = |plan: &Trials| -> Vec<String> {
-            plan.candidates.iter().filter(|candidate| candidate.trains_network()).map(|c| c.name()).collect()
+        let trials = |budget_s: f64, aim: Aim, corpus: &CorpusSize| Trials::new(budget_s, aim, &all, corpus, &cost);
+        let networks = |trials: &Trials| -> Vec<String> {
+            trials.candidates.iter().filter(|candidate| candidate.trains_network()).map(|c| c.name()).collect()
         };
-        let ten_minutes = plan(600.0, Aim::Balanced, &corpus);
+        let ten_minutes = trials(600.0, Aim::Balanced, &corpus);
         assert_eq!(networks(&ten_minutes), ["all layers, flips, balanced"], "{} s", ten_minutes.seconds);
         assert!(ten_minutes.seconds <= 600.0 && ten_minutes.not_tried.len() == 7);
-        assert_eq!(networks(&plan(600.0, Aim::Accuracy, &corpus)), ["all layers, flips"]);
-        let hours = plan(7200.0, Aim::Balanced, &corpus);
+        assert_eq!(networks(&trials(600.0, Aim::Accuracy, &corpus)), ["all layers, flips"]);
+        let hours = trials(7200.0, Aim::Balanced, &corpus);
         assert_eq!((networks(&hours).len(), hours.not_tried.len()), (8, 0));
-        let small = plan(1.0, Aim::Balanced, &corpus);
+        let small = trials(1.0, Aim::Balanced, &corpus);
         assert_eq!((networks(&small).len(), small.not_tried.len()), (0, 8));
         assert!(small.not_tried.iter().all(|(_, why)| why.contains("minutes")), "{:?}", small.not_tried);
-        let few = plan(600.0, Aim::Balanced, &CorpusSize { pictures: 90, folds: 5 });
+        let few = trials(600.0, Aim::Balanced, &CorpusSize { pictures: 90, folds: 5 });
         assert!(networks(&few).is_empty() && few.not_tried[0].1.contains("fewer than 64"), "{:?}", few.not_tried);
     }
 }
