@@ -32,8 +32,8 @@ class Program(BuildHookInterface):
 
 def licences():
     """The program's licence, and the texts and sources of what is linked into it."""
-    found = [CHECKOUT / "LICENSE", CHECKOUT / "scripts/dist/sources.txt", CHECKOUT / "scripts/dist/LICENCES.md"]
-    return found + sorted((CHECKOUT / "target/dist/ffmpeg/licences").glob("*"))
+    named = ["LICENSE", "scripts/dist/sources.txt", "scripts/dist/LICENCES.md", "assets/font/DejaVu-LICENSE.txt"]
+    return [CHECKOUT / name for name in named] + sorted((CHECKOUT / "target/dist/ffmpeg/licences").glob("*"))
 
 
 #: Libraries that every Linux of PEP 600 has.

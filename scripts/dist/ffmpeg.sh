@@ -1,7 +1,7 @@
 #!/bin/sh
 # FFmpeg as static libraries under the LGPL, from the distribution's source packages, into target/dist/ffmpeg: what the
-# containers and codecs of `src/pipeline/decode/source.rs` need, dav1d for AV1, zlib for PNG, libvpx to write the review
-# page's copies. Six minutes of processor time the first time; quick when it is there.
+# containers and codecs of `src/pipeline/decode/source.rs` need, dav1d for AV1, zlib for PNG, libvpx to write overlays
+# and the review page's copies. Six minutes of processor time the first time; quick when it is there.
 #
 #   scripts/dist/ffmpeg.sh           build it
 #   scripts/dist/ffmpeg.sh sources   only fetch and check the sources, into target/dist/sources

@@ -30,7 +30,7 @@ lay_out() {
     "$program" completions bash >"$1/share/bash-completion/completions/annotate"
     "$program" completions zsh >"$1/share/zsh/site-functions/_annotate"
     "$program" completions fish >"$1/share/fish/vendor_completions.d/annotate.fish"
-    install -m 644 LICENSE scripts/dist/LICENCES.md scripts/dist/sources.txt "$2"
+    install -m 644 LICENSE scripts/dist/LICENCES.md scripts/dist/sources.txt assets/font/DejaVu-LICENSE.txt "$2"
     for licence in target/dist/ffmpeg/licences/*; do
         [ ! -f "$licence" ] || install -m 644 "$licence" "$2"
     done

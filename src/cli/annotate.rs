@@ -22,7 +22,7 @@ use super::strip;
 use crate::eaf::BundleOptions;
 use crate::files::{self, WriteError};
 use crate::model::Model;
-use crate::overlay::overlay;
+use crate::overlay::{self, overlay};
 use crate::pipeline::calibrate::{Calibration, CalibrationSource, calibrate};
 use crate::pipeline::decode::{DecodeError, Source, without_secrets};
 use crate::pipeline::detect::Detectors;
@@ -274,6 +274,7 @@ fn effect(calibration: &Calibration) -> String {
 /// The video is read twice for an overlay, and there is one name for it.
 fn check_overlay(arguments: &Arguments, inputs: &[PathBuf]) -> Result<(), Failure> {
     let Some(path) = &arguments.overlay else { return Ok(()) };
+    overlay::check(path)?;
     files::refuse_inputs(path, inputs.iter().map(PathBuf::as_path))?;
     let [input] = &arguments.inputs[..] else {
         return Err(Failure::Usage("--overlay names one input's video; run the inputs one by one".into()));

@@ -257,7 +257,9 @@ impl From<OverlayError> for Failure {
             OverlayError::Container { .. } | OverlayError::Name { .. } => Self::Usage(text),
             OverlayError::Output(error) => error.into(),
             OverlayError::FaceMesh(_) => Self::Unforeseen(error.into()),
-            OverlayError::Temporary { .. } | OverlayError::Lacks(_) | OverlayError::Encode { .. } => Self::Output(text),
+            OverlayError::NoH264 { .. } | OverlayError::NoEncoder { .. } | OverlayError::Encode { .. } => {
+                Self::Output(text)
+            }
         }
     }
 }

@@ -3,11 +3,10 @@
 //!
 //! The points do not stand in a timeline. They are found again in the picture that is drawn on, on the faces that were measured.
 
-use ffmpeg_next::frame::Video;
-
+use super::canvas::Canvas;
 use crate::nn::face_mesh::{FaceMesh, FaceMeshError};
 use crate::palette::{Colour, colour_of_event};
-use crate::picture::{Matrix, Planes};
+use crate::picture::Planes;
 use crate::pipeline::mesh::points_on;
 use crate::timeline::{EventKind, FaceEvent, FaceMeasures, Measure, MeasureGroup, Timeline};
 
@@ -57,9 +56,9 @@ impl Sketch {
         is_measured.then(|| Ok(Self { network: FaceMesh::built_in()?, groups })).transpose()
     }
 
-    /// Draws what the faces of a frame do into `video`, a copy of `picture`. A picture of another size than the timeline's, in whose
-    /// pixels its boxes are, stays as it is.
-    pub(super) fn draw(&self, timeline: &Timeline, frame: usize, picture: &dyn Planes, video: &mut Video) {
+    /// Draws what the faces of a frame, `picture`, do. A picture of another size than the timeline's, in whose pixels its boxes are,
+    /// stays as it is.
+    pub(super) fn draw(&self, timeline: &Timeline, frame: usize, picture: &dyn Planes, canvas: &mut Canvas<'_>) {
         let luma = picture.luma();
         if (luma.width as u32, luma.height as u32) != (timeline.media.width, timeline.media.height) {
             return;
@@ -76,7 +75,7 @@ impl Sketch {
             let mut hands = track.events.iter().filter(|event| event.kind == EventKind::HandOnFace);
             let outline = hands.any(is_now).then(|| outline(&points));
             for line in self.lines(&points, &measures).into_iter().chain(outline) {
-                stroke(video, picture, &line, thickness);
+                canvas.lines(&line.points, thickness, line.colour);
             }
         }
     }
@@ -122,94 +121,9 @@ fn looks(yaw_degrees: f64, pitch_degrees: f64) -> (f64, f64) {
     (yaw.sin() * pitch.cos(), -pitch.sin())
 }
 
-/// Draws a line into every plane of `video`; `thickness` in pixels.
-fn stroke(video: &mut Video, picture: &dyn Planes, line: &Line, thickness: f64) {
-    let luma = picture.luma();
-    let values = samples_of(line.colour, picture);
-    let planes = [(luma.width, luma.height)].into_iter();
-    let chroma = picture.chroma().into_iter().flatten().map(|plane| (plane.width, plane.height));
-    for (plane, ((width, height), value)) in planes.chain(chroma).zip(values).enumerate() {
-        let scale = (width as f64 / luma.width as f64, height as f64 / luma.height as f64);
-        let stride = video.stride(plane);
-        let samples = video.data_mut(plane);
-        for pair in line.points.windows(2) {
-            segment(pair, thickness, scale, (width, height), |x, y, cover| {
-                let sample = &mut samples[y * stride + x];
-                *sample = (f64::from(*sample) + cover * (value - f64::from(*sample))).round() as u8;
-            });
-        }
-    }
-}
-
-/// Calls `put` with every sample that a segment covers, and how much of it, 0 to 1. `scale`: samples a pixel, across and down.
-fn segment(
-    pair: &[(f64, f64)],
-    thickness: f64,
-    scale: (f64, f64),
-    (width, height): (usize, usize),
-    mut put: impl FnMut(usize, usize, f64),
-) {
-    let ((ax, ay), (bx, by)) = (pair[0], pair[1]);
-    let reach = thickness / 2.0 + 1.0;
-    let range = |a: f64, b: f64, scale: f64, count: usize| {
-        let low = ((a.min(b) - reach) * scale).floor().clamp(0.0, count as f64) as usize;
-        let high = ((a.max(b) + reach) * scale).ceil().clamp(0.0, count as f64) as usize;
-        low..high
-    };
-    let squared = (bx - ax).powi(2) + (by - ay).powi(2);
-    for y in range(ay, by, scale.1, height) {
-        for x in range(ax, bx, scale.0, width) {
-            // Middles of samples, in pixels of the picture.
-            let (px, py) = ((x as f64 + 0.5) / scale.0, (y as f64 + 0.5) / scale.1);
-            let along = ((px - ax) * (bx - ax) + (py - ay) * (by - ay)) / squared.max(1e-9);
-            let along = along.clamp(0.0, 1.0);
-            let distance = (px - ax - along * (bx - ax)).hypot(py - ay - along * (by - ay));
-            let cover = (thickness / 2.0 + 0.5 - distance).clamp(0.0, 1.0);
-            if cover > 0.0 {
-                put(x, y, cover);
-            }
-        }
-    }
-}
-
-/// A colour as luma, Cb and Cr of the picture (ITU-T H.273).
-fn samples_of(Colour { red, green, blue }: Colour, picture: &dyn Planes) -> [f64; 3] {
-    let colour = picture.colour();
-    let (kr, kb) = match colour.matrix {
-        Matrix::Bt601 => (0.299, 0.114),
-        Matrix::Bt709 => (0.2126, 0.0722),
-        Matrix::Bt2020 => (0.2627, 0.0593),
-    };
-    let [red, green, blue] = [red, green, blue].map(|value| f64::from(value) / 255.0);
-    let luma = kr * red + (1.0 - kr - kb) * green + kb * blue;
-    let chroma = [(blue - luma) / (2.0 * (1.0 - kb)), (red - luma) / (2.0 * (1.0 - kr))];
-    let (black, white, wide) = if colour.full_range { (0.0, 255.0, 255.0) } else { (16.0, 219.0, 224.0) };
-    [black + white * luma, 128.0 + wide * chroma[0], 128.0 + wide * chroma[1]]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::picture::GreyPicture;
-
-    #[test]
-    fn a_line_covers_as_much_as_it_is_long_and_thick() {
-        for (pair, thickness) in [([(10.5, 20.5), (60.5, 20.5)], 2.0), ([(10.0, 10.0), (50.0, 40.0)], 3.0)] {
-            let mut sum = 0.0;
-            segment(&pair, thickness, (1.0, 1.0), (100, 100), |_, _, cover| sum += cover);
-            let [(ax, ay), (bx, by)]: [(f64, f64); 2] = pair;
-            let length = (bx - ax).hypot(by - ay);
-            // Both ends are round.
-            let expected = length * thickness + std::f64::consts::PI * (thickness / 2.0).powi(2);
-            assert!((sum / expected - 1.0f64).abs() < 0.05, "{sum} for {expected}");
-        }
-    }
-
-    #[test]
-    fn what_lies_beyond_the_picture_is_not_drawn() {
-        segment(&[(-50.0, -3.0), (300.0, 200.0)], 2.0, (0.5, 0.5), (40, 30), |x, y, _| assert!(x < 40 && y < 30));
-        segment(&[(f64::MAX, 0.0), (f64::MAX, 1.0)], 2.0, (1.0, 1.0), (40, 30), |_, _, _| panic!("far out"));
-    }
 
     #[test]
     fn the_axis_points_where_the_head_looks() {
@@ -217,17 +131,5 @@ mod tests {
         assert!((x - 0.5).abs() < 1e-9 && y.abs() < 1e-9, "to the signer's left, which is right in the picture");
         let (x, y) = looks(0.0, 30.0);
         assert!(x.abs() < 1e-9 && (y + 0.5).abs() < 1e-9, "up");
-    }
-
-    #[test]
-    fn grey_is_white_where_the_line_is() {
-        let (width, height) = (40, 30);
-        let picture = GreyPicture { samples: vec![0; width * height], width, height };
-        let mut video = Video::new(ffmpeg_next::format::Pixel::GRAY8, width as u32, height as u32);
-        video.data_mut(0).fill(0);
-        let line = Line { points: vec![(5.0, 15.5), (35.0, 15.5)], colour: Colour { red: 255, green: 255, blue: 255 } };
-        stroke(&mut video, &picture, &line, 2.0);
-        let stride = video.stride(0);
-        assert_eq!((video.data(0)[15 * stride + 20], video.data(0)[5 * stride + 20]), (255, 0));
     }
 }

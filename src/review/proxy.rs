@@ -2,12 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use ffmpeg_next::format::Pixel;
-use ffmpeg_next::frame::Video;
-use ffmpeg_next::software::scaling;
 use ffmpeg_next::{self as ffmpeg, Packet, Rational, codec, encoder, format};
 
-use crate::encode::{Encoding, PictureForm, copied};
+use crate::encode::{Encoding, Fitting, Quality};
 use crate::files::{OutputOptions, WriteError};
 use crate::pipeline::decode::{DecodeError, DecodeOptions, Decoder, Source};
 use crate::pipeline::frame::Frame;
@@ -94,51 +91,36 @@ fn ticks(timeline: &Timeline) -> Vec<i64> {
 struct Copy {
     output: format::context::Output,
     encoder: encoder::video::Encoder,
-    /// With what it takes; a change needs another one.
-    scaler: Option<(PictureForm, scaling::Context)>,
-    size: (u32, u32),
+    fitting: Fitting,
     packets: Vec<Packet>,
 }
 
 impl Copy {
     fn begin(name: &str, first: &Frame, timeline: &Timeline) -> Result<Self, ProxyError> {
-        let failed = |error: ffmpeg::Error| ProxyError::Encode { path: name.into(), reason: error.to_string() };
-        let shape = PictureForm::of(first.picture.as_ref());
-        let share = (f64::from(LONGEST) / f64::from(shape.width.max(shape.height))).min(1.0);
-        let even = |side: u32| (((f64::from(side) * share / 2.0).round() as u32) * 2).max(2);
-        let size = (even(shape.width), even(shape.height));
-        let codecs = [codec::Id::H264, codec::Id::VP9];
-        let codec = codecs.into_iter().find_map(encoder::find).ok_or(ProxyError::NoEncoder)?;
+        let failed = |error: ffmpeg::Error| match error {
+            ffmpeg::Error::EncoderNotFound => ProxyError::NoEncoder,
+            _ => ProxyError::Encode { path: name.into(), reason: error.to_string() },
+        };
+        let fitting = Fitting::within(first.picture.as_ref(), LONGEST);
         let mut output = format::output_as(name, "mp4").map_err(failed)?;
         let encoding = Encoding {
-            codec,
-            size,
+            codecs: &[codec::Id::H264, codec::Id::VP9],
+            quality: Quality::Smaller,
+            size: fitting.size(),
             time_base: TIME_BASE,
             frame_rate: timeline.media.frame_rate,
-            colour: Some(first.picture.colour()),
+            colour: first.picture.colour(),
             key_frames: Some(KEY_FRAMES),
-            options: &[("preset", "veryfast"), ("crf", "24"), ("deadline", "realtime")],
         };
         let encoder = encoding.open(&mut output).map_err(failed)?;
         output.write_header().map_err(failed)?;
-        Ok(Self { output, encoder, scaler: None, size, packets: Vec::new() })
+        Ok(Self { output, encoder, fitting, packets: Vec::new() })
     }
 
     fn push(&mut self, frame: &Frame, pts: i64) -> Result<(), ffmpeg::Error> {
-        let picture = copied(frame.picture.as_ref());
-        let shape = PictureForm::of(frame.picture.as_ref());
-        if self.scaler.as_ref().is_none_or(|(known, _)| *known != shape) {
-            let PictureForm { format, width, height } = shape;
-            let flags = scaling::Flags::BILINEAR;
-            let scaler = scaling::Context::get(format, width, height, Pixel::YUV420P, self.size.0, self.size.1, flags)?;
-            self.scaler = Some((shape, scaler));
-        }
-        let mut scaled = Video::empty();
-        if let Some((_, scaler)) = &mut self.scaler {
-            scaler.run(&picture, &mut scaled)?;
-        }
-        scaled.set_pts(Some(pts));
-        self.encoder.send_frame(&scaled)?;
+        let mut picture = self.fitting.fitted(frame.picture.as_ref())?;
+        picture.set_pts(Some(pts));
+        self.encoder.send_frame(&picture)?;
         self.receive()
     }
 

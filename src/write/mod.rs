@@ -6,6 +6,7 @@ mod boris;
 mod cues;
 mod json;
 pub mod jsonl;
+mod mark;
 pub(crate) mod parquet;
 mod pyfeat;
 mod rows;
@@ -21,7 +22,7 @@ use std::path::Path;
 use std::str::FromStr;
 
 #[cfg(feature = "video")]
-pub(crate) use ass::overlay_script;
+pub(crate) use mark::{DrawnMark, MarkSizes};
 
 use crate::files::{Output, WriteError};
 use crate::timeline::Timeline;

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::material::{clips, ffmpeg, ffprobe, program};
+use annotate::palette::colour_of;
 use annotate::timeline::{Expression, FacePart, JSON_SCHEMA, NeutralSource, Status, Timeline, Track};
 use serde_json::Value;
 
@@ -239,6 +240,70 @@ fn an_overlay_has_the_same_frames_at_the_same_times_and_the_sound() {
             .unwrap();
         assert_eq!(String::from_utf8_lossy(&streams.stdout), "h264\naac\n", "{extension}");
     }
+}
+
+#[test]
+fn an_overlay_shows_boxes_names_and_strips_where_they_belong() {
+    let folder = tempfile::tempdir().unwrap();
+    let drawn = folder.path().join("drawn.mp4");
+    let (timeline, _) = annotated(demo(), &["--end", "2", "--measures", "none", "--overlay", drawn.to_str().unwrap()]);
+    let frame = 30;
+    let pictures = [demo(), &drawn].map(|path| rgb_picture(path, frame));
+    let [source, drawn] = &pictures;
+    let (width, height) = (timeline.media.width as usize, timeline.media.height as usize);
+    let record = &timeline.tracks[0].frames[frame - timeline.tracks[0].first_frame];
+    let (face, label) = (record.face.unwrap(), record.label.unwrap());
+    let at = |picture: &[u8], x: usize, y: usize| -> [i32; 3] {
+        std::array::from_fn(|channel| i32::from(picture[3 * (y * width + x) + channel]))
+    };
+    let colour = colour_of(label);
+    let colour = [colour.red, colour.green, colour.blue].map(i32::from);
+    let differs = |a: [i32; 3], b: [i32; 3]| a.iter().zip(b).map(|(a, b)| (a - b).abs()).max().unwrap();
+    let [left, top, right, bottom] =
+        [face.x, face.y, face.x + face.w, face.y + face.h].map(|edge| edge.round() as usize);
+    // The middle of each side, three pixels thick, outside the face's box.
+    for (x, y) in [(left - 2, (top + bottom) / 2), (right + 1, (top + bottom) / 2), ((left + right) / 2, bottom + 1)] {
+        assert!(differs(at(drawn, x, y), colour) < 40, "{:?} at {x}, {y} is not {colour:?}", at(drawn, x, y));
+        assert!(differs(at(source, x, y), colour) > 60, "it would look so anyway");
+    }
+    // Inside and far away, the picture is as it was.
+    for (x, y) in [((left + right) / 2, (top + bottom) / 2), (10, 10), (width - 10, height / 2)] {
+        assert!(differs(at(drawn, x, y), at(source, x, y)) < 20, "at {x}, {y}");
+    }
+    // The name: letters in the face's colour on a dark border, as high as a thirtieth of the picture.
+    let name = (top - 3 - height / 30..top - 3).flat_map(|y| (left..left + 80).map(move |x| (x, y)));
+    let name: Vec<[i32; 3]> = name.map(|(x, y)| at(drawn, x, y)).collect();
+    let like = |wanted: [i32; 3]| name.iter().filter(|found| differs(**found, wanted) < 40).count();
+    assert!(like(colour) > name.len() / 12, "{} of {}", like(colour), name.len());
+    assert!(like([32; 3]) > name.len() / 12, "{} of {}", like([32; 3]), name.len());
+    // The strip at the lower edge, most of it the segment's colour, with the cursor where the frame is.
+    let time_s = timeline.frames.time_s[frame];
+    let cursor = (time_s / 2.0 * width as f64) as usize + 1;
+    assert!(at(drawn, cursor, height - 6).iter().all(|channel| *channel > 200), "{:?}", at(drawn, cursor, height - 6));
+    let segment =
+        timeline.tracks[0].segments.iter().find(|segment| segment.start_s <= time_s && time_s < segment.end_s);
+    let colour = colour_of(segment.unwrap().label);
+    let found = at(drawn, cursor - 30, height - 6);
+    assert!(differs(found, [colour.red, colour.green, colour.blue].map(i32::from)) < 60, "{found:?}");
+}
+
+/// Red, green and blue of a frame's pixels, row by row.
+fn rgb_picture(path: &Path, frame: usize) -> Vec<u8> {
+    let output = Command::new("ffmpeg")
+        .args(["-v", "error", "-i"])
+        .arg(path)
+        .args(["-vf", &format!("select=eq(n\\,{frame})"), "-frames:v", "1", "-f", "rawvideo", "-pix_fmt", "rgb24", "-"])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    output.stdout
+}
+
+#[test]
+fn an_overlay_that_cannot_be_written_is_refused_before_the_video_is_read() {
+    let output = program().arg("missing.mp4").args(["-o", "-", "--overlay", "drawn.avi"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("drawn.avi: a video is written as .mp4, .mov or .mkv"));
 }
 
 #[test]
