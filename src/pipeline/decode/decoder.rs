@@ -13,13 +13,15 @@ use ffmpeg_next::frame::Video;
 use super::clock::{Clock, Given, Stamp, is_variable};
 use super::decoded::Decoded;
 use super::entry::Proof;
-use super::error::{is_out_of_memory, over_the_limit, too_large};
+use super::error::{over_the_limit, too_large};
 use super::feed::{Fed, PacketFeed};
+use super::memory::{self, is_out_of_memory};
 use super::notes::{Notes, Reporter, reasons};
 use super::picture::DecodedPicture;
 use super::prepare::Preparer;
+use super::reports::{self, LoggedErrors};
 use super::slices::Units;
-use super::{DecodeError, DecodeOptions, reports};
+use super::{DecodeError, DecodeOptions};
 use crate::pipeline::frame::Frame;
 use crate::timeline::{Damage, DamageKind, Media};
 
@@ -367,7 +369,7 @@ impl Decoder {
     fn note_failure(&mut self, error: ffmpeg::Error) -> Result<(), DecodeError> {
         let name = || self.name.clone();
         let report = reports::take();
-        if is_out_of_memory(error) || report.as_ref().is_some_and(|report| report.lacks_memory) {
+        if is_out_of_memory(error) || self.lacks_memory(report.as_ref()) {
             return Err(DecodeError::OutOfMemory { name: name() });
         }
         if let Some((width, height)) = report.as_ref().and_then(|report| over_the_limit(&report.message)) {
@@ -389,12 +391,18 @@ impl Decoder {
     /// Notes what FFmpeg has logged since the last time.
     pub(super) fn note_reports(&mut self, reporter: Reporter) -> Result<(), DecodeError> {
         let Some(report) = reports::take() else { return Ok(()) };
-        if report.lacks_memory {
+        if self.lacks_memory(Some(&report)) {
             return Err(DecodeError::OutOfMemory { name: self.name.clone() });
         }
         self.notes.note_report(report, reporter);
         self.fail_the_proof();
         Ok(())
+    }
+
+    /// Whether the memory, and not the video, is the reason of what was reported.
+    fn lacks_memory(&self, report: Option<&LoggedErrors>) -> bool {
+        let (width, height) = (self.codec.decoder.width(), self.codec.decoder.height());
+        report.is_some_and(|report| report.lacks_memory) || memory::is_short(width, height)
     }
 
     /// Keeps what the person wants of the prepared frames, to be given one by one.

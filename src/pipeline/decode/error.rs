@@ -1,7 +1,5 @@
 //! Why nothing can be decoded.
 
-use ffmpeg_next as ffmpeg;
-
 /// Why nothing can be decoded.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "names and messages say what the variants are")]
@@ -73,10 +71,6 @@ impl DecodeError {
             _ => DecodeErrorKind::Input,
         }
     }
-}
-
-pub(super) fn is_out_of_memory(error: ffmpeg::Error) -> bool {
-    error == ffmpeg::Error::Other { errno: ffmpeg::error::ENOMEM }
 }
 
 pub(super) fn too_large(name: &str, width: u32, height: u32, limit: u64) -> Result<(), DecodeError> {

@@ -10,6 +10,7 @@ mod ending;
 mod entry;
 mod error;
 mod feed;
+mod memory;
 mod notes;
 mod open;
 mod options;

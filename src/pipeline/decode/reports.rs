@@ -17,21 +17,16 @@ pub(super) struct LoggedErrors {
     pub(super) count: usize,
     /// The first of them.
     pub(super) message: String,
-    /// Whether one of them says that memory was lacking: decoders then call what they could not decode damaged.
+    /// Whether one of them says that memory was lacking.
     pub(super) lacks_memory: bool,
 }
 
-/// What decoders say that got no memory for a picture, or for the parts of a packet, and nothing ahead of it: where the size of the
-/// picture or of a part is at fault, they say so first.
-const WITHOUT_A_REASON: [&str; 2] = ["get_buffer() failed", "error splitting the input into nal units"];
-
 /// Whether an error says that memory was lacking.
-fn reports_lacking_memory(message: &str, is_first: bool) -> bool {
+fn reports_lacking_memory(message: &str) -> bool {
     let lower = message.to_ascii_lowercase();
     let is_about_allocating = ["alloc", "out of memory", "not enough memory"].iter().any(|word| lower.contains(word));
     let has_failed = ["could not", "couldn't", "cannot", "can't", "fail", "unable", "memory", "error"];
     is_about_allocating && has_failed.iter().any(|word| lower.contains(word))
-        || is_first && WITHOUT_A_REASON.iter().any(|words| lower.contains(words))
 }
 
 thread_local! {
@@ -96,7 +91,7 @@ unsafe extern "C" fn collect_message(
     // A thread that ends while it logs has no list to add to.
     let _ = COLLECTED.try_with(|collected| {
         let mut collected = collected.borrow_mut();
-        let lacks_memory = reports_lacking_memory(&message, collected.is_none());
+        let lacks_memory = reports_lacking_memory(&message);
         match &mut *collected {
             Some(report) => {
                 report.count += 1;
@@ -133,15 +128,10 @@ mod tests {
     fn decoders_that_lack_memory_are_understood() {
         for message in ["Cannot allocate memory", "Could not allocate memory for MB tables", "Failed to allocate slice"]
         {
-            assert!(reports_lacking_memory(message, false), "{message}");
-        }
-        for message in ["get_buffer() failed", "Error splitting the input into NAL units."] {
-            assert!(reports_lacking_memory(message, true), "{message}");
-            // The reason stands ahead of it.
-            assert!(!reports_lacking_memory(message, false), "{message}");
+            assert!(reports_lacking_memory(message), "{message}");
         }
         for message in ["Picture size 0x0 is invalid", "non-existing PPS 0 referenced", "Invalid block allocation"] {
-            assert!(!reports_lacking_memory(message, true), "{message}");
+            assert!(!reports_lacking_memory(message), "{message}");
         }
     }
 }

@@ -190,7 +190,7 @@ fn refusal(error: ffmpeg::Error, source: &Source, is_stream: bool, patience: &Pa
         ffmpeg::Error::Exit => DecodeError::Interrupted { name },
         // What a format outside the whitelist gives.
         ffmpeg::Error::Other { errno } if errno == ffmpeg::error::EINVAL => DecodeError::Refused { name },
-        error if super::error::is_out_of_memory(error) => DecodeError::OutOfMemory { name },
+        error if super::memory::is_out_of_memory(error) => DecodeError::OutOfMemory { name },
         // A camera that is off, a server that restarts.
         ffmpeg::Error::Other { .. } | ffmpeg::Error::HttpServerError if matches!(source, Source::Url(_)) => {
             lost(DecodeError::Lost { name, reason: error.to_string() })
