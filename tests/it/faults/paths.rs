@@ -62,9 +62,9 @@ fn a_place_where_nothing_can_be_written_is_refused_before_the_work() {
 /// A run that takes some seconds, begun: its temporary file is there.
 fn begun(folder: &Path) -> Child {
     let video = folder.with_extension("mp4");
-    ffmpeg(&format!("-stream_loop 8 -i {} -c copy", demo().display()), &video);
+    ffmpeg(&format!("-stream_loop 2 -i {} -c copy", demo().display()), &video);
     let mut command = program();
-    command.arg(&video).args(["-q", "-o"]).arg(folder.join("labels.json"));
+    command.arg(&video).args(["-q", "--measures", "none", "-o"]).arg(folder.join("labels.json"));
     let child = command.stderr(Stdio::piped()).spawn().unwrap();
     let started = Instant::now();
     while files_in(folder).is_empty() {
