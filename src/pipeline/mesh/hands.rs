@@ -16,9 +16,12 @@ use crate::nn::hands::{HAND_SIDE, HandLandmarks, HandsError, Palm, PalmDetector}
 use crate::picture::{BoundingBox, Planes};
 use crate::pipeline::frame::Frame;
 
-/// Side of the picture in which palms are looked for, pixels. Of 192, its authors' side, it costs 0.44; with 96, hands before faces
-/// of 32 pixels are missed.
+/// Side of the picture in which palms are looked for, pixels. Of 192, its authors' side, 128 cost 0.44 and 96 a quarter.
 const PALM_PICTURE: usize = 128;
+/// The same before large faces. Before faces of 32 pixels it misses two hands of three, which 128 pixels find.
+const PALM_PICTURE_OF_LARGE: usize = 96;
+/// Larger side of the box of a large face, pixels.
+const LARGE: f32 = 60.0;
 /// Side of the area about a face in which palms are looked for, in sides of its box. A smaller one misses hands that touch the chin
 /// with their tips, as their palms lie below it.
 const AREA: f32 = 3.5;
@@ -50,6 +53,7 @@ const REACH: f32 = 0.45;
 #[derive(Debug)]
 pub(crate) struct HandNetworks {
     palms: PalmDetector,
+    palms_of_large: PalmDetector,
     landmarks: HandLandmarks,
 }
 
@@ -59,7 +63,16 @@ impl HandNetworks {
     /// # Errors
     /// If they cannot be read, which a test excludes.
     pub(crate) fn built_in() -> Result<Self, HandsError> {
-        Ok(Self { palms: PalmDetector::built_in(PALM_PICTURE)?, landmarks: HandLandmarks::built_in()? })
+        Ok(Self {
+            palms: PalmDetector::built_in(PALM_PICTURE)?,
+            palms_of_large: PalmDetector::built_in(PALM_PICTURE_OF_LARGE)?,
+            landmarks: HandLandmarks::built_in()?,
+        })
+    }
+
+    /// The network that looks for palms about a face of this size.
+    fn palms(&self, face: &BoundingBox) -> &PalmDetector {
+        if face.w.max(face.h) < LARGE { &self.palms } else { &self.palms_of_large }
     }
 }
 
@@ -124,12 +137,12 @@ impl<'a> Hands<'a> {
     fn find(&self, picture: &dyn Planes, face: &BoundingBox, points: &[[f32; 3]], least: f32) -> Vec<HandPoints> {
         let (x, y) = face.centre();
         let area = Square { x, y, side: AREA * face.w.max(face.h), turn: 0.0 };
-        let mut content = area.content(picture, PALM_PICTURE);
-        area.blacken_outside(picture, PALM_PICTURE, &mut content);
-        let palms = self.networks.palms.run(&content, PALM_SCORE);
+        let detector = self.networks.palms(face);
+        let mut content = area.content(picture, detector.side());
+        area.blacken_outside(picture, detector.side(), &mut content);
+        let palms = detector.run(&content, PALM_SCORE);
         let head = rectangle(&points[..MESH_POINTS.min(points.len())]);
-        let scale = area.side / PALM_PICTURE as f32;
-        let squares = palms.iter().map(|palm| (palm.score, hand_square(palm, &area, scale)));
+        let squares = palms.iter().map(|palm| (palm.score, hand_square(palm, &area, detector.side())));
         let near = squares.filter(|(_, square)| may_touch(square, &head)).take(MOST_HANDS);
         let hands = near.filter_map(|(score, square)| {
             let hand = self.networks.landmarks.run(&square.content(picture, HAND_SIDE));
@@ -141,12 +154,13 @@ impl<'a> Hands<'a> {
     }
 }
 
-/// The square about the hand that a palm belongs to, its fingers up: the palm lies in `area`, whose pixels are so large.
-fn hand_square(palm: &Palm, area: &Square, scale: f32) -> Square {
+/// The square about the hand that a palm belongs to, its fingers up: the palm was found in `area` as a picture of `side` pixels.
+fn hand_square(palm: &Palm, area: &Square, side: usize) -> Square {
+    let scale = area.side / side as f32;
     let [wrist, _, middle, ..] = palm.points;
     let turn = (middle[0] - wrist[0]).atan2(wrist[1] - middle[1]);
     let (x, y) = palm.area.centre();
-    let [x, y] = area.place([x, y], PALM_PICTURE);
+    let [x, y] = area.place([x, y], side);
     let up = TOWARDS_FINGERS * scale * palm.area.h;
     let side = HAND_OVER_PALM * scale * palm.area.w.max(palm.area.h);
     Square { x: x + up * turn.sin(), y: y - up * turn.cos(), side, turn }
