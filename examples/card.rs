@@ -237,7 +237,8 @@ fn gradients(device: &Device) -> Result<()> {
         let dropout = Mutex::new(seeded(1, "dropout"));
         let logits = network.forward(&pictures.to_device(device)?, Phase::Training(&dropout))?;
         let classes: Vec<u32> = (0..images as u32).map(|image| image % 7).collect();
-        let store = candle_nn::loss::cross_entropy(&logits, &Tensor::new(classes, device)?)?.backward()?;
+        let loss = candle_nn::loss::cross_entropy(&logits, &Tensor::new(classes, device)?)?;
+        let store = parameters.backward(&loss)?;
         let variables = parameters.variables().into_iter().filter_map(|(name, v)| Some((name, store.get(&v)?.clone())));
         variables.map(|(name, gradient)| Ok((name, gradient.to_device(&Device::Cpu)?))).collect()
     };

@@ -120,7 +120,7 @@ fn main() -> anyhow::Result<()> {
             *sum += f64::from(loss);
         }
         let mut gradients = Gradients::default();
-        gradients.add(&losses.sum_all()?.backward()?, &variables, 1.0)?;
+        gradients.add(&parameters.backward(&losses.sum_all()?)?, &variables, 1.0)?;
         let point = TrainingPoint { step: step as u64, steps_an_epoch: steps as u64, scores: &[] };
         optimiser.step(&gradients, learning_rate(&stage, point))?;
         average.update(&variables, step as u64)?;

@@ -51,7 +51,7 @@ pub fn training_steps(
             last = loss.to_scalar::<f32>()?;
             ensure!(last.is_finite(), "the loss left the numbers");
             let mut gradients = Gradients::default();
-            gradients.add(&loss.backward()?, &variables, 1.0)?;
+            gradients.add(&parameters.backward(&loss)?, &variables, 1.0)?;
             optimiser.step(&gradients, settings.learning_rate)?;
         }
         tell(started.elapsed().as_secs_f64() / f64::from(steps), last);

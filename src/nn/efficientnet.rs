@@ -3,7 +3,7 @@
 use candle_core::{Result, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::layers::{BatchNormConstants, ConvolutionNorm, Dense, Phase, SqueezeExcite, dropout};
+use super::layers::{BatchNormConstants, Chain, ConvolutionNorm, Dense, Phase, SqueezeExcite, dropout};
 use super::ops;
 use super::parameters::Scope;
 use crate::infer::Layer;
@@ -94,10 +94,10 @@ fn round_channels(channels: usize, width: f64) -> usize {
 }
 
 struct InvertedResidual {
-    expand: Option<ConvolutionNorm>,
-    depthwise: ConvolutionNorm,
+    /// The expansion, where there is one, and the depthwise convolution.
+    widen: Chain,
     squeeze_excite: SqueezeExcite,
-    project: ConvolutionNorm,
+    project: Chain,
     has_shortcut: bool,
 }
 
@@ -109,43 +109,37 @@ impl InvertedResidual {
             _ => Some(ConvolutionNorm::pointwise(&scope.enter("expand"), [from, wide], NORM, Activation::Silu)?),
         };
         let kernel = [stage.kernel, stride];
+        let depthwise = ConvolutionNorm::depthwise(&scope.enter("depthwise"), wide, kernel, NORM, Activation::Silu)?;
+        let narrow = [wide, stage.channels];
+        let project = ConvolutionNorm::pointwise(&scope.enter("project"), narrow, NORM, Activation::Identity)?;
         Ok(Self {
-            expand,
-            depthwise: ConvolutionNorm::depthwise(&scope.enter("depthwise"), wide, kernel, NORM, Activation::Silu)?,
+            widen: Chain::new(scope, expand.into_iter().chain([depthwise]).collect()),
             // The width of the squeeze is a quarter of the block's *input*.
             squeeze_excite: SqueezeExcite::new(&scope.enter("squeeze_excite"), wide, (from / 4).max(1))?,
-            project: ConvolutionNorm::pointwise(
-                &scope.enter("project"),
-                [wide, stage.channels],
-                NORM,
-                Activation::Identity,
-            )?,
+            project: Chain::new(scope, vec![project]),
             has_shortcut: stride == 1 && from == stage.channels,
         })
     }
 
     fn forward(&self, x: &Tensor, phase: Phase) -> Result<Tensor> {
-        let wide = match &self.expand {
-            Some(expand) => expand.forward(x, phase)?,
-            None => x.clone(),
-        };
-        let y = self.squeeze_excite.forward(&self.depthwise.forward(&wide, phase)?)?;
+        let y = self.squeeze_excite.forward(&self.widen.forward(x, phase)?)?;
         let y = self.project.forward(&y, phase)?;
         if self.has_shortcut { y + x } else { Ok(y) }
     }
 
     fn planned(&self) -> Result<Vec<Layer>> {
-        let mut layers = self.expand.iter().map(ConvolutionNorm::planned).collect::<Result<Vec<_>>>()?;
-        layers.extend([self.depthwise.planned()?, self.squeeze_excite.planned()?, self.project.planned()?]);
+        let mut layers = self.widen.planned()?;
+        layers.push(self.squeeze_excite.planned()?);
+        layers.extend(self.project.planned()?);
         Ok(if self.has_shortcut { vec![Layer::Residual(layers)] } else { layers })
     }
 }
 
 /// The network.
 pub struct EfficientNet {
-    stem: ConvolutionNorm,
+    stem: Chain,
     blocks: Vec<InvertedResidual>,
-    head: ConvolutionNorm,
+    head: Chain,
     dropout: f32,
     classifier: Dense,
 }
@@ -172,6 +166,7 @@ impl EfficientNet {
         let head_size = [channels, config.head_channels];
         let head = ConvolutionNorm::pointwise(&scope.enter("head"), head_size, NORM, Activation::Silu)?;
         let classifier = Dense::new(&scope.enter("classifier"), [config.head_channels, classes])?;
+        let [stem, head] = [stem, head].map(|convolution| Chain::new(scope, vec![convolution]));
         Ok(Self { stem, blocks, head, dropout: config.dropout, classifier })
     }
 
@@ -201,11 +196,12 @@ impl EfficientNet {
     /// # Errors
     /// If the device fails.
     pub fn planned_trunk(&self) -> Result<Vec<Layer>> {
-        let mut layers = vec![self.stem.planned()?];
+        let mut layers = self.stem.planned()?;
         for block in &self.blocks {
             layers.extend(block.planned()?);
         }
-        layers.extend([self.head.planned()?, Layer::Mean]);
+        layers.extend(self.head.planned()?);
+        layers.push(Layer::Mean);
         Ok(layers)
     }
 

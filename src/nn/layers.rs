@@ -6,7 +6,7 @@ use candle_core::{Device, Result, Tensor, Var};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-use super::ops::{self, Moments, Norm};
+use super::ops::{self, FusedLayer, Moments, Norm, Workspace};
 use super::parameters::{InitialValues, Scope};
 use crate::infer::{ConvolutionLayer as PlannedConvolution, Layer, Linear, Reach};
 use crate::kernels::Activation;
@@ -76,9 +76,12 @@ impl BatchNorm {
         [self.running_mean.as_detached_tensor(), self.running_variance.as_detached_tensor()]
     }
 
-    /// Moves the running statistics towards those of a batch, of `rows` pixels.
-    fn observe(&self, batch: &Moments, rows: usize) -> Result<()> {
-        let rows = rows as f64;
+    /// Moves the running statistics towards those of a batch, if the phase wants that.
+    fn observe(&self, batch: &Moments, phase: Phase) -> Result<()> {
+        if !matches!(phase, Phase::Training(_)) {
+            return Ok(());
+        }
+        let rows = batch.rows as f64;
         self.follow(&self.running_mean, &batch.mean, 1.0)?;
         self.follow(&self.running_variance, &batch.variance, rows / (rows - 1.0).max(1.0))
     }
@@ -164,28 +167,15 @@ impl ConvolutionNorm {
     }
 
     /// `[images, height, width, in]` to `[images, out_height, out_width, out]`.
-    ///
-    /// # Errors
-    /// If the shapes do not fit.
-    pub fn forward(&self, x: &Tensor, phase: Phase) -> Result<Tensor> {
+    fn forward(&self, x: &Tensor, phase: Phase) -> Result<Tensor> {
+        let norm = &self.norm;
         match phase {
             Phase::Inference => self.infer(x),
-            Phase::Frozen(_) => {
-                let running = self.norm.running();
-                ops::normalise(&self.convolve(x)?, self.norm.norm(&running), self.norm.activation)
-            }
+            Phase::Frozen(_) => ops::normalise(&self.convolve(x)?, norm.norm(&norm.running()), norm.activation),
             Phase::Training(_) | Phase::Again(_) => {
-                let norm = &self.norm;
-                let (y, moments) = match x.device() {
-                    Device::Cpu => self.train_fused(x)?,
-                    _ => {
-                        let z = self.convolve(x)?;
-                        ops::normalise_by_batch(&z, &norm.gamma, &norm.beta, norm.eps, norm.activation)?
-                    }
-                };
-                if matches!(phase, Phase::Training(_)) {
-                    norm.observe(&moments, y.elem_count() / norm.gamma.elem_count())?;
-                }
+                let z = self.convolve(x)?;
+                let (y, moments) = ops::normalise_by_batch(&z, &norm.gamma, &norm.beta, norm.eps, norm.activation)?;
+                norm.observe(&moments, phase)?;
                 Ok(y)
             }
         }
@@ -224,18 +214,14 @@ impl ConvolutionNorm {
         })
     }
 
-    /// As [`convolve`](Self::convolve) and [`ops::normalise_by_batch`], in one operation.
-    fn train_fused(&self, x: &Tensor) -> Result<(Tensor, Moments)> {
+    fn fused(&self) -> Result<FusedLayer<'_>> {
         let (weights, reach) = self.weights()?;
         let BatchNorm { gamma, beta, eps, activation, .. } = &self.norm;
-        ops::convolve_normalise(x, weights, [gamma, beta], reach, *eps, *activation)
+        Ok(FusedLayer { weights, reach, gamma, beta, eps: *eps, activation: *activation })
     }
 
     /// The same for a plan, with the normalisation folded into the weights.
-    ///
-    /// # Errors
-    /// If the device fails.
-    pub fn planned(&self) -> Result<Layer> {
+    fn planned(&self) -> Result<Layer> {
         let (weights, reach) = self.weights()?;
         let [scale, bias] = self.norm.folded()?;
         let mut weights = numbers(weights)?;
@@ -245,6 +231,48 @@ impl ConvolutionNorm {
             }
         }
         Ok(Layer::Convolution(PlannedConvolution { reach, weights, bias, activation: self.norm.activation }))
+    }
+}
+
+/// Convolutions one after the other. On the CPU they learn in one operation, so that what passes between them, the most of what a
+/// step moves through memory, is neither copied nor added to anything.
+pub struct Chain {
+    convolutions: Vec<ConvolutionNorm>,
+    workspace: Workspace,
+}
+
+impl Chain {
+    /// Of `convolutions` in order, created under `scope`.
+    pub fn new(scope: &Scope, convolutions: Vec<ConvolutionNorm>) -> Self {
+        Self { convolutions, workspace: scope.workspace() }
+    }
+
+    /// `[images, height, width, in]` to `[images, out_height, out_width, out]`.
+    ///
+    /// # Errors
+    /// If the shapes do not fit.
+    pub fn forward(&self, x: &Tensor, phase: Phase) -> Result<Tensor> {
+        match (phase, x.device()) {
+            (Phase::Training(_) | Phase::Again(_), Device::Cpu) => self.train(x, phase),
+            _ => self.convolutions.iter().try_fold(x.clone(), |x, convolution| convolution.forward(&x, phase)),
+        }
+    }
+
+    fn train(&self, x: &Tensor, phase: Phase) -> Result<Tensor> {
+        let layers = self.convolutions.iter().map(ConvolutionNorm::fused).collect::<Result<Vec<_>>>()?;
+        let (y, moments) = ops::convolve_normalise(x, &layers, &self.workspace)?;
+        for (convolution, moments) in self.convolutions.iter().zip(&moments) {
+            convolution.norm.observe(moments, phase)?;
+        }
+        Ok(y)
+    }
+
+    /// The same for a plan.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn planned(&self) -> Result<Vec<Layer>> {
+        self.convolutions.iter().map(ConvolutionNorm::planned).collect()
     }
 }
 

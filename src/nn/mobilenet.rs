@@ -3,7 +3,7 @@
 use candle_core::{Result, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::layers::{BatchNormConstants, ConvolutionNorm, Dense, Phase, dropout};
+use super::layers::{BatchNormConstants, Chain, ConvolutionNorm, Dense, Phase, dropout};
 use super::ops;
 use super::parameters::Scope;
 use crate::infer::Layer;
@@ -55,8 +55,8 @@ impl MobileNetConfig {
 
 /// The network.
 pub struct MobileNet {
-    stem: ConvolutionNorm,
-    blocks: Vec<[ConvolutionNorm; 2]>,
+    /// The first convolution and the blocks.
+    trunk: Chain,
     features: Option<Dense>,
     dropout: f32,
     classifier: Dense,
@@ -71,12 +71,12 @@ impl MobileNet {
         let activation = Activation::Relu6;
         let stem_size = [colours, config.stem_channels];
         let stem = ConvolutionNorm::dense(&scope.enter("stem"), stem_size, [3, config.stem_stride], NORM, activation)?;
+        let mut convolutions = vec![stem];
         let mut channels = config.stem_channels;
-        let mut blocks = Vec::new();
         for (index, block) in config.blocks.iter().enumerate() {
             let scope = scope.enter("blocks").enter(index);
             let kernel = [3, block.stride];
-            blocks.push([
+            convolutions.extend([
                 ConvolutionNorm::depthwise(&scope.enter("depthwise"), channels, kernel, NORM, activation)?,
                 ConvolutionNorm::pointwise(&scope.enter("pointwise"), [channels, block.channels], NORM, activation)?,
             ]);
@@ -91,7 +91,7 @@ impl MobileNet {
             }
         };
         let classifier = Dense::new(&scope.enter("classifier"), [channels, classes])?;
-        Ok(Self { stem, blocks, features, dropout: config.dropout, classifier })
+        Ok(Self { trunk: Chain::new(scope, convolutions), features, dropout: config.dropout, classifier })
     }
 
     /// Pictures `[images, side, side, colours]` to what the last layer sees of them, `[images, features]`.
@@ -99,11 +99,7 @@ impl MobileNet {
     /// # Errors
     /// If the shapes do not fit.
     pub fn features(&self, x: &Tensor, phase: Phase) -> Result<Tensor> {
-        let mut x = self.stem.forward(x, phase)?;
-        for [depthwise, pointwise] in &self.blocks {
-            x = pointwise.forward(&depthwise.forward(&x, phase)?, phase)?;
-        }
-        let mut x = dropout(&ops::global_mean(&x)?, self.dropout, phase)?;
+        let mut x = dropout(&ops::global_mean(&self.trunk.forward(x, phase)?)?, self.dropout, phase)?;
         if let Some(features) = &self.features {
             x = features.forward(&x)?.relu()?;
         }
@@ -123,9 +119,9 @@ impl MobileNet {
     /// # Errors
     /// If the device fails.
     pub fn planned_trunk(&self) -> Result<Vec<Layer>> {
-        let convolutions = std::iter::once(&self.stem).chain(self.blocks.iter().flatten());
-        let layers = convolutions.map(ConvolutionNorm::planned);
-        layers.chain([Ok(Layer::Mean)]).collect()
+        let mut layers = self.trunk.planned()?;
+        layers.push(Layer::Mean);
+        Ok(layers)
     }
 
     /// The same for a plan.

@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::random::seeded;
+use candle_core::backprop::GradStore;
 use candle_core::{DType, Device, Result, Tensor, Var, bail};
 use rand_distr::{Distribution, Normal};
+
+use super::ops::Workspace;
+use crate::random::seeded;
 
 /// Named variables, shared with the network that is built on them.
 #[derive(Debug, Clone)]
@@ -14,6 +17,7 @@ pub struct Parameters {
     purpose: Purpose,
     device: Device,
     dtype: DType,
+    workspace: Workspace,
 }
 
 /// What a network is built for.
@@ -73,6 +77,11 @@ impl Scope {
         self.parameters.create(self.full_name(name), shape, InitialValues::Constant(value))
     }
 
+    /// What the layers share in training.
+    pub(super) fn workspace(&self) -> Workspace {
+        self.parameters.workspace.clone()
+    }
+
     fn full_name(&self, name: &str) -> String {
         if self.prefix.is_empty() { name.into() } else { format!("{}.{name}", self.prefix) }
     }
@@ -113,7 +122,7 @@ impl Parameters {
     /// As [`new`](Self::new), for a network that multiplies numbers of type `dtype`: weights have it; biases and
     /// normalisation, of one dimension, stay f32.
     pub fn of_type(purpose: Purpose, device: &Device, dtype: DType) -> Self {
-        Self { variables: Arc::default(), purpose, device: device.clone(), dtype }
+        Self { variables: Arc::default(), purpose, device: device.clone(), dtype, workspace: Workspace::default() }
     }
 
     /// The root of the tree of names.
@@ -132,6 +141,14 @@ impl Parameters {
     /// Where the tensors live.
     pub fn device(&self) -> &Device {
         &self.device
+    }
+
+    /// The gradients of `loss`, which was computed with these parameters.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn backward(&self, loss: &Tensor) -> Result<GradStore> {
+        self.workspace.backward(loss)
     }
 
     /// The variables by name.

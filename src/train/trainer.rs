@@ -357,7 +357,7 @@ impl Trainer<'_> {
             let losses = self.teachers.blended(losses, &logits, batch, self.device)?;
             let loss = (losses * &batch.weights)?.mean_all()?;
             sum += share * f64::from(loss.to_scalar::<f32>()?);
-            gradients.add(&loss.backward()?, learning, share as f32)?;
+            gradients.add(&self.parameters.backward(&loss)?, learning, share as f32)?;
         }
         Ok((sum, gradients))
     }

@@ -122,7 +122,7 @@ fn check_gradients(name: &str, architecture: &Architecture, device: &Device) {
     let (ours, theirs) = (f64::from(loss.to_scalar::<f32>().unwrap()), expected["loss"].as_f64().unwrap());
     assert!(close(ours, theirs, 1.0), "{name}: the loss {ours} is not {theirs}");
 
-    let gradients = loss.backward().unwrap();
+    let gradients = parameters.backward(&loss).unwrap();
     for (tensor, var) in &variables {
         let (values, kind) = match tensor.contains("running") {
             true => (var.as_detached_tensor(), "running"),

@@ -31,6 +31,11 @@ impl Convolution {
         self.window.out_height() * self.window.out_width()
     }
 
+    /// Number of values in an output image.
+    pub fn output_image(&self) -> usize {
+        self.output_pixels() * self.to
+    }
+
     /// Number of weights.
     pub fn weights(&self) -> usize {
         let window = self.window.kernel * self.window.kernel * self.from;

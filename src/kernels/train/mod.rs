@@ -1,6 +1,8 @@
 //! The operations that training differentiates, forward and backward, in NHWC order.
 
 pub mod batch_norm;
+pub mod buffers;
+pub mod chain;
 pub mod convolution;
 pub mod depthwise;
 mod lanes;

@@ -20,27 +20,6 @@ const PIECE_ROWS: usize = 512;
 /// Rows that are summed in single precision before the sum is added in double precision.
 const SUM_ROWS: usize = 128;
 
-/// What the backward pass needs from the forward pass.
-#[derive(Debug)]
-pub struct SavedStatistics {
-    /// The convolution's result, `[images, out_height, out_width, to]`.
-    pub z: Vec<f32>,
-    /// Statistics of the rows of `z`.
-    pub statistics: Statistics,
-}
-
-/// Gradients of the layer; `None` for those not requested.
-pub struct NormalisedGradients {
-    /// Has the input's shape.
-    pub x: Option<Vec<f32>>,
-    /// Has the weights' shape.
-    pub weights: Option<Vec<f32>>,
-    /// One for each channel.
-    pub gamma: Vec<f32>,
-    /// One for each channel.
-    pub beta: Vec<f32>,
-}
-
 /// A convolution with batch normalisation and activation.
 #[derive(Debug, Clone, Copy)]
 pub struct Normalised {
@@ -60,13 +39,13 @@ impl Normalised {
         images.div_ceil(1 << pieces.ilog2())
     }
 
-    /// `activation(normalised(x * weights) * gamma + beta)`, `[images, out_height, out_width, to]`.
-    pub fn forward(&self, x: &[f32], weights: &[f32], gamma: &[f32], beta: &[f32]) -> (Vec<f32>, SavedStatistics) {
+    /// `y = activation(normalised(z) * gamma + beta)` with `z = x * weights`, both `[images, out_height, out_width, to]`. The
+    /// statistics are those of the rows of `z`.
+    pub fn forward(&self, x: &[f32], [weights, gamma, beta]: [&[f32]; 3], z: &mut [f32], y: &mut [f32]) -> Statistics {
         let Convolution { to, .. } = self.convolution;
         let images = x.len() / self.convolution.input_image();
         let rows = images * self.convolution.output_pixels();
         let (x_piece, z_piece) = self.piece_lengths(images);
-        let mut z = vec![0.0; rows * to];
         let partial: Vec<[Vec<f64>; 2]> = z
             .par_chunks_mut(z_piece)
             .zip(x.par_chunks(x_piece))
@@ -82,27 +61,23 @@ impl Normalised {
         let (variance, mean) = (variance.collect(), mean.iter().map(|mean| *mean as f32).collect());
         let statistics = Statistics::new(mean, variance, self.eps);
         let (factor, summand) = statistics.factor_and_summand(gamma, beta);
-        let mut y = vec![0.0; z.len()];
         y.par_chunks_mut(z_piece).zip(z.par_chunks(z_piece)).for_each(|(y, z)| {
             activate(z, y, &factor, &summand, self.activation);
         });
-        (y, SavedStatistics { z, statistics })
+        statistics
     }
 
-    /// The gradients, given `dy` of the result's shape; `wanted` selects those of the input and of the weights.
-    #[expect(clippy::too_many_arguments, reason = "each argument is a different buffer or size")]
+    /// The gradients of weights, gamma and beta, given `dy` of the result's shape and `z` with its statistics from the forward
+    /// pass; that of the input goes into `dx`, where there is one.
     pub fn backward(
         &self,
         x: &[f32],
-        weights: &[f32],
-        gamma: &[f32],
-        beta: &[f32],
-        saved: &SavedStatistics,
+        [weights, gamma, beta]: [&[f32]; 3],
+        (z, statistics): (&[f32], &Statistics),
         dy: &[f32],
-        wanted: [bool; 2],
-    ) -> NormalisedGradients {
+        dx: Option<&mut [f32]>,
+    ) -> [Vec<f32>; 3] {
         let Convolution { to, .. } = self.convolution;
-        let SavedStatistics { z, statistics } = saved;
         let images = x.len() / self.convolution.input_image();
         let rows = (images * self.convolution.output_pixels()) as f64;
         let (x_piece, z_piece) = self.piece_lengths(images);
@@ -119,38 +94,31 @@ impl Normalised {
             .collect();
         let offset: Vec<f32> =
             (0..to).map(|c| slope[c] * statistics.mean[c] - factor[c] * (beta_sums[c] / rows) as f32).collect();
-        let [wants_x, wants_weights] = wanted;
-        let mut dx = vec![0.0; if wants_x { x.len() } else { 0 }];
         let pieces = z.par_chunks(z_piece).zip(dy.par_chunks(z_piece)).zip(x.par_chunks(x_piece));
-        let work = |((z, dy), x): ((&[f32], &[f32]), &[f32]), dx: Option<&mut [f32]>| -> Vec<f32> {
-            let mut dz = vec![0.0; z.len()];
-            before_norm(z, dy, &mut dz, norm, &slope, &offset);
+        let work = |dz: &mut Vec<f32>, ((z, dy), x): ((&[f32], &[f32]), &[f32]), dx: Option<&mut [f32]>| -> Vec<f32> {
+            dz.resize(z.len(), 0.0);
+            before_norm(z, dy, dz, norm, &slope, &offset);
             if let Some(dx) = dx {
-                self.convolution.input_gradient(&dz, weights, dx);
+                self.convolution.input_gradient(dz, weights, dx);
             }
-            let mut dw = vec![0.0; if wants_weights { self.convolution.weights() } else { 0 }];
-            if wants_weights {
-                self.convolution.add_weight_gradient(x, &dz, &mut dw);
-            }
+            let mut dw = vec![0.0; self.convolution.weights()];
+            self.convolution.add_weight_gradient(x, dz, &mut dw);
             dw
         };
-        let parts: Vec<Vec<f32>> = if wants_x {
-            pieces.zip(dx.par_chunks_mut(x_piece)).map(|(piece, dx)| work(piece, Some(dx))).collect()
-        } else {
-            pieces.map(|piece| work(piece, None)).collect()
+        let parts: Vec<Vec<f32>> = match dx {
+            Some(dx) => pieces
+                .zip(dx.par_chunks_mut(x_piece))
+                .map_init(Vec::new, |dz, (piece, dx)| work(dz, piece, Some(dx)))
+                .collect(),
+            None => pieces.map_init(Vec::new, |dz, piece| work(dz, piece, None)).collect(),
         };
-        let gamma = centred_sums.iter().zip(&statistics.inverse_deviation).map(|(s, d)| *s as f32 * d).collect();
-        NormalisedGradients {
-            x: wants_x.then_some(dx),
-            weights: wants_weights.then(|| added(parts)),
-            gamma,
-            beta: beta_sums.into_iter().map(|s| s as f32).collect(),
-        }
+        let gamma = centred_sums.iter().zip(&statistics.inverse_deviation).map(|(s, d)| *s as f32 * d);
+        [added(parts), gamma.collect(), beta_sums.iter().map(|s| *s as f32).collect()]
     }
 
     fn piece_lengths(&self, images: usize) -> (usize, usize) {
         let piece = self.piece(images);
-        (piece * self.convolution.input_image(), piece * self.convolution.output_pixels() * self.convolution.to)
+        (piece * self.convolution.input_image(), piece * self.convolution.output_image())
     }
 }
 
@@ -305,13 +273,17 @@ mod tests {
                 |count: usize| -> Vec<f32> { (0..count).map(|_| random.random_range(-1.0..1.0)).collect() };
             let (x, weights) = (values(11 * convolution.input_image()), values(convolution.weights()));
             let (gamma, beta) = (values(convolution.to), values(convolution.to));
-            let dy = values(11 * convolution.output_pixels() * convolution.to);
+            let parameters = [&weights[..], &gamma, &beta];
+            let dy = values(11 * convolution.output_image());
             let results = [1, 2, 5].map(|threads| {
                 rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(|| {
-                    let (y, saved) = layer.forward(&x, &weights, &gamma, &beta);
-                    let gradients = layer.backward(&x, &weights, &gamma, &beta, &saved, &dy, [true; 2]);
-                    let NormalisedGradients { x, weights, gamma, beta } = gradients;
-                    [y, x.unwrap(), weights.unwrap(), gamma, beta]
+                    // Whatever was there before is overwritten.
+                    let [mut z, mut y] = [vec![f32::NAN; dy.len()], vec![f32::NAN; dy.len()]];
+                    let mut dx = vec![f32::NAN; x.len()];
+                    let statistics = layer.forward(&x, parameters, &mut z, &mut y);
+                    let of_parameters = layer.backward(&x, parameters, (&z, &statistics), &dy, Some(dx.as_mut_slice()));
+                    assert!(y.iter().chain(&dx).all(|value| value.is_finite()));
+                    (y, dx, of_parameters)
                 })
             });
             assert!(results[0] == results[1] && results[0] == results[2]);

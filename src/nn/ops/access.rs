@@ -14,20 +14,18 @@ use crate::kernels::cuda::Uploader;
 /// # Errors
 /// If a tensor is not contiguous or not f32, or the device fails.
 pub fn read<const N: usize, R>(tensors: [&Tensor; N], f: impl FnOnce([&[f32]; N]) -> R) -> Result<R> {
-    let here = tensors.map(|tensor| tensor.to_device(&Device::Cpu));
-    let mut guards = Vec::with_capacity(N);
-    for tensor in &here {
-        match tensor {
-            Ok(tensor) => guards.push(tensor.storage_and_layout()),
-            Err(e) => bail!("{e}"),
-        }
-    }
-    let mut slices: [&[f32]; N] = [&[]; N];
-    for (slot, (storage, layout)) in slices.iter_mut().zip(&guards) {
+    read_all(&tensors.map(Tensor::clone), |values| f(std::array::from_fn(|index| values[index])))
+}
+
+/// As [`read`], for any number of tensors.
+pub(super) fn read_all<R>(tensors: &[Tensor], f: impl FnOnce(&[&[f32]]) -> R) -> Result<R> {
+    let here = tensors.iter().map(|tensor| tensor.to_device(&Device::Cpu)).collect::<Result<Vec<_>>>()?;
+    let guards: Vec<_> = here.iter().map(Tensor::storage_and_layout).collect();
+    let values = guards.iter().map(|(storage, layout)| {
         let Storage::Cpu(storage) = &**storage else { bail!("a tensor moved to the CPU is on the CPU") };
-        *slot = slice(storage, layout)?;
-    }
-    Ok(f(slices))
+        slice(storage, layout)
+    });
+    Ok(f(&values.collect::<Result<Vec<_>>>()?))
 }
 
 /// Calls `f` with the values of `target`, to change them: on the CPU in place, from a card fetched and brought back.

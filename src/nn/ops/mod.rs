@@ -12,17 +12,20 @@ mod pooling;
 #[cfg(test)]
 mod tests;
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use candle_core::{Result, Tensor, bail};
+use candle_core::{DType, Result, Tensor, Var, bail};
 
 pub use self::access::{change, read, uploaded};
 use self::depthwise::{Depthwise, DepthwiseNormalise};
 use self::fused::ConvolveNormalise;
+pub use self::fused::Workspace;
 use self::normalise::{ColumnMoments, Normalise};
 use self::operation::Operation;
 use self::pooling::{GlobalMean, Patches, ScaleChannels};
 use crate::infer::Reach;
+use crate::kernels::train::batch_norm::Statistics;
+use crate::kernels::train::chain::Chain;
 use crate::kernels::train::convolution::Convolution;
 use crate::kernels::train::normalised::Normalised;
 use crate::kernels::{Activation, Window};
@@ -96,6 +99,8 @@ pub struct Moments {
     pub mean: Tensor,
     /// Variances.
     pub variance: Tensor,
+    /// Number of pixels of the batch.
+    pub rows: usize,
 }
 
 /// As [`normalise`], with the statistics of `x` itself, which are returned beside the result.
@@ -108,41 +113,83 @@ pub fn normalise_by_batch(
 ) -> Result<(Tensor, Moments)> {
     let x = x.contiguous()?;
     let moments = x.detach().apply_op1_no_bwd(&Operation(ColumnMoments))?;
-    let moments = Moments { mean: moments.get(0)?, variance: moments.get(1)? };
+    let rows = x.elem_count() / gamma.elem_count();
+    let moments = Moments { mean: moments.get(0)?, variance: moments.get(1)?, rows };
     let norm = Norm { gamma, beta, mean: &moments.mean, variance: &moments.variance, eps };
     let y = x.apply_op2(&norm.stacked()?, Operation(Normalise { eps, activation, of_batch: true }))?;
     Ok((y, moments))
 }
 
-/// Convolution, [`normalise_by_batch`] and activation in one: `x` `[images, height, width, from]`, `weights` as [`Reach`]
-/// says, `gamma` and `beta` `[to]`; the result is `[images, out_height, out_width, to]`, with the statistics of what the
-/// convolution gave. The same numbers as its three parts one after the other up to rounding, in half the time and memory. On the CPU only.
+/// One of the layers of [`convolve_normalise`].
+#[derive(Debug, Clone, Copy)]
+pub struct FusedLayer<'a> {
+    /// As [`Reach`] says.
+    pub weights: &'a Tensor,
+    /// Kernel and stride.
+    pub reach: Reach,
+    /// `[to]`.
+    pub gamma: &'a Tensor,
+    /// `[to]`.
+    pub beta: &'a Tensor,
+    /// Added to the variance.
+    pub eps: f32,
+    /// The activation.
+    pub activation: Activation,
+}
+
+impl FusedLayer<'_> {
+    /// For pictures `[height, width, channels]`.
+    fn kernel(&self, [height, width, from]: [usize; 3]) -> Result<Normalised> {
+        let (is_depthwise, kernel, stride) = match self.reach {
+            Reach::Dense { kernel, stride } => (false, kernel, stride),
+            Reach::Depthwise { kernel, stride } => (true, kernel, stride),
+            Reach::Pointwise => (false, 1, 1),
+        };
+        let window = Window { height, width, kernel, stride };
+        let convolution = Convolution { is_depthwise, window, from, to: self.gamma.dim(0)? };
+        if self.weights.elem_count() != convolution.weights() || (is_depthwise && convolution.to != from) {
+            let (reach, weights) = (self.reach, self.weights.dims());
+            bail!("{reach:?} convolution of {from} channels to {} met weights of {weights:?}", convolution.to);
+        }
+        Ok(Normalised { convolution, eps: self.eps, activation: self.activation })
+    }
+}
+
+/// Convolution, [`normalise_by_batch`] and activation for each of `layers` in order, all in one: `x` is `[images, height, width,
+/// from]`, the result `[images, out_height, out_width, to]`, with the statistics of what each convolution gave. The same numbers
+/// as its parts one after the other up to rounding, in half the time and memory. On the CPU only; the backward pass runs once, through
+/// [`Workspace::backward`].
 pub fn convolve_normalise(
     x: &Tensor,
-    weights: &Tensor,
-    [gamma, beta]: [&Tensor; 2],
-    reach: Reach,
-    eps: f32,
-    activation: Activation,
-) -> Result<(Tensor, Moments)> {
-    let (_, height, width, from) = x.dims4()?;
-    let (is_depthwise, kernel, stride) = match reach {
-        Reach::Dense { kernel, stride } => (false, kernel, stride),
-        Reach::Depthwise { kernel, stride } => (true, kernel, stride),
-        Reach::Pointwise => (false, 1, 1),
-    };
-    let window = Window { height, width, kernel, stride };
-    let convolution = Convolution { is_depthwise, window, from, to: gamma.dim(0)? };
-    if weights.elem_count() != convolution.weights() || (is_depthwise && convolution.to != from) {
-        bail!("{reach:?} convolution of {from} channels to {} met weights of {:?}", convolution.to, weights.dims());
+    layers: &[FusedLayer<'_>],
+    workspace: &Workspace,
+) -> Result<(Tensor, Vec<Moments>)> {
+    let (_, mut height, mut width, mut from) = x.dims4()?;
+    let mut kernels = Vec::with_capacity(layers.len());
+    for layer in layers {
+        let kernel = layer.kernel([height, width, from])?;
+        let Convolution { window, to, .. } = kernel.convolution;
+        (height, width, from) = (window.out_height(), window.out_width(), to);
+        kernels.push(kernel);
     }
-    let saved = Arc::new(OnceLock::new());
-    let layer = Normalised { convolution, eps, activation };
-    let op = Operation(ConvolveNormalise { layer, saved: Arc::clone(&saved) });
-    // An operation takes three tensors at most.
-    let y = x.contiguous()?.apply_op3(&weights.contiguous()?, &Tensor::stack(&[gamma, beta], 0)?, op)?;
-    let Some(saved) = saved.get() else { bail!("batch statistics are set by the forward pass") };
+    let saved = Arc::new(Mutex::new(None));
+    let parameters = layers.iter().flat_map(|layer| [layer.weights, layer.gamma, layer.beta].map(Tensor::contiguous));
+    let op = ConvolveNormalise {
+        chain: Chain { layers: kernels, buffers: Arc::clone(&workspace.buffers) },
+        parameters: parameters.collect::<Result<_>>()?,
+        saved: Arc::clone(&saved),
+        workspace: workspace.clone(),
+    };
+    let learns = Var::zeros(1, DType::F32, x.device())?;
+    let y = x.contiguous()?.apply_op2(learns.as_tensor(), Operation(op))?;
+    let saved = saved.lock().unwrap_or_else(PoisonError::into_inner);
+    let Some(saved) = &*saved else { bail!("batch statistics are set by the forward pass") };
     let column = |values: &[f32]| Tensor::new(values, y.device());
-    let moments = Moments { mean: column(&saved.statistics.mean)?, variance: column(&saved.statistics.variance)? };
+    let moments = saved
+        .statistics()
+        .map(|(Statistics { mean, variance, .. }, rows)| {
+            Ok(Moments { mean: column(mean)?, variance: column(variance)?, rows })
+        })
+        .collect::<Result<_>>()?;
     Ok((y, moments))
 }

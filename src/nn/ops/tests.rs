@@ -15,11 +15,16 @@ fn random(shape: impl Into<Shape>, seed: u64) -> Tensor {
 
 /// Compares the gradient of `sum(f(inputs) * weights)` with central differences, for every element of every input.
 fn check_gradients(inputs: &[Tensor], f: impl Fn(&[Tensor]) -> Tensor) {
+    check_gradients_in(&Workspace::default(), inputs, f);
+}
+
+/// The same for what computes in `workspace`.
+fn check_gradients_in(workspace: &Workspace, inputs: &[Tensor], f: impl Fn(&[Tensor]) -> Tensor) {
     let vars: Vec<Var> = inputs.iter().map(|t| Var::from_tensor(t).unwrap()).collect();
     let tensors: Vec<Tensor> = vars.iter().map(|v| v.as_tensor().clone()).collect();
     let y = f(&tensors);
     let weights = random(y.shape().clone(), 99);
-    let gradients = (&y * &weights).unwrap().sum_all().unwrap().backward().unwrap();
+    let gradients = workspace.backward(&(&y * &weights).unwrap().sum_all().unwrap()).unwrap();
     let objective = |inputs: &[Tensor]| -> f64 {
         let y = f(inputs).flatten_all().unwrap().to_vec1::<f32>().unwrap();
         let weights = weights.flatten_all().unwrap().to_vec1::<f32>().unwrap();
@@ -90,7 +95,9 @@ fn a_fused_layer_is_its_parts_one_after_the_other() {
             Reach::Dense { kernel, stride } => multiplied(&patches(x, kernel, stride).unwrap(), weights),
         };
         let (parts, moments) = normalise_by_batch(&z, gamma, beta, 1e-3, act).unwrap();
-        let (fused, fused_moments) = convolve_normalise(x, weights, [gamma, beta], reach, 1e-3, act).unwrap();
+        let layer = FusedLayer { weights, reach, gamma, beta, eps: 1e-3, activation: act };
+        let (fused, fused_moments) = convolve_normalise(x, &[layer], &Workspace::default()).unwrap();
+        let [fused_moments] = &fused_moments[..] else { unreachable!() };
         assert!(difference(&parts, &fused) < 1e-4, "{reach:?}");
         assert!(difference(&moments.mean, &fused_moments.mean) < 1e-5);
         assert!(difference(&moments.variance, &fused_moments.variance) < 1e-5);
@@ -121,9 +128,60 @@ fn layers() -> Vec<(Vec<Tensor>, Reach)> {
 #[test]
 fn fused_layers_gradients_agree_with_finite_differences() {
     for (inputs, reach) in layers() {
-        check_gradients(&inputs, |i| {
-            convolve_normalise(&i[0], &i[1], [&i[2], &i[3]], reach, 1e-1, Activation::Silu).unwrap().0
+        let workspace = Workspace::default();
+        check_gradients_in(&workspace, &inputs, |i| {
+            convolve_normalise(&i[0], &[fused(i, reach)], &workspace).unwrap().0
         });
+    }
+}
+
+/// With weights, gamma and beta after the picture.
+fn fused(inputs: &[Tensor], reach: Reach) -> FusedLayer<'_> {
+    let [.., weights, gamma, beta] = inputs else { unreachable!() };
+    FusedLayer { weights, reach, gamma, beta, eps: 1e-1, activation: Activation::Silu }
+}
+
+/// The result, the gradients of `sum(result * weights)` and the statistics.
+fn all_that_a_step_gives(
+    workspace: &Workspace,
+    inputs: &[Tensor],
+    f: impl Fn(&[Tensor]) -> (Tensor, Vec<Moments>),
+) -> Vec<Tensor> {
+    let vars: Vec<Var> = inputs.iter().map(|t| Var::from_tensor(t).unwrap()).collect();
+    let tensors: Vec<Tensor> = vars.iter().map(|v| v.as_tensor().clone()).collect();
+    let (y, moments) = f(&tensors);
+    let loss = (&y * random(y.shape().clone(), 99)).unwrap().sum_all().unwrap();
+    let gradients = workspace.backward(&loss).unwrap();
+    let gradients: Vec<Tensor> = vars.iter().map(|var| gradients.get(var).unwrap().clone()).collect();
+    [vec![y.detach()], gradients, moments.into_iter().flat_map(|m| [m.mean, m.variance]).collect()].concat()
+}
+
+#[test]
+fn layers_in_a_row_are_the_layers_one_after_the_other() {
+    let reaches = [Reach::Dense { kernel: 3, stride: 2 }, Reach::Depthwise { kernel: 3, stride: 1 }, Reach::Pointwise];
+    let shapes: [Shape; 3] = [(27, 5).into(), (3, 3, 5).into(), (5, 4).into()];
+    let mut inputs = vec![random((2, 7, 6, 3), 1)];
+    for (seed, (shape, to)) in shapes.into_iter().zip([5, 5, 4]).enumerate() {
+        inputs.extend([random(shape, 10 * seed as u64 + 2), random(to, 10 * seed as u64 + 3), random(to, 4)]);
+    }
+    // What an earlier step has left in the memory does not matter.
+    let workspace = Workspace::default();
+    let in_a_row = |i: &[Tensor]| {
+        let layers: Vec<_> = (0..3).map(|layer| fused(&i[1 + 3 * layer..][..3], reaches[layer])).collect();
+        convolve_normalise(&i[0], &layers, &workspace).unwrap()
+    };
+    let one_by_one = |i: &[Tensor]| {
+        (0..3).fold((i[0].clone(), Vec::new()), |(x, mut moments), layer| {
+            let layer = fused(&i[1 + 3 * layer..][..3], reaches[layer]);
+            let (y, own) = convolve_normalise(&x, &[layer], &workspace).unwrap();
+            moments.extend(own);
+            (y, moments)
+        })
+    };
+    check_gradients_in(&workspace, &inputs, |i| in_a_row(i).0);
+    let expected = all_that_a_step_gives(&workspace, &inputs, one_by_one);
+    for (one, other) in all_that_a_step_gives(&workspace, &inputs, in_a_row).iter().zip(&expected) {
+        assert!(difference(one, other) < 1e-5);
     }
 }
 

@@ -5,7 +5,7 @@ use candle_core::{Device, Result, Tensor};
 
 use crate::infer::{Layer, Plan, PlanError, Shape};
 use crate::kernels::Activation;
-use crate::nn::layers::{BatchNormConstants, ConvolutionNorm, Dense, Phase};
+use crate::nn::layers::{BatchNormConstants, Chain, ConvolutionNorm, Dense, Phase};
 use crate::nn::ops;
 use crate::nn::parameters::{Scope, SetError};
 use crate::nn::{Parameters, Purpose};
@@ -38,9 +38,8 @@ const LEAST_CONTRAST: f32 = 4.0;
 /// A MobileNetV1 whose last maps are weighted by position instead of averaged, with one filter for each channel as
 /// large as the map (as in MobileFaceNet, Chen et al. 2018): the box correction depends on positions.
 pub struct RefinerNetwork {
-    stem: ConvolutionNorm,
-    blocks: Vec<[ConvolutionNorm; 2]>,
-    spatial: ConvolutionNorm,
+    /// All convolutions, the one over places last.
+    trunk: Chain,
     units: Dense,
     outputs: Dense,
 }
@@ -53,21 +52,20 @@ impl RefinerNetwork {
     pub fn new(scope: &Scope) -> Result<Self> {
         let activation = Activation::Relu6;
         let stem = ConvolutionNorm::dense(&scope.enter("stem"), [1, STEM], [3, 2], NORM, activation)?;
+        let mut convolutions = vec![stem];
         let mut channels = STEM;
-        let mut blocks = Vec::new();
         for (index, (to, stride)) in BLOCKS.into_iter().enumerate() {
             let scope = scope.enter("blocks").enter(index);
-            blocks.push([
+            convolutions.extend([
                 ConvolutionNorm::depthwise(&scope.enter("depthwise"), channels, [3, stride], NORM, activation)?,
                 ConvolutionNorm::pointwise(&scope.enter("pointwise"), [channels, to], NORM, activation)?,
             ]);
             channels = to;
         }
-        let whole = [LAST, LAST];
+        let (places, whole) = (scope.enter("places"), [LAST, LAST]);
+        convolutions.push(ConvolutionNorm::depthwise(&places, channels, whole, NORM, Activation::Identity)?);
         Ok(Self {
-            stem,
-            blocks,
-            spatial: ConvolutionNorm::depthwise(&scope.enter("places"), channels, whole, NORM, Activation::Identity)?,
+            trunk: Chain::new(scope, convolutions),
             units: Dense::new(&scope.enter("units"), [channels, UNITS])?,
             outputs: Dense::new(&scope.enter("outputs"), [UNITS, OUTPUTS])?,
         })
@@ -82,11 +80,7 @@ impl RefinerNetwork {
     ///
     /// If the shapes do not fit.
     pub fn forward(&self, x: &Tensor, phase: Phase) -> Result<Tensor> {
-        let mut x = self.stem.forward(x, phase)?;
-        for [depthwise, pointwise] in &self.blocks {
-            x = pointwise.forward(&depthwise.forward(&x, phase)?, phase)?;
-        }
-        let x = ops::global_mean(&self.spatial.forward(&x, phase)?)?;
+        let x = ops::global_mean(&self.trunk.forward(x, phase)?)?;
         self.outputs.forward(&self.units.forward(&x)?.relu()?)
     }
 }
@@ -97,8 +91,7 @@ impl RefinerNetwork {
     /// # Errors
     /// If the device fails; the layers fit each other.
     pub fn plan(&self) -> std::result::Result<Plan, RefinerError> {
-        let convolutions = std::iter::once(&self.stem).chain(self.blocks.iter().flatten()).chain([&self.spatial]);
-        let mut layers = convolutions.map(ConvolutionNorm::planned).collect::<Result<Vec<_>>>()?;
+        let mut layers = self.trunk.planned()?;
         layers.push(Layer::Mean);
         layers.push(Layer::Linear(self.units.planned(Activation::Relu)?));
         layers.push(Layer::Linear(self.outputs.planned(Activation::Identity)?));
