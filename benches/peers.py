@@ -7,7 +7,7 @@ one after the other in every round.
 
 Networks are read from model directories (config.json and model.safetensors), so that all engines get the program's
 models; networks with random weights are made here. Batch normalisation is folded into the weights for every peer, as each
-would do itself. Each cell is the median over the rounds of a round's median, with the shortest of all
+would do itself; of a model that looks at mirror images too, peers get both. Each cell is the median over the rounds of a round's median, with the shortest of all
 repeats beside it, which is what counts on a busy machine. PyTorch is left out where it is not installed.
 What a machine without AVX-512 would do: LD_PRELOAD=target/mask_avx512.so (see mask_avx512.c) and --precisions f32.
 """
@@ -371,9 +371,12 @@ def main():
                 side, colours = config["input"]["side"], {"luma": 1, "rgb": 3}[config["input"]["colours"]]
                 tensors = {k: v.astype(np.float32) for k, v in load_file(directory / "model.safetensors").items()}
                 description = list(layers(config, tensors))
+                # A symmetric model looks at a face and at its mirror image.
+                views = 2 if config["input"].get("symmetric") else 1
                 for batch in arguments.batches:
-                    pictures = np.random.default_rng(1).uniform(-1, 1, (batch, colours, side, side)).astype(np.float32)
-                    model = to_onnx(description, batch, side, colours)
+                    shape = (batch * views, colours, side, side)
+                    pictures = np.random.default_rng(1).uniform(-1, 1, shape).astype(np.float32)
+                    model = to_onnx(description, batch * views, side, colours)
                     engines = {"onnxruntime f32": onnx_runtime(model, pictures, threads)}
                     for p in precisions:
                         engines[f"openvino {p}"] = open_vino(model, pictures, threads, p)
