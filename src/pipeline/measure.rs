@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::assemble::Assembler;
 use super::classify::alone;
 use super::decode::{Decoder, Source};
-use super::detect::Detectors;
+use super::detect::{Detectors, SearchTimes, Searched};
 use super::networks::Networks;
 use super::step::{Cropping, FrameStep, Meshing, Tracking};
 use super::{AnnotateError, Excerpt, Execution, Settings, decode_options};
@@ -40,7 +40,7 @@ pub fn measure(
     let networks = Networks::wanted(settings)?;
     let mut watch = Stopwatch { spent: [Duration::ZERO; STAGES.len()], since: Instant::now() };
     let mut decoder = Decoder::open(source, decode_options(settings, execution))?;
-    let mut tracking = Some(Tracking::new(&Excerpt::whole(), detectors, settings));
+    let mut tracking = Some(Tracking::new(&Excerpt::whole(), detectors, settings, SearchTimes::default()));
     let mut meshing = Some(Meshing::new(&networks, settings));
     let mut cropping = Some(Cropping(model));
     let mut assembler = Assembler::new(settings);
@@ -49,7 +49,8 @@ pub fn measure(
         let frame = decoder.next_frame()?;
         watch.lap(0);
         let is_last = frame.is_none();
-        let tracked = drive(&mut tracking, frame, is_last)?;
+        let searched = frame.map(|frame| Searched { frame, search: None });
+        let tracked = drive(&mut tracking, searched, is_last)?;
         watch.lap(1);
         let meshed = drive(&mut meshing, tracked, is_last)?;
         watch.lap(2);

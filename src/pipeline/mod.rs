@@ -37,15 +37,15 @@ pub(crate) use assemble::Assembler;
 pub(crate) use classify::Classified;
 use classify::classify;
 use decode::{DecodeError, Decoded, Decoder, Entry, Source};
-use detect::Detectors;
+use detect::{Detectors, SearchAhead, SearchTimes, Searched, serve};
 pub use error::AnnotateError;
-use frame::Frame;
 use networks::Networks;
 pub use settings::{Execution, SettingError, Settings, decode_options};
 use stage::Stages;
 #[cfg(feature = "train")]
 pub(crate) use step::unreadable_if_small;
 use step::{Cropping, Meshing, Tracking, run};
+use track::{SEARCH_EVERY_S, whole_picture};
 
 /// What is reported while a video is annotated.
 pub enum Event<'a> {
@@ -60,8 +60,10 @@ pub enum Event<'a> {
     Frame(&'a SettledFrame),
 }
 
-/// Decoded frames that wait to be searched: 1080p in 4:2:0 takes 3 MB a frame.
+/// Decoded frames that wait for the tracker, so that one of them can be searched in the meantime: 1080p in 4:2:0 takes 3 MB a frame.
 const DECODED_AHEAD: usize = 8;
+/// Pictures that wait to be searched.
+const SEARCHES_AHEAD: usize = 2;
 /// Frames that wait for their meshes, and frames that wait for their crops; both still hold their pictures.
 const TRACKED_AHEAD: usize = 4;
 /// Frames whose crops wait to be classified; enough to fill a batch.
@@ -134,7 +136,7 @@ pub(crate) enum StageEvent<'a> {
 }
 
 /// Runs the stages that look at single frames and know nothing of the past beyond their span's lead: decode, detect,
-/// track, crop, classify. Calls `take` in this thread with the frames in order.
+/// track, mesh, crop, classify. Calls `take` in this thread with the frames in order.
 ///
 /// # Errors
 ///
@@ -156,6 +158,9 @@ pub(crate) fn look(
 
     let networks = &Networks::wanted(settings)?;
     let (to_track, decoded_frames) = bounded(DECODED_AHEAD);
+    let (to_search, searches) = bounded(SEARCHES_AHEAD);
+    let times = SearchTimes::default();
+    let ahead = SearchAhead::new(SEARCH_EVERY_S, excerpt.spans.clone(), times.clone(), to_search);
     let (to_mesh, tracked_frames) = bounded(TRACKED_AHEAD);
     let (to_crop, meshed_frames) = bounded(TRACKED_AHEAD);
     let (to_classify, cropped_frames) = bounded(CROPPED_AHEAD);
@@ -165,8 +170,15 @@ pub(crate) fn look(
     let mut decoded = None;
     std::thread::scope(|scope| {
         let (decoded, stop, pool) = (&mut decoded, &*stop, &pool);
-        stages.spawn(scope, "decode", move || decode(decoder, excerpt, stop, to_track, decoded));
-        stages.spawn(scope, "track", move || run(Tracking::new(excerpt, detectors, settings), decoded_frames, to_mesh));
+        stages.spawn(scope, "decode", move || decode(decoder, excerpt, stop, ahead, to_track, decoded));
+        stages.spawn(scope, "search", move || {
+            let mut detector = detectors.make().map_err(AnnotateError::Detector)?;
+            serve(&mut *detector, |luma| whole_picture(luma, &settings.track), searches);
+            Ok(())
+        });
+        stages.spawn(scope, "track", move || {
+            run(Tracking::new(excerpt, detectors, settings, times), decoded_frames, to_mesh)
+        });
         stages.spawn(scope, "mesh", move || run(Meshing::new(networks, settings), tracked_frames, to_crop));
         stages.spawn(scope, "crop", move || run(Cropping(model), meshed_frames, to_classify));
         stages.spawn(scope, "classify", move || {
@@ -184,7 +196,8 @@ fn decode(
     mut decoder: Decoder,
     excerpt: &Excerpt,
     stop: &AtomicBool,
-    to: Sender<Frame>,
+    mut ahead: SearchAhead,
+    to: Sender<Searched>,
     decoded: &mut Option<Decoded>,
 ) -> Result<(), AnnotateError> {
     let (mut first, mut count) = (None, 0);
@@ -204,7 +217,7 @@ fn decode(
             first.get_or_insert(frame.index);
             count += 1;
         }
-        if to.send(frame).is_err() {
+        if to.send(ahead.push(frame)).is_err() {
             break;
         }
     }

@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use std::ops::Range;
 
 use super::AnnotateError;
-use super::detect::FaceDetector;
+use super::detect::{FaceDetector, SearchTimes, Searched};
 use super::frame::{Frame, Sighting};
 use super::track::{FaceTracker, TrackSettings};
 
@@ -41,6 +41,8 @@ pub(super) struct SpanTracker<'a> {
     detectors: Box<Detectors<'a>>,
     /// In order; more than one where the tail of one and the lead of the next are.
     open: VecDeque<Span>,
+    /// Told to whoever searches ahead.
+    searches: SearchTimes,
 }
 
 /// One span being tracked.
@@ -65,14 +67,19 @@ enum SpanPart {
 }
 
 impl<'a> SpanTracker<'a> {
-    pub(super) fn new(wanted: Range<i64>, settings: &'a TrackSettings, detectors: Box<Detectors<'a>>) -> Self {
-        Self { wanted, settings, detectors, open: VecDeque::new() }
+    pub(super) fn new(
+        wanted: Range<i64>,
+        settings: &'a TrackSettings,
+        detectors: Box<Detectors<'a>>,
+        searches: SearchTimes,
+    ) -> Self {
+        Self { wanted, settings, detectors, open: VecDeque::new(), searches }
     }
 
     /// Takes the next frame; gives the frames about which everything is known, in order, at most a moment late. Frames of
     /// spans that are not wanted are left out.
-    pub(super) fn push(&mut self, frame: Frame) -> Result<Vec<Tracked>, AnnotateError> {
-        let cell = frame.time.cell();
+    pub(super) fn push(&mut self, searched: Searched) -> Result<Vec<Tracked>, AnnotateError> {
+        let cell = searched.frame.time.cell();
         self.open.iter_mut().filter(|span| span.index < cell.tail_of).for_each(Span::finish);
         for index in [cell.span, cell.lead_of] {
             let is_open = self.open.iter().any(|span| span.index == index);
@@ -87,8 +94,10 @@ impl<'a> SpanTracker<'a> {
                 Ordering::Equal => SpanPart::Own,
                 Ordering::Greater => SpanPart::Lead,
             };
-            span.push(&frame, part);
+            span.push(&searched, part);
         }
+        let times = self.open.iter().filter_map(|span| Some((span.index, span.tracker.as_ref()?.searched_s())));
+        self.searches.set(times.collect());
         Ok(self.ready())
     }
 
@@ -118,10 +127,10 @@ impl Span {
         Self { index, tracker: Some(tracker), unanswered: VecDeque::new(), lead, ready: Vec::new() }
     }
 
-    fn push(&mut self, frame: &Frame, part: SpanPart) {
+    fn push(&mut self, searched: &Searched, part: SpanPart) {
         let Some(tracker) = &mut self.tracker else { return };
         self.unanswered.push_back(part);
-        let answers = tracker.push(frame.clone());
+        let answers = tracker.push_searched(searched.clone());
         self.sort(answers);
         if part == SpanPart::Tail && !self.unanswered.contains(&SpanPart::Own) {
             self.tracker = None;

@@ -4,8 +4,8 @@
 use crossbeam_channel::{Receiver, Sender};
 
 use super::classify::Cropped;
-use super::detect::Detectors;
-use super::frame::{Frame, Sighting};
+use super::detect::{Detectors, SearchTimes, Searched};
+use super::frame::Sighting;
 use super::mesh::Meshes;
 use super::networks::Networks;
 use super::span::{SpanTracker, Tracked};
@@ -51,18 +51,23 @@ pub(super) fn run<S: FrameStep>(mut step: S, from: Receiver<S::In>, to: Sender<S
 pub(super) struct Tracking<'a>(SpanTracker<'a>);
 
 impl<'a> Tracking<'a> {
-    pub(super) fn new(excerpt: &Excerpt, detectors: &'a Detectors, settings: &'a Settings) -> Self {
+    pub(super) fn new(
+        excerpt: &Excerpt,
+        detectors: &'a Detectors,
+        settings: &'a Settings,
+        searches: SearchTimes,
+    ) -> Self {
         let detector = || detectors.make().map_err(AnnotateError::Detector);
-        Self(SpanTracker::new(excerpt.spans.clone(), &settings.track, Box::new(detector)))
+        Self(SpanTracker::new(excerpt.spans.clone(), &settings.track, Box::new(detector), searches))
     }
 }
 
 impl FrameStep for Tracking<'_> {
-    type In = Frame;
+    type In = Searched;
     type Out = Tracked;
 
-    fn push(&mut self, frame: Frame) -> Result<Vec<Tracked>, AnnotateError> {
-        self.0.push(frame)
+    fn push(&mut self, searched: Searched) -> Result<Vec<Tracked>, AnnotateError> {
+        self.0.push(searched)
     }
 
     fn finish(self) -> Vec<Tracked> {

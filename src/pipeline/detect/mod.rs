@@ -1,5 +1,6 @@
 //! Face detectors behind one trait.
 
+mod ahead;
 mod seeta;
 mod yunet;
 pub mod yunet_network;
@@ -15,6 +16,7 @@ use crate::picture::Region;
 use crate::pipeline::detect::yunet_network::{YunetError, YunetWeights};
 use crate::timeline::BoundingBox;
 
+pub(crate) use ahead::{SearchAhead, SearchTimes, Searched, serve};
 pub use seeta::Seeta;
 pub use yunet::Yunet;
 

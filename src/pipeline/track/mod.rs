@@ -22,11 +22,11 @@ pub mod refiner;
 
 use serde::{Deserialize, Serialize};
 
-use super::detect::{Detection, FaceDetector, SearchWindow};
+use super::detect::{Detection, FaceDetector, SearchWindow, Searched};
 use super::frame::{Frame, Sighting};
 use super::settings::{SettingError, require};
 use crate::choice::Choice;
-use crate::picture::Region;
+use crate::picture::{Plane, Region};
 use crate::pipeline::track::refiner::FaceRefiner;
 use crate::timeline::BoundingBox;
 use cut::Cuts;
@@ -88,7 +88,7 @@ impl Default for TrackSettings {
 }
 
 /// Time between searches of the whole picture while every known face is in view, seconds.
-const SEARCH_EVERY_S: f64 = 1.0;
+pub(crate) const SEARCH_EVERY_S: f64 = 1.0;
 /// For this long after the start or a loss, every frame is searched, seconds.
 const SEARCH_EAGERLY_S: f64 = 1.0;
 /// Time between searches of the whole picture while a face is missing, seconds: (time since the loss, time between
@@ -161,6 +161,11 @@ impl FaceTracker {
     /// Takes the next frame; returns the frames about which everything is known, in order, at most `LOOK_AHEAD_S`
     /// late.
     pub fn push(&mut self, frame: Frame) -> Vec<(Frame, Vec<Sighting>)> {
+        self.push_searched(Searched { frame, search: None })
+    }
+
+    /// As [`push`](Self::push), for a frame that may have been searched already, in [`whole_picture`].
+    pub(crate) fn push_searched(&mut self, Searched { frame, search }: Searched) -> Vec<(Frame, Vec<Sighting>)> {
         let now = frame.time_s;
         let dt = self.previous_s.replace(now).map_or(0.0, |previous| now - previous);
         let is_cut = self.cuts.is_cut(&frame.picture.luma());
@@ -172,7 +177,8 @@ impl FaceTracker {
         let mut found = Vec::new();
         if self.wants_search(now) {
             self.searched_s = now;
-            self.search(&frame, &mut glimpses, &mut found);
+            let upright = search.and_then(|search| search.faces());
+            self.search(&frame, upright.as_deref(), &mut glimpses, &mut found);
         }
         // A likely face that is lost, or remains unconvincing for long, was no face.
         let mut kept = self.tracks.iter().map(|t| t.is_credible());
@@ -188,6 +194,11 @@ impl FaceTracker {
         }
         self.end_tracks(now);
         self.ahead.release(false)
+    }
+
+    /// When the whole picture was last searched, seconds; before the first search and after a cut, long ago.
+    pub(crate) fn searched_s(&self) -> f64 {
+        self.searched_s
     }
 
     /// Returns the frames still held.
@@ -289,12 +300,18 @@ impl FaceTracker {
         missing_s < SEARCH_EAGERLY_S && !in_view || now - self.searched_s >= every_s
     }
 
-    /// Searches the whole picture upright, then turned if no face is in view and the upright picture shows none.
-    fn search(&mut self, frame: &Frame, glimpses: &mut Vec<Glimpse>, found: &mut Vec<u32>) {
+    /// Searches the whole picture upright, unless that has been done, then turned if no face is in view and the upright picture
+    /// shows none.
+    fn search(
+        &mut self,
+        frame: &Frame,
+        upright: Option<&[Detection]>,
+        glimpses: &mut Vec<Glimpse>,
+        found: &mut Vec<u32>,
+    ) {
         let luma = frame.picture.luma();
-        let shorter = luma.width.min(luma.height) as f32;
-        let window = SearchWindow::whole(&luma, (self.settings.min_face * shorter).max(8.0));
-        let mut detections = self.eyes.detector.detect(&luma, &window);
+        let window = whole_picture(&luma, &self.settings);
+        let mut detections = upright.map_or_else(|| self.eyes.detector.detect(&luma, &window), <[Detection]>::to_vec);
         if detections.iter().all(|d| d.score < LIKELY) && !self.tracks.iter().any(FollowedFace::is_in_view) {
             let angle_degrees = WHOLE_TURNS[self.turn % WHOLE_TURNS.len()];
             self.turn += 1;
@@ -381,6 +398,12 @@ impl FaceTracker {
             }
         }
     }
+}
+
+/// Where and how finely a whole picture is searched for faces.
+pub(crate) fn whole_picture(luma: &Plane, settings: &TrackSettings) -> SearchWindow {
+    let shorter = luma.width.min(luma.height) as f32;
+    SearchWindow::whole(luma, (settings.min_face * shorter).max(8.0))
 }
 
 fn same_face(a: &BoundingBox, b: &BoundingBox) -> bool {
