@@ -14,9 +14,35 @@ pub struct Allocator;
 
 static LAST_WORDS: OnceLock<fn() -> !> = OnceLock::new();
 
-/// Says how the program ends when memory runs out. `end` must not allocate. Only the first call counts.
+/// Says how the program ends when memory runs out. `end` must not allocate, and only do what a signal handler may. Only the first
+/// call counts.
 pub fn on_exhaustion(end: fn() -> !) {
     let _ = LAST_WORDS.set(end);
+    #[cfg(all(unix, feature = "cli"))]
+    watch_aborts();
+}
+
+/// Rust's own start of a thread and libraries in C++ abort where they get no memory. Whether that was the reason shows as memory
+/// that is not to be had at that moment either; any other abort goes on.
+#[cfg(all(unix, feature = "cli"))]
+fn watch_aborts() {
+    use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
+    use signal_hook::consts::SIGABRT;
+
+    /// Bytes; what failed was smaller, and some of the rest may have been given back since.
+    const PROBE: usize = 8 << 20;
+    let on_abort = || {
+        // SAFETY: maps new pages wherever there is room, and takes those back that nobody has seen.
+        let is_to_be_had = unsafe {
+            let pages = mmap_anonymous(std::ptr::null_mut(), PROBE, ProtFlags::READ, MapFlags::PRIVATE);
+            pages.map(|pages| munmap(pages, PROBE)).is_ok()
+        };
+        if !is_to_be_had {
+            end();
+        }
+    };
+    // SAFETY: the handler makes system calls and nothing else; `end` allocates nothing.
+    let _ = unsafe { signal_hook::low_level::register(SIGABRT, on_abort) };
 }
 
 // SAFETY: every call is passed on to mimalloc unchanged.

@@ -51,13 +51,12 @@ fn address_space() -> Option<u64> {
 }
 
 /// Where memory runs out, the program ends with a line about it: a limit was reached.
-#[expect(clippy::exit, reason = "without memory there is no way to return an error")]
 pub(super) fn end_when_memory_is_exhausted() {
     allocator::on_exhaustion(|| {
         // Nothing here may allocate.
         let line = b"annotate: the memory does not suffice (see --max-memory)\n";
         platform::say_without_memory(line);
-        std::process::exit(exit_code(&Failure::Limit(String::new())).into())
+        signal_hook::low_level::exit(exit_code(&Failure::Limit(String::new())).into())
     });
 }
 
