@@ -59,7 +59,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let terms = Terms {
         tool: plan.terms.tool.clone(),
         model: plan.terms.model.clone(),
-        model_config_sha256: String::new(),
+        model_config_sha256: plan.terms.model_config_sha256.clone(),
         settings: json!({"annotation": plan.terms.settings, "tiers": tiers}),
         formats: arguments.formats.iter().map(|format| format.name().into()).collect(),
     };

@@ -72,6 +72,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         tool: Tool::default(),
         model_name: options.model.clone(),
         model: model.identity(),
+        model_config_sha256: model.config().effective_sha256(),
         detector_model: options.detector_model.clone(),
         settings: options.annotation.clone(),
     };

@@ -23,7 +23,7 @@ use crate::time::{LEAD_S, SPAN_S};
 use crate::timeline::{ModelIdentity, Tool};
 
 /// The version of the plan's form.
-pub const SCHEMA: &str = "annotate/plan/1";
+pub const SCHEMA: &str = "annotate/plan/2";
 
 /// A plan of a million units is half of this.
 const LARGEST: u64 = 1 << 30;
@@ -40,6 +40,8 @@ pub struct PlanTerms {
     pub model_name: PathBuf,
     /// The model.
     pub model: ModelIdentity,
+    /// SHA-256 of all that its answers depend on ([`effective_sha256`](crate::model::ModelConfig::effective_sha256)).
+    pub model_config_sha256: String,
     /// What `--detector-model` named, where the detector has a model.
     #[serde(with = "super::path::optional", default, skip_serializing_if = "Option::is_none")]
     pub detector_model: Option<PathBuf>,
@@ -48,9 +50,10 @@ pub struct PlanTerms {
 }
 
 impl PlanTerms {
-    /// SHA-256 of the settings and of the grid that videos are cut by, hexadecimal.
+    /// SHA-256 of the settings, those of the model included, and of the grid that videos are cut by, hexadecimal.
     pub fn settings_sha256(&self) -> String {
-        let settings = serde_json::to_string(&(&self.settings, SPAN_S, LEAD_S)).unwrap_or_default();
+        let settings =
+            serde_json::to_string(&(&self.settings, &self.model_config_sha256, SPAN_S, LEAD_S)).unwrap_or_default();
         crate::files::sha256(settings.as_bytes())
     }
 }

@@ -117,7 +117,8 @@ fn check(plan: &CorpusPlan, settings: &ShardWork) -> Result<(), CorpusError> {
     if plan.terms.tool != tool {
         return Err(CorpusError::OtherVersion { planned: plan.terms.tool.version.clone(), here: tool.version });
     }
-    if plan.terms.model != identity {
+    let config_sha256 = settings.model.config().effective_sha256();
+    if plan.terms.model != identity || plan.terms.model_config_sha256 != config_sha256 {
         return Err(CorpusError::OtherModel { name: plan.terms.model_name.clone() });
     }
     if plan.terms.settings.detector != settings.detectors.identity() {

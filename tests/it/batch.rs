@@ -521,4 +521,17 @@ fn a_model_that_is_only_calibrated_otherwise_is_another_model() {
     assert_eq!(corpus.worked_on(), 1);
     assert!(talk.contains("1 of 1 videos to do were annotated with another model, 'angry'"), "{talk}");
     assert!(probabilities() != before && corpus.at("out/moved.html").is_file());
+
+    // Machines that share a corpus notice it, too.
+    let command = |arguments: &[&str]| {
+        let mut command = program();
+        command.args(arguments).current_dir(corpus.folder.path()).stdin(Stdio::null()).output().unwrap()
+    };
+    let work = ["work", "plan.jsonl", "--out", "parts"];
+    assert!(command(&["plan", "in", "--model", "angry", "-o", "plan.jsonl"]).status.success());
+    assert!(command(&work).status.success());
+    angry_model(&corpus.at("angry"), 0.5, 2.0);
+    let refused = command(&work);
+    let message = String::from_utf8_lossy(&refused.stderr);
+    assert!(refused.status.code() == Some(5) && message.contains("plan again"), "{message}");
 }
