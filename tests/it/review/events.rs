@@ -15,12 +15,12 @@ const PARTS: [(&str, &str, &str, &str); 5] = [
     ("hands", "hand_on_face", "hand_on_face", "0"),
 ];
 
-/// Every edit of events in the first frames, in which nothing happens in the clips.
-fn every_edit(page: &Opened, track: usize) {
+/// Every edit of events of these parts in the first frames, in which nothing happens in the clips.
+fn every_edit(page: &Opened, track: usize, parts: &[(&str, &str, &str, &str)]) {
     page.value(&format!("choose(trackOf({track})); setPart(null); view = [startS, times[20]]; repaint()"));
     let before = page.state();
     let expressions = page.lane(track);
-    for (part, first_kind, last_kind, key) in PARTS {
+    for &(part, first_kind, last_kind, key) in parts {
         let there = page.events(track, part);
         let with = |more: &[String]| [more, &there[..]].concat();
         let on = |time: &str| page.on_events(track, part, time, 0.5);
@@ -166,7 +166,7 @@ fn events_are_edited_by_mouse_and_by_key_on_the_bundled_clip() {
     let (labels, html) = reviewed(folder.path(), "clip.mp4");
     let Some(page) = Opened::new(&html, test) else { return };
     page.until("video.readyState >= 2");
-    every_edit(&page, 1);
+    every_edit(&page, 1, &PARTS);
     curves_show_what_was_measured(&page, &Timeline::read(&labels).unwrap());
 }
 
@@ -177,8 +177,9 @@ fn events_are_edited_by_mouse_and_by_key_on_two_real_signers() {
     let Some((labels, html)) = two_signers(folder.path(), test) else { return };
     let Some(page) = Opened::new(&html, test) else { return };
     page.until("video.readyState >= 2");
-    every_edit(&page, 1);
-    every_edit(&page, 2);
+    // What is done to one part is done to each; here it counts whose event it is.
+    every_edit(&page, 1, &PARTS[..1]);
+    every_edit(&page, 2, &PARTS[3..4]);
     curves_show_what_was_measured(&page, &Timeline::read(&labels).unwrap());
     // The close-up is turned by what was measured of the head's tilt, so that the face stands upright.
     let frame = page.number("(() => { let best = 0; for (let k = 0; k <= lastFrame; k++) if (Math.abs(trackOf(1).roll(k)) > Math.abs(trackOf(1).roll(best))) best = k; return best; })()");
