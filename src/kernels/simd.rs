@@ -1,5 +1,8 @@
 //! The instruction sets for which the inference kernels are compiled, and the vector arithmetic they share.
-#![expect(unsafe_code, reason = "the sigmoid uses AVX-512 instructions that the common interface of pulp lacks")]
+#![cfg_attr(
+    target_arch = "x86_64",
+    expect(unsafe_code, reason = "the sigmoid uses AVX-512 instructions that the common interface of pulp lacks")
+)]
 
 #[cfg(target_arch = "x86_64")]
 use std::any::TypeId;

@@ -4,7 +4,10 @@
 //! Two neighbouring channels share a word; the first is in its lower half. Intel's AMX would take the same operands in
 //! tiles of 16 rows and would belong beside `sums`; it is missing because no machine used for development could test
 //! it.
-#![expect(unsafe_code, reason = "pulp lacks these instructions; registers are read from and written to arrays")]
+#![cfg_attr(
+    target_arch = "x86_64",
+    expect(unsafe_code, reason = "pulp lacks these instructions; registers are read from and written to arrays")
+)]
 
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::{
@@ -13,7 +16,9 @@ use std::arch::x86_64::{
 #[cfg(target_arch = "x86_64")]
 use std::mem::transmute;
 
-use super::blocks::{BLOCK, BlockPlanes, BlockPlanesMut, PANEL};
+#[cfg(target_arch = "x86_64")]
+use super::blocks::PANEL;
+use super::blocks::{BLOCK, BlockPlanes, BlockPlanesMut};
 
 /// Words in a pixel's block.
 pub const PAIRS: usize = BLOCK / 2;
