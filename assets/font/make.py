@@ -15,11 +15,18 @@ NAME = "Annotate Overlay"
 # First and last character of each range.
 RANGES = [
     (0x0020, 0x007E),  # ASCII
-    (0x00A0, 0x024F),  # Latin with the marks of Europe's languages, of Africa's, and of pinyin
-    (0x0300, 0x036F),  # combining marks
-    (0x0370, 0x03FF),  # Greek
-    (0x0400, 0x04FF),  # Cyrillic
-    (0x1E00, 0x1EFF),  # Latin with two marks: Vietnamese
+    (0x00A0, 0x017F),  # Latin with the marks of Europe's languages
+    (0x01A0, 0x01A1),  # of Vietnamese
+    (0x01AF, 0x01B0),
+    (0x01CD, 0x01DC),  # of pinyin
+    (0x01E6, 0x01EB),  # of Sami and of Native American languages
+    (0x0218, 0x021B),  # of Romanian
+    (0x0300, 0x0331),  # combining marks
+    (0x0374, 0x03E1),  # Greek
+    (0x0400, 0x045F),  # Cyrillic as it is written today
+    (0x048A, 0x04FF),
+    (0x1E80, 0x1E85),  # Welsh
+    (0x1E9E, 0x1EF9),  # Vietnamese
     (0x2010, 0x2027),  # dashes, quotation marks, ellipsis
 ]
 COPYRIGHT, FAMILY, STYLE, UNIQUE, FULL, VERSION, POSTSCRIPT, LICENCE = 0, 1, 2, 3, 4, 5, 6, 13
