@@ -3,7 +3,7 @@
 use candle_core::{Result, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::layers::{BatchNormConstants, Chain, ConvolutionNorm, Dense, Phase, SqueezeExcite, dropout};
+use super::layers::{BatchNormConstants, ConvolutionNorm, ConvolutionRow, Dense, Phase, SqueezeExcite, dropout};
 use super::ops;
 use super::parameters::Scope;
 use crate::infer::Layer;
@@ -95,9 +95,9 @@ fn round_channels(channels: usize, width: f64) -> usize {
 
 struct InvertedResidual {
     /// The expansion, where there is one, and the depthwise convolution.
-    widen: Chain,
+    widen: ConvolutionRow,
     squeeze_excite: SqueezeExcite,
-    project: Chain,
+    project: ConvolutionRow,
     has_shortcut: bool,
 }
 
@@ -113,10 +113,10 @@ impl InvertedResidual {
         let narrow = [wide, stage.channels];
         let project = ConvolutionNorm::pointwise(&scope.enter("project"), narrow, NORM, Activation::Identity)?;
         Ok(Self {
-            widen: Chain::new(scope, expand.into_iter().chain([depthwise]).collect()),
+            widen: ConvolutionRow::new(scope, expand.into_iter().chain([depthwise]).collect()),
             // The width of the squeeze is a quarter of the block's *input*.
             squeeze_excite: SqueezeExcite::new(&scope.enter("squeeze_excite"), wide, (from / 4).max(1))?,
-            project: Chain::new(scope, vec![project]),
+            project: ConvolutionRow::new(scope, vec![project]),
             has_shortcut: stride == 1 && from == stage.channels,
         })
     }
@@ -137,9 +137,9 @@ impl InvertedResidual {
 
 /// The network.
 pub struct EfficientNet {
-    stem: Chain,
+    stem: ConvolutionRow,
     blocks: Vec<InvertedResidual>,
-    head: Chain,
+    head: ConvolutionRow,
     dropout: f32,
     classifier: Dense,
 }
@@ -166,7 +166,7 @@ impl EfficientNet {
         let head_size = [channels, config.head_channels];
         let head = ConvolutionNorm::pointwise(&scope.enter("head"), head_size, NORM, Activation::Silu)?;
         let classifier = Dense::new(&scope.enter("classifier"), [config.head_channels, classes])?;
-        let [stem, head] = [stem, head].map(|convolution| Chain::new(scope, vec![convolution]));
+        let [stem, head] = [stem, head].map(|convolution| ConvolutionRow::new(scope, vec![convolution]));
         Ok(Self { stem, blocks, head, dropout: config.dropout, classifier })
     }
 

@@ -6,7 +6,7 @@ use candle_core::{Device, Result, Tensor, Var};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-use super::ops::{self, FusedLayer, Moments, Norm, Workspace};
+use super::ops::{self, FusedLayer, Moments, Norm, TrainingWorkspace};
 use super::parameters::{InitialValues, Scope};
 use crate::infer::{ConvolutionLayer as PlannedConvolution, Layer, Linear, Reach};
 use crate::kernels::Activation;
@@ -236,12 +236,12 @@ impl ConvolutionNorm {
 
 /// Convolutions one after the other. On the CPU they learn in one operation, so that what passes between them, the most of what a
 /// step moves through memory, is neither copied nor added to anything.
-pub struct Chain {
+pub struct ConvolutionRow {
     convolutions: Vec<ConvolutionNorm>,
-    workspace: Workspace,
+    workspace: TrainingWorkspace,
 }
 
-impl Chain {
+impl ConvolutionRow {
     /// Of `convolutions` in order, created under `scope`.
     pub fn new(scope: &Scope, convolutions: Vec<ConvolutionNorm>) -> Self {
         Self { convolutions, workspace: scope.workspace() }

@@ -3,7 +3,7 @@
 use candle_core::{Result, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::layers::{BatchNormConstants, Chain, ConvolutionNorm, Dense, Phase, dropout};
+use super::layers::{BatchNormConstants, ConvolutionNorm, ConvolutionRow, Dense, Phase, dropout};
 use super::ops;
 use super::parameters::Scope;
 use crate::infer::Layer;
@@ -56,7 +56,7 @@ impl MobileNetConfig {
 /// The network.
 pub struct MobileNet {
     /// The first convolution and the blocks.
-    trunk: Chain,
+    trunk: ConvolutionRow,
     features: Option<Dense>,
     dropout: f32,
     classifier: Dense,
@@ -91,7 +91,7 @@ impl MobileNet {
             }
         };
         let classifier = Dense::new(&scope.enter("classifier"), [channels, classes])?;
-        Ok(Self { trunk: Chain::new(scope, convolutions), features, dropout: config.dropout, classifier })
+        Ok(Self { trunk: ConvolutionRow::new(scope, convolutions), features, dropout: config.dropout, classifier })
     }
 
     /// Pictures `[images, side, side, colours]` to what the last layer sees of them, `[images, features]`.

@@ -7,7 +7,7 @@ use candle_core::backprop::GradStore;
 use candle_core::{DType, Device, Result, Tensor, Var, bail};
 use rand_distr::{Distribution, Normal};
 
-use super::ops::Workspace;
+use super::ops::TrainingWorkspace;
 use crate::random::seeded;
 
 /// Named variables, shared with the network that is built on them.
@@ -17,7 +17,7 @@ pub struct Parameters {
     purpose: Purpose,
     device: Device,
     dtype: DType,
-    workspace: Workspace,
+    workspace: TrainingWorkspace,
 }
 
 /// What a network is built for.
@@ -78,7 +78,7 @@ impl Scope {
     }
 
     /// What the layers share in training.
-    pub(super) fn workspace(&self) -> Workspace {
+    pub(super) fn workspace(&self) -> TrainingWorkspace {
         self.parameters.workspace.clone()
     }
 
@@ -122,7 +122,13 @@ impl Parameters {
     /// As [`new`](Self::new), for a network that multiplies numbers of type `dtype`: weights have it; biases and
     /// normalisation, of one dimension, stay f32.
     pub fn of_type(purpose: Purpose, device: &Device, dtype: DType) -> Self {
-        Self { variables: Arc::default(), purpose, device: device.clone(), dtype, workspace: Workspace::default() }
+        Self {
+            variables: Arc::default(),
+            purpose,
+            device: device.clone(),
+            dtype,
+            workspace: TrainingWorkspace::default(),
+        }
     }
 
     /// The root of the tree of names.

@@ -13,14 +13,14 @@ pub(super) struct Canvas<'a> {
 
 /// A rectangle.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Edges {
+pub(super) struct Rectangle {
     pub left: f64,
     pub top: f64,
     pub right: f64,
     pub bottom: f64,
 }
 
-impl Edges {
+impl Rectangle {
     /// The share of `self`, which has an area, that `other` covers.
     fn covered_by(&self, other: &Self) -> f64 {
         let shared = |low: f64, high: f64, low_other: f64, high_other: f64| {
@@ -60,19 +60,19 @@ impl<'a> Canvas<'a> {
     }
 
     /// Fills a rectangle; `opacity` 0 to 1.
-    pub(super) fn fill(&mut self, edges: Edges, colour: Colour, opacity: f64) {
+    pub(super) fn fill(&mut self, edges: Rectangle, colour: Colour, opacity: f64) {
         self.blend(edges, colour, |cell| opacity * cell.covered_by(&edges));
     }
 
     /// Draws a frame about a rectangle, which stays free.
-    pub(super) fn frame(&mut self, edges: Edges, thickness: f64, colour: Colour) {
-        let Edges { left, top, right, bottom } = edges;
+    pub(super) fn frame(&mut self, edges: Rectangle, thickness: f64, colour: Colour) {
+        let Rectangle { left, top, right, bottom } = edges;
         let (outer_left, outer_right) = (left - thickness, right + thickness);
         for side in [
-            Edges { left: outer_left, top: top - thickness, right: outer_right, bottom: top },
-            Edges { left: outer_left, top: bottom, right: outer_right, bottom: bottom + thickness },
-            Edges { left: outer_left, top, right: left, bottom },
-            Edges { left: right, top, right: outer_right, bottom },
+            Rectangle { left: outer_left, top: top - thickness, right: outer_right, bottom: top },
+            Rectangle { left: outer_left, top: bottom, right: outer_right, bottom: bottom + thickness },
+            Rectangle { left: outer_left, top, right: left, bottom },
+            Rectangle { left: right, top, right: outer_right, bottom },
         ] {
             self.fill(side, colour, 1.0);
         }
@@ -83,7 +83,7 @@ impl<'a> Canvas<'a> {
         for pair in points.windows(2) {
             let ((ax, ay), (bx, by)) = (pair[0], pair[1]);
             let reach = thickness / 2.0 + 1.0;
-            let edges = Edges {
+            let edges = Rectangle {
                 left: ax.min(bx) - reach,
                 top: ay.min(by) - reach,
                 right: ax.max(bx) + reach,
@@ -102,7 +102,7 @@ impl<'a> Canvas<'a> {
 
     /// Draws what a mask covers; `left` and `top`: where the mask's first pixel lies.
     pub(super) fn stamp(&mut self, mask: &Mask, left: i64, top: i64, colour: Colour) {
-        let edges = Edges {
+        let edges = Rectangle {
             left: left as f64,
             top: top as f64,
             right: left as f64 + mask.width as f64,
@@ -117,7 +117,7 @@ impl<'a> Canvas<'a> {
     }
 
     /// Mixes `colour` into every sample within `edges`; `cover` says how much of it for the pixels that a sample stands for.
-    fn blend(&mut self, edges: Edges, colour: Colour, cover: impl Fn(Edges) -> f64) {
+    fn blend(&mut self, edges: Rectangle, colour: Colour, cover: impl Fn(Rectangle) -> f64) {
         for (plane, value) in samples_of(colour, self.space).into_iter().enumerate() {
             let side = if plane == 0 { 1.0 } else { 2.0 };
             let range = |low: f64, high: f64, count: u32| {
@@ -131,7 +131,7 @@ impl<'a> Canvas<'a> {
             for y in rows {
                 for x in columns.clone() {
                     let (left, top) = (x as f64 * side, y as f64 * side);
-                    let cover = cover(Edges { left, top, right: left + side, bottom: top + side });
+                    let cover = cover(Rectangle { left, top, right: left + side, bottom: top + side });
                     let sample = &mut samples[y * stride + x];
                     *sample = (f64::from(*sample) + cover * (value - f64::from(*sample))).round() as u8;
                 }
@@ -195,7 +195,7 @@ pub(super) mod tests {
     #[test]
     fn a_rectangle_covers_its_pixels_by_the_share_that_lies_in_it() {
         let mut video = black(8, 8);
-        let edges = Edges { left: 2.0, top: 2.0, right: 4.5, bottom: 4.0 };
+        let edges = Rectangle { left: 2.0, top: 2.0, right: 4.5, bottom: 4.0 };
         Canvas::new(&mut video, FULL_RANGE).fill(edges, WHITE, 0.8);
         assert_eq!(luma(&video)[2], [0, 0, 204, 204, 102, 0, 0, 0]);
         assert!(luma(&video)[4].iter().all(|sample| *sample == 0));
@@ -206,7 +206,7 @@ pub(super) mod tests {
         let mut video = black(40, 40);
         let red = Colour { red: 255, green: 0, blue: 0 };
         let space = ColourSpace { matrix: Matrix::Bt601, full_range: false };
-        let edges = Edges { left: 10.0, top: 10.0, right: 30.0, bottom: 30.0 };
+        let edges = Rectangle { left: 10.0, top: 10.0, right: 30.0, bottom: 30.0 };
         Canvas::new(&mut video, space).frame(edges, 2.0, red);
         let row = luma(&video)[20];
         // ITU-R BT.601: red is 81, 90, 240.
@@ -226,7 +226,7 @@ pub(super) mod tests {
             let mut video = black(34, 20);
             let mut canvas = Canvas::new(&mut video, FULL_RANGE);
             canvas.lines(&[(ax, ay), (bx, by)], thickness, WHITE);
-            canvas.frame(Edges { left: ax, top: ay, right: bx, bottom: by }, thickness, WHITE);
+            canvas.frame(Rectangle { left: ax, top: ay, right: bx, bottom: by }, thickness, WHITE);
             let mask = Mask { width: 7, height: 5, cover: vec![255; 35] };
             canvas.stamp(&mask, left.into(), top.into(), WHITE);
             canvas.stamp(&mask, top.into(), top.into(), WHITE);

@@ -1,6 +1,6 @@
 //! What stands about the faces and below them: boxes with names, a strip a signer, and the moment that is shown.
 
-use super::canvas::{Canvas, Edges};
+use super::canvas::{Canvas, Rectangle};
 use super::text::Lettering;
 use crate::palette::{Colour, NO_FACE, colour_of};
 use crate::timeline::{Timeline, Track};
@@ -19,9 +19,9 @@ pub(super) struct Marks {
     sizes: MarkSizes,
     lettering: Lettering,
     /// Every segment's place on its strip, and its colour.
-    strips: Vec<(Edges, Colour)>,
+    strips: Vec<(Rectangle, Colour)>,
     /// From the top of the upmost strip to the bottom of the picture; absent without strips.
-    strips_edges: Option<Edges>,
+    strips_edges: Option<Rectangle>,
 }
 
 impl Marks {
@@ -39,11 +39,11 @@ impl Marks {
                 let left = column(segment.start_s);
                 // The shortest one is seen, too.
                 let right = column(segment.end_s).max(left + 1.0);
-                let edges = Edges { left, top: top(number), right, bottom: top(number) + strip };
+                let edges = Rectangle { left, top: top(number), right, bottom: top(number) + strip };
                 strips.push((edges, colour_of(segment.label)));
             }
         }
-        let strips_edges = (count > 0).then(|| Edges { left: 0.0, top: top(0), right: width, bottom: height });
+        let strips_edges = (count > 0).then(|| Rectangle { left: 0.0, top: top(0), right: width, bottom: height });
         Self { sizes, lettering: Lettering::new(sizes.letters, sizes.border, media.width), strips, strips_edges }
     }
 
@@ -54,7 +54,7 @@ impl Marks {
         for (_, mark) in &marks {
             let [left, top, right, bottom] = mark.edges.map(f64::from);
             let colour = mark.label.map_or(NO_FACE, colour_of);
-            canvas.frame(Edges { left, top, right, bottom }, self.sizes.border.into(), colour);
+            canvas.frame(Rectangle { left, top, right, bottom }, self.sizes.border.into(), colour);
         }
         for (track, mark) in &marks {
             self.name(&track.signer(), mark, timeline.media.width, canvas);
@@ -65,7 +65,7 @@ impl Marks {
         if let Some(strips) = self.strips_edges {
             let left = strips.right * share_of_video(timeline, time_s);
             let right = left + (strips.right / 400.0).max(2.0);
-            canvas.fill(Edges { left, right, ..strips }, WHITE, 1.0);
+            canvas.fill(Rectangle { left, right, ..strips }, WHITE, 1.0);
         }
     }
 

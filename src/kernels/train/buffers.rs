@@ -5,17 +5,17 @@ use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Buffers that nobody uses, by length.
+/// BufferPool that nobody uses, by length.
 #[derive(Debug, Default)]
-pub struct Buffers(Mutex<BTreeMap<usize, Vec<Vec<f32>>>>);
+pub struct BufferPool(Mutex<BTreeMap<usize, Vec<Vec<f32>>>>);
 
-impl Buffers {
+impl BufferPool {
     /// `length` values, whatever they are; they go back when they are dropped.
-    pub fn take(self: &Arc<Self>, length: usize) -> Buffer {
+    pub fn take(self: &Arc<Self>, length: usize) -> PooledBuffer {
         let mut free = self.lock();
         // A much longer one is left for those that need it.
         let fitting = free.range_mut(length..=2 * length).find_map(|(_, buffers)| buffers.pop());
-        Buffer { values: fitting.unwrap_or_else(|| vec![0.0; length]), length, home: Arc::clone(self) }
+        PooledBuffer { values: fitting.unwrap_or_else(|| vec![0.0; length]), length, home: Arc::clone(self) }
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<usize, Vec<Vec<f32>>>> {
@@ -25,14 +25,14 @@ impl Buffers {
 
 /// Values in memory that is used again.
 #[derive(Debug)]
-pub struct Buffer {
+pub struct PooledBuffer {
     /// At least `length` of them.
     values: Vec<f32>,
     length: usize,
-    home: Arc<Buffers>,
+    home: Arc<BufferPool>,
 }
 
-impl Deref for Buffer {
+impl Deref for PooledBuffer {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
@@ -40,13 +40,13 @@ impl Deref for Buffer {
     }
 }
 
-impl DerefMut for Buffer {
+impl DerefMut for PooledBuffer {
     fn deref_mut(&mut self) -> &mut [f32] {
         &mut self.values[..self.length]
     }
 }
 
-impl Drop for Buffer {
+impl Drop for PooledBuffer {
     fn drop(&mut self) {
         let values = std::mem::take(&mut self.values);
         self.home.lock().entry(values.len()).or_default().push(values);
@@ -59,7 +59,7 @@ mod tests {
 
     #[test]
     fn memory_is_used_again_where_it_fits() {
-        let buffers = Arc::new(Buffers::default());
+        let buffers = Arc::new(BufferPool::default());
         let first = buffers.take(100);
         let place = first.as_ptr();
         drop(first);

@@ -1,10 +1,10 @@
 //! Layers of convolution, batch normalisation and activation one after the other, forward and backward in one operation: what
-//! passes between them stays in [`Buffers`], and no gradient is added to anything but where it belongs.
+//! passes between them stays in [`BufferPool`], and no gradient is added to anything but where it belongs.
 
 use std::sync::Arc;
 
 use super::batch_norm::Statistics;
-use super::buffers::{Buffer, Buffers};
+use super::buffers::{BufferPool, PooledBuffer};
 use super::normalised::Normalised;
 
 /// The layers, each of which takes what the one before it gives.
@@ -13,16 +13,16 @@ pub struct Chain {
     /// At least one.
     pub layers: Vec<Normalised>,
     /// Where memory comes from.
-    pub buffers: Arc<Buffers>,
+    pub buffers: Arc<BufferPool>,
 }
 
 /// What the backward pass needs of a layer from the forward pass.
 #[derive(Debug)]
 struct Saved {
     /// The convolution's result, `[images, out_height, out_width, to]`.
-    z: Buffer,
+    z: PooledBuffer,
     /// What the next layer takes; nothing for the last, whose result belongs to the caller.
-    y: Option<Buffer>,
+    y: Option<PooledBuffer>,
     statistics: Statistics,
 }
 
@@ -80,7 +80,7 @@ impl Chain {
         wants_x: bool,
     ) -> ChainGradients {
         let mut gradients = ChainGradients { x: None, parameters: vec![Vec::new(); parameters.len()] };
-        let mut from_above: Option<Buffer> = None;
+        let mut from_above: Option<PooledBuffer> = None;
         for (number, layer) in self.layers.iter().enumerate().rev() {
             // Its memory serves the layers below as soon as this one is done.
             let Some(Saved { z, statistics, .. }) = saved.pop() else { break };

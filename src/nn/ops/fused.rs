@@ -7,20 +7,20 @@ use candle_core::{Result, Shape, Tensor, bail};
 
 use super::access::{read, read_all};
 use super::operation::{Kernel, Values};
-use crate::kernels::train::buffers::Buffers;
+use crate::kernels::train::buffers::BufferPool;
 use crate::kernels::train::chain::{Chain, SavedChain};
 use crate::kernels::train::convolution::Convolution;
 
 /// What the layers of a network share in training: memory, and the gradients of their weights. These do not pass through candle,
 /// which adds each to zeros for every operation between it and its variable.
 #[derive(Debug, Clone, Default)]
-pub struct Workspace {
-    pub(super) buffers: Arc<Buffers>,
+pub struct TrainingWorkspace {
+    pub(super) buffers: Arc<BufferPool>,
     /// Variables and their gradients, since the last backward pass.
     gradients: Arc<Mutex<Vec<(Tensor, Tensor)>>>,
 }
 
-impl Workspace {
+impl TrainingWorkspace {
     /// The gradients of `loss` with respect to all variables, which its own backward pass gives in part only.
     ///
     /// # Errors
@@ -59,7 +59,7 @@ pub(super) struct ConvolveNormalise {
     pub(super) parameters: Vec<Tensor>,
     /// Set by the forward pass and used up by the backward pass.
     pub(super) saved: Arc<Mutex<Option<SavedChain>>>,
-    pub(super) workspace: Workspace,
+    pub(super) workspace: TrainingWorkspace,
 }
 
 impl Kernel<2> for ConvolveNormalise {

@@ -19,7 +19,7 @@ use candle_core::{DType, Result, Tensor, Var, bail};
 pub use self::access::{change, read, uploaded};
 use self::depthwise::{Depthwise, DepthwiseNormalise};
 use self::fused::ConvolveNormalise;
-pub use self::fused::Workspace;
+pub use self::fused::TrainingWorkspace;
 use self::normalise::{ColumnMoments, Normalise};
 use self::operation::Operation;
 use self::pooling::{GlobalMean, Patches, ScaleChannels};
@@ -158,11 +158,11 @@ impl FusedLayer<'_> {
 /// Convolution, [`normalise_by_batch`] and activation for each of `layers` in order, all in one: `x` is `[images, height, width,
 /// from]`, the result `[images, out_height, out_width, to]`, with the statistics of what each convolution gave. The same numbers
 /// as its parts one after the other up to rounding, in half the time and memory. On the CPU only; the backward pass runs once, through
-/// [`Workspace::backward`].
+/// [`TrainingWorkspace::backward`].
 pub fn convolve_normalise(
     x: &Tensor,
     layers: &[FusedLayer<'_>],
-    workspace: &Workspace,
+    workspace: &TrainingWorkspace,
 ) -> Result<(Tensor, Vec<Moments>)> {
     let (_, mut height, mut width, mut from) = x.dims4()?;
     let mut kernels = Vec::with_capacity(layers.len());

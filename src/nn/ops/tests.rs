@@ -15,11 +15,11 @@ fn random(shape: impl Into<Shape>, seed: u64) -> Tensor {
 
 /// Compares the gradient of `sum(f(inputs) * weights)` with central differences, for every element of every input.
 fn check_gradients(inputs: &[Tensor], f: impl Fn(&[Tensor]) -> Tensor) {
-    check_gradients_in(&Workspace::default(), inputs, f);
+    check_gradients_in(&TrainingWorkspace::default(), inputs, f);
 }
 
 /// The same for what computes in `workspace`.
-fn check_gradients_in(workspace: &Workspace, inputs: &[Tensor], f: impl Fn(&[Tensor]) -> Tensor) {
+fn check_gradients_in(workspace: &TrainingWorkspace, inputs: &[Tensor], f: impl Fn(&[Tensor]) -> Tensor) {
     let vars: Vec<Var> = inputs.iter().map(|t| Var::from_tensor(t).unwrap()).collect();
     let tensors: Vec<Tensor> = vars.iter().map(|v| v.as_tensor().clone()).collect();
     let y = f(&tensors);
@@ -96,7 +96,7 @@ fn a_fused_layer_is_its_parts_one_after_the_other() {
         };
         let (parts, moments) = normalise_by_batch(&z, gamma, beta, 1e-3, act).unwrap();
         let layer = FusedLayer { weights, reach, gamma, beta, eps: 1e-3, activation: act };
-        let (fused, fused_moments) = convolve_normalise(x, &[layer], &Workspace::default()).unwrap();
+        let (fused, fused_moments) = convolve_normalise(x, &[layer], &TrainingWorkspace::default()).unwrap();
         let [fused_moments] = &fused_moments[..] else { unreachable!() };
         assert!(difference(&parts, &fused) < 1e-4, "{reach:?}");
         assert!(difference(&moments.mean, &fused_moments.mean) < 1e-5);
@@ -128,7 +128,7 @@ fn layers() -> Vec<(Vec<Tensor>, Reach)> {
 #[test]
 fn fused_layers_gradients_agree_with_finite_differences() {
     for (inputs, reach) in layers() {
-        let workspace = Workspace::default();
+        let workspace = TrainingWorkspace::default();
         check_gradients_in(&workspace, &inputs, |i| {
             convolve_normalise(&i[0], &[fused(i, reach)], &workspace).unwrap().0
         });
@@ -143,7 +143,7 @@ fn fused(inputs: &[Tensor], reach: Reach) -> FusedLayer<'_> {
 
 /// The result, the gradients of `sum(result * weights)` and the statistics.
 fn all_that_a_step_gives(
-    workspace: &Workspace,
+    workspace: &TrainingWorkspace,
     inputs: &[Tensor],
     f: impl Fn(&[Tensor]) -> (Tensor, Vec<Moments>),
 ) -> Vec<Tensor> {
@@ -165,7 +165,7 @@ fn layers_in_a_row_are_the_layers_one_after_the_other() {
         inputs.extend([random(shape, 10 * seed as u64 + 2), random(to, 10 * seed as u64 + 3), random(to, 4)]);
     }
     // What an earlier step has left in the memory does not matter.
-    let workspace = Workspace::default();
+    let workspace = TrainingWorkspace::default();
     let in_a_row = |i: &[Tensor]| {
         let layers: Vec<_> = (0..3).map(|layer| fused(&i[1 + 3 * layer..][..3], reaches[layer])).collect();
         convolve_normalise(&i[0], &layers, &workspace).unwrap()

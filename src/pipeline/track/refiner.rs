@@ -5,7 +5,7 @@ use candle_core::{Device, Result, Tensor};
 
 use crate::infer::{Layer, Plan, PlanError, Shape};
 use crate::kernels::Activation;
-use crate::nn::layers::{BatchNormConstants, Chain, ConvolutionNorm, Dense, Phase};
+use crate::nn::layers::{BatchNormConstants, ConvolutionNorm, ConvolutionRow, Dense, Phase};
 use crate::nn::ops;
 use crate::nn::parameters::{Scope, SetError};
 use crate::nn::{Parameters, Purpose};
@@ -39,7 +39,7 @@ const LEAST_CONTRAST: f32 = 4.0;
 /// large as the map (as in MobileFaceNet, Chen et al. 2018): the box correction depends on positions.
 pub struct RefinerNetwork {
     /// All convolutions, the one over places last.
-    trunk: Chain,
+    trunk: ConvolutionRow,
     units: Dense,
     outputs: Dense,
 }
@@ -65,7 +65,7 @@ impl RefinerNetwork {
         let (places, whole) = (scope.enter("places"), [LAST, LAST]);
         convolutions.push(ConvolutionNorm::depthwise(&places, channels, whole, NORM, Activation::Identity)?);
         Ok(Self {
-            trunk: Chain::new(scope, convolutions),
+            trunk: ConvolutionRow::new(scope, convolutions),
             units: Dense::new(&scope.enter("units"), [channels, UNITS])?,
             outputs: Dense::new(&scope.enter("outputs"), [UNITS, OUTPUTS])?,
         })
