@@ -37,11 +37,10 @@ pub fn measure(
     execution: &Execution,
 ) -> Result<StageTimes, AnnotateError> {
     settings.check()?;
-    let networks = Networks::wanted(settings)?;
     let mut watch = Stopwatch { spent: [Duration::ZERO; STAGES.len()], since: Instant::now() };
     let mut decoder = Decoder::open(source, decode_options(settings, execution))?;
     let mut tracking = Some(Tracking::new(&Excerpt::whole(), detectors, settings, SearchTimes::default()));
-    let mut meshing = Some(Meshing::new(&networks, settings));
+    let mut meshing = Some(Meshing::new(Networks::wanted(settings)?, settings));
     let mut cropping = Some(Cropping(model));
     let mut assembler = Assembler::new(settings);
     let (mut frames, mut faces) = (0, 0);

@@ -156,7 +156,6 @@ pub(crate) fn look(
     let pool = ThreadPoolBuilder::new().num_threads(execution.threads).build();
     let pool = pool.map_err(|e| AnnotateError::Thread { stage: "classify", source: std::io::Error::other(e) })?;
 
-    let networks = &Networks::wanted(settings)?;
     let (to_track, decoded_frames) = bounded(DECODED_AHEAD);
     let (to_search, searches) = bounded(SEARCHES_AHEAD);
     let times = SearchTimes::default();
@@ -179,7 +178,10 @@ pub(crate) fn look(
         stages.spawn(scope, "track", move || {
             run(Tracking::new(excerpt, detectors, settings, times), decoded_frames, to_mesh)
         });
-        stages.spawn(scope, "mesh", move || run(Meshing::new(networks, settings), tracked_frames, to_crop));
+        stages.spawn(scope, "mesh", move || {
+            // Networks are read here, while the first pictures are decoded and searched.
+            run(Meshing::new(Networks::wanted(settings)?, settings), tracked_frames, to_crop)
+        });
         stages.spawn(scope, "crop", move || run(Cropping(model), meshed_frames, to_classify));
         stages.spawn(scope, "classify", move || {
             classify(model, pool, execution.batch_size, cropped_frames, to_take)

@@ -76,21 +76,20 @@ impl FrameStep for Tracking<'_> {
 }
 
 /// Says which faces are covered, and measures what faces do where that is wanted.
-pub(super) struct Meshing<'a> {
-    meshes: Option<Meshes<'a>>,
+pub(super) struct Meshing {
+    meshes: Option<Meshes<'static>>,
     occluded_above: f32,
 }
 
-impl<'a> Meshing<'a> {
-    pub(super) fn new(networks: &'a Networks, settings: &Settings) -> Self {
-        let Networks { face, hands } = networks;
+impl Meshing {
+    pub(super) fn new(Networks { face, hands }: Networks, settings: &Settings) -> Self {
         let occluded_above = settings.occluded_above as f32;
-        let meshes = face.as_ref().map(|face| Meshes::new(face, hands.as_ref(), occluded_above));
+        let meshes = face.map(|face| Meshes::new(face, hands, occluded_above));
         Self { meshes, occluded_above }
     }
 }
 
-impl FrameStep for Meshing<'_> {
+impl FrameStep for Meshing {
     type In = Tracked;
     type Out = Tracked;
 
@@ -102,7 +101,7 @@ impl FrameStep for Meshing<'_> {
             if tracked.begins.is_some() {
                 meshes.begin();
             }
-            meshes.look(&tracked.frame, &mut tracked.sightings);
+            meshes.look(&tracked.frame, &mut tracked.sightings)?;
         }
         Ok(vec![tracked])
     }

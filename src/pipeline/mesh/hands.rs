@@ -8,6 +8,7 @@
 //! Sources: Zhang et al. 2020, "MediaPipe Hands"; how a palm's square becomes a hand's is MediaPipe's.
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 use super::cover::{Cover, HandPoints, palm_length};
 use super::square::{Square, rectangle};
@@ -15,6 +16,7 @@ use crate::nn::face_mesh::{Geometry, MESH_POINTS};
 use crate::nn::hands::{HAND_SIDE, HandLandmarks, HandsError, Palm, PalmDetector};
 use crate::picture::{BoundingBox, Planes};
 use crate::pipeline::frame::Frame;
+use crate::pipeline::networks::read_once;
 
 /// Side of the picture in which palms are looked for, pixels. Of 192, its authors' side, 128 cost 0.44 and 96 a quarter.
 const PALM_PICTURE: usize = 128;
@@ -49,30 +51,31 @@ const TOWARDS_FINGERS: f32 = 0.5;
 /// How far from its square's middle a hand reaches, in sides of the square.
 const REACH: f32 = 0.45;
 
-/// Both networks.
+/// Both networks, each read when it is needed first.
 #[derive(Debug)]
 pub(crate) struct HandNetworks {
-    palms: PalmDetector,
-    palms_of_large: PalmDetector,
-    landmarks: HandLandmarks,
+    palms: OnceLock<PalmDetector>,
+    palms_of_large: OnceLock<PalmDetector>,
+    landmarks: OnceLock<HandLandmarks>,
 }
 
 impl HandNetworks {
-    /// Those that come with the program.
-    ///
-    /// # Errors
-    /// If they cannot be read, which a test excludes.
-    pub(crate) fn built_in() -> Result<Self, HandsError> {
-        Ok(Self {
-            palms: PalmDetector::built_in(PALM_PICTURE)?,
-            palms_of_large: PalmDetector::built_in(PALM_PICTURE_OF_LARGE)?,
-            landmarks: HandLandmarks::built_in()?,
-        })
+    /// Those that come with the program, not yet read.
+    pub(crate) const fn new() -> Self {
+        Self { palms: OnceLock::new(), palms_of_large: OnceLock::new(), landmarks: OnceLock::new() }
     }
 
     /// The network that looks for palms about a face of this size.
-    fn palms(&self, face: &BoundingBox) -> &PalmDetector {
-        if face.w.max(face.h) < LARGE { &self.palms } else { &self.palms_of_large }
+    fn palms(&self, face: &BoundingBox) -> Result<&PalmDetector, HandsError> {
+        match face.w.max(face.h) < LARGE {
+            true => read_once(&self.palms, || PalmDetector::built_in(PALM_PICTURE)),
+            false => read_once(&self.palms_of_large, || PalmDetector::built_in(PALM_PICTURE_OF_LARGE)),
+        }
+    }
+
+    /// The network that finds a hand's points.
+    fn landmarks(&self) -> Result<&HandLandmarks, HandsError> {
+        read_once(&self.landmarks, HandLandmarks::built_in)
     }
 }
 
@@ -108,6 +111,9 @@ impl<'a> Hands<'a> {
     }
 
     /// What hands cover of the face of `track`, whose box and points, in pixels of the picture, are given.
+    ///
+    /// # Errors
+    /// If a network cannot be read, which tests exclude.
     pub(super) fn look(
         &mut self,
         frame: &Frame,
@@ -115,42 +121,50 @@ impl<'a> Hands<'a> {
         face: &BoundingBox,
         points: &[[f32; 3]],
         geometry: &Geometry,
-    ) -> Cover {
+    ) -> Result<Cover, HandsError> {
         let picture = frame.picture.as_ref();
         let last = self.seen.get(&track);
         let since_s = last.map_or(f64::INFINITY, |last| frame.time_s - last.time_s);
         if let Some(last) = last.filter(|_| since_s < EVERY_S - ROUNDING_S) {
-            return last.cover;
+            return Ok(last.cover);
         }
         let patch = LumaGrid::about(face, picture);
         if let Some(last) = last.filter(|last| since_s < AT_LEAST_S && !patch.differs_from(&last.patch)) {
-            return last.cover;
+            return Ok(last.cover);
         }
         let is_covered = last.is_some_and(|last| last.cover.regions.most() >= self.covered_above);
-        let hands = self.find(picture, face, points, if is_covered { GOES_ON } else { BEGINS });
+        let hands = self.find(picture, face, points, if is_covered { GOES_ON } else { BEGINS })?;
         let cover = Cover::of(points, &hands, geometry);
         self.seen.insert(track, LastLook { time_s: frame.time_s, patch, cover });
-        cover
+        Ok(cover)
     }
 
     /// The hands that may cover the face and that the networks are at least so sure of.
-    fn find(&self, picture: &dyn Planes, face: &BoundingBox, points: &[[f32; 3]], least: f32) -> Vec<HandPoints> {
+    fn find(
+        &self,
+        picture: &dyn Planes,
+        face: &BoundingBox,
+        points: &[[f32; 3]],
+        least: f32,
+    ) -> Result<Vec<HandPoints>, HandsError> {
         let (x, y) = face.centre();
         let area = Square { x, y, side: AREA * face.w.max(face.h), turn: 0.0 };
-        let detector = self.networks.palms(face);
+        let detector = self.networks.palms(face)?;
         let mut content = area.content(picture, detector.side());
         area.blacken_outside(picture, detector.side(), &mut content);
         let palms = detector.run(&content, PALM_SCORE);
         let head = rectangle(&points[..MESH_POINTS.min(points.len())]);
         let squares = palms.iter().map(|palm| (palm.score, hand_square(palm, &area, detector.side())));
-        let near = squares.filter(|(_, square)| may_touch(square, &head)).take(MOST_HANDS);
-        let hands = near.filter_map(|(score, square)| {
-            let hand = self.networks.landmarks.run(&square.content(picture, HAND_SIDE));
+        let mut hands = Vec::new();
+        for (score, square) in squares.filter(|(_, square)| may_touch(square, &head)).take(MOST_HANDS) {
+            let hand = self.networks.landmarks()?.run(&square.content(picture, HAND_SIDE));
             let points = hand.points.map(|[u, v]| square.place([u, v], HAND_SIDE));
             let size = palm_length(&points) / head.w.max(head.h);
-            ((score * hand.presence).sqrt() >= least && SIZES.contains(&size)).then_some(points)
-        });
-        hands.collect()
+            if (score * hand.presence).sqrt() >= least && SIZES.contains(&size) {
+                hands.push(points);
+            }
+        }
+        Ok(hands)
     }
 }
 

@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 
 use super::frame::{Frame, Sighting};
 use crate::nn::face_mesh::{FaceMesh, MESH_POINTS, SIDE};
+use crate::nn::hands::HandsError;
 use crate::picture::{BoundingBox, Planes};
 use crate::timeline::{FaceMeasures, Measure, MeasureGroup, Status};
 use cover::Cover;
@@ -118,7 +119,10 @@ impl<'a> Meshes<'a> {
     }
 
     /// Adds to what the tracker saw in `frame` what the faces do.
-    pub(crate) fn look(&mut self, frame: &Frame, sightings: &mut [Sighting]) {
+    ///
+    /// # Errors
+    /// If a network cannot be read, which tests exclude.
+    pub(crate) fn look(&mut self, frame: &Frame, sightings: &mut [Sighting]) -> Result<(), HandsError> {
         let is_apart = apart(sightings);
         for (sighting, is_apart) in sightings.iter_mut().zip(is_apart) {
             let found = sighting.face.filter(|face| is_wanted(sighting.status, face));
@@ -139,7 +143,7 @@ impl<'a> Meshes<'a> {
             let angles = shape.map(|shape| shape.angles);
             // Of a profile, an ear looks like a hand.
             let hands = self.hands.as_mut().filter(|_| angles.is_none_or(|angles| !is_turned_away(&angles)));
-            let cover = hands.map(|hands| hands.look(frame, sighting.track, &face, &points, geometry));
+            let cover = hands.map(|hands| hands.look(frame, sighting.track, &face, &points, geometry)).transpose()?;
             if let Some(cover) = &cover {
                 take_cover(sighting, cover, self.occluded_above);
             }
@@ -149,6 +153,7 @@ impl<'a> Meshes<'a> {
             let is_seen = |measure| is_seen(measure, cover.as_ref(), sighting.status);
             sighting.measures = Some(measures(&shape).only(is_seen));
         }
+        Ok(())
     }
 
     fn forget(&mut self, track: u32) {
