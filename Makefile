@@ -9,7 +9,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 
 ANNOTATE := target/release/annotate
 
-.PHONY: help setup build demo test axe test-cluster test-cuts lint deny features docs check-systems fmt bench bench-corpus bench-peers bench-training bench-faces check-cuda card fuzz sanitize soak install dist wheel tarball deb container test-dist test-python test-r clean
+.PHONY: help setup build demo test axe test-cluster test-cuts lint deny features docs check-systems fmt bench bench-corpus bench-peers bench-training bench-faces bench-measures check-cuda card fuzz sanitize soak install dist wheel tarball deb container test-dist test-python test-r clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -124,6 +124,11 @@ bench-faces: setup ## measure how faces are found and followed, beside MediaPipe
 	target/peers/bin/pip install --quiet 'mediapipe==0.10.14' opencv-python-headless
 	target/peers/bin/python tests/faces/peers.py $(ANNOTATE_DATA) target/faces
 	cargo bench --locked --bench faces -- $(CURDIR)/target/faces
+
+bench-measures: build ## time the program with all measures beside MediaPipe's own face mesh, in a virtual environment
+	test -x target/peers/bin/python || python3 -m venv target/peers
+	target/peers/bin/pip install --quiet 'mediapipe==0.10.14' opencv-python-headless
+	target/peers/bin/python benches/measures_peers.py $(ANNOTATE) $(ANNOTATE_DATA)/videos/dfki_testvideo.mp4
 
 # Engines the classifier is compared with, about 6 GB of them. TIMING passes options on, say "--networks b0 --batches 8".
 PEERS := onnxruntime openvino torch onnx numpy safetensors
