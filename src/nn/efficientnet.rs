@@ -1,4 +1,5 @@
-//! EfficientNet (Tan & Le 2019) as timm's `tf_efficientnet_*`: inverted residuals with squeeze-and-excitation.
+//! EfficientNet (Tan & Le 2019) as timm's `tf_efficientnet_*`: inverted residuals with squeeze-and-excitation, and its Lite
+//! variants without.
 
 use candle_core::{Result, Tensor};
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,10 @@ pub struct EfficientNetConfig {
     pub stages: Vec<BlockStage>,
     /// Channels after the last 1x1 convolution.
     pub head_channels: usize,
+    /// EfficientNet-Lite: no squeeze-and-excitation, and ReLU6 in place of SiLU (Liu 2020, TensorFlow's
+    /// `efficientnet/lite`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub lite: bool,
     /// Share of features dropped in training before the classifier.
     #[serde(default)]
     pub dropout: f32,
@@ -67,6 +72,11 @@ impl EfficientNetConfig {
         Self::scaled(1.1, 1.2)
     }
 
+    /// EfficientNet-Lite0, made for 224 pixels.
+    pub fn lite0() -> Self {
+        Self { lite: true, ..Self::b0() }
+    }
+
     /// B0 with channels and repeats multiplied.
     pub fn scaled(width: f64, depth: f64) -> Self {
         let stages = B0_STAGES
@@ -81,8 +91,14 @@ impl EfficientNetConfig {
             stem_stride: 2,
             stages,
             head_channels: round_channels(1280, width),
+            lite: false,
             dropout: 0.0,
         }
+    }
+
+    /// What follows its normalisations.
+    fn activation(&self) -> Activation {
+        if self.lite { Activation::Relu6 } else { Activation::Silu }
     }
 }
 
@@ -96,40 +112,51 @@ fn round_channels(channels: usize, width: f64) -> usize {
 struct InvertedResidual {
     /// The expansion, where there is one, and the depthwise convolution.
     widen: ConvolutionRow,
-    squeeze_excite: SqueezeExcite,
+    /// None in a Lite network.
+    squeeze_excite: Option<SqueezeExcite>,
     project: ConvolutionRow,
     has_shortcut: bool,
 }
 
 impl InvertedResidual {
-    fn new(scope: &Scope, from: usize, stage: &BlockStage, stride: usize) -> Result<Self> {
-        let wide = from * stage.expand;
+    fn new(scope: &Scope, config: &EfficientNetConfig, stage: &BlockStage, [from, stride]: [usize; 2]) -> Result<Self> {
+        let (wide, activation) = (from * stage.expand, config.activation());
         let expand = match stage.expand {
             1 => None,
-            _ => Some(ConvolutionNorm::pointwise(&scope.enter("expand"), [from, wide], NORM, Activation::Silu)?),
+            _ => Some(ConvolutionNorm::pointwise(&scope.enter("expand"), [from, wide], NORM, activation)?),
         };
         let kernel = [stage.kernel, stride];
-        let depthwise = ConvolutionNorm::depthwise(&scope.enter("depthwise"), wide, kernel, NORM, Activation::Silu)?;
+        let depthwise = ConvolutionNorm::depthwise(&scope.enter("depthwise"), wide, kernel, NORM, activation)?;
         let narrow = [wide, stage.channels];
         let project = ConvolutionNorm::pointwise(&scope.enter("project"), narrow, NORM, Activation::Identity)?;
+        // The width of the squeeze is a quarter of the block's *input*.
+        let squeeze_excite = match config.lite {
+            true => None,
+            false => Some(SqueezeExcite::new(&scope.enter("squeeze_excite"), wide, (from / 4).max(1))?),
+        };
         Ok(Self {
             widen: ConvolutionRow::new(scope, expand.into_iter().chain([depthwise]).collect()),
-            // The width of the squeeze is a quarter of the block's *input*.
-            squeeze_excite: SqueezeExcite::new(&scope.enter("squeeze_excite"), wide, (from / 4).max(1))?,
+            squeeze_excite,
             project: ConvolutionRow::new(scope, vec![project]),
             has_shortcut: stride == 1 && from == stage.channels,
         })
     }
 
     fn forward(&self, x: &Tensor, phase: Phase) -> Result<Tensor> {
-        let y = self.squeeze_excite.forward(&self.widen.forward(x, phase)?)?;
+        let y = self.widen.forward(x, phase)?;
+        let y = match &self.squeeze_excite {
+            Some(squeeze_excite) => squeeze_excite.forward(&y)?,
+            None => y,
+        };
         let y = self.project.forward(&y, phase)?;
         if self.has_shortcut { y + x } else { Ok(y) }
     }
 
     fn planned(&self) -> Result<Vec<Layer>> {
         let mut layers = self.widen.planned()?;
-        layers.push(self.squeeze_excite.planned()?);
+        if let Some(squeeze_excite) = &self.squeeze_excite {
+            layers.push(squeeze_excite.planned()?);
+        }
         layers.extend(self.project.planned()?);
         Ok(if self.has_shortcut { vec![Layer::Residual(layers)] } else { layers })
     }
@@ -152,19 +179,19 @@ impl EfficientNet {
     pub fn new(scope: &Scope, config: &EfficientNetConfig, colours: usize, classes: usize) -> Result<Self> {
         let stem_size = [colours, config.stem_channels];
         let stem_kernel = [3, config.stem_stride];
-        let stem = ConvolutionNorm::dense(&scope.enter("stem"), stem_size, stem_kernel, NORM, Activation::Silu)?;
+        let stem = ConvolutionNorm::dense(&scope.enter("stem"), stem_size, stem_kernel, NORM, config.activation())?;
         let mut channels = config.stem_channels;
         let mut blocks = Vec::new();
         for (index, stage) in config.stages.iter().enumerate() {
             for repeat in 0..stage.repeats {
                 let scope = scope.enter("stages").enter(index).enter(repeat);
                 let stride = if repeat == 0 { stage.stride } else { 1 };
-                blocks.push(InvertedResidual::new(&scope, channels, stage, stride)?);
+                blocks.push(InvertedResidual::new(&scope, config, stage, [channels, stride])?);
                 channels = stage.channels;
             }
         }
         let head_size = [channels, config.head_channels];
-        let head = ConvolutionNorm::pointwise(&scope.enter("head"), head_size, NORM, Activation::Silu)?;
+        let head = ConvolutionNorm::pointwise(&scope.enter("head"), head_size, NORM, config.activation())?;
         let classifier = Dense::new(&scope.enter("classifier"), [config.head_channels, classes])?;
         let [stem, head] = [stem, head].map(|convolution| ConvolutionRow::new(scope, vec![convolution]));
         Ok(Self { stem, blocks, head, dropout: config.dropout, classifier })

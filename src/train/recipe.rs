@@ -37,7 +37,8 @@ pub struct Recipe {
     /// Where the weights come from.
     #[serde(default)]
     pub start: Start,
-    /// The network; that of the start where there is one.
+    /// The network; that of the start where none is given. Beside a start, what the start has of it, by name and size, is
+    /// taken from there, and the rest is drawn.
     #[serde(default)]
     pub architecture: Option<Architecture>,
     /// What the network looks at; what is not said is as in the start.
@@ -398,7 +399,10 @@ impl Recipe {
             ((0.0..1.0).contains(&self.loss.label_smoothing), "label_smoothing must be from 0 to below 1"),
             ((0.0..=2.0).contains(&self.balance.strength), "balance.strength must be from 0 to 2"),
             (has_start || self.architecture.is_some(), "neither start.model nor architecture says which network"),
-            (!(has_start && self.architecture.is_some()), "start.model has an architecture already; leave one out"),
+            (
+                !(has_start && self.architecture.is_some() && self.stages.is_empty()),
+                "a start that is only a part of the architecture must be trained: give stages",
+            ),
             (has_start || !self.stages.is_empty(), "without stages there must be a start.model to measure"),
             (
                 !self.stages.is_empty() || self.start.head != HeadStart::Replace,
@@ -573,7 +577,6 @@ optimiser = { learning_rate = 1e-3 }
             ("stages.0.optimiser.momentum=0.9", "momentum"),
             ("stages.0.schedule={ kind = 'step' }", "milestones"),
             ("stages.0.schedule={ factor = 0.5 }", "factor"),
-            ("start.model=default", "architecture already"),
             ("stages=[]", "start.model"),
             ("batch=1", "stage 1"),
             ("distillation={ models = [], weight = 0.5 }", "names no model"),

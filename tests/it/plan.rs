@@ -67,13 +67,14 @@ fn efficientnet() -> impl Strategy<Value = Architecture> {
     let stage = (prop::sample::select(vec![1usize, 3, 5, 7]), 1usize..3, 1usize..5, 1usize..50, 1usize..3).prop_map(
         |(kernel, stride, expand, channels, repeats)| BlockStage { kernel, stride, expand, channels, repeats },
     );
-    (1usize..40, 1usize..3, prop::collection::vec(stage, 0..4), 1usize..70).prop_map(
-        |(stem_channels, stem_stride, stages, head_channels)| {
+    (1usize..40, 1usize..3, prop::collection::vec(stage, 0..4), 1usize..70, any::<bool>()).prop_map(
+        |(stem_channels, stem_stride, stages, head_channels, lite)| {
             Architecture::Efficientnet(EfficientNetConfig {
                 stem_channels,
                 stem_stride,
                 stages,
                 head_channels,
+                lite,
                 dropout: 0.1,
             })
         },

@@ -1,6 +1,6 @@
 """PyTorch's gradients of one training step on weights and pictures that a formula gives.
 
-    pip install torch==2.15.0 numpy
+    pip install torch numpy
     python tests/reference/gradients.py > tests/reference/gradients.json
 
 Two small networks that between them have every layer, odd sizes included, in double precision. Of each tensor's gradient
@@ -8,6 +8,7 @@ and of the running statistics after the step the fixture keeps the norm and two 
 numbers from the formula.
 """
 
+import functools
 import json
 import sys
 
@@ -79,8 +80,8 @@ def mobilenet(tensors, x):
     return linear(tensors, "classifier", x, CLASSES)
 
 
-def efficientnet(tensors, x):
-    silu, identity = functional.silu, lambda x: x
+def efficientnet(tensors, x, lite=False):
+    silu, identity = functional.relu6 if lite else functional.silu, lambda x: x
     x = dense(tensors, "stem", x, 8, 3, 2, 0.1, silu)
     for index, (kernel, stride, expand, channels, repeats) in enumerate([(3, 1, 1, 8, 1), (5, 2, 6, 12, 2)]):
         for repeat in range(repeats):
@@ -88,9 +89,11 @@ def efficientnet(tensors, x):
             if expand > 1:
                 x = dense(tensors, f"{name}.expand", x, x.shape[1] * expand, 1, 1, 0.1, silu)
             x = depthwise(tensors, f"{name}.depthwise", x, kernel, stride if repeat == 0 else 1, 0.1, silu)
-            gate = linear(tensors, f"{name}.squeeze_excite.reduce", x.mean((2, 3)), max(start.shape[1] // 4, 1))
-            gate = linear(tensors, f"{name}.squeeze_excite.expand", silu(gate), x.shape[1]).sigmoid()
-            x = dense(tensors, f"{name}.project", x * gate[:, :, None, None], channels, 1, 1, 0.1, identity)
+            if not lite:
+                gate = linear(tensors, f"{name}.squeeze_excite.reduce", x.mean((2, 3)), max(start.shape[1] // 4, 1))
+                gate = linear(tensors, f"{name}.squeeze_excite.expand", silu(gate), x.shape[1]).sigmoid()
+                x = x * gate[:, :, None, None]
+            x = dense(tensors, f"{name}.project", x, channels, 1, 1, 0.1, identity)
             if x.shape == start.shape:
                 x = x + start
     x = dense(tensors, "head", x, 24, 1, 1, 0.1, silu)
@@ -98,7 +101,12 @@ def efficientnet(tensors, x):
 
 
 result = {"made_by": f"tests/reference/gradients.py, torch {torch.__version__}"}
-for name, network, side in [("mobilenet_v1", mobilenet, 15), ("efficientnet", efficientnet, 18)]:
+networks = [
+    ("mobilenet_v1", mobilenet, 15),
+    ("efficientnet", efficientnet, 18),
+    ("efficientnet_lite", functools.partial(efficientnet, lite=True), 18),
+]
+for name, network, side in networks:
     tensors = Tensors()
     pictures = (uniform("pictures", IMAGES * side * side) * 2 - 1).astype(numpy.float32).astype(numpy.float64)
     logits = network(tensors, torch.from_numpy(pictures.reshape(IMAGES, 1, side, side)))

@@ -1,7 +1,7 @@
 """Logits of timm's EfficientNets and of the seed's MobileNetV1 written down in NumPy, on weights and pictures that a formula
 gives: two witnesses that share no code with Keras's networks, whose logits make.py keeps.
 
-    pip install torch==2.15.0 timm==1.0.31 numpy
+    pip install torch timm==1.0.31 numpy
     python tests/reference/timm_logits.py > tests/reference/timm_logits.json
 
 The NumPy network reads its weights in Keras's layout and order, as the `.h5` files of SLTAT 2022 hold them: kernels
@@ -48,8 +48,9 @@ def efficientnet(variant, side):
             else:
                 set_convolution(block.conv_dw, block.bn1, f"{name}.depthwise")
                 set_convolution(block.conv_pw, block.bn2, f"{name}.project")
-            set_convolution(block.se.conv_reduce, None, f"{name}.squeeze_excite.reduce")
-            set_convolution(block.se.conv_expand, None, f"{name}.squeeze_excite.expand")
+            if hasattr(block.se, "conv_reduce"):
+                set_convolution(block.se.conv_reduce, None, f"{name}.squeeze_excite.reduce")
+                set_convolution(block.se.conv_expand, None, f"{name}.squeeze_excite.expand")
     set_convolution(model.conv_head, model.bn2, "head")
     width = model.classifier.weight.shape[1]
     model.classifier.weight.data = torch.from_numpy(value("classifier.weight", (width, CLASSES)).T.copy())
@@ -102,7 +103,8 @@ def seeds_mobilenet(side):
 
 
 result = {"made_by": f"tests/reference/timm_logits.py, timm {timm.__version__}, torch {torch.__version__}"}
-for name, side in [("tf_efficientnet_b0", 224), ("tf_efficientnet_b2", 260), ("mobilenet_v1", 224)]:
+sides = {"tf_efficientnet_b0": 224, "tf_efficientnet_b2": 260, "tf_efficientnet_lite0": 224, "mobilenet_v1": 224}
+for name, side in sides.items():
     logits, count = seeds_mobilenet(side) if name == "mobilenet_v1" else efficientnet(name, side)
     result[name] = {"side": side, "trainable_parameters": int(count), "logits": logits.tolist()}
 json.dump(result, sys.stdout, indent=1)

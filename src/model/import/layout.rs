@@ -106,7 +106,7 @@ fn slots(architecture: &Architecture) -> Vec<Slot> {
                         [format!("{theirs}.conv_dw"), norm(1)],
                         ["", ""],
                     );
-                    for part in ["reduce", "expand"] {
+                    for part in ["reduce", "expand"].iter().filter(|_| !config.lite) {
                         let timm = names(&format!("{theirs}.se.conv_{part}"), "");
                         add(format!("{ours}.squeeze_excite.{part}"), LayerKind::Dense, timm, ["", ""]);
                     }

@@ -43,6 +43,8 @@ pub enum KnownNetwork {
     EfficientnetB0,
     /// timm's tf_efficientnet_b2, 260 pixels
     EfficientnetB2,
+    /// timm's tf_efficientnet_lite0, 224 pixels
+    EfficientnetLite0,
 }
 
 impl Choice for KnownNetwork {
@@ -54,6 +56,7 @@ impl Choice for KnownNetwork {
         ),
         (Self::EfficientnetB0, "tf_efficientnet_b0", "timm's tf_efficientnet_b0, 224 pixels"),
         (Self::EfficientnetB2, "tf_efficientnet_b2", "timm's tf_efficientnet_b2, 260 pixels"),
+        (Self::EfficientnetLite0, "tf_efficientnet_lite0", "timm's tf_efficientnet_lite0, 224 pixels"),
     ];
 }
 
@@ -64,6 +67,7 @@ impl KnownNetwork {
             Self::MobilenetV1 => Architecture::MobilenetV1(MobileNetConfig::seed()),
             Self::EfficientnetB0 => Architecture::Efficientnet(EfficientNetConfig::b0()),
             Self::EfficientnetB2 => Architecture::Efficientnet(EfficientNetConfig::b2()),
+            Self::EfficientnetLite0 => Architecture::Efficientnet(EfficientNetConfig::lite0()),
         }
     }
 
@@ -73,6 +77,8 @@ impl KnownNetwork {
         let (mean, deviation) = match self {
             // Caffe's BGR means, taken off R, G and B in this order, and no scale: what the seed calls "IP".
             Self::MobilenetV1 => (vec![103.939 / 255.0, 116.779 / 255.0, 123.68 / 255.0], vec![1.0 / 255.0; 3]),
+            // TensorFlow's Lite networks: 127 and 128.
+            Self::EfficientnetLite0 => (vec![127.0 / 255.0; 3], vec![128.0 / 255.0; 3]),
             // ImageNet's.
             _ => (vec![0.485, 0.456, 0.406], vec![0.229, 0.224, 0.225]),
         };
