@@ -44,7 +44,7 @@ pub use settings::{Execution, SettingError, Settings, decode_options};
 use stage::Stages;
 #[cfg(feature = "train")]
 pub(crate) use step::unreadable_if_small;
-use step::{Cropping, Meshing, Tracking, run};
+use step::{Cropping, Meshing, MeshingAndCropping, Tracking, run};
 use track::{SEARCH_EVERY_S, whole_picture};
 
 /// What is reported while a video is annotated.
@@ -64,7 +64,7 @@ pub enum Event<'a> {
 const DECODED_AHEAD: usize = 8;
 /// Pictures that wait to be searched.
 const SEARCHES_AHEAD: usize = 2;
-/// Frames that wait for their meshes, and frames that wait for their crops; both still hold their pictures.
+/// Frames that wait for their meshes and crops; they still hold their pictures.
 const TRACKED_AHEAD: usize = 4;
 /// Frames whose crops wait to be classified; enough to fill a batch.
 const CROPPED_AHEAD: usize = 64;
@@ -161,7 +161,6 @@ pub(crate) fn look(
     let times = SearchTimes::default();
     let ahead = SearchAhead::new(SEARCH_EVERY_S, excerpt.spans.clone(), times.clone(), to_search);
     let (to_mesh, tracked_frames) = bounded(TRACKED_AHEAD);
-    let (to_crop, meshed_frames) = bounded(TRACKED_AHEAD);
     let (to_classify, cropped_frames) = bounded(CROPPED_AHEAD);
     let (to_take, classified_frames) = bounded(CLASSIFIED_AHEAD);
     let stop = Arc::new(AtomicBool::new(false));
@@ -180,9 +179,9 @@ pub(crate) fn look(
         });
         stages.spawn(scope, "mesh", move || {
             // Networks are read here, while the first pictures are decoded and searched.
-            run(Meshing::new(Networks::wanted(settings)?, settings), tracked_frames, to_crop)
+            let meshing = Meshing::new(Networks::wanted(settings)?, settings);
+            run(MeshingAndCropping(meshing, Cropping(model)), tracked_frames, to_classify)
         });
-        stages.spawn(scope, "crop", move || run(Cropping(model), meshed_frames, to_classify));
         stages.spawn(scope, "classify", move || {
             classify(model, pool, execution.batch_size, cropped_frames, to_take)
                 .map_err(|error| AnnotateError::Classify { name: source.name(), source: error })

@@ -133,6 +133,22 @@ impl FrameStep for Cropping<'_> {
     }
 }
 
+/// Meshing and cropping in one thread: neither holds frames back, and cropping takes less than handing a frame on to another thread.
+pub(super) struct MeshingAndCropping<'a>(pub(super) Meshing, pub(super) Cropping<'a>);
+
+impl FrameStep for MeshingAndCropping<'_> {
+    type In = Tracked;
+    type Out = Cropped;
+
+    fn push(&mut self, tracked: Tracked) -> Result<Vec<Cropped>, AnnotateError> {
+        let mut ready = Vec::new();
+        for meshed in self.0.push(tracked)? {
+            ready.extend(self.1.push(meshed)?);
+        }
+        Ok(ready)
+    }
+}
+
 /// A face of a few pixels is seen, but cannot be read.
 pub(crate) fn unreadable_if_small(sighting: Sighting) -> Sighting {
     match sighting.face {
