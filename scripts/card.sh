@@ -74,8 +74,13 @@ strip "$folder"/lib/*.so.*.*.*
 cp benches/card.py scripts/on_card.sh assets/demo/demo.mp4 "$folder"
 cp pipelines/default/recipe.toml assets/models/default/config.json "$folder"
 [ ! -e pipelines/default/teacher.toml ] || cp pipelines/default/teacher.toml "$folder"
-LD_LIBRARY_PATH="$folder/lib:$PWD/target/cuda/toolkit/lib:$PWD/target/cuda/toolkit/lib/stubs" \
-    python3 benches/card.py prepare "$folder" "$data"
+# The programs want the driver's library by this name, and the toolkit has a stand-in for it without the number. Without a card nothing
+# of it is called.
+mkdir -p "$work/stubs"
+ln -sf "$PWD/target/cuda/toolkit/lib/stubs/libcuda.so" "$work/stubs/libcuda.so.1"
+CARD_LIBRARIES=$PWD/target/cuda/toolkit/lib:$work/stubs
+export CARD_LIBRARIES
+LD_LIBRARY_PATH="$folder/lib:$CARD_LIBRARIES" python3 benches/card.py prepare "$folder" "$data"
 
 tar -C "$work" -cf - annotate-card | xz -T2 -6 > "$work/annotate-card.tar.xz"
 size=$(($(wc -c < "$work/annotate-card.tar.xz") / 1048576))
