@@ -11,13 +11,12 @@ use super::batch::print_touched;
 use super::shared::{ReplaceArguments, TierArguments};
 use crate::corpus::inputs::Item;
 use crate::corpus::journal::{FileStamp, Journal, JournalEntry, Terms, WrittenFile, now};
-use crate::corpus::lock::Lock;
 use crate::corpus::path::printable;
 use crate::corpus::plan::{CorpusPlan, PlannedFile, Unit};
 use crate::corpus::report::Report;
 use crate::corpus::{Outcome, Verdict, batch, collect, report, results};
 use crate::eaf::BundleOptions;
-use crate::files;
+use crate::files::{self, Lock};
 use crate::sink::{FanOut, Written};
 use crate::write::Format;
 

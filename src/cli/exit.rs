@@ -9,7 +9,7 @@ use crate::corpus::CorpusError;
 use crate::eaf::preset::PresetError;
 use crate::eaf::recognizer::RequestError;
 use crate::eaf::{self, BundleError};
-use crate::files::{WriteError, visible};
+use crate::files::{LockError, WriteError, visible};
 use crate::model::export::ExportError;
 use crate::model::pull::PullError;
 use crate::model::{self, ModelError};
@@ -229,7 +229,7 @@ impl From<CorpusError> for Failure {
             | CorpusError::OtherModel { .. }
             | CorpusError::OtherDetector { .. }
             | CorpusError::OtherPart { .. } => Self::Configuration(text),
-            CorpusError::Busy { .. } => Self::Temporary(text),
+            CorpusError::Lock(error) => error.into(),
             CorpusError::Output(error) => error.into(),
             CorpusError::Bundle(error) => error.into(),
             CorpusError::Overlay(error) => error.into(),
@@ -420,6 +420,15 @@ impl From<adapt::AnnotationImportError> for Failure {
     }
 }
 
+impl From<LockError> for Failure {
+    fn from(error: LockError) -> Self {
+        match error {
+            LockError::Busy { .. } => Self::Temporary(error.to_string()),
+            LockError::Output(error) => error.into(),
+        }
+    }
+}
+
 impl From<TrainError> for Failure {
     fn from(error: TrainError) -> Self {
         let text = error.to_string();
@@ -427,6 +436,7 @@ impl From<TrainError> for Failure {
             TrainError::TooFew { .. } | TrainError::OneClass(_) | TrainError::Image(_) => Self::Input(text),
             TrainError::NoValidation => Self::Input(text).with("; `annotate data split` makes a validation part"),
             TrainError::NotFinite { .. } | TrainError::Start(_) => Self::Configuration(text),
+            TrainError::Lock(error) => error.into(),
             TrainError::Checkpoint(error) => error.into(),
             TrainError::Log(_) => Self::Output(text),
             TrainError::Interrupted { .. } => Self::Interrupted { signal: SIGINT, hint: text },

@@ -9,13 +9,12 @@ use std::time::{Duration, Instant};
 
 use super::inputs::{Inputs, Item};
 use super::journal::{Done, FileStamp, Journal, JournalEntry, Terms, WrittenFile, now};
-use super::lock::Lock;
 use super::moved::{self, MovedVideo, Moves};
 use super::path::{printable, with_suffix};
 use super::report::{self, Report};
 use super::{CorpusError, DecodeAdvice, Outcome, Verdict, results, workers};
 use crate::eaf::BundleOptions;
-use crate::files::{self, WriteError};
+use crate::files::{self, Lock, WriteError};
 use crate::model::Model;
 use crate::overlay::{OverlayError, overlay};
 use crate::pipeline::calibrate::{CalibrationSource, calibrate};

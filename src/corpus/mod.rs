@@ -10,7 +10,6 @@ pub mod collect;
 mod content;
 pub mod inputs;
 pub mod journal;
-pub mod lock;
 pub mod moved;
 pub mod part;
 pub mod path;
@@ -26,7 +25,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::eaf::BundleError;
-use crate::files::{WriteError, visible};
+use crate::files::{LockError, WriteError, visible};
 use crate::overlay::OverlayError;
 use crate::pipeline::AnnotateError;
 use crate::pipeline::decode::DecodeError;
@@ -185,8 +184,8 @@ pub enum CorpusError {
         printable(path)
     )]
     OtherPart { path: PathBuf },
-    #[error("{}: {holder} is writing there; wait for it to end, or take another folder", printable(folder))]
-    Busy { folder: PathBuf, holder: String },
+    #[error(transparent)]
+    Lock(#[from] LockError),
     #[error(transparent)]
     Output(#[from] WriteError),
     #[error(transparent)]

@@ -25,7 +25,7 @@ pub const NAMES: [&str; 9] = [
     super::moved::PAGE,
     super::moved::TABLE,
     journal::NAME,
-    super::lock::NAME,
+    crate::files::LOCK,
     crate::files::LEDGER,
 ];
 

@@ -3,6 +3,7 @@
 
 mod atomic;
 mod ledger;
+mod lock;
 mod same;
 mod spreadsheet;
 mod standard;
@@ -17,6 +18,7 @@ pub use atomic::{Output, OutputOptions, WriteError, is_touched, put};
 pub use ledger::NAME as LEDGER;
 #[cfg(all(feature = "video", feature = "train"))]
 pub(crate) use ledger::remember;
+pub use lock::{Lock, LockError, NAME as LOCK};
 pub use same::{is_same_file, refuse_inputs};
 pub use spreadsheet::{spreadsheet_cell, text_of_cell};
 pub(crate) use standard::stdout;

@@ -20,7 +20,7 @@ use super::progress::{EpochRecord, TrainingProgress};
 use super::recipe::{HeadStart, Layers, Recipe, TrainingStage};
 use super::schedule::{TrainingPoint, is_over, learning_rate};
 use super::start::{HEAD, Prepared};
-use crate::files::WriteError;
+use crate::files::{Lock, LockError, WriteError};
 use crate::model::Input;
 use crate::nn::{Network, Parameters, Phase, Purpose};
 use crate::random::seeded;
@@ -65,6 +65,8 @@ pub enum TrainError {
     #[error(transparent)]
     Image(#[from] DatasetError),
     #[error(transparent)]
+    Lock(#[from] LockError),
+    #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
     #[error("{0}")]
     Log(WriteError),
@@ -75,7 +77,7 @@ pub enum TrainError {
 }
 
 /// Fits a model to `training` and chooses its epoch on `validation`. The folder `run` receives `metrics.jsonl` and after each
-/// epoch a checkpoint, from which a later call with the same recipe and data goes on to the same numbers.
+/// epoch a checkpoint, from which a later call with the same recipe and data goes on to the same numbers. No second run may write there.
 ///
 /// # Errors
 /// If the data cannot be trained on, the loss leaves the numbers, or a file cannot be read or written.
@@ -89,6 +91,8 @@ pub fn fit(
 ) -> Result<Fitted, TrainError> {
     let recipe = &prepared.recipe;
     check(recipe, training, validation)?;
+    // Two runs that wrote the same checkpoints would undo each other's epochs.
+    let _lock = Lock::take(run)?;
     let parameters = Parameters::new(Purpose::Training { seed: recipe.seed }, device);
     let network = Network::new(&parameters, &prepared.architecture, prepared.input.colours)?;
     let mut weights = parameters.tensors()?;

@@ -218,6 +218,17 @@ fn a_run_that_was_killed_ends_with_the_same_numbers_also_after_a_full_disk() {
 }
 
 #[test]
+fn a_folder_in_which_another_run_trains_is_left_to_it() {
+    let workspace = Workspace::new(4, false);
+    let held = annotate::files::Lock::take(&workspace.path("out")).unwrap();
+    let holder = format!("process {}", std::process::id());
+    workspace.refuses(&format!("{TRAIN} --out out"), 75, &["out: ", &holder, "another folder"]);
+    assert!(!workspace.path("out/checkpoint.safetensors").exists() && !workspace.path("out/metrics.jsonl").exists());
+    drop(held);
+    workspace.succeeds(&format!("{TRAIN} --out out"));
+}
+
+#[test]
 fn stages_move_what_they_say_and_heads_are_kept_replaced_or_warm() {
     let workspace = Workspace::new(8, false);
     workspace.succeeds(&format!("{TRAIN} --out base"));

@@ -5,12 +5,22 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::CorpusError;
+use super::{WriteError, state, visible};
 
 /// Name of the lock in an output folder.
 pub const NAME: &str = ".annotate.lock";
+
+/// Why a folder is not this run's.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "names and messages say what the variants are")]
+pub enum LockError {
+    #[error("{}: {holder} is writing there; wait for it to end, or take another folder", visible(&folder.display().to_string()))]
+    Busy { folder: PathBuf, holder: String },
+    #[error(transparent)]
+    Output(#[from] WriteError),
+}
 
 /// Held for as long as it lives.
 #[derive(Debug)]
@@ -20,21 +30,21 @@ impl Lock {
     /// Takes the lock of `folder`, which is made if it is not there.
     ///
     /// # Errors
-    /// [`CorpusError::Busy`] naming who has it; or if the folder cannot be written.
-    pub fn take(folder: &Path) -> Result<Self, CorpusError> {
-        let unwritable = |source: std::io::Error| crate::files::WriteError::Io { path: folder.into(), source };
+    /// [`LockError::Busy`] naming who has it; or if the folder cannot be written.
+    pub fn take(folder: &Path) -> Result<Self, LockError> {
+        let unwritable = |source: std::io::Error| WriteError::Io { path: folder.into(), source };
         std::fs::create_dir_all(folder).map_err(unwritable)?;
         let path = folder.join(NAME);
         let options = OpenOptions::new().read(true).write(true).create(true).truncate(false).clone();
-        let opened = crate::files::state::open(&path, &options);
-        let mut file = opened.map_err(|source| crate::files::WriteError::Io { path, source })?;
+        let opened = state::open(&path, &options);
+        let mut file = opened.map_err(|source| WriteError::Io { path, source })?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut holder = String::new();
                 let _ = file.take(200).read_to_string(&mut holder);
                 let holder = if holder.is_empty() { "another run" } else { holder.trim() };
-                return Err(CorpusError::Busy { folder: folder.into(), holder: holder.into() });
+                return Err(LockError::Busy { folder: folder.into(), holder: holder.into() });
             }
             Err(TryLockError::Error(source)) => return Err(unwritable(source).into()),
         }
