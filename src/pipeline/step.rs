@@ -133,7 +133,8 @@ impl FrameStep for Cropping<'_> {
     }
 }
 
-/// Meshing and cropping in one thread: neither holds frames back, and cropping takes less than handing a frame on to another thread.
+/// Meshing and cropping in one thread: neither holds frames back, and cropping takes less than handing a frame on to another
+/// thread.
 pub(super) struct MeshingAndCropping<'a>(pub(super) Meshing, pub(super) Cropping<'a>);
 
 impl FrameStep for MeshingAndCropping<'_> {

@@ -77,7 +77,8 @@ pub enum TrainError {
 }
 
 /// Fits a model to `training` and chooses its epoch on `validation`. The folder `run` receives `metrics.jsonl` and after each
-/// epoch a checkpoint, from which a later call with the same recipe and data goes on to the same numbers. No second run may write there.
+/// epoch a checkpoint, from which a later call with the same recipe and data goes on to the same numbers. No second run may
+/// write there.
 ///
 /// # Errors
 /// If the data cannot be trained on, the loss leaves the numbers, or a file cannot be read or written.

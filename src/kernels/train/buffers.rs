@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// BufferPool that nobody uses, by length.
+/// Buffers that nobody uses, by length.
 #[derive(Debug, Default)]
 pub struct BufferPool(Mutex<BTreeMap<usize, Vec<Vec<f32>>>>);
 

@@ -106,7 +106,8 @@ fn slots(architecture: &Architecture) -> Vec<Slot> {
                         [format!("{theirs}.conv_dw"), norm(1)],
                         ["", ""],
                     );
-                    for part in ["reduce", "expand"].iter().filter(|_| !config.lite) {
+                    let squeeze_excite: &[&str] = if config.lite { &[] } else { &["reduce", "expand"] };
+                    for part in squeeze_excite {
                         let timm = names(&format!("{theirs}.se.conv_{part}"), "");
                         add(format!("{ours}.squeeze_excite.{part}"), LayerKind::Dense, timm, ["", ""]);
                     }
