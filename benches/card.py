@@ -26,6 +26,7 @@ BATCHES = [1, 2, 4, 8, 16, 32, 64, 128, 256]
 PEAKS = {"f32": 67, "f16": 989, "bf16": 989}
 # How far logits may be from the CPU's f32, over the largest of them.
 TOLERANCES = {"f32": 1e-3, "f16": 2e-2, "bf16": 1e-1}
+CLASSES = ["neutral", "happiness", "sadness", "surprise", "fear", "disgust", "anger"]
 # FER2013's strips that fit beside the programs: half of the training pictures, and all that epochs are judged by.
 STRIPS = ["training_a.png", "publictest.png"]
 
@@ -141,6 +142,34 @@ def logits(run, found):
             found[f"{network} {dtype}"] = attempted(one, network, dtype)
 
 
+# ---- g: half precision ----
+
+
+def half_precision(run, found):
+    """Whether f16 and bf16 may be used in place of f32: accuracy within 0.1 points, and 99.5 % of the labels the same."""
+    if not (run.folder / "data/faces.csv").exists():
+        raise RuntimeError("no labelled pictures were carried")
+
+    def judged(dtype):
+        out = run.out / f"judged-{dtype}"
+        words = ["--data", run.folder / "data/faces.csv", "--split", "validation", "--out", out]
+        run.program("evaluate", *words, "--device", run.device, "--precision", dtype, seconds=25)
+        accuracy = json.loads((out / "report.json").read_text())["metrics"]["accuracy"]
+        with open(out / "predictions.csv", newline="") as rows:
+            labels = [max(CLASSES, key=lambda name: float(row[name])) for row in csv.DictReader(rows)]
+        shutil.rmtree(out)
+        return accuracy, labels
+
+    accuracy, labels = judged("f32")
+    found |= {"pictures": len(labels), "f32": {"accuracy": accuracy}}
+    # A dry run's CPU may have neither.
+    for dtype in ["f32"] if run.dry else ["f16", "bf16"]:
+        other, theirs = judged(dtype)
+        agreeing = sum(a == b for a, b in zip(labels, theirs)) / len(labels)
+        may = abs(other - accuracy) <= 0.001 and agreeing >= 0.995
+        found[dtype] = {"accuracy": other, "labels_agreeing": agreeing, "may_be_used": may}
+
+
 # ---- d: speed ----
 
 
@@ -184,6 +213,41 @@ def mobilenet(architecture, colours):
     return nn.Sequential(*layers, nn.Linear(units or channels, 7))
 
 
+def efficientnet_lite(architecture, colours):
+    """Our EfficientNet-Lite in PyTorch, from a model's config.json."""
+    from torch import nn
+
+    def normalised(convolution, activates=True):
+        norm = nn.BatchNorm2d(convolution.out_channels, eps=1e-3, momentum=0.1)
+        return nn.Sequential(convolution, norm, *([nn.ReLU6()] if activates else []))
+
+    class Shortcut(nn.Module):
+        def __init__(self, layers):
+            super().__init__()
+            self.layers = layers
+
+        def forward(self, x):
+            return x + self.layers(x)
+
+    channels = architecture["stem_channels"]
+    layers = [normalised(nn.Conv2d(colours, channels, 3, architecture["stem_stride"], 1, bias=False))]
+    for stage in architecture["stages"]:
+        kernel, to = stage["kernel"], stage["channels"]
+        for repeat in range(stage["repeats"]):
+            stride, wide = (1 if repeat else stage["stride"]), channels * stage["expand"]
+            block = [normalised(nn.Conv2d(channels, wide, 1, bias=False))] if stage["expand"] > 1 else []
+            block.append(normalised(nn.Conv2d(wide, wide, kernel, stride, kernel // 2, groups=wide, bias=False)))
+            block.append(normalised(nn.Conv2d(wide, to, 1, bias=False), activates=False))
+            block = nn.Sequential(*block)
+            layers.append(Shortcut(block) if stride == 1 and channels == to else block)
+            channels = to
+    head = architecture["head_channels"]
+    layers += [normalised(nn.Conv2d(channels, head, 1, bias=False)), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    return nn.Sequential(*layers, nn.Dropout(architecture["dropout"]), nn.Linear(head, 7))
+
+
+BUILDERS = {"mobilenet_v1": mobilenet, "efficientnet": efficientnet_lite}
+
 WIDTHS = [(64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2)] + [(512, 1)] * 5 + [(1024, 2), (1024, 1)]
 SEED = {
     "stem_channels": 32,
@@ -211,7 +275,8 @@ class Theirs:
         else:
             config = json.loads((run.folder / "config.json").read_text())
             side = config["input"]["side"]
-            model, self.shape = mobilenet(config["architecture"], 1), (1, side, side)
+            architecture = config["architecture"]
+            model, self.shape = BUILDERS[architecture["family"]](architecture, 1), (1, side, side)
         self.model = model.eval().to(self.device, self.dtype, memory_format=torch.channels_last)
         self.compiled = torch.compile(self.model, dynamic=False)
 
@@ -461,6 +526,7 @@ STEPS = {
     "a environment": (environment, 60),
     "b operations": (operations, 90),
     "c logits": (logits, 60),
+    "c half precision": (half_precision, 60),
     "d speed": (speed, 130),
     "e pipeline": (pipeline, 60),
     "f training": (training, WHOLE),
@@ -537,6 +603,13 @@ def table(report):
     for key, row in steps.get("c logits", {}).items():
         if isinstance(row, dict) and "error" in row:
             lines.append(f"| {key} | {row['images']} | {row['error']:.1e} | {row['labels_agreeing']} |")
+    for dtype, row in steps.get("c half precision", {}).items():
+        if isinstance(row, dict) and "may_be_used" in row:
+            lines.append(
+                f"\nThe default model in {dtype} on labelled pictures: accuracy {number(100 * row['accuracy'])} %, "
+                f"{number(100 * row['labels_agreeing'])} % of the labels as in f32; "
+                f"{'may' if row['may_be_used'] else 'may not'} stand in for f32."
+            )
     for key, row in (steps.get("f training", {}).get("step") or {}).items():
         if isinstance(row, dict):
             lines.append(

@@ -98,8 +98,8 @@ fn main() -> anyhow::Result<()> {
         },
         schedule: Schedule { kind: LearningRateCurve::Cosine, warm_up_epochs: recipe.warm_up, ..Schedule::default() },
     };
-    let mut optimiser = Optimiser::new(&variables, &stage.optimiser);
-    let mut average = Average::new(&variables, recipe.average_decay)?;
+    let mut optimiser = Optimiser::new(&variables, &stage.optimiser)?;
+    let average = Average::new(&variables, recipe.average_decay)?;
     let maker = Maker {
         faces: &faces,
         scenes: &scenes,
@@ -128,10 +128,10 @@ fn main() -> anyhow::Result<()> {
             let means = sums.map(|sum| format!("{:.4}", sum / 50.0)).join(" ");
             eprintln!("step {} of {steps}: {means}  {:.0} s", step + 1, started.elapsed().as_secs_f64());
             sums = [0.0; OUTPUTS];
-            std::fs::write(&weights, write_tensors(&average.tensors(&variables)?, true)?)?;
+            std::fs::write(&weights, write_tensors(&average.tensors()?, true)?)?;
         }
     }
-    let averaged = average.tensors(&variables)?;
+    let averaged = average.tensors()?;
     parameters.set(&averaged)?;
     std::fs::write(&weights, write_tensors(&averaged, true)?)?;
     let others = material::faces(&fer.join("publictest.png"), MEASURED_FACES)?;

@@ -33,7 +33,7 @@ pub fn training_steps(
         sam_rho: 0.0,
     };
     let variables = parameters.variables();
-    let mut optimiser = Optimiser::new(&variables, &settings);
+    let mut optimiser = Optimiser::new(&variables, &settings)?;
     let mut random = seeded(1, "pictures");
     let count = batch * side * side * colours.count();
     let pictures: Vec<f32> = (0..count).map(|_| random.random_range(-1.0..1.0)).collect();

@@ -121,7 +121,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     if device.is_cpu() || options.max_memory.is_some() {
         limit_memory(options.max_memory, 1)?;
     }
-    let model = shared::open_model(&mut options, &device)?;
+    let model = shared::open_model(&mut options, &device)?.alone();
     let detectors = shared::open_detectors(&mut options)?;
     let elan = elan_options(&arguments, targets.iter().flatten().any(|target| target.format == Format::Eaf))?;
     let calibration = arguments.calibration.source(&model)?;

@@ -105,7 +105,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         Some(arch) => arch.model(&device).map_err(|e| Failure::Unforeseen(e.into()))?,
         None => registry::open(&options.model, &device)?,
     };
-    let model = model.with_precision(options.annotation.precision)?;
+    let model = model.with_precision(options.annotation.precision)?.alone();
     let loaded = started.elapsed();
     let threads = match options.threads {
         0 => cores(),

@@ -64,9 +64,9 @@ impl DeviceChoice {
     pub(super) fn open(self) -> Result<Device, Failure> {
         match self {
             Self::Cpu => Ok(Device::Cpu),
-            Self::Auto if cuda::BUILT => Ok(Device::new_cuda(0).unwrap_or(Device::Cpu)),
+            Self::Auto if cuda::BUILT => Ok(cuda::open(0).unwrap_or(Device::Cpu)),
             Self::Auto => Ok(Device::Cpu),
-            Self::Cuda(card) if cuda::BUILT => Device::new_cuda(card).map_err(|e| {
+            Self::Cuda(card) if cuda::BUILT => cuda::open(card).map_err(|e| {
                 Failure::Configuration(format!(
                     "--device cuda:{card}: no card that can be used ({}); use --device cpu",
                     e.to_string().lines().next().unwrap_or_default()

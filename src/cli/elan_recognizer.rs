@@ -103,7 +103,7 @@ fn job() -> Result<(), Failure> {
     let mut options = Options::layered(&flags, Home::User)?;
     let preset = Preset::load(tier_names)?;
     let device = options.device.open()?;
-    let model = shared::open_model(&mut options, &device)?;
+    let model = shared::open_model(&mut options, &device)?.alone();
     let detectors = shared::open_detectors(&mut options)?;
     let signals = Signals::listen()?;
     // The files are opened first: where one cannot be written, the person is told before the work and not after it.

@@ -89,7 +89,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     use_threads(arguments.threads)?;
     let device = arguments.device.open()?;
     let model =
-        registry::open(&arguments.model, &device).and_then(|model| model.with_precision(arguments.precision))?;
+        registry::open(&arguments.model, &device).and_then(|model| model.with_precision(arguments.precision))?.alone();
     let model = match arguments.symmetric {
         Some(symmetric) => model.with_symmetry(symmetric),
         None => model,

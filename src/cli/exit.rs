@@ -279,7 +279,7 @@ impl From<DetectorError> for Failure {
 
 impl From<ModelError> for Failure {
     fn from(error: ModelError) -> Self {
-        let hint = if matches!(error, ModelError::Precision(_)) { "; use --precision f32" } else { "" };
+        let hint = if matches!(error, ModelError::Precision { .. }) { "; use --precision f32" } else { "" };
         Self::Configuration(error.to_string()).with(hint)
     }
 }

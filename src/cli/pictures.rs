@@ -88,7 +88,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     arguments.execution.init_logging();
     let mut options = shared::options(Some(&arguments.annotation), Some(&arguments.execution), Default::default())?;
     let device = options.device.open()?;
-    let model = shared::open_model(&mut options, &device)?;
+    let model = shared::open_model(&mut options, &device)?.alone();
     let detector = shared::open_detectors(&mut options)?.make().map_err(anyhow::Error::from)?;
     let pool = ThreadPoolBuilder::new().num_threads(options.threads).build().map_err(anyhow::Error::from)?;
     let mut answerer = Answerer { model, detector, pool, options };

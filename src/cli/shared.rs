@@ -33,7 +33,7 @@ pub(super) struct AnnotationArguments {
     model: Option<PathBuf>,
     #[command(flatten)]
     detector: DetectorArguments,
-    /// Numbers the network is computed with; bf16 is faster, and coarser, where the CPU has AVX512-BF16. auto is f32
+    /// Numbers the network is computed with; bf16 is faster, and coarser, where the CPU has AVX512-BF16; a card has f16 as well. auto is f32
     #[arg(long, value_parser = choice::<Precision>())]
     precision: Option<Precision>,
     /// When interlaced pictures are deinterlaced; auto, where they say so, if not given

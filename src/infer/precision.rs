@@ -15,8 +15,10 @@ pub enum Precision {
     Auto,
     /// 32 bits throughout.
     F32,
-    /// 1x1 convolutions on inputs and weights of 16 bits, summed in 32; everything else in 32.
+    /// 1x1 convolutions on inputs and weights of 16 bits, summed in 32; everything else in 32 on the CPU, stored in 16 on a card.
     Bf16,
+    /// On a card only: inputs and weights of 16 bits with more digits and a smaller range than bf16's, summed in 32.
+    F16,
 }
 
 impl Choice for Precision {
@@ -27,7 +29,16 @@ impl Choice for Precision {
             "f32: the same numbers on every machine that has the same instructions, with or without those of bf16",
         ),
         (Self::F32, "f32", "32 bits throughout"),
-        (Self::Bf16, "bf16", "1x1 convolutions on inputs and weights of 16 bits, summed in 32; everything else in 32"),
+        (
+            Self::Bf16,
+            "bf16",
+            "1x1 convolutions on inputs and weights of 16 bits, summed in 32; everything else in 32 on the CPU, stored in 16 on a card",
+        ),
+        (
+            Self::F16,
+            "f16",
+            "on a card only: inputs and weights of 16 bits with more digits and a smaller range than bf16's, summed in 32",
+        ),
     ];
 }
 

@@ -11,6 +11,9 @@ const PIECE: u32 = 256;
 /// Most pieces that a sum is split into.
 const PIECES: u32 = 64;
 
+/// Channels that a thread of the inference kernels computes: `GROUP` in kernels.cu.
+pub const GROUP: usize = 4;
+
 /// Batches in flight on a card: one being computed, one being copied, one being put together.
 pub const UNDER_WAY: usize = 3;
 
@@ -32,6 +35,12 @@ pub fn elements(count: u32) -> LaunchGrid {
 pub fn column_pieces(channels: usize, rows: u32) -> LaunchGrid {
     let blocks = (channels as u32).div_ceil(COLUMN_THREADS.0);
     LaunchGrid { blocks: (blocks, pieces(rows), 1), threads: COLUMN_THREADS }
+}
+
+/// Sums over the pixels of each of `channels` in each of `images`: blocks of channels in x, images in y.
+pub fn image_columns(channels: usize, images: u32) -> LaunchGrid {
+    let blocks = (channels as u32).div_ceil(COLUMN_THREADS.0);
+    LaunchGrid { blocks: (blocks, images, 1), threads: COLUMN_THREADS }
 }
 
 /// Sums over `pixels` of each of `channels` for each of `taps`: blocks of channels in x, taps in y, pieces in z.

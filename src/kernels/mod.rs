@@ -11,6 +11,7 @@
 
 pub mod activation;
 pub mod cuda;
+pub mod folded;
 pub mod infer;
 pub mod launch;
 pub mod matrix;

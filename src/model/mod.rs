@@ -20,9 +20,10 @@ use candle_core::{D, DType, Device, Result as CandleResult, Tensor};
 pub use config::{Input, InputPart, ModelConfig};
 
 use crate::files::{self, sha256};
-use crate::infer::{Instructions, Plan, Precision};
+use crate::infer::{Instructions, Layer, Plan, Precision};
+use crate::nn::folded::Folded;
 use crate::nn::parameters::SetError;
-use crate::nn::{Architecture, Network, Parameters, Phase, Purpose, WeightsError};
+use crate::nn::{Architecture, Network, Parameters, Purpose, WeightsError};
 use crate::picture::CropRule;
 use crate::timeline::{Expression, ModelIdentity};
 
@@ -42,8 +43,8 @@ pub enum ModelError {
     Weights { path: PathBuf, source: WeightsError },
     #[error("{}: SHA-256 is {found}, config.json says {expected}", path.display())]
     Changed { path: PathBuf, expected: String, found: String },
-    #[error("bfloat16 cannot be used: {0}")]
-    Precision(&'static str),
+    #[error("--precision {precision} cannot be used: {reason}")]
+    Precision { precision: Precision, reason: &'static str },
     #[error("the device failed: {0}")]
     Device(#[from] candle_core::Error),
 }
@@ -61,8 +62,14 @@ pub struct Model {
 enum Runner {
     /// On the CPU.
     Plan(Box<Plan>),
-    /// On other devices.
-    Network(Network),
+    /// On other devices, with the layers it was made of.
+    Folded { folded: Box<Folded>, layers: Vec<Layer> },
+}
+
+impl Runner {
+    fn folded(layers: Vec<Layer>, colours: usize, dtype: DType, device: &Device) -> CandleResult<Self> {
+        Ok(Self::Folded { folded: Box::new(Folded::new(&layers, colours, dtype, device)?), layers })
+    }
 }
 
 /// The file names in a model directory.
@@ -109,7 +116,7 @@ impl Model {
             return Err(ModelError::Changed { path: weights_path, expected: config.sha256, found });
         }
         let tensors = read_tensors(weights).map_err(|e| e.of(&weights_path))?;
-        let parameters = Parameters::new(Purpose::Inference, device);
+        let parameters = Parameters::new(Purpose::Inference, &Device::Cpu);
         let network = Network::new(&parameters, &config.architecture, config.input.colours)?;
         parameters.set(&tensors).map_err(|e| match e {
             SetError::Weights(source) => ModelError::Weights { path: weights_path, source },
@@ -124,7 +131,7 @@ impl Model {
     /// # Errors
     /// If the device fails.
     pub fn untrained(architecture: Architecture, input: Input, seed: u64, device: &Device) -> CandleResult<Self> {
-        let parameters = Parameters::new(Purpose::Training { seed }, device);
+        let parameters = Parameters::new(Purpose::Training { seed }, &Device::Cpu);
         let network = Network::new(&parameters, &architecture, input.colours)?;
         let config = ModelConfig {
             name: "untrained".into(),
@@ -144,7 +151,10 @@ impl Model {
         let Input { side, colours, .. } = config.input;
         let plan = network.plan(side, colours, Instructions::best())?;
         let operations = plan.operations();
-        let runner = if device.is_cpu() { Runner::Plan(Box::new(plan)) } else { Runner::Network(network) };
+        let runner = match device.is_cpu() {
+            true => Runner::Plan(Box::new(plan)),
+            false => Runner::folded(network.layers()?, colours.count(), DType::F32, device)?,
+        };
         Ok(Self { config, device: device.clone(), runner, operations, uploader: Default::default() })
     }
 
@@ -153,17 +163,29 @@ impl Model {
     /// # Errors
     /// If the device or the CPU cannot.
     pub fn with_precision(self, precision: Precision) -> Result<Self, ModelError> {
+        let refused = |reason| ModelError::Precision { precision, reason };
         let runner = match (precision, self.runner) {
             (Precision::Auto | Precision::F32, runner) => runner,
             (Precision::Bf16, Runner::Plan(plan)) => {
-                let plan = plan.in_bf16().ok_or(ModelError::Precision("this CPU has no AVX512-BF16"))?;
-                Runner::Plan(Box::new(plan))
+                Runner::Plan(Box::new(plan.in_bf16().ok_or_else(|| refused("this CPU has no AVX512-BF16"))?))
             }
-            (Precision::Bf16, Runner::Network(_)) => {
-                return Err(ModelError::Precision("it is for the CPU only"));
+            (Precision::F16, Runner::Plan(_)) => return Err(refused("f16 is for cards only")),
+            (Precision::Bf16 | Precision::F16, Runner::Folded { layers, .. }) => {
+                let dtype = if precision == Precision::F16 { DType::F16 } else { DType::BF16 };
+                Runner::folded(layers, self.config.input.colours.count(), dtype, &self.device)?
             }
         };
         Ok(Self { runner, ..self })
+    }
+
+    /// The model for a program in which nobody else uses its card: there, batches of a size that comes again are recorded and
+    /// repeated as one launch.
+    #[must_use]
+    pub fn alone(mut self) -> Self {
+        if let Runner::Folded { folded, .. } = &mut self.runner {
+            folded.record();
+        }
+        self
     }
 
     /// The model with or without averaging over mirror images, whatever its config says.
@@ -173,11 +195,15 @@ impl Model {
         self
     }
 
-    /// What the model is computed with: f32 or bf16.
+    /// What the model is computed with: f32, bf16 or f16.
     pub fn precision(&self) -> Precision {
         match &self.runner {
             Runner::Plan(plan) => plan.precision(),
-            Runner::Network(_) => Precision::F32,
+            Runner::Folded { folded, .. } => match folded.dtype() {
+                DType::F16 => Precision::F16,
+                DType::BF16 => Precision::Bf16,
+                _ => Precision::F32,
+            },
         }
     }
 
@@ -185,7 +211,7 @@ impl Model {
     pub fn instructions(&self) -> Option<Instructions> {
         match &self.runner {
             Runner::Plan(plan) => Some(plan.instructions()),
-            Runner::Network(_) => None,
+            Runner::Folded { .. } => None,
         }
     }
 
@@ -234,9 +260,9 @@ impl Model {
                 plan.run(&pictures, &mut logits);
                 Tensor::from_vec(logits, (images, plan.output().len()), &Device::Cpu)
             }
-            Runner::Network(network) => {
+            Runner::Folded { folded, .. } => {
                 let pictures = crate::nn::ops::uploaded(&pictures, &shape.into(), &self.device, &self.uploader)?;
-                network.forward(&pictures, Phase::Inference)
+                folded.logits(&pictures)
             }
         };
         input.joined(&logits?)
@@ -382,6 +408,7 @@ fn read_bounded(path: &Path, largest: u64) -> Result<Vec<u8>, ModelError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::nn::Phase;
     use crate::picture::{ColourNormalisation, Colours};
 
     #[test]

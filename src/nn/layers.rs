@@ -170,25 +170,15 @@ impl ConvolutionNorm {
     fn forward(&self, x: &Tensor, phase: Phase) -> Result<Tensor> {
         let norm = &self.norm;
         match phase {
-            Phase::Inference => self.infer(x),
-            Phase::Frozen(_) => ops::normalise(&self.convolve(x)?, norm.norm(&norm.running()), norm.activation),
+            Phase::Inference | Phase::Frozen(_) => {
+                ops::normalise(&self.convolve(x)?, norm.norm(&norm.running()), norm.activation)
+            }
             Phase::Training(_) | Phase::Again(_) => {
                 let z = self.convolve(x)?;
                 let (y, moments) = ops::normalise_by_batch(&z, &norm.gamma, &norm.beta, norm.eps, norm.activation)?;
                 norm.observe(&moments, phase)?;
                 Ok(y)
             }
-        }
-    }
-
-    fn infer(&self, x: &Tensor) -> Result<Tensor> {
-        let running = self.norm.running();
-        let (norm, activation) = (self.norm.norm(&running), self.norm.activation);
-        match &self.convolution {
-            ConvolutionWeights::Depthwise { weights, stride } => {
-                ops::depthwise_normalise(x, weights, *stride, norm, activation)
-            }
-            _ => ops::normalise(&self.convolve(x)?, norm, activation),
         }
     }
 

@@ -5,6 +5,7 @@
 
 pub mod efficientnet;
 pub mod face_mesh;
+pub mod folded;
 pub mod hands;
 pub mod layers;
 pub mod mobilenet;

@@ -16,7 +16,6 @@ pub struct Parameters {
     variables: Arc<Mutex<BTreeMap<String, Var>>>,
     purpose: Purpose,
     device: Device,
-    dtype: DType,
     workspace: TrainingWorkspace,
 }
 
@@ -116,19 +115,7 @@ pub enum SetError {
 impl Parameters {
     /// No tensors yet.
     pub fn new(purpose: Purpose, device: &Device) -> Self {
-        Self::of_type(purpose, device, DType::F32)
-    }
-
-    /// As [`new`](Self::new), for a network that multiplies numbers of type `dtype`: weights have it; biases and
-    /// normalisation, of one dimension, stay f32.
-    pub fn of_type(purpose: Purpose, device: &Device, dtype: DType) -> Self {
-        Self {
-            variables: Arc::default(),
-            purpose,
-            device: device.clone(),
-            dtype,
-            workspace: TrainingWorkspace::default(),
-        }
+        Self { variables: Arc::default(), purpose, device: device.clone(), workspace: TrainingWorkspace::default() }
     }
 
     /// The root of the tree of names.
@@ -191,8 +178,7 @@ impl Parameters {
                 normal.sample_iter(&mut random).take(count).collect()
             }
         };
-        let dtype = if shape.len() > 1 { self.dtype } else { DType::F32 };
-        let var = Var::from_tensor(&Tensor::from_vec(values, shape, &self.device)?.to_dtype(dtype)?)?;
+        let var = Var::from_tensor(&Tensor::from_vec(values, shape, &self.device)?)?;
         if self.lock().insert(name.clone(), var.clone()).is_some() {
             bail!("two layers share the tensor name '{name}'");
         }

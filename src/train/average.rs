@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 
 use candle_core::{Result, Tensor, Var};
 
-use crate::kernels::train::update;
 use crate::nn::ops;
 
-/// The exponential moving average of tensors.
+/// The exponential moving average of tensors, where the variables are.
 pub struct Average {
-    tensors: BTreeMap<String, Vec<f32>>,
+    tensors: BTreeMap<String, Tensor>,
     decay: f64,
 }
 
@@ -19,11 +18,8 @@ impl Average {
     /// # Errors
     /// If the device fails.
     pub fn new(variables: &BTreeMap<String, Var>, decay: f64) -> Result<Self> {
-        let tensors = variables
-            .iter()
-            .map(|(name, var)| Ok((name.clone(), var.flatten_all()?.to_vec1()?)))
-            .collect::<Result<_>>()?;
-        Ok(Self { tensors, decay })
+        let now = |(name, var): (&String, &Var)| Ok((name.clone(), var.as_detached_tensor().copy()?));
+        Ok(Self { tensors: variables.iter().map(now).collect::<Result<_>>()?, decay })
     }
 
     /// Moves towards the variables' present values; early on faster, so that the start is forgotten: the decay after
@@ -31,36 +27,30 @@ impl Average {
     ///
     /// # Errors
     /// If the device fails.
-    pub fn update(&mut self, variables: &BTreeMap<String, Var>, step: u64) -> Result<()> {
+    pub fn update(&self, variables: &BTreeMap<String, Var>, step: u64) -> Result<()> {
         let decay = self.decay.min((1 + step) as f64 / (10 + step) as f64) as f32;
-        for (name, average) in &mut self.tensors {
-            ops::read([&variables[name]], |[now]| update::average(average, now, decay))?;
+        for (name, average) in &self.tensors {
+            ops::blend(average, &variables[name], [decay, 1.0 - decay])?;
         }
         Ok(())
     }
 
-    /// The averages in the variables' shapes.
+    /// Copies of the averages.
     ///
     /// # Errors
     /// If the device fails.
-    pub fn tensors(&self, variables: &BTreeMap<String, Var>) -> Result<BTreeMap<String, Tensor>> {
-        self.tensors
-            .iter()
-            .map(|(name, values)| {
-                let var = &variables[name];
-                Ok((name.clone(), Tensor::from_slice(values, var.shape(), var.device())?))
-            })
-            .collect()
+    pub fn tensors(&self) -> Result<BTreeMap<String, Tensor>> {
+        self.tensors.iter().map(|(name, average)| Ok((name.clone(), average.copy()?))).collect()
     }
 
     /// Takes up saved averages.
     ///
     /// # Errors
-    /// If one is missing.
+    /// If one is missing or of another shape.
     pub fn restore(&mut self, saved: &BTreeMap<String, Tensor>) -> Result<()> {
         for (name, average) in &mut self.tensors {
             let Some(tensor) = saved.get(name) else { candle_core::bail!("'{name}' is missing") };
-            *average = tensor.flatten_all()?.to_vec1()?;
+            *average = tensor.to_device(average.device())?.reshape(average.shape())?.copy()?;
         }
         Ok(())
     }

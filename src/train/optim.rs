@@ -1,9 +1,9 @@
-//! Optimisers, each in one pass a tensor, with state that can be saved.
+//! Optimisers, with state that can be saved and lies where the variables do.
 
 use std::collections::BTreeMap;
 
 use candle_core::backprop::GradStore;
-use candle_core::{Device, Result, Tensor, Var};
+use candle_core::{DType, Device, Result, Tensor, Var};
 
 use super::recipe::{OptimiserSettings as Settings, Rule};
 use crate::kernels::train::update;
@@ -18,9 +18,9 @@ const EPS: f32 = 1e-8;
 /// Keeps the division by the gradient's length finite.
 const SHORTEST: f64 = 1e-12;
 
-/// The gradients of variables that have one, by name.
+/// The gradients of variables that have one, by name, where the variables are.
 #[derive(Debug, Clone, Default)]
-pub struct Gradients(BTreeMap<String, Vec<f32>>);
+pub struct Gradients(BTreeMap<String, Tensor>);
 
 impl Gradients {
     /// Adds those of `store` times `factor`.
@@ -30,47 +30,56 @@ impl Gradients {
     pub fn add(&mut self, store: &GradStore, variables: &BTreeMap<String, Var>, factor: f32) -> Result<()> {
         for (name, var) in variables {
             let Some(gradient) = store.get(var) else { continue };
-            match self.0.get_mut(name) {
-                Some(sum) => ops::read([&gradient.contiguous()?], |[new]| update::add(sum, new, factor))?,
-                None => {
-                    let mut new = gradient.flatten_all()?.to_vec1::<f32>()?;
-                    if factor != 1.0 {
-                        new.iter_mut().for_each(|g| *g *= factor);
-                    }
-                    self.0.insert(name.clone(), new);
-                }
-            }
+            let new = if factor == 1.0 { gradient.clone() } else { (gradient * f64::from(factor))? };
+            let sum = match self.0.get(name) {
+                Some(sum) => (sum + new)?,
+                None => new,
+            };
+            self.0.insert(name.clone(), sum.detach());
         }
         Ok(())
     }
 
     /// Length over all variables.
-    pub fn norm(&self) -> f64 {
-        self.0.values().map(|gradient| update::sum_of_squares(gradient)).sum::<f64>().sqrt()
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn norm(&self) -> Result<f64> {
+        Ok(ops::sum_of_squares(&self.0.values().collect::<Vec<_>>())?.sqrt())
     }
 
-    /// Shortens to `longest` what is longer.
-    pub fn clip(&mut self, longest: f64) {
-        let factor = longest / self.norm().max(SHORTEST);
-        if factor < 1.0 {
-            self.0.values_mut().flatten().for_each(|g| *g *= factor as f32);
+    /// Shortens to `longest` what is longer, `norm` being its [`norm`](Self::norm); gives the new one.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn clip(&mut self, norm: f64, longest: f64) -> Result<f64> {
+        if norm <= longest {
+            return Ok(norm);
         }
+        for gradient in self.0.values_mut() {
+            *gradient = (&*gradient * (longest / norm.max(SHORTEST)))?;
+        }
+        Ok(longest)
     }
 }
 
-/// Moves `variables` uphill along `gradients` by `rho` over all (Foret et al. 2021, eq. 2) and returns their values of
-/// before.
+/// Moves `variables` uphill along `gradients`, whose length is `norm`, by `rho` over all (Foret et al. 2021, eq. 2) and returns
+/// their values of before.
 ///
 /// # Errors
 /// If the device fails.
-pub fn climb(variables: &BTreeMap<String, Var>, gradients: &Gradients, rho: f64) -> Result<BTreeMap<String, Tensor>> {
-    let factor = rho / (gradients.norm() + SHORTEST);
+pub fn climb(
+    variables: &BTreeMap<String, Var>,
+    gradients: &Gradients,
+    norm: f64,
+    rho: f64,
+) -> Result<BTreeMap<String, Tensor>> {
+    let factor = rho / (norm + SHORTEST);
     let mut before = BTreeMap::new();
     for (name, gradient) in &gradients.0 {
         let var = &variables[name];
-        let step = Tensor::from_slice(gradient, var.shape(), var.device())?;
         before.insert(name.clone(), var.as_detached_tensor().copy()?);
-        var.set(&(var.as_detached_tensor() + (step * factor)?)?)?;
+        var.set(&(var.as_detached_tensor() + (gradient * factor)?)?)?;
     }
     Ok(before)
 }
@@ -85,22 +94,31 @@ pub struct Optimiser {
 struct Variable {
     name: String,
     var: Var,
-    /// First moment, or the velocity.
-    first: Vec<f32>,
-    /// Second moment; empty where the rule has none.
-    second: Vec<f32>,
+    /// The velocity, or both moments, one after the other; where the variable is.
+    state: Tensor,
+}
+
+/// What is saved of a state, in its order.
+fn parts(kind: Rule) -> &'static [&'static str] {
+    match kind {
+        Rule::Sgd => &["first"],
+        Rule::Adam | Rule::Adamw => &["first", "second"],
+    }
 }
 
 impl Optimiser {
     /// For `variables`, by name.
-    pub fn new(variables: &BTreeMap<String, Var>, settings: &Settings) -> Self {
-        let remembered = |name: &String, var: &Var| {
-            let count = var.elem_count();
-            let second = if settings.kind == Rule::Sgd { 0 } else { count };
-            Variable { name: name.clone(), var: var.clone(), first: vec![0.0; count], second: vec![0.0; second] }
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn new(variables: &BTreeMap<String, Var>, settings: &Settings) -> Result<Self> {
+        let remembered = |(name, var): (&String, &Var)| {
+            let count = parts(settings.kind).len() * var.elem_count();
+            let state = Tensor::zeros(count, DType::F32, var.device())?;
+            Ok(Variable { name: name.clone(), var: var.clone(), state })
         };
-        let variables = variables.iter().map(|(name, var)| remembered(name, var)).collect();
-        Self { variables, settings: settings.clone(), steps: 0 }
+        let variables = variables.iter().map(remembered).collect::<Result<_>>()?;
+        Ok(Self { variables, settings: settings.clone(), steps: 0 })
     }
 
     /// Steps taken.
@@ -116,7 +134,7 @@ impl Optimiser {
         self.steps += 1;
         let Settings { kind, weight_decay, momentum, nesterov, .. } = self.settings;
         let corrections = [BETA1, BETA2].map(|beta| 1.0 - beta.powf(self.steps as f64));
-        for Variable { name, var, first, second } in &mut self.variables {
+        for Variable { name, var, state } in &self.variables {
             let Some(gradient) = gradients.0.get(name) else { continue };
             let decay = if var.rank() > 1 { weight_decay } else { 0.0 };
             let (inside, keep) = match kind {
@@ -132,10 +150,10 @@ impl Optimiser {
                 decay: inside,
                 keep,
             };
-            ops::change(var, |values| match kind {
-                Rule::Sgd => sgd.step(values, gradient, first),
-                Rule::Adam | Rule::Adamw => adam.step(values, gradient, [&mut first[..], &mut second[..]]),
-            })?;
+            match kind {
+                Rule::Sgd => ops::sgd(var, gradient, state, &sgd)?,
+                Rule::Adam | Rule::Adamw => ops::adam(var, gradient, state, &adam)?,
+            }
         }
         Ok(())
     }
@@ -145,37 +163,35 @@ impl Optimiser {
     /// # Errors
     /// If the device fails.
     pub fn state(&self) -> Result<BTreeMap<String, Tensor>> {
-        let mut state = BTreeMap::new();
-        for variable in &self.variables {
-            for (kind, values) in [("first", &variable.first), ("second", &variable.second)] {
-                if values.is_empty() {
-                    continue;
-                }
-                let tensor = Tensor::from_slice(values, values.len(), &Device::Cpu)?;
-                state.insert(format!("{kind}.{}", variable.name), tensor);
+        let mut saved = BTreeMap::new();
+        for Variable { name, var, state } in &self.variables {
+            for (index, part) in parts(self.settings.kind).iter().enumerate() {
+                let count = var.elem_count();
+                // A copy: the state goes on changing where it lies.
+                let values = state.narrow(0, index * count, count)?.force_contiguous()?;
+                saved.insert(format!("{part}.{name}"), values.to_device(&Device::Cpu)?);
             }
         }
-        Ok(state)
+        Ok(saved)
     }
 
     /// Takes up what [`state`](Self::state) gave after `steps` steps.
     ///
     /// # Errors
     /// If something is missing or of another size.
-    pub fn restore(&mut self, state: &BTreeMap<String, Tensor>, steps: u64) -> Result<()> {
-        for variable in &mut self.variables {
-            for (kind, values) in [("first", &mut variable.first), ("second", &mut variable.second)] {
-                let name = format!("{kind}.{}", variable.name);
-                if values.is_empty() {
-                    continue;
+    pub fn restore(&mut self, saved: &BTreeMap<String, Tensor>, steps: u64) -> Result<()> {
+        for Variable { name, var, state } in &mut self.variables {
+            let mut restored = Vec::new();
+            for part in parts(self.settings.kind) {
+                let name = format!("{part}.{name}");
+                let Some(tensor) = saved.get(&name) else { candle_core::bail!("'{name}' is missing") };
+                let (found, expected) = (tensor.elem_count(), var.elem_count());
+                if found != expected {
+                    candle_core::bail!("'{name}' has {found} values, not {expected}");
                 }
-                let Some(tensor) = state.get(&name) else { candle_core::bail!("'{name}' is missing") };
-                let restored = tensor.flatten_all()?.to_vec1()?;
-                if restored.len() != values.len() {
-                    candle_core::bail!("'{name}' has {} values, not {}", restored.len(), values.len());
-                }
-                *values = restored;
+                restored.push(tensor.flatten_all()?);
             }
+            *state = Tensor::cat(&restored, 0)?.to_device(var.device())?.copy()?;
         }
         self.steps = steps;
         Ok(())
@@ -214,11 +230,11 @@ mod tests {
         for Run { settings, start, after } in runs {
             let var = Var::from_vec(start.clone(), (start.len(), 1), &Device::Cpu).unwrap();
             let variables = BTreeMap::from([("w".to_owned(), var.clone())]);
-            let mut optimiser = Optimiser::new(&variables, &settings);
+            let mut optimiser = Optimiser::new(&variables, &settings).unwrap();
             for expected in after {
                 let mut uphill = gradients(&variables);
                 if settings.sam_rho > 0.0 {
-                    let before = climb(&variables, &uphill, settings.sam_rho).unwrap();
+                    let before = climb(&variables, &uphill, uphill.norm().unwrap(), settings.sam_rho).unwrap();
                     uphill = gradients(&variables);
                     var.set(&before["w"]).unwrap();
                 }
@@ -233,10 +249,12 @@ mod tests {
 
     #[test]
     fn long_gradients_are_shortened_and_short_ones_left() {
-        let mut gradients = Gradients(BTreeMap::from([("a".into(), vec![3.0]), ("b".into(), vec![4.0])]));
-        gradients.clip(10.0);
-        assert_eq!(gradients.norm(), 5.0);
-        gradients.clip(1.0);
-        assert!((gradients.norm() - 1.0).abs() < 1e-6 && (gradients.0["a"][0] - 0.6).abs() < 1e-6);
+        let tensor = |value: f32| Tensor::new(&[value], &Device::Cpu).unwrap();
+        let mut gradients = Gradients(BTreeMap::from([("a".into(), tensor(3.0)), ("b".into(), tensor(4.0))]));
+        assert_eq!(gradients.clip(5.0, 10.0).unwrap(), 5.0);
+        assert_eq!(gradients.norm().unwrap(), 5.0);
+        assert_eq!(gradients.clip(5.0, 1.0).unwrap(), 1.0);
+        assert!((gradients.norm().unwrap() - 1.0).abs() < 1e-6);
+        assert!((gradients.0["a"].to_vec1::<f32>().unwrap()[0] - 0.6).abs() < 1e-6);
     }
 }

@@ -218,7 +218,7 @@ impl Trainer<'_> {
             return Ok(());
         }
         let learning = self.learning(stage);
-        let mut optimiser = Optimiser::new(&learning, &stage.optimiser);
+        let mut optimiser = Optimiser::new(&learning, &stage.optimiser)?;
         let is_new = self.scores(number).is_empty();
         let mut restored = saved.take().filter(|_| !is_new);
         let mut take = |kind: &str| restored.as_mut().and_then(|saved| saved.tensors.remove(kind)).unwrap_or_default();
@@ -231,7 +231,7 @@ impl Trainer<'_> {
             optimiser.restore(&moments, restored.map_or(0, |saved| saved.optimiser_steps))?;
         }
         while !is_over(stage, &self.scores(number)) {
-            self.run_epoch(number, stage, &learning, &mut optimiser, &mut average, progress)?;
+            self.run_epoch(number, stage, &learning, &mut optimiser, &average, progress)?;
         }
         Ok(())
     }
@@ -242,7 +242,7 @@ impl Trainer<'_> {
         stage: &TrainingStage,
         learning: &BTreeMap<String, Var>,
         optimiser: &mut Optimiser,
-        average: &mut Average,
+        average: &Average,
         progress: &mut dyn TrainingProgress,
     ) -> Result<(), TrainError> {
         let started = Instant::now();
@@ -264,8 +264,7 @@ impl Trainer<'_> {
             let batches = std::mem::take(&mut group);
             let point = TrainingPoint { step: optimiser.steps(), steps_an_epoch: steps as u64, scores: &scores };
             rate = learning_rate(stage, point);
-            let (loss, gradients) = self.gradients(&batches, stage, learning, epoch)?;
-            let norm = gradients.norm();
+            let (loss, gradients, norm) = self.gradients(&batches, stage, learning, epoch)?;
             optimiser.step(&gradients, rate)?;
             average.update(&self.variables, optimiser.steps() - 1)?;
             self.steps += 1;
@@ -279,7 +278,7 @@ impl Trainer<'_> {
         let trained = started.elapsed().as_secs_f64();
         let weights = self.parameters.tensors()?;
         // What is judged and kept is the average; the optimiser goes on from the weights themselves.
-        let averaged = average.tensors(&self.variables)?;
+        let averaged = average.tensors()?;
         let (what, step) = ("weight", self.steps);
         self.parameters.set(&averaged).map_err(|_| TrainError::NotFinite { what, step, epoch })?;
         let (judged, ..) = self.evaluate()?;
@@ -306,34 +305,36 @@ impl Trainer<'_> {
         self.save(weights, optimiser, average)
     }
 
-    /// Mean loss of `batches` and the gradient that the step is to take.
+    /// Mean loss of `batches`, and the gradient that the step is to take with its length.
     fn gradients(
         &self,
         batches: &[LoadedBatch],
         stage: &TrainingStage,
         learning: &BTreeMap<String, Var>,
         epoch: usize,
-    ) -> Result<(f64, Gradients), TrainError> {
+    ) -> Result<(f64, Gradients, f64), TrainError> {
         let recipe = &self.prepared.recipe;
         let not_finite = |what| TrainError::NotFinite { what, step: self.steps + 1, epoch };
         let (loss, mut gradients) = self.pass(batches, stage, learning, false)?;
         if !loss.is_finite() {
             return Err(not_finite("loss"));
         }
-        if stage.optimiser.sam_rho > 0.0 && gradients.norm().is_finite() {
-            let before = climb(learning, &gradients, stage.optimiser.sam_rho)?;
+        let mut norm = gradients.norm()?;
+        if stage.optimiser.sam_rho > 0.0 && norm.is_finite() {
+            let before = climb(learning, &gradients, norm, stage.optimiser.sam_rho)?;
             gradients = self.pass(batches, stage, learning, true)?.1;
             for (name, tensor) in before {
                 learning[&name].set(&tensor)?;
             }
+            norm = gradients.norm()?;
         }
-        if !gradients.norm().is_finite() {
+        if !norm.is_finite() {
             return Err(not_finite("gradient"));
         }
         if let Some(longest) = recipe.clip_norm {
-            gradients.clip(longest);
+            norm = gradients.clip(norm, longest)?;
         }
-        Ok((loss, gradients))
+        Ok((loss, gradients, norm))
     }
 
     /// Forward and backward over `batches`: mean loss and mean gradient. The second time over the same ones draws the same
@@ -380,7 +381,7 @@ impl Trainer<'_> {
         let tensors = [
             ("weights", weights),
             ("moments", optimiser.state()?),
-            ("average", average.tensors(&self.variables)?),
+            ("average", average.tensors()?),
             ("best", self.best.clone()),
         ];
         let saved = SavedState {

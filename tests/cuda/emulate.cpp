@@ -70,12 +70,23 @@ template <typename F> void launch(bool meets, F kernel) {
             }
 }
 
-template <typename T, typename F> void answer(bool meets, F kernel) {
-    std::vector<T> written(number<size_t>());
-    for (T &value : written) store(&value, NAN);
+template <typename T, typename F> void answer_with(std::vector<T> &written, bool meets, F kernel) {
     launch(meets, [&] { kernel(written.data()); });
     for (const T &value : written) std::cout << load(&value) << ' ';
     std::cout << std::endl;
+}
+
+template <typename T, typename F> void answer(bool meets, F kernel) {
+    std::vector<T> written(number<size_t>());
+    for (T &value : written) store(&value, NAN);
+    answer_with(written, meets, kernel);
+}
+
+// What a kernel makes of values that it changes, the last of its arguments.
+template <typename F> void changed(F kernel) {
+    auto values = input<float>();
+    number<size_t>();
+    answer_with(values, false, kernel);
 }
 
 static uint32_t u() { return number<uint32_t>(); }
@@ -84,9 +95,16 @@ static float f() { return number<float>(); }
 #define CALLS(T, NAME) \
     if (name == "depthwise_" #NAME) { auto c = u(); auto w = window(); auto x = input<T>(), k = input<T>(); \
         return answer<T>(false, [&](T *y) { depthwise_##NAME(c, w, x.data(), k.data(), y); }); } \
-    if (name == "depthwise_normalise_" #NAME) { auto c = u(); auto w = window(); auto x = input<T>(), k = input<T>(); \
-        auto n = input<float>(); auto eps = f(); auto kind = u(); \
-        return answer<T>(false, [&](T *y) { depthwise_normalise_##NAME(c, w, x.data(), k.data(), n.data(), eps, kind, y); }); } \
+    if (name == "depthwise_bias_" #NAME) { auto c = u(); auto w = window(); auto x = input<T>(), k = input<T>(); \
+        auto b = input<float>(); auto kind = u(); \
+        return answer<T>(false, [&](T *y) { depthwise_bias_##NAME(c, w, x.data(), k.data(), b.data(), kind, y); }); } \
+    if (name == "finish_" #NAME) { auto e = u(), c = u(); auto x = input<T>(); auto b = input<float>(); auto kind = u(); \
+        return answer<T>(false, [&](T *y) { finish_##NAME(e, c, x.data(), b.data(), kind, y); }); } \
+    if (name == "finish_and_add_" #NAME) { auto e = u(), c = u(); auto x = input<T>(); auto b = input<float>(); auto kind = u(); \
+        auto s = input<T>(); \
+        return answer<T>(false, [&](T *y) { finish_and_add_##NAME(e, c, x.data(), b.data(), kind, s.data(), y); }); } \
+    if (name == "gate_" #NAME) { auto e = u(), p = u(), c = u(); auto x = input<T>(), z = input<T>(); auto b = input<float>(); \
+        return answer<T>(false, [&](T *y) { gate_##NAME(e, p, c, x.data(), z.data(), b.data(), y); }); } \
     if (name == "depthwise_input_" #NAME) { auto c = u(); auto w = window(); auto x = input<T>(), k = input<T>(); \
         return answer<T>(false, [&](T *y) { depthwise_input_##NAME(c, w, x.data(), k.data(), y); }); } \
     if (name == "depthwise_weights_" #NAME) { auto c = u(); auto w = window(); auto x = input<T>(), d = input<T>(); \
@@ -105,8 +123,8 @@ static float f() { return number<float>(); }
         return answer<T>(false, [&](T *y) { norm_input_##NAME(e, c, x.data(), d.data(), n.data(), s.data(), share, eps, kind, y); }); } \
     if (name == "patches_" #NAME) { auto c = u(); auto w = window(); auto x = input<T>(); \
         return answer<T>(false, [&](T *y) { patches_##NAME(c, w, x.data(), y); }); } \
-    if (name == "mean_" #NAME) { auto e = u(), p = u(), c = u(); auto x = input<T>(); \
-        return answer<T>(false, [&](T *y) { mean_##NAME(e, p, c, x.data(), y); }); } \
+    if (name == "mean_" #NAME) { auto p = u(), c = u(); auto x = input<T>(); \
+        return answer<T>(true, [&](T *y) { mean_##NAME(p, c, x.data(), y); }); } \
     if (name == "mean_input_" #NAME) { auto e = u(), p = u(), c = u(); auto x = input<T>(); \
         return answer<T>(false, [&](T *y) { mean_input_##NAME(e, p, c, x.data(), y); }); } \
     if (name == "scale_" #NAME) { auto e = u(), p = u(), c = u(); auto x = input<T>(), s = input<T>(); \
@@ -122,6 +140,17 @@ static void call(const std::string &name) {
         auto x = input<float>();
         return answer<float>(false, [&](float *y) { moments(c, p, r, x.data(), y); });
     }
+    if (name == "adam_state") { auto c = u(); auto g = input<float>(), v = input<float>(); auto b1 = f(), b2 = f(), decay = f();
+        return changed([&](float *s) { adam_state(c, g.data(), v.data(), b1, b2, decay, s); }); }
+    if (name == "adam_step") { auto c = u(); auto s = input<float>(); auto rate = f(), second = f(), eps = f(), keep = f();
+        return changed([&](float *v) { adam_step(c, s.data(), rate, second, eps, keep, v); }); }
+    if (name == "sgd_state") { auto c = u(); auto g = input<float>(), v = input<float>(); auto momentum = f(), decay = f();
+        return changed([&](float *s) { sgd_state(c, g.data(), v.data(), momentum, decay, s); }); }
+    if (name == "sgd_step") { auto c = u(); auto g = input<float>(), s = input<float>();
+        auto rate = f(), of_gradient = f(), of_velocity = f(), decay = f();
+        return changed([&](float *v) { sgd_step(c, g.data(), s.data(), rate, of_gradient, of_velocity, decay, v); }); }
+    if (name == "blend") { auto c = u(); auto o = input<float>(); auto of_values = f(), of_others = f();
+        return changed([&](float *v) { blend(c, o.data(), of_values, of_others, v); }); }
     CALLS(float, f32)
     CALLS(__half, f16)
     CALLS(__nv_bfloat16, bf16)

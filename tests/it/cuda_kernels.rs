@@ -4,10 +4,11 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
-use annotate::kernels::launch::{self, LaunchGrid};
+use annotate::kernels::launch::{self, GROUP, LaunchGrid};
 use annotate::kernels::train::batch_norm::{self, Statistics};
+use annotate::kernels::train::update::{self, Adam, Sgd};
 use annotate::kernels::train::{depthwise, patches, pool};
-use annotate::kernels::{Activation, Window};
+use annotate::kernels::{Activation, Window, folded};
 use annotate::random::seeded;
 use rand::RngExt as _;
 
@@ -138,12 +139,6 @@ fn check_depthwise_and_patches(emulator: &mut Emulator) {
         let weights = random(window.kernel * window.kernel * channels, "weights");
         let y = depthwise::forward(&x, &weights, channels, &window);
         let dy = random(y.len(), "dy");
-        let norm: Vec<f32> =
-            [random(channels * 3, "affine and mean"), random(channels, "v").iter().map(|v| v.abs() + 0.5).collect()]
-                .concat();
-        let (affine, statistics) = norm.split_at(channels * 2);
-        let statistics = Statistics::new(statistics[..channels].into(), statistics[channels..].into(), EPS);
-        let (gamma, beta) = affine.split_at(channels);
         for (kind, tolerance) in TYPES {
             let w = (window, channels);
             let all = |count: usize| (launch::elements(count as u32), count as u32);
@@ -156,11 +151,6 @@ fn check_depthwise_and_patches(emulator: &mut Emulator) {
                 assert_close(&format!("{name} {window:?}"), &found, expected, tolerance);
             };
             check("depthwise", &[&w, &x, &weights], &y);
-            for activation in [Activation::Identity, Activation::Relu, Activation::Relu6, Activation::Silu] {
-                let expected = batch_norm::forward(&y, gamma, beta, &statistics, activation);
-                let number = activation.number();
-                check("depthwise_normalise", &[&w, &x, &weights, &norm, &EPS, &number], &expected);
-            }
             let dx = depthwise::input_gradient(&dy, &weights, channels, &window);
             check("depthwise_input", &[&w, &dy, &weights], &dx);
             check("patches", &[&w, &x], &patches::gather(&x, channels, &window));
@@ -181,6 +171,88 @@ fn check_depthwise_and_patches(emulator: &mut Emulator) {
     }
 }
 
+const ACTIVATIONS: [Activation; 4] = [Activation::Identity, Activation::Relu, Activation::Relu6, Activation::Silu];
+
+/// What inference runs, on groups of channels.
+fn check_folded_layers(emulator: &mut Emulator) {
+    for (window, groups) in windows() {
+        let channels = groups * GROUP;
+        let (images, pixels) = (2, window.height * window.width);
+        let x = random(images * pixels * channels, "x");
+        let weights = random(window.kernel * window.kernel * channels, "weights");
+        let (bias, shortcut) = (random(channels, "bias"), random(x.len(), "shortcut"));
+        let logits = random(images * channels, "logits");
+        let (w, p, c) = ((window, channels), pixels as u32, channels as u32);
+        for (kind, tolerance) in TYPES {
+            let mut check = |kernel: &str, arguments: &[&dyn Argument], expected: &[f32]| {
+                let count = (expected.len() / GROUP) as u32;
+                let name = format!("{kernel}_{kind}");
+                let arguments: Vec<&dyn Argument> =
+                    [&count as &dyn Argument].into_iter().chain(arguments.iter().copied()).collect();
+                let found = emulator.run(&name, launch::elements(count), &arguments, expected.len());
+                assert_close(&format!("{name} {window:?}"), &found, expected, tolerance);
+            };
+            check("gate", &[&p, &c, &x, &logits, &bias], &folded::gate(&x, &logits, &bias, pixels));
+            for activation in ACTIVATIONS {
+                let number = activation.number();
+                let expected = folded::depthwise(&x, &weights, &bias, activation, &window);
+                check("depthwise_bias", &[&w, &x, &weights, &bias, &number], &expected);
+                let expected = folded::finish(x.clone(), &bias, activation, None);
+                check("finish", &[&c, &x, &bias, &number], &expected);
+                let expected = folded::finish(x.clone(), &bias, activation, Some(&shortcut));
+                check("finish_and_add", &[&c, &x, &bias, &number, &shortcut], &expected);
+            }
+        }
+    }
+}
+
+/// Three steps of each optimiser, and of an average.
+fn check_optimisers(emulator: &mut Emulator) {
+    let length = 300;
+    let (gradient, start) = (random(length, "gradient"), random(length, "values"));
+    let n = length as u32;
+    let grid = launch::elements(n);
+    for (decay, keep) in [(0.0, 0.99), (0.01, 1.0)] {
+        let adam = Adam { betas: [0.9, 0.999], rate: 1e-2, second_correction: 3.0, eps: 1e-8, decay, keep };
+        let (mut values, mut state) = (start.clone(), vec![0.0; 2 * length]);
+        let (mut values_there, mut state_there) = (start.clone(), vec![0.0; 2 * length]);
+        for _ in 0..3 {
+            adam.remember(&mut state, &gradient, &values);
+            adam.step(&mut values, &state);
+            let arguments: [&dyn Argument; 7] =
+                [&n, &gradient, &values_there, &adam.betas[0], &adam.betas[1], &decay, &state_there];
+            state_there = emulator.run("adam_state", grid, &arguments, 2 * length);
+            let arguments: [&dyn Argument; 7] =
+                [&n, &state_there, &adam.rate, &adam.second_correction, &adam.eps, &keep, &values_there];
+            values_there = emulator.run("adam_step", grid, &arguments, length);
+        }
+        assert_close("adam_state", &state_there, &state, 1e-6);
+        assert_close("adam_step", &values_there, &values, 1e-6);
+    }
+    for nesterov in [false, true] {
+        let sgd = Sgd { rate: 1e-2, momentum: 0.9, nesterov, decay: 0.01 };
+        let (mut values, mut velocity) = (start.clone(), vec![0.0; length]);
+        let (mut values_there, mut velocity_there) = (start.clone(), vec![0.0; length]);
+        let [of_gradient, of_velocity] = sgd.shares();
+        for _ in 0..3 {
+            sgd.remember(&mut velocity, &gradient, &values);
+            sgd.step(&mut values, &gradient, &velocity);
+            let arguments: [&dyn Argument; 6] =
+                [&n, &gradient, &values_there, &sgd.momentum, &sgd.decay, &velocity_there];
+            velocity_there = emulator.run("sgd_state", grid, &arguments, length);
+            let arguments: [&dyn Argument; 8] =
+                [&n, &gradient, &velocity_there, &sgd.rate, &of_gradient, &of_velocity, &sgd.decay, &values_there];
+            values_there = emulator.run("sgd_step", grid, &arguments, length);
+        }
+        assert_close("sgd_state", &velocity_there, &velocity, 1e-6);
+        assert_close("sgd_step", &values_there, &values, 1e-6);
+    }
+    let mut average = start.clone();
+    update::blend(&mut average, &gradient, [0.9, 0.1]);
+    let arguments: [&dyn Argument; 5] = [&n, &gradient, &0.9f32, &0.1f32, &start];
+    assert_close("blend", &emulator.run("blend", grid, &arguments, length), &average, 1e-6);
+}
+
 fn check_normalisation(emulator: &mut Emulator) {
     // Of the second, sums have more than one piece, the last one shorter.
     for (rows, channels) in [(5usize, 35usize), (523, 3)] {
@@ -197,7 +269,7 @@ fn check_normalisation(emulator: &mut Emulator) {
             let found = emulator.run("moments", launch::elements(c), &[&c, &pieces, &r, &sums], 2 * channels);
             let expected = [&statistics.mean[..], &statistics.variance].concat();
             assert_close(&format!("column_sums_{kind}"), &found, &expected, 1e-5);
-            for activation in [Activation::Identity, Activation::Relu, Activation::Relu6, Activation::Silu] {
+            for activation in ACTIVATIONS {
                 let number = activation.number();
                 let arguments: [&dyn Argument; 6] = [&n, &c, &x, &norm, &EPS, &number];
                 let found = emulator.run(&format!("normalise_{kind}"), launch::elements(n), &arguments, x.len());
@@ -222,7 +294,8 @@ fn check_normalisation(emulator: &mut Emulator) {
 }
 
 fn check_pooling_and_scaling(emulator: &mut Emulator) {
-    let (images, pixels, channels) = (3usize, 6usize, 50usize);
+    // More pixels than a block has rows of threads.
+    let (images, pixels, channels) = (3usize, 21usize, 50usize);
     let (p, c) = (pixels as u32, channels as u32);
     let (x, dy) = (random(images * pixels * channels, "x"), random(images * pixels * channels, "dy"));
     let factors = random(images * channels, "factors");
@@ -235,10 +308,12 @@ fn check_pooling_and_scaling(emulator: &mut Emulator) {
             let found = emulator.run(&name, launch::elements(n), &arguments, expected.len());
             assert_close(&name, &found, &expected, tolerance);
         };
-        check("mean", &[&x], pool::mean(&x, pixels, channels));
         check("mean_input", &[&factors], pool::mean_gradient(&factors, pixels, channels));
         check("scale", &[&x, &factors], pool::scale(&x, &factors, pixels, channels));
         check("scale_factors", &[&x, &dy], pool::scale_gradient(&x, &dy, pixels, channels));
+        let (grid, expected) = (launch::image_columns(channels, images as u32), pool::mean(&x, pixels, channels));
+        let found = emulator.run(&format!("mean_{kind}"), grid, &[&p, &c, &x], expected.len());
+        assert_close(&format!("mean_{kind}"), &found, &expected, tolerance);
     }
 }
 
@@ -247,6 +322,8 @@ fn check_pooling_and_scaling(emulator: &mut Emulator) {
 fn cuda_kernels_compute_what_the_cpus_do() {
     let Some(mut emulator) = Emulator::new() else { return };
     check_depthwise_and_patches(&mut emulator);
+    check_folded_layers(&mut emulator);
     check_normalisation(&mut emulator);
+    check_optimisers(&mut emulator);
     check_pooling_and_scaling(&mut emulator);
 }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use annotate::nn::efficientnet::{BlockStage, EfficientNetConfig};
+use annotate::nn::folded::Folded;
 use annotate::nn::mobilenet::{Block, MobileNetConfig};
 use annotate::nn::{Architecture, Network, Parameters, Phase, Purpose};
 use annotate::picture::Colours;
@@ -36,18 +37,27 @@ fn value(name: &str, shape: &[usize]) -> Tensor {
 /// The same weights and pictures in Keras's networks, and in timm's and a NumPy one. Keras has no Lite networks.
 const WITNESSES: [&str; 2] = [include_str!("../reference/logits.json"), include_str!("../reference/timm_logits.json")];
 
-/// Logits of two pictures, with the weights of the formula.
-fn logits(architecture: &Architecture, side: usize, device: &Device, dtype: DType) -> (Vec<f32>, usize) {
-    let parameters = Parameters::of_type(Purpose::Inference, device, dtype);
+/// Two pictures, and a network with the weights of the formula, which also says how many of them can be trained.
+fn subject(architecture: &Architecture, side: usize) -> (Tensor, Network, usize) {
+    let parameters = Parameters::new(Purpose::Inference, &Device::Cpu);
     let network = Network::new(&parameters, architecture, Colours::Rgb).unwrap();
     let tensors: BTreeMap<String, Tensor> =
         parameters.variables().iter().map(|(name, var)| (name.clone(), value(name, var.dims()))).collect();
     parameters.set(&tensors).unwrap();
     let trainable = tensors.iter().filter(|(name, _)| !name.contains("running")).map(|(_, t)| t.elem_count()).sum();
     let pixels: Vec<f32> = uniform("pictures", 2 * side * side * 3).map(|u| (u * 2.0 - 1.0) as f32).collect();
-    let pictures = Tensor::from_vec(pixels, (2, side, side, 3), device).unwrap().to_dtype(dtype).unwrap();
-    let logits = network.forward(&pictures, Phase::Inference).unwrap().to_dtype(DType::F32).unwrap();
-    (logits.flatten_all().unwrap().to_vec1().unwrap(), trainable)
+    (Tensor::from_vec(pixels, (2, side, side, 3), &Device::Cpu).unwrap(), network, trainable)
+}
+
+/// The logits of the network as it learns, and, folded for `device`, of batches of one size that come again.
+fn logits(network: &Network, pictures: &Tensor, device: &Device, dtype: DType) -> Vec<Vec<f32>> {
+    let folded = Folded::new(&network.layers().unwrap(), 3, dtype, device).unwrap();
+    let pictures_there = pictures.to_device(device).unwrap();
+    let mut logits: Vec<Tensor> = (0..3).map(|_| folded.logits(&pictures_there).unwrap()).collect();
+    if device.is_cpu() {
+        logits.push(network.forward(pictures, Phase::Inference).unwrap());
+    }
+    logits.iter().map(|logits| logits.flatten_all().unwrap().to_vec1().unwrap()).collect()
 }
 
 /// Compares with all witnesses; `tolerance` is relative to the largest logit, as the rounding is.
@@ -55,12 +65,14 @@ fn check(name: &str, architecture: &Architecture, device: &Device, dtype: DType,
     let witnesses = WITNESSES.map(|text| serde_json::from_str::<serde_json::Value>(text).unwrap());
     let witnesses: Vec<serde_json::Value> = witnesses.into_iter().filter(|witness| !witness[name].is_null()).collect();
     let side = witnesses[0][name]["side"].as_u64().unwrap() as usize;
-    let (logits, trainable) = logits(architecture, side, device, dtype);
+    let (pictures, network, trainable) = subject(architecture, side);
+    let logits = logits(&network, &pictures, device, dtype);
     for witness in &witnesses {
         assert_eq!(trainable as u64, witness[name]["trainable_parameters"].as_u64().unwrap(), "{name}");
         let expected: Vec<[f32; 7]> = serde_json::from_value(witness[name]["logits"].clone()).unwrap();
         let largest = expected.iter().flatten().fold(1f32, |largest, logit| largest.max(logit.abs()));
-        for (ours, theirs) in logits.iter().zip(expected.iter().flatten()) {
+        let pairs = logits.iter().flat_map(|logits| logits.iter().zip(expected.iter().flatten()));
+        for (ours, theirs) in pairs {
             let difference = (ours - theirs).abs();
             assert!(difference <= tolerance * largest, "{name}: {ours} is not {theirs}: {}", witness["made_by"]);
         }
@@ -184,7 +196,7 @@ fn card(test: &str) -> Option<Device> {
         eprintln!("skipped: {test} needs the feature cuda");
         return None;
     }
-    Device::new_cuda(0).inspect_err(|e| eprintln!("skipped: {test} needs a card: {e}")).ok()
+    annotate::kernels::cuda::open(0).inspect_err(|e| eprintln!("skipped: {test} needs a card: {e}")).ok()
 }
 
 #[test]

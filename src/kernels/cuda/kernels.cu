@@ -1,8 +1,8 @@
 // The networks' operations for CUDA, on channels-last tensors; mod.rs launches them. Each is the twin of a plain
-// function in ../train and sums in single precision, whatever the tensors' type. Sums over many pixels are split into
+// function in ../train, or in ../folded.rs, and sums in single precision, whatever the tensors' type. Sums over many pixels are split into
 // pieces by the shapes alone and added in order, so that a result does not depend on the card.
 //
-// Every kernel exists for float, half and bfloat16: `depthwise_f32`, `depthwise_f16`, `depthwise_bf16`. Indices have 32
+// The networks' kernels exist for float, half and bfloat16: `depthwise_f32`, `depthwise_f16`, `depthwise_bf16`. Indices have 32
 // bits; the launching code refuses tensors of 2^31 elements and more.
 
 #include <cuda_bf16.h>
@@ -56,9 +56,8 @@ struct Norm {
     __device__ float apply(float x) const { return normal(x) * gamma + beta; }
 };
 
-// Each thread computes one output element. With `norm`, it normalises and activates while the sum is in a register.
-template <typename T>
-__device__ void depthwise(uint32_t count, Window w, const T *x, const T *weights, const float *norm, float eps, uint32_t kind, T *y) {
+// Each thread computes one output element.
+template <typename T> __device__ void depthwise(uint32_t count, Window w, const T *x, const T *weights, T *y) {
     uint32_t index = blockIdx.x * blockDim.x + threadIdx.x;
     if (index >= count) return;
     uint32_t channel = index % w.channels, pixel = index / w.channels;
@@ -76,7 +75,6 @@ __device__ void depthwise(uint32_t count, Window w, const T *x, const T *weights
                  * load(weights + (ky * w.kernel + kx) * w.channels + channel);
         }
     }
-    if (norm) sum = activation(kind, Norm(norm, w.channels, channel, eps).apply(sum));
     store(y + index, sum);
 }
 
@@ -236,14 +234,15 @@ template <typename T> __device__ void patches(uint32_t count, Window w, const T 
     store(rows + index, inside ? load(x + ((image * w.height + row) * w.width + column) * w.channels + channel) : 0.0f);
 }
 
-// The mean over the pixels of each image; each thread computes one channel of one image.
-template <typename T> __device__ void mean(uint32_t count, uint32_t pixels, uint32_t channels, const T *x, T *y) {
-    uint32_t index = blockIdx.x * blockDim.x + threadIdx.x;
-    if (index >= count) return;
-    const T *first = x + index / channels * pixels * channels + index % channels;
+// The mean over the pixels of each image; each block computes 32 channels (x) of one image (y).
+template <typename T> __device__ void mean(uint32_t pixels, uint32_t channels, const T *x, T *y) {
+    uint32_t channel = blockIdx.x * 32 + threadIdx.x;
+    const T *first = x + blockIdx.y * pixels * channels + channel;
     float sum = 0.0f;
-    for (uint32_t pixel = 0; pixel < pixels; pixel++) sum += load(first + pixel * channels);
-    store(y + index, sum / pixels);
+    if (channel < channels)
+        for (uint32_t pixel = threadIdx.y; pixel < pixels; pixel += 8) sum += load(first + pixel * channels);
+    sum = over_rows(sum);
+    if (threadIdx.y == 0 && channel < channels) store(y + blockIdx.y * channels + channel, sum / pixels);
 }
 
 template <typename T> __device__ void mean_input(uint32_t count, uint32_t pixels, uint32_t channels, const T *dy, T *dx) {
@@ -269,12 +268,128 @@ __device__ void scale_factors(uint32_t count, uint32_t pixels, uint32_t channels
     store(factors + index, sum);
 }
 
+// What inference runs, where normalisation lies in the weights and a bias: each thread computes as many channels as one access to
+// memory brings. Channels are a multiple of that, and so `count`, which counts groups of them.
+enum { GROUP = 4 };
+
+template <typename T> struct alignas(GROUP * sizeof(T)) Group {
+    T values[GROUP];
+};
+
+template <typename T> __device__ __forceinline__ Group<T> group(const T *p) { return *reinterpret_cast<const Group<T> *>(p); }
+
+// Activates sums and adds what goes past the layers, if anything does.
+template <typename T> __device__ __forceinline__ void finish_group(const float *sums, uint32_t kind, const T *shortcut, T *y) {
+    Group<T> result, added;
+    if (shortcut) added = group(shortcut);
+    for (uint32_t i = 0; i < GROUP; i++)
+        store(result.values + i, activation(kind, sums[i]) + (shortcut ? load(added.values + i) : 0.0f));
+    *reinterpret_cast<Group<T> *>(y) = result;
+}
+
+// A depthwise convolution with its bias and activation.
+template <typename T>
+__device__ void depthwise_bias(uint32_t count, Window w, const T *x, const T *weights, const float *bias, uint32_t kind, T *y) {
+    uint32_t index = blockIdx.x * blockDim.x + threadIdx.x;
+    if (index >= count) return;
+    uint32_t groups = w.channels / GROUP, channel = index % groups * GROUP, pixel = index / groups;
+    uint32_t out_column = pixel % w.out_width, out_row = pixel / w.out_width % w.out_height;
+    uint32_t image = pixel / w.out_width / w.out_height;
+    float sums[GROUP];
+    for (uint32_t i = 0; i < GROUP; i++) sums[i] = bias[channel + i];
+    for (uint32_t ky = 0; ky < w.kernel; ky++) {
+        uint32_t row = out_row * w.stride + ky - w.top;
+        if (row >= w.height) continue;
+        for (uint32_t kx = 0; kx < w.kernel; kx++) {
+            uint32_t column = out_column * w.stride + kx - w.left;
+            if (column >= w.width) continue;
+            Group<T> values = group(x + ((image * w.height + row) * w.width + column) * w.channels + channel);
+            Group<T> filter = group(weights + (ky * w.kernel + kx) * w.channels + channel);
+            for (uint32_t i = 0; i < GROUP; i++) sums[i] += load(values.values + i) * load(filter.values + i);
+        }
+    }
+    finish_group<T>(sums, kind, nullptr, y + index * GROUP);
+}
+
+// What follows a matrix product.
+template <typename T>
+__device__ void finish(uint32_t count, uint32_t channels, const T *x, const float *bias, uint32_t kind, const T *shortcut, T *y) {
+    uint32_t index = blockIdx.x * blockDim.x + threadIdx.x;
+    if (index >= count) return;
+    uint32_t channel = index % (channels / GROUP) * GROUP;
+    Group<T> values = group(x + index * GROUP);
+    float sums[GROUP];
+    for (uint32_t i = 0; i < GROUP; i++) sums[i] = load(values.values + i) + bias[channel + i];
+    finish_group(sums, kind, shortcut ? shortcut + index * GROUP : nullptr, y + index * GROUP);
+}
+
+// x times the logistic function of z + bias, which each channel of each image has one of.
+template <typename T>
+__device__ void gate(uint32_t count, uint32_t pixels, uint32_t channels, const T *x, const T *z, const float *bias, T *y) {
+    uint32_t index = blockIdx.x * blockDim.x + threadIdx.x;
+    if (index >= count) return;
+    uint32_t groups = channels / GROUP, channel = index % groups * GROUP;
+    Group<T> values = group(x + index * GROUP), logits = group(z + index / groups / pixels * channels + channel);
+    float products[GROUP];
+    for (uint32_t i = 0; i < GROUP; i++)
+        products[i] = load(values.values + i) / (1.0f + expf(-(load(logits.values + i) + bias[channel + i])));
+    finish_group<T>(products, IDENTITY, nullptr, y + index * GROUP);
+}
+
+// The optimisers' steps (../train/update.rs), each thread one weight. `state` holds a velocity, or both moments one after the other;
+// the steps that move the weights come after those that move the state.
+extern "C" __global__ void adam_state(uint32_t count, const float *gradient, const float *value, float b1, float b2, float decay,
+        float *state) {
+    uint32_t index = blockIdx.x * blockDim.x + threadIdx.x;
+    if (index >= count) return;
+    float g = gradient[index] + decay * value[index];
+    state[index] = b1 * state[index] + (1.0f - b1) * g;
+    state[count + index] = b2 * state[count + index] + (1.0f - b2) * g * g;
+}
+
+extern "C" __global__ void adam_step(uint32_t count, const float *state, float rate, float second_correction, float eps, float keep,
+        float *value) {
+    uint32_t index = blockIdx.x * blockDim.x + threadIdx.x;
+    if (index >= count) return;
+    value[index] = keep * value[index] - rate * state[index] / (sqrtf(state[count + index] * second_correction) + eps);
+}
+
+extern "C" __global__ void sgd_state(uint32_t count, const float *gradient, const float *value, float momentum, float decay,
+        float *velocity) {
+    uint32_t index = blockIdx.x * blockDim.x + threadIdx.x;
+    if (index >= count) return;
+    velocity[index] = momentum * velocity[index] + gradient[index] + decay * value[index];
+}
+
+extern "C" __global__ void sgd_step(uint32_t count, const float *gradient, const float *velocity, float rate, float of_gradient,
+        float of_velocity, float decay, float *value) {
+    uint32_t index = blockIdx.x * blockDim.x + threadIdx.x;
+    if (index >= count) return;
+    float g = gradient[index] + decay * value[index];
+    value[index] -= rate * (of_gradient * g + of_velocity * velocity[index]);
+}
+
+// values = of_values * values + of_others * others.
+extern "C" __global__ void blend(uint32_t count, const float *others, float of_values, float of_others, float *values) {
+    uint32_t index = blockIdx.x * blockDim.x + threadIdx.x;
+    if (index >= count) return;
+    values[index] = of_values * values[index] + of_others * others[index];
+}
+
 #define KERNELS(T, NAME) \
 extern "C" __global__ void depthwise_##NAME(uint32_t count, Window w, const T *x, const T *weights, T *y) { \
-    depthwise<T>(count, w, x, weights, nullptr, 0.0f, IDENTITY, y); } \
-extern "C" __global__ void depthwise_normalise_##NAME(uint32_t count, Window w, const T *x, const T *weights, const float *norm, \
-        float eps, uint32_t kind, T *y) { \
-    depthwise<T>(count, w, x, weights, norm, eps, kind, y); } \
+    depthwise<T>(count, w, x, weights, y); } \
+extern "C" __global__ void depthwise_bias_##NAME(uint32_t count, Window w, const T *x, const T *weights, const float *bias, \
+        uint32_t kind, T *y) { \
+    depthwise_bias<T>(count, w, x, weights, bias, kind, y); } \
+extern "C" __global__ void finish_##NAME(uint32_t count, uint32_t channels, const T *x, const float *bias, uint32_t kind, T *y) { \
+    finish<T>(count, channels, x, bias, kind, nullptr, y); } \
+extern "C" __global__ void finish_and_add_##NAME(uint32_t count, uint32_t channels, const T *x, const float *bias, uint32_t kind, \
+        const T *shortcut, T *y) { \
+    finish<T>(count, channels, x, bias, kind, shortcut, y); } \
+extern "C" __global__ void gate_##NAME(uint32_t count, uint32_t pixels, uint32_t channels, const T *x, const T *z, const float *bias, \
+        T *y) { \
+    gate<T>(count, pixels, channels, x, z, bias, y); } \
 extern "C" __global__ void depthwise_input_##NAME(uint32_t count, Window w, const T *dy, const T *weights, T *dx) { \
     depthwise_input<T>(count, w, dy, weights, dx); } \
 extern "C" __global__ void depthwise_weights_##NAME(uint32_t pixels, Window w, const T *x, const T *dy, float *partial) { \
@@ -292,8 +407,7 @@ extern "C" __global__ void norm_input_##NAME(uint32_t count, uint32_t channels, 
         float share, float eps, uint32_t kind, T *dx) { \
     norm_input<T>(count, channels, x, dy, norm, sums, share, eps, kind, dx); } \
 extern "C" __global__ void patches_##NAME(uint32_t count, Window w, const T *x, T *rows) { patches<T>(count, w, x, rows); } \
-extern "C" __global__ void mean_##NAME(uint32_t count, uint32_t pixels, uint32_t channels, const T *x, T *y) { \
-    mean<T>(count, pixels, channels, x, y); } \
+extern "C" __global__ void mean_##NAME(uint32_t pixels, uint32_t channels, const T *x, T *y) { mean<T>(pixels, channels, x, y); } \
 extern "C" __global__ void mean_input_##NAME(uint32_t count, uint32_t pixels, uint32_t channels, const T *dy, T *dx) { \
     mean_input<T>(count, pixels, channels, dy, dx); } \
 extern "C" __global__ void scale_##NAME(uint32_t count, uint32_t pixels, uint32_t channels, const T *x, const T *factors, T *y) { \

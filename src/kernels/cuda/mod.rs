@@ -10,8 +10,9 @@ mod twin;
 use candle_core::{CudaStorage, Layout, Shape};
 
 pub use self::twin::{
-    BUILT, Uploader, depthwise, depthwise_input, depthwise_weights, moments, normalise, normalise_gradients, patches,
-    pool, scale, scale_gradient,
+    BUILT, Recording, Uploader, adam_state, adam_step, blend, depthwise, depthwise_bias, depthwise_input,
+    depthwise_weights, finish, gate, moments, normalise, normalise_gradients, open, patches, pool, scale,
+    scale_gradient, sgd_state, sgd_step,
 };
 use super::Activation;
 
@@ -38,6 +39,16 @@ pub struct Epilogue<'a> {
     pub norm: Operand<'a>,
     /// Added to the variance.
     pub eps: f32,
+    /// What comes last.
+    pub activation: Activation,
+}
+
+/// Bias and activation after a layer whose normalisation lies in its weights. Channels are a multiple of
+/// [`GROUP`](super::launch::GROUP).
+#[derive(Clone, Copy)]
+pub struct Finish<'a> {
+    /// `[channels]` of f32.
+    pub bias: Operand<'a>,
     /// What comes last.
     pub activation: Activation,
 }

@@ -1,9 +1,10 @@
 //! The twin of `card/` in a program built without the feature `cuda`: the same functions, each of which refuses.
 
-use candle_core::{CudaStorage, Error, Result};
+use candle_core::{CudaStorage, Device, Error, Result};
 
-use super::{Epilogue, Operand, Pooling};
+use super::{Epilogue, Finish, Operand, Pooling};
 use crate::kernels::Window;
+use crate::kernels::train::update::{Adam, Sgd};
 
 /// Whether this program can use a card.
 pub const BUILT: bool = false;
@@ -12,17 +13,88 @@ fn refused<T>() -> Result<T> {
     Err(Error::NotCompiledWithCudaSupport)
 }
 
-/// [`crate::kernels::train::depthwise::forward`], with what follows it where `epilogue` is given.
+/// A card.
 ///
 /// # Errors
 /// Always.
-pub fn depthwise(
+pub fn open(_ordinal: usize) -> Result<Device> {
+    refused()
+}
+
+/// [`crate::kernels::train::depthwise::forward`].
+///
+/// # Errors
+/// Always.
+pub fn depthwise(_x: Operand<'_>, _weights: Operand<'_>, _channels: usize, _window: &Window) -> Result<CudaStorage> {
+    refused()
+}
+
+/// [`crate::kernels::folded::depthwise`].
+///
+/// # Errors
+/// Always.
+pub fn depthwise_bias(
     _x: Operand<'_>,
     _weights: Operand<'_>,
-    _epilogue: Option<Epilogue<'_>>,
-    _channels: usize,
+    _finish: Finish<'_>,
     _window: &Window,
 ) -> Result<CudaStorage> {
+    refused()
+}
+
+/// [`crate::kernels::folded::finish`].
+///
+/// # Errors
+/// Always.
+pub fn finish(_x: Operand<'_>, _finish: Finish<'_>, _shortcut: Option<Operand<'_>>) -> Result<CudaStorage> {
+    refused()
+}
+
+/// [`crate::kernels::folded::gate`].
+///
+/// # Errors
+/// Always.
+pub fn gate(_x: Operand<'_>, _logits: Operand<'_>, _bias: Operand<'_>, _pixels: usize) -> Result<CudaStorage> {
+    refused()
+}
+
+/// [`Adam::remember`].
+///
+/// # Errors
+/// Always.
+pub fn adam_state(_state: Operand<'_>, _gradient: Operand<'_>, _values: Operand<'_>, _adam: &Adam) -> Result<()> {
+    refused()
+}
+
+/// [`Adam::step`].
+///
+/// # Errors
+/// Always.
+pub fn adam_step(_values: Operand<'_>, _state: Operand<'_>, _adam: &Adam) -> Result<()> {
+    refused()
+}
+
+/// [`Sgd::remember`].
+///
+/// # Errors
+/// Always.
+pub fn sgd_state(_velocity: Operand<'_>, _gradient: Operand<'_>, _values: Operand<'_>, _sgd: &Sgd) -> Result<()> {
+    refused()
+}
+
+/// [`Sgd::step`].
+///
+/// # Errors
+/// Always.
+pub fn sgd_step(_values: Operand<'_>, _gradient: Operand<'_>, _velocity: Operand<'_>, _sgd: &Sgd) -> Result<()> {
+    refused()
+}
+
+/// [`crate::kernels::train::update::blend`].
+///
+/// # Errors
+/// Always.
+pub fn blend(_values: Operand<'_>, _others: Operand<'_>, _shares: &[f32; 2]) -> Result<()> {
     refused()
 }
 
@@ -118,6 +190,27 @@ impl Uploader {
     /// # Errors
     /// Always.
     pub fn upload(&self, _beside: &CudaStorage, _values: &[f32]) -> Result<(CudaStorage, usize)> {
+        refused()
+    }
+}
+
+/// Launches recorded once and repeated as one.
+pub struct Recording;
+
+impl Recording {
+    /// Records what `f` launches.
+    ///
+    /// # Errors
+    /// Always.
+    pub fn of(_device: &Device, _f: impl Fn() -> Result<()>) -> Result<Self> {
+        refused()
+    }
+
+    /// Repeats it.
+    ///
+    /// # Errors
+    /// Always.
+    pub fn launch(&self) -> Result<()> {
         refused()
     }
 }

@@ -1,4 +1,4 @@
-//! Updates of the weights: SGD, Adam and the moving average. Each is one pass over memory, in pieces on all threads.
+//! Updates of the weights: SGD, Adam and the moving average, each in two passes over memory or one, in pieces on all threads.
 //! Elements are independent and sums over them are added in order, so results do not depend on the number of threads.
 
 use rayon::prelude::*;
@@ -24,26 +24,43 @@ pub struct Adam {
 }
 
 impl Adam {
-    /// Updates `values` and their `moments` with a `gradient`.
-    pub fn step(&self, values: &mut [f32], gradient: &[f32], [first, second]: [&mut [f32]; 2]) {
-        let Self { betas: [b1, b2], rate, second_correction, eps, decay, keep } = *self;
+    /// Updates both moments, one after the other in `state`, with a `gradient` of `values`.
+    pub fn remember(&self, state: &mut [f32], gradient: &[f32], values: &[f32]) {
+        let Self { betas: [b1, b2], decay, .. } = *self;
+        let (first, second) = state.split_at_mut(gradient.len());
         let moments = first.par_chunks_mut(LENGTH).zip(second.par_chunks_mut(LENGTH));
-        values.par_chunks_mut(LENGTH).zip(gradient.par_chunks(LENGTH)).zip(moments).for_each(
+        values.par_chunks(LENGTH).zip(gradient.par_chunks(LENGTH)).zip(moments).for_each(
             |((values, gradient), (first, second))| {
                 pulp::Arch::new().dispatch(
                     #[inline(always)]
                     || {
                         let moments = first.iter_mut().zip(second);
-                        for ((value, g), (first, second)) in values.iter_mut().zip(gradient).zip(moments) {
-                            let g = g + decay * *value;
+                        for ((value, g), (first, second)) in values.iter().zip(gradient).zip(moments) {
+                            let g = g + decay * value;
                             *first = b1 * *first + (1.0 - b1) * g;
                             *second = b2 * *second + (1.0 - b2) * g * g;
-                            *value = keep * *value - rate * *first / ((*second * second_correction).sqrt() + eps);
                         }
                     },
                 );
             },
         );
+    }
+
+    /// Moves `values` by what [`remember`](Self::remember) left in `state`.
+    pub fn step(&self, values: &mut [f32], state: &[f32]) {
+        let Self { rate, second_correction, eps, keep, .. } = *self;
+        let (first, second) = state.split_at(values.len());
+        let moments = first.par_chunks(LENGTH).zip(second.par_chunks(LENGTH));
+        values.par_chunks_mut(LENGTH).zip(moments).for_each(|(values, (first, second))| {
+            pulp::Arch::new().dispatch(
+                #[inline(always)]
+                || {
+                    for ((value, first), second) in values.iter_mut().zip(first).zip(second) {
+                        *value = keep * *value - rate * first / ((second * second_correction).sqrt() + eps);
+                    }
+                },
+            );
+        });
     }
 }
 
@@ -61,21 +78,39 @@ pub struct Sgd {
 }
 
 impl Sgd {
-    /// Updates `values` and their `velocity` with a `gradient`.
-    pub fn step(&self, values: &mut [f32], gradient: &[f32], velocity: &mut [f32]) {
-        let Self { rate, momentum, nesterov, decay } = *self;
-        // The shares of gradient and velocity in the step.
-        let [of_gradient, of_velocity] = if nesterov { [1.0, momentum] } else { [0.0, 1.0] };
-        let pieces =
-            values.par_chunks_mut(LENGTH).zip(gradient.par_chunks(LENGTH)).zip(velocity.par_chunks_mut(LENGTH));
-        pieces.for_each(|((values, gradient), velocity)| {
+    /// Updates `velocity` with a `gradient` of `values`.
+    pub fn remember(&self, velocity: &mut [f32], gradient: &[f32], values: &[f32]) {
+        let Self { momentum, decay, .. } = *self;
+        let others = gradient.par_chunks(LENGTH).zip(values.par_chunks(LENGTH));
+        velocity.par_chunks_mut(LENGTH).zip(others).for_each(|(velocity, (gradient, values))| {
+            pulp::Arch::new().dispatch(
+                #[inline(always)]
+                || {
+                    for ((velocity, g), value) in velocity.iter_mut().zip(gradient).zip(values) {
+                        *velocity = momentum * *velocity + (g + decay * value);
+                    }
+                },
+            );
+        });
+    }
+
+    /// The shares of gradient and velocity in the step.
+    pub fn shares(&self) -> [f32; 2] {
+        if self.nesterov { [1.0, self.momentum] } else { [0.0, 1.0] }
+    }
+
+    /// Moves `values` along their `gradient` and what [`remember`](Self::remember) left in `velocity`.
+    pub fn step(&self, values: &mut [f32], gradient: &[f32], velocity: &[f32]) {
+        let Self { rate, decay, .. } = *self;
+        let [of_gradient, of_velocity] = self.shares();
+        let others = gradient.par_chunks(LENGTH).zip(velocity.par_chunks(LENGTH));
+        values.par_chunks_mut(LENGTH).zip(others).for_each(|(values, (gradient, velocity))| {
             pulp::Arch::new().dispatch(
                 #[inline(always)]
                 || {
                     for ((value, g), velocity) in values.iter_mut().zip(gradient).zip(velocity) {
                         let g = g + decay * *value;
-                        *velocity = momentum * *velocity + g;
-                        *value -= rate * (of_gradient * g + of_velocity * *velocity);
+                        *value -= rate * (of_gradient * g + of_velocity * velocity);
                     }
                 },
             );
@@ -83,23 +118,14 @@ impl Sgd {
     }
 }
 
-/// `average = decay * average + (1 - decay) * now`.
-pub fn average(average: &mut [f32], now: &[f32], decay: f32) {
-    in_pairs(average, now, |average, now| decay * average + (1.0 - decay) * now);
-}
-
-/// `sum += factor * new`.
-pub fn add(sum: &mut [f32], new: &[f32], factor: f32) {
-    in_pairs(sum, new, |sum, new| sum + factor * new);
-}
-
-fn in_pairs(values: &mut [f32], others: &[f32], f: impl Fn(f32, f32) -> f32 + Sync) {
+/// `values = of_values * values + of_others * others`.
+pub fn blend(values: &mut [f32], others: &[f32], [of_values, of_others]: [f32; 2]) {
     values.par_chunks_mut(LENGTH).zip(others.par_chunks(LENGTH)).for_each(|(values, others)| {
         pulp::Arch::new().dispatch(
             #[inline(always)]
             || {
                 for (value, other) in values.iter_mut().zip(others) {
-                    *value = f(*value, *other);
+                    *value = of_values * *value + of_others * other;
                 }
             },
         );

@@ -1,12 +1,8 @@
-//! Values of tensors read and changed where they lie, and brought to a card.
+//! Values of tensors read where they lie, and brought to a card.
 
-use std::sync::{Mutex, PoisonError};
+use candle_core::{CpuStorage, CudaStorage, CustomOp1, DType, Device, Layout, Result, Shape, Storage, Tensor, bail};
 
-use candle_core::{
-    CpuStorage, CudaStorage, CustomOp1, DType, Device, InplaceOp1, Layout, Result, Shape, Storage, Tensor, Var, bail,
-};
-
-use super::operation::{offsets, slice};
+use super::operation::slice;
 use crate::kernels::cuda::Uploader;
 
 /// Calls `f` with the values of contiguous tensors; those on the CPU are not copied.
@@ -26,35 +22,6 @@ pub(super) fn read_all<R>(tensors: &[Tensor], f: impl FnOnce(&[&[f32]]) -> R) ->
         slice(storage, layout)
     });
     Ok(f(&values.collect::<Result<Vec<_>>>()?))
-}
-
-/// Calls `f` with the values of `target`, to change them: on the CPU in place, from a card fetched and brought back.
-///
-/// # Errors
-/// If the tensor is not contiguous or not f32, or the device fails.
-pub fn change(target: &Var, mut f: impl FnMut(&mut [f32])) -> Result<()> {
-    if target.device().is_cpu() {
-        return target.inplace_op1(&InPlace(Mutex::new(f)));
-    }
-    let mut values = target.flatten_all()?.to_vec1::<f32>()?;
-    f(&mut values);
-    target.set(&Tensor::from_vec(values, target.shape(), target.device())?)
-}
-
-struct InPlace<F>(Mutex<F>);
-
-impl<F: FnMut(&mut [f32])> InplaceOp1 for InPlace<F> {
-    fn name(&self) -> &'static str {
-        "change"
-    }
-
-    fn cpu_fwd(&self, target: &mut CpuStorage, layout: &Layout) -> Result<()> {
-        let (start, end) = offsets(layout)?;
-        let CpuStorage::F32(values) = target else { bail!("expected a tensor of f32") };
-        let mut f = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        f(&mut values[start..end]);
-        Ok(())
-    }
 }
 
 /// `values` as a tensor of `shape` on `device`; to a card by a copy that runs while the CPU goes on.

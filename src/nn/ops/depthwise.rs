@@ -3,9 +3,9 @@
 use candle_core::{CudaStorage, Result, Shape, Tensor, bail};
 
 use super::operation::{Kernel, Operation, Values};
+use crate::kernels::Window;
 use crate::kernels::cuda::{self, Operand};
 use crate::kernels::train::depthwise;
-use crate::kernels::{Activation, Window};
 
 /// Of `x` `[images, height, width, channels]` and weights `[kernel, kernel, channels]`.
 pub(super) struct Depthwise {
@@ -13,7 +13,7 @@ pub(super) struct Depthwise {
 }
 
 impl Depthwise {
-    fn window(&self, x: &Shape, weights: &Shape) -> Result<(usize, Window)> {
+    pub(super) fn window(&self, x: &Shape, weights: &Shape) -> Result<(usize, Window)> {
         let (_, height, width, channels) = x.dims4()?;
         let (kernel, _, weight_channels) = weights.dims3()?;
         if weight_channels != channels {
@@ -38,7 +38,7 @@ impl Kernel<2> for Depthwise {
 
     fn on_card(&self, [x, weights]: [Operand<'_>; 2]) -> Result<CudaStorage> {
         let (channels, window) = self.window(x.shape(), weights.shape())?;
-        cuda::depthwise(x, weights, None, channels, &window)
+        cuda::depthwise(x, weights, channels, &window)
     }
 
     fn gradients(&self, [x, weights]: [&Tensor; 2], dy: &Tensor) -> Result<[Option<Tensor>; 2]> {
@@ -91,34 +91,6 @@ impl Kernel<2> for DepthwiseWeights {
 
     fn on_card(&self, [x, dy]: [Operand<'_>; 2]) -> Result<CudaStorage> {
         cuda::depthwise_weights(x, dy, self.channels, &self.window)
-    }
-}
-
-/// [`Depthwise`], then [`super::normalise::Normalise`] with known statistics. For inference: no gradients.
-pub(super) struct DepthwiseNormalise {
-    pub(super) depthwise: Depthwise,
-    pub(super) eps: f32,
-    pub(super) activation: Activation,
-}
-
-impl Kernel<3> for DepthwiseNormalise {
-    const NAME: &'static str = "depthwise-batch-norm-activation";
-
-    fn shape(&self, [x, weights, _]: [&Shape; 3]) -> Result<Shape> {
-        self.depthwise.shape([x, weights])
-    }
-
-    fn on_cpu(&self, [x, weights, norm]: [Values<'_>; 3]) -> Result<Vec<f32>> {
-        let z = self.depthwise.on_cpu([x, weights])?;
-        let shape = self.depthwise.shape([x.shape, weights.shape])?;
-        let normalise = super::normalise::Normalise { eps: self.eps, activation: self.activation, of_batch: false };
-        normalise.on_cpu([Values { values: &z, shape: &shape }, norm])
-    }
-
-    fn on_card(&self, [x, weights, norm]: [Operand<'_>; 3]) -> Result<CudaStorage> {
-        let (channels, window) = self.depthwise.window(x.shape(), weights.shape())?;
-        let epilogue = cuda::Epilogue { norm, eps: self.eps, activation: self.activation };
-        cuda::depthwise(x, weights, Some(epilogue), channels, &window)
     }
 }
 

@@ -5,24 +5,28 @@
 
 mod access;
 mod depthwise;
+mod folded;
 mod fused;
 mod normalise;
 mod operation;
 mod pooling;
 #[cfg(test)]
 mod tests;
+mod update;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{DType, Result, Tensor, Var, bail};
 
-pub use self::access::{change, read, uploaded};
-use self::depthwise::{Depthwise, DepthwiseNormalise};
+pub use self::access::{read, uploaded};
+use self::depthwise::Depthwise;
+use self::folded::{DepthwiseBias, Finish, Gate};
 use self::fused::ConvolveNormalise;
 pub use self::fused::TrainingWorkspace;
 use self::normalise::{ColumnMoments, Normalise};
 use self::operation::Operation;
 use self::pooling::{GlobalMean, Patches, ScaleChannels};
+pub use self::update::{adam, blend, sgd, sum_of_squares};
 use crate::infer::Reach;
 use crate::kernels::train::batch_norm::Statistics;
 use crate::kernels::train::chain::Chain;
@@ -80,16 +84,31 @@ pub fn normalise(x: &Tensor, norm: Norm<'_>, activation: Activation) -> Result<T
     x.contiguous()?.apply_op2(&norm.stacked()?, op)
 }
 
-/// [`depthwise`] and [`normalise`] in one pass over memory; for inference, without gradients.
-pub fn depthwise_normalise(
+/// [`depthwise`] of weights with the normalisation in them, a bias `[channels]` and the activation; for inference, without gradients.
+pub fn depthwise_bias(
     x: &Tensor,
     weights: &Tensor,
     stride: usize,
-    norm: Norm<'_>,
+    bias: &Tensor,
     activation: Activation,
 ) -> Result<Tensor> {
-    let op = Operation(DepthwiseNormalise { depthwise: Depthwise { stride }, eps: norm.eps, activation });
-    x.contiguous()?.apply_op3_no_bwd(&weights.contiguous()?, &norm.stacked()?, &op)
+    let op = Operation(DepthwiseBias { depthwise: Depthwise { stride }, activation });
+    x.apply_op3_no_bwd(weights, bias, &op)
+}
+
+/// `activation(x + bias)`, plus `shortcut` where there is one; `x` is `[.., channels]`, `bias` `[channels]`. For inference, without
+/// gradients.
+pub fn finish(x: &Tensor, bias: &Tensor, activation: Activation, shortcut: Option<&Tensor>) -> Result<Tensor> {
+    match shortcut {
+        None => x.apply_op2_no_bwd(bias, &Operation(Finish(activation))),
+        Some(shortcut) => x.apply_op3_no_bwd(bias, shortcut, &Operation(Finish(activation))),
+    }
+}
+
+/// `x` `[images, height, width, channels]` times the logistic function of `logits` `[images, channels]` plus `bias` `[channels]`. For
+/// inference, without gradients.
+pub fn gate(x: &Tensor, logits: &Tensor, bias: &Tensor) -> Result<Tensor> {
+    x.apply_op3_no_bwd(logits, bias, &Operation(Gate))
 }
 
 /// Means and population variances of a batch, `[channels]` each.

@@ -5,7 +5,8 @@ use candle_core::cuda_backend::{CudaDType, WrapErr as _};
 use candle_core::{CudaDevice, Result, bail};
 
 use super::super::Pooling;
-use crate::kernels::launch::{self, LaunchGrid};
+use crate::kernels::launch::{self, GROUP, LaunchGrid};
+use crate::kernels::train::update::{Adam, Sgd};
 use crate::kernels::{Activation, Window};
 
 const PTX: &str = include_str!(concat!(env!("OUT_DIR"), "/kernels.ptx"));
@@ -109,12 +110,11 @@ pub(super) struct EpilogueView<'a> {
     pub(super) activation: Activation,
 }
 
-/// [`crate::kernels::train::depthwise::forward`], with what follows it where `epilogue` is given.
+/// [`crate::kernels::train::depthwise::forward`].
 pub(super) fn depthwise<T: Element>(
     device: &CudaDevice,
     x: &CudaView<'_, T>,
     weights: &CudaView<'_, T>,
-    epilogue: Option<EpilogueView<'_>>,
     channels: usize,
     window: &Window,
 ) -> Result<CudaSlice<T>> {
@@ -122,16 +122,152 @@ pub(super) fn depthwise<T: Element>(
     let (count, w) = (index(size)?, KernelWindow::new(window, channels)?);
     index(x.len())?;
     let y = uninitialised::<T>(device, size)?;
-    match epilogue {
-        None => {
-            launch!(device, &name::<T>("depthwise"), launch::elements(count), count, w, *x, *weights, y);
-        }
-        Some(EpilogueView { norm, eps, activation }) => {
-            let (kernel, kind) = (name::<T>("depthwise_normalise"), activation.number());
-            launch!(device, &kernel, launch::elements(count), count, w, *x, *weights, *norm, eps, kind, y);
+    launch!(device, &name::<T>("depthwise"), launch::elements(count), count, w, *x, *weights, y);
+    Ok(y)
+}
+
+/// Bias, and what comes after it.
+#[derive(Clone, Copy)]
+pub(super) struct FinishView<'a> {
+    /// `[channels]`.
+    pub(super) bias: &'a CudaView<'a, f32>,
+    /// What comes last.
+    pub(super) activation: Activation,
+}
+
+/// How many groups of channels there are in `size` values, and `channels`.
+fn groups(size: usize, channels: usize) -> Result<(u32, u32)> {
+    if !channels.is_multiple_of(GROUP) {
+        bail!("{channels} channels are no multiple of {GROUP}");
+    }
+    index(size)?;
+    Ok((index(size / GROUP)?, index(channels)?))
+}
+
+/// Refuses tensors of other lengths than a kernel goes through.
+fn expect(found: [usize; 2], expected: [usize; 2]) -> Result<()> {
+    if found != expected {
+        bail!("a kernel for tensors of {expected:?} values met some of {found:?}");
+    }
+    Ok(())
+}
+
+/// [`crate::kernels::folded::depthwise`].
+pub(super) fn depthwise_bias<T: Element>(
+    device: &CudaDevice,
+    x: &CudaView<'_, T>,
+    weights: &CudaView<'_, T>,
+    FinishView { bias, activation }: FinishView<'_>,
+    window: &Window,
+) -> Result<CudaSlice<T>> {
+    let channels = bias.len();
+    let size = launch::images(x.len(), channels, window) * window.out_height() * window.out_width() * channels;
+    let ((count, _), w, kind) = (groups(size, channels)?, KernelWindow::new(window, channels)?, activation.number());
+    index(x.len())?;
+    expect([weights.len(), x.len() % channels], [window.kernel * window.kernel * channels, 0])?;
+    let y = uninitialised::<T>(device, size)?;
+    launch!(device, &name::<T>("depthwise_bias"), launch::elements(count), count, w, *x, *weights, *bias, kind, y);
+    Ok(y)
+}
+
+/// [`crate::kernels::folded::finish`].
+pub(super) fn finish<T: Element>(
+    device: &CudaDevice,
+    x: &CudaView<'_, T>,
+    FinishView { bias, activation }: FinishView<'_>,
+    shortcut: Option<&CudaView<'_, T>>,
+) -> Result<CudaSlice<T>> {
+    let ((count, channels), kind) = (groups(x.len(), bias.len())?, activation.number());
+    let (y, grid) = (uninitialised::<T>(device, x.len())?, launch::elements(count));
+    expect([shortcut.map_or(x.len(), CudaView::len), x.len() % bias.len()], [x.len(), 0])?;
+    match shortcut {
+        None => launch!(device, &name::<T>("finish"), grid, count, channels, *x, *bias, kind, y),
+        Some(shortcut) => {
+            launch!(device, &name::<T>("finish_and_add"), grid, count, channels, *x, *bias, kind, *shortcut, y);
         }
     }
     Ok(y)
+}
+
+/// [`crate::kernels::folded::gate`].
+pub(super) fn gate<T: Element>(
+    device: &CudaDevice,
+    x: &CudaView<'_, T>,
+    logits: &CudaView<'_, T>,
+    bias: &CudaView<'_, f32>,
+    pixels: usize,
+) -> Result<CudaSlice<T>> {
+    expect([logits.len() * pixels, x.len() % (pixels * bias.len())], [x.len(), 0])?;
+    let ((count, channels), pixels) = (groups(x.len(), bias.len())?, index(pixels)?);
+    let y = uninitialised::<T>(device, x.len())?;
+    launch!(device, &name::<T>("gate"), launch::elements(count), count, pixels, channels, *x, *logits, *bias, y);
+    Ok(y)
+}
+
+/// [`Adam::remember`].
+pub(super) fn adam_state(
+    device: &CudaDevice,
+    state: &CudaView<'_, f32>,
+    gradient: &CudaView<'_, f32>,
+    values: &CudaView<'_, f32>,
+    Adam { betas: [b1, b2], decay, .. }: &Adam,
+) -> Result<()> {
+    let count = index(values.len())?;
+    launch!(device, "adam_state", launch::elements(count), count, *gradient, *values, *b1, *b2, *decay, *state);
+    Ok(())
+}
+
+/// [`Adam::step`].
+pub(super) fn adam_step(
+    device: &CudaDevice,
+    values: &CudaView<'_, f32>,
+    state: &CudaView<'_, f32>,
+    Adam { rate, second_correction, eps, keep, .. }: &Adam,
+) -> Result<()> {
+    let count = index(values.len())?;
+    let grid = launch::elements(count);
+    launch!(device, "adam_step", grid, count, *state, *rate, *second_correction, *eps, *keep, *values);
+    Ok(())
+}
+
+/// [`Sgd::remember`].
+pub(super) fn sgd_state(
+    device: &CudaDevice,
+    velocity: &CudaView<'_, f32>,
+    gradient: &CudaView<'_, f32>,
+    values: &CudaView<'_, f32>,
+    Sgd { momentum, decay, .. }: &Sgd,
+) -> Result<()> {
+    let count = index(values.len())?;
+    launch!(device, "sgd_state", launch::elements(count), count, *gradient, *values, *momentum, *decay, *velocity);
+    Ok(())
+}
+
+/// [`Sgd::step`].
+pub(super) fn sgd_step(
+    device: &CudaDevice,
+    values: &CudaView<'_, f32>,
+    gradient: &CudaView<'_, f32>,
+    velocity: &CudaView<'_, f32>,
+    sgd: &Sgd,
+) -> Result<()> {
+    let (count, [of_gradient, of_velocity]) = (index(values.len())?, sgd.shares());
+    let (grid, Sgd { rate, decay, .. }) = (launch::elements(count), sgd);
+    launch!(device, "sgd_step", grid, count, *gradient, *velocity, *rate, of_gradient, of_velocity, *decay, *values);
+    Ok(())
+}
+
+/// [`crate::kernels::train::update::blend`].
+pub(super) fn blend(
+    device: &CudaDevice,
+    values: &CudaView<'_, f32>,
+    others: &CudaView<'_, f32>,
+    [of_values, of_others]: &[f32; 2],
+) -> Result<()> {
+    let count = index(values.len())?;
+    expect([others.len(), 0], [values.len(), 0])?;
+    launch!(device, "blend", launch::elements(count), count, *others, *of_values, *of_others, *values);
+    Ok(())
 }
 
 /// [`crate::kernels::train::depthwise::input_gradient`].
@@ -252,14 +388,23 @@ pub(super) fn pool<T: Element>(
     values: &CudaView<'_, T>,
     [pixels, columns]: [usize; 2],
 ) -> Result<CudaSlice<T>> {
-    let (kernel, size) = match pooling {
-        Pooling::Mean => ("mean", values.len() / pixels),
-        Pooling::MeanGradient => ("mean_input", values.len() * pixels),
+    let size = match pooling {
+        Pooling::Mean => values.len() / pixels,
+        Pooling::MeanGradient => values.len() * pixels,
     };
     index(values.len())?;
     let (count, pixels, channels) = (index(size)?, index(pixels)?, index(columns)?);
     let result = uninitialised::<T>(device, size)?;
-    launch!(device, &name::<T>(kernel), launch::elements(count), count, pixels, channels, *values, result);
+    match pooling {
+        Pooling::Mean => {
+            let grid = launch::image_columns(columns, count / channels);
+            launch!(device, &name::<T>("mean"), grid, pixels, channels, *values, result);
+        }
+        Pooling::MeanGradient => {
+            let grid = launch::elements(count);
+            launch!(device, &name::<T>("mean_input"), grid, count, pixels, channels, *values, result);
+        }
+    }
     Ok(result)
 }
 
