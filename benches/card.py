@@ -142,7 +142,7 @@ def logits(run, found):
             found[f"{network} {dtype}"] = attempted(one, network, dtype)
 
 
-# ---- g: half precision ----
+# ---- c: half precision ----
 
 
 def half_precision(run, found):
@@ -213,41 +213,6 @@ def mobilenet(architecture, colours):
     return nn.Sequential(*layers, nn.Linear(units or channels, 7))
 
 
-def efficientnet_lite(architecture, colours):
-    """Our EfficientNet-Lite in PyTorch, from a model's config.json."""
-    from torch import nn
-
-    def normalised(convolution, activates=True):
-        norm = nn.BatchNorm2d(convolution.out_channels, eps=1e-3, momentum=0.1)
-        return nn.Sequential(convolution, norm, *([nn.ReLU6()] if activates else []))
-
-    class Shortcut(nn.Module):
-        def __init__(self, layers):
-            super().__init__()
-            self.layers = layers
-
-        def forward(self, x):
-            return x + self.layers(x)
-
-    channels = architecture["stem_channels"]
-    layers = [normalised(nn.Conv2d(colours, channels, 3, architecture["stem_stride"], 1, bias=False))]
-    for stage in architecture["stages"]:
-        kernel, to = stage["kernel"], stage["channels"]
-        for repeat in range(stage["repeats"]):
-            stride, wide = (1 if repeat else stage["stride"]), channels * stage["expand"]
-            block = [normalised(nn.Conv2d(channels, wide, 1, bias=False))] if stage["expand"] > 1 else []
-            block.append(normalised(nn.Conv2d(wide, wide, kernel, stride, kernel // 2, groups=wide, bias=False)))
-            block.append(normalised(nn.Conv2d(wide, to, 1, bias=False), activates=False))
-            block = nn.Sequential(*block)
-            layers.append(Shortcut(block) if stride == 1 and channels == to else block)
-            channels = to
-    head = architecture["head_channels"]
-    layers += [normalised(nn.Conv2d(channels, head, 1, bias=False)), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
-    return nn.Sequential(*layers, nn.Dropout(architecture["dropout"]), nn.Linear(head, 7))
-
-
-BUILDERS = {"mobilenet_v1": mobilenet, "efficientnet": efficientnet_lite}
-
 WIDTHS = [(64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2)] + [(512, 1)] * 5 + [(1024, 2), (1024, 1)]
 SEED = {
     "stem_channels": 32,
@@ -275,8 +240,7 @@ class Theirs:
         else:
             config = json.loads((run.folder / "config.json").read_text())
             side = config["input"]["side"]
-            architecture = config["architecture"]
-            model, self.shape = BUILDERS[architecture["family"]](architecture, 1), (1, side, side)
+            model, self.shape = mobilenet(config["architecture"], 1), (1, side, side)
         self.model = model.eval().to(self.device, self.dtype, memory_format=torch.channels_last)
         self.compiled = torch.compile(self.model, dynamic=False)
 

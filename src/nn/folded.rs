@@ -138,7 +138,9 @@ impl Folding<'_> {
                 Layer::Residual(inner) => FoldedLayer::Residual(self.layers(inner, false)?),
                 Layer::Mean => FoldedLayer::Mean,
                 Layer::Linear(linear) => FoldedLayer::Product { window: None, product: self.linear(linear)? },
-                other => bail!("no classifier on a card has the layer {other:?}"),
+                Layer::HalvedResidual(_) | Layer::Whole(_) | Layer::Prelu(_) | Layer::BlazeBlock(_) | Layer::Tap => {
+                    bail!("a layer of a network that is no classifier cannot run on a card")
+                }
             });
         }
         Ok(folded)
@@ -189,8 +191,8 @@ impl FoldedLayer {
 /// One layer after the other; `shortcut` is added to the last one's result.
 fn run(layers: &[FoldedLayer], x: &Tensor, shortcut: Option<&Tensor>) -> Result<Tensor> {
     let last = layers.len().saturating_sub(1);
-    let steps = layers.iter().enumerate();
-    steps.into_iter().try_fold(x.clone(), |x, (index, layer)| layer.forward(&x, shortcut.filter(|_| index == last)))
+    let mut steps = layers.iter().enumerate();
+    steps.try_fold(x.clone(), |x, (index, layer)| layer.forward(&x, shortcut.filter(|_| index == last)))
 }
 
 impl Folded {

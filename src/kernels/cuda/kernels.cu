@@ -56,14 +56,20 @@ struct Norm {
     __device__ float apply(float x) const { return normal(x) * gamma + beta; }
 };
 
-// Each thread computes one output element.
-template <typename T> __device__ void depthwise(uint32_t count, Window w, const T *x, const T *weights, T *y) {
-    uint32_t index = blockIdx.x * blockDim.x + threadIdx.x;
-    if (index >= count) return;
-    uint32_t channel = index % w.channels, pixel = index / w.channels;
+// Neighbouring channels, which one access to memory brings.
+template <typename T, int N> struct alignas(N * sizeof(T)) Group {
+    T values[N];
+};
+
+template <int N, typename T> __device__ __forceinline__ Group<T, N> group(const T *p) {
+    return *reinterpret_cast<const Group<T, N> *>(p);
+}
+
+// Adds to `sums` what a depthwise convolution gives for N channels from `channel` on, of an output pixel counted over all images.
+template <int N, typename T>
+__device__ __forceinline__ void add_window(float *sums, const Window &w, uint32_t pixel, uint32_t channel, const T *x, const T *weights) {
     uint32_t out_column = pixel % w.out_width, out_row = pixel / w.out_width % w.out_height;
     uint32_t image = pixel / w.out_width / w.out_height;
-    float sum = 0.0f;
     for (uint32_t ky = 0; ky < w.kernel; ky++) {
         // Unsigned: an index before the picture wraps round, so it lies beyond the picture's end too.
         uint32_t row = out_row * w.stride + ky - w.top;
@@ -71,10 +77,19 @@ template <typename T> __device__ void depthwise(uint32_t count, Window w, const 
         for (uint32_t kx = 0; kx < w.kernel; kx++) {
             uint32_t column = out_column * w.stride + kx - w.left;
             if (column >= w.width) continue;
-            sum += load(x + ((image * w.height + row) * w.width + column) * w.channels + channel)
-                 * load(weights + (ky * w.kernel + kx) * w.channels + channel);
+            Group<T, N> values = group<N>(x + ((image * w.height + row) * w.width + column) * w.channels + channel);
+            Group<T, N> filter = group<N>(weights + (ky * w.kernel + kx) * w.channels + channel);
+            for (int i = 0; i < N; i++) sums[i] += load(values.values + i) * load(filter.values + i);
         }
     }
+}
+
+// Each thread computes one output element.
+template <typename T> __device__ void depthwise(uint32_t count, Window w, const T *x, const T *weights, T *y) {
+    uint32_t index = blockIdx.x * blockDim.x + threadIdx.x;
+    if (index >= count) return;
+    float sum = 0.0f;
+    add_window<1>(&sum, w, index / w.channels, index % w.channels, x, weights);
     store(y + index, sum);
 }
 
@@ -268,23 +283,17 @@ __device__ void scale_factors(uint32_t count, uint32_t pixels, uint32_t channels
     store(factors + index, sum);
 }
 
-// What inference runs, where normalisation lies in the weights and a bias: each thread computes as many channels as one access to
-// memory brings. Channels are a multiple of that, and so `count`, which counts groups of them.
+// What inference runs, where normalisation lies in the weights and a bias: each thread computes a group of this many channels. A
+// tensor's channels are a multiple of it, and `count` counts groups.
 enum { GROUP = 4 };
-
-template <typename T> struct alignas(GROUP * sizeof(T)) Group {
-    T values[GROUP];
-};
-
-template <typename T> __device__ __forceinline__ Group<T> group(const T *p) { return *reinterpret_cast<const Group<T> *>(p); }
 
 // Activates sums and adds what goes past the layers, if anything does.
 template <typename T> __device__ __forceinline__ void finish_group(const float *sums, uint32_t kind, const T *shortcut, T *y) {
-    Group<T> result, added;
-    if (shortcut) added = group(shortcut);
+    Group<T, GROUP> result, added;
+    if (shortcut) added = group<GROUP>(shortcut);
     for (uint32_t i = 0; i < GROUP; i++)
         store(result.values + i, activation(kind, sums[i]) + (shortcut ? load(added.values + i) : 0.0f));
-    *reinterpret_cast<Group<T> *>(y) = result;
+    *reinterpret_cast<Group<T, GROUP> *>(y) = result;
 }
 
 // A depthwise convolution with its bias and activation.
@@ -292,22 +301,10 @@ template <typename T>
 __device__ void depthwise_bias(uint32_t count, Window w, const T *x, const T *weights, const float *bias, uint32_t kind, T *y) {
     uint32_t index = blockIdx.x * blockDim.x + threadIdx.x;
     if (index >= count) return;
-    uint32_t groups = w.channels / GROUP, channel = index % groups * GROUP, pixel = index / groups;
-    uint32_t out_column = pixel % w.out_width, out_row = pixel / w.out_width % w.out_height;
-    uint32_t image = pixel / w.out_width / w.out_height;
+    uint32_t groups = w.channels / GROUP, channel = index % groups * GROUP;
     float sums[GROUP];
     for (uint32_t i = 0; i < GROUP; i++) sums[i] = bias[channel + i];
-    for (uint32_t ky = 0; ky < w.kernel; ky++) {
-        uint32_t row = out_row * w.stride + ky - w.top;
-        if (row >= w.height) continue;
-        for (uint32_t kx = 0; kx < w.kernel; kx++) {
-            uint32_t column = out_column * w.stride + kx - w.left;
-            if (column >= w.width) continue;
-            Group<T> values = group(x + ((image * w.height + row) * w.width + column) * w.channels + channel);
-            Group<T> filter = group(weights + (ky * w.kernel + kx) * w.channels + channel);
-            for (uint32_t i = 0; i < GROUP; i++) sums[i] += load(values.values + i) * load(filter.values + i);
-        }
-    }
+    add_window<GROUP>(sums, w, index / groups, channel, x, weights);
     finish_group<T>(sums, kind, nullptr, y + index * GROUP);
 }
 
@@ -317,7 +314,7 @@ __device__ void finish(uint32_t count, uint32_t channels, const T *x, const floa
     uint32_t index = blockIdx.x * blockDim.x + threadIdx.x;
     if (index >= count) return;
     uint32_t channel = index % (channels / GROUP) * GROUP;
-    Group<T> values = group(x + index * GROUP);
+    Group<T, GROUP> values = group<GROUP>(x + index * GROUP);
     float sums[GROUP];
     for (uint32_t i = 0; i < GROUP; i++) sums[i] = load(values.values + i) + bias[channel + i];
     finish_group(sums, kind, shortcut ? shortcut + index * GROUP : nullptr, y + index * GROUP);
@@ -329,7 +326,8 @@ __device__ void gate(uint32_t count, uint32_t pixels, uint32_t channels, const T
     uint32_t index = blockIdx.x * blockDim.x + threadIdx.x;
     if (index >= count) return;
     uint32_t groups = channels / GROUP, channel = index % groups * GROUP;
-    Group<T> values = group(x + index * GROUP), logits = group(z + index / groups / pixels * channels + channel);
+    Group<T, GROUP> values = group<GROUP>(x + index * GROUP);
+    Group<T, GROUP> logits = group<GROUP>(z + index / groups / pixels * channels + channel);
     float products[GROUP];
     for (uint32_t i = 0; i < GROUP; i++)
         products[i] = load(values.values + i) / (1.0f + expf(-(load(logits.values + i) + bias[channel + i])));
