@@ -8,30 +8,49 @@ use std::time::Duration;
 
 use mimalloc::MiMalloc;
 
-/// Suits many small buffers from many threads. When memory runs out, it calls what [`on_exhaustion`] was given; without that the
-/// program aborts, as with any allocator.
-pub struct Allocator;
+/// Suits many small buffers from many threads. When memory runs out, from the program's first allocation on, it calls what it was
+/// made with.
+pub struct Allocator {
+    end: fn() -> !,
+}
 
-static LAST_WORDS: OnceLock<fn() -> !> = OnceLock::new();
+impl Allocator {
+    /// Ends the program with `end` when memory runs out. `end` must not allocate, and only do what a signal handler may.
+    pub const fn ending_with(end: fn() -> !) -> Self {
+        Self { end }
+    }
 
-/// Says how the program ends when memory runs out. `end` must not allocate, and only do what a signal handler may. Only the first
-/// call counts.
-pub fn on_exhaustion(end: fn() -> !) {
-    let _ = LAST_WORDS.set(end);
-    #[cfg(all(unix, feature = "cli"))]
-    watch_aborts();
+    #[inline]
+    fn or_end(&self, pointer: *mut u8) -> *mut u8 {
+        if pointer.is_null() {
+            self.end();
+        }
+        pointer
+    }
+
+    #[cold]
+    fn end(&self) -> ! {
+        // Nothing here may allocate.
+        match INSTEAD.get() {
+            Some(instead) if !IS_ENDING.swap(true, Ordering::SeqCst) => instead(),
+            // Another thread is about to replace the program, or has just failed to.
+            Some(_) => std::thread::sleep(Duration::from_secs(1)),
+            None => {}
+        }
+        (self.end)()
+    }
 }
 
 /// Rust's own start of a thread and libraries in C++ abort where they get no memory. Whether that was the reason shows as memory
-/// that is not to be had at that moment either; any other abort goes on.
+/// that is not to be had at that moment either; then `end` is called, and any other abort goes on.
 #[cfg(all(unix, feature = "cli"))]
-fn watch_aborts() {
+pub fn watch_aborts(end: fn() -> !) {
     use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
     use signal_hook::consts::SIGABRT;
 
     /// Bytes; what failed was smaller, and some of the rest may have been given back since.
     const PROBE: usize = 8 << 20;
-    let on_abort = || {
+    let on_abort = move || {
         // SAFETY: maps new pages wherever there is room, and takes those back that nobody has seen.
         let is_to_be_had = unsafe {
             let pages = mmap_anonymous(std::ptr::null_mut(), PROBE, ProtFlags::READ, MapFlags::PRIVATE);
@@ -49,7 +68,7 @@ fn watch_aborts() {
 unsafe impl GlobalAlloc for Allocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller keeps the promises of `GlobalAlloc`, which are MiMalloc's own.
-        or_end(unsafe { MiMalloc.alloc(layout) })
+        self.or_end(unsafe { MiMalloc.alloc(layout) })
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
@@ -59,21 +78,13 @@ unsafe impl GlobalAlloc for Allocator {
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller keeps the promises of `GlobalAlloc`, which are MiMalloc's own.
-        or_end(unsafe { MiMalloc.alloc_zeroed(layout) })
+        self.or_end(unsafe { MiMalloc.alloc_zeroed(layout) })
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         // SAFETY: the caller keeps the promises of `GlobalAlloc`, which are MiMalloc's own.
-        or_end(unsafe { MiMalloc.realloc(pointer, layout, size) })
+        self.or_end(unsafe { MiMalloc.realloc(pointer, layout, size) })
     }
-}
-
-#[inline]
-fn or_end(pointer: *mut u8) -> *mut u8 {
-    if pointer.is_null() {
-        end();
-    }
-    pointer
 }
 
 /// What is tried first when the memory does not suffice.
@@ -84,18 +95,4 @@ static IS_ENDING: AtomicBool = AtomicBool::new(false);
 pub fn instead_of_ending(instead: fn()) {
     // A second one, in tests, changes nothing.
     let _ = INSTEAD.set(instead);
-}
-
-#[cold]
-fn end() {
-    // Nothing here may allocate.
-    match INSTEAD.get() {
-        Some(instead) if !IS_ENDING.swap(true, Ordering::SeqCst) => instead(),
-        // Another thread is about to replace the program, or has just failed to.
-        Some(_) => std::thread::sleep(Duration::from_secs(1)),
-        None => {}
-    }
-    if let Some(end) = LAST_WORDS.get() {
-        end();
-    }
 }

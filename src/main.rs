@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use clap::Parser;
 
 #[global_allocator]
-static ALLOCATOR: annotate::allocator::Allocator = annotate::allocator::Allocator;
+static ALLOCATOR: annotate::allocator::Allocator =
+    annotate::allocator::Allocator::ending_with(annotate::cli::memory_is_exhausted);
 
 /// Whether standard output was closed when the program began.
 static STDOUT_WAS_CLOSED: AtomicBool = AtomicBool::new(false);

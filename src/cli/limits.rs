@@ -6,7 +6,6 @@ use std::thread::Builder;
 use std::time::Duration;
 
 use super::{Failure, exit_code};
-use crate::allocator;
 use crate::pipeline::decode::Patience;
 use crate::platform;
 
@@ -50,14 +49,11 @@ fn address_space() -> Option<u64> {
     Some(kibibytes.trim().strip_suffix(" kB")?.parse::<u64>().ok()? << 10)
 }
 
-/// Where memory runs out, the program ends with a line about it: a limit was reached.
-pub(super) fn end_when_memory_is_exhausted() {
-    allocator::on_exhaustion(|| {
-        // Nothing here may allocate.
-        let line = b"annotate: the memory does not suffice (see --max-memory)\n";
-        platform::say_without_memory(line);
-        signal_hook::low_level::exit(exit_code(&Failure::Limit(String::new())).into())
-    });
+/// Ends the program with a line about memory that has run out: a limit was reached. Allocates nothing.
+pub fn memory_is_exhausted() -> ! {
+    let line = b"annotate: the memory does not suffice (see --max-memory)\n";
+    platform::say_without_memory(line);
+    signal_hook::low_level::exit(exit_code(&Failure::Limit(String::new())).into())
 }
 
 /// Whether the program was started with this signal ignored.

@@ -53,6 +53,7 @@ use crate::files::{self, visible, visible_lines};
 
 pub use annotate::with_dashes;
 pub use exit::{Failure, exit_code};
+pub use limits::memory_is_exhausted;
 
 /// Writes down what a signer's face does, frame by frame.
 ///
@@ -134,7 +135,8 @@ impl Cli {
     /// # Errors
     /// With the reason and the exit code it stands for.
     pub fn run(self) -> Result<(), Failure> {
-        limits::end_when_memory_is_exhausted();
+        #[cfg(unix)]
+        crate::allocator::watch_aborts(memory_is_exhausted);
         crate::platform::signals::survive_full_quota().map_err(anyhow::Error::from)?;
         match self.command {
             None => annotate::run(self.annotate),
