@@ -1,8 +1,8 @@
 //! The arithmetic under the networks: plain functions on slices, in NHWC order (channels vary fastest).
 //!
 //! Because channels come last, a 1x1 convolution is one matrix product over all pixels of all images, and the depthwise
-//! and normalisation loops run over contiguous channels, which the compiler turns into vector code. `pulp` compiles
-//! each loop for several instruction sets and picks one at run time.
+//! and normalisation loops run over contiguous channels, in vectors. `pulp` compiles each loop for several instruction sets and
+//! picks one at run time.
 //!
 //! Sums over images or rows are split into pieces of fixed size, and the pieces are added in order, so a result never
 //! depends on the number of threads. It can depend on the instruction set: inference ([`simd`]) uses a fused

@@ -1,6 +1,7 @@
 //! Resamples a rectangle of a plane to another size, antialiased and with sub-pixel accuracy.
 
 use super::{Plane, Region};
+use crate::kernels::simd::vectorised;
 
 /// Below this angle, a region counts as upright: the corners of a 300-pixel face move by less than half a pixel.
 const UPRIGHT_DEGREES: f32 = 0.1;
@@ -53,8 +54,7 @@ fn upright(plane: &Plane, region: &Region, width: usize, height: usize) -> Vec<f
     let right = columns.iter().map(|t| t.first + t.weights.len()).max().unwrap_or(0);
     let mut line = vec![0.0f32; right - left];
     let mut out = Vec::with_capacity(width * height);
-    let arch = pulp::Arch::new();
-    arch.dispatch(
+    vectorised(
         #[inline(always)]
         || {
             for row in &rows {

@@ -5,6 +5,7 @@
 use rayon::prelude::*;
 
 use crate::kernels::Activation;
+use crate::kernels::simd::vectorised;
 
 /// Rows that are summed in single precision before the sum is added in double precision. The number is fixed, so that
 /// sums do not depend on the number of threads.
@@ -50,9 +51,8 @@ pub fn forward(x: &[f32], gamma: &[f32], beta: &[f32], statistics: &Statistics, 
     let channels = gamma.len();
     let (factor, summand) = statistics.factor_and_summand(gamma, beta);
     let mut y = vec![0.0; x.len()];
-    let arch = pulp::Arch::new();
     y.par_chunks_mut(ROWS * channels).zip(x.par_chunks(ROWS * channels)).for_each(|(y, x)| {
-        arch.dispatch(
+        vectorised(
             #[inline(always)]
             || {
                 for (y, x) in y.chunks_exact_mut(channels).zip(x.chunks_exact(channels)) {
@@ -106,10 +106,9 @@ pub fn backward(
         |sums: &[f64]| -> Vec<f32> { sums.iter().map(|s| if of_batch { (s / rows) as f32 } else { 0.0 }).collect() };
     let (mean_dz, mean_dz_x) = (share(&beta_sums), share(&gamma_sums));
     let mut dx = vec![0.0; x.len()];
-    let arch = pulp::Arch::new();
     let chunk = ROWS * channels;
     dx.par_chunks_mut(chunk).zip(x.par_chunks(chunk).zip(dy.par_chunks(chunk))).for_each(|(dx, (x, dy))| {
-        arch.dispatch(
+        vectorised(
             #[inline(always)]
             || {
                 let rows = x.chunks_exact(channels).zip(dy.chunks_exact(channels));
@@ -135,14 +134,13 @@ fn column_sums(
     channels: usize,
     term: impl Fn(f32, f32, usize) -> [f32; 2] + Sync,
 ) -> [Vec<f64>; 2] {
-    let arch = pulp::Arch::new();
     let chunk = ROWS * channels;
     let partial: Vec<[Vec<f32>; 2]> = a
         .par_chunks(chunk)
         .zip(b.par_chunks(chunk))
         .map(|(a, b)| {
             let (mut first, mut second) = (vec![0.0; channels], vec![0.0; channels]);
-            arch.dispatch(
+            vectorised(
                 #[inline(always)]
                 || {
                     for (a, b) in a.chunks_exact(channels).zip(b.chunks_exact(channels)) {

@@ -6,19 +6,22 @@
 //! never leaves it. The pieces depend on the shapes only and their sums are added in order, so results do not depend on
 //! the number of threads.
 
+use pulp::{Simd, bytemuck};
 use rayon::prelude::*;
 
 use super::batch_norm::Statistics;
 use super::convolution::Convolution;
-use super::lanes::{Blocks, lanes, over_channels};
+use super::lanes::{VectorBlocks, add, add_products, over_vectors, store, vectors};
 use crate::kernels::Activation;
+use crate::kernels::simd::sigmoid;
 
 /// Rows (pixels) in a piece: few enough for the cache, and enough that a matrix product does not spend most of its time
 /// packing weights.
 const PIECE_ROWS: usize = 512;
 
-/// Rows that are summed in single precision before the sum is added in double precision.
-const SUM_ROWS: usize = 128;
+/// Rows that are worked on for all channels before the next ones, so that they stay in the first-level cache; and that are summed in
+/// single precision before the sum is added in double precision.
+const CACHED_ROWS: usize = 128;
 
 /// A convolution with batch normalisation and activation.
 #[derive(Debug, Clone, Copy)]
@@ -133,95 +136,208 @@ struct FoldedNorm<'a> {
 
 /// `y = activation(z * factor + summand)`.
 fn activate(z: &[f32], y: &mut [f32], factor: &[f32], summand: &[f32], activation: Activation) {
-    let channels = factor.len();
-    pulp::Arch::new().dispatch(
-        #[inline(always)]
-        || {
-            for (y, z) in y.chunks_exact_mut(channels).zip(z.chunks_exact(channels)) {
-                for (((y, z), factor), summand) in y.iter_mut().zip(z).zip(factor).zip(summand) {
-                    *y = activation.apply(z * factor + summand);
-                }
-            }
-        },
-    );
-}
-
-/// Sums of the rows of `z` and of their squares, one for each channel.
-fn column_sums(z: &[f32], channels: usize) -> [Vec<f64>; 2] {
-    sums(channels, z, z, |z, _, _| [z, z * z])
-}
-
-/// Sums over rows of `dn`, the gradient before the activation, and of `dn * (z - mean)`, one for each channel.
-fn gradient_sums(z: &[f32], dy: &[f32], norm: FoldedNorm<'_>) -> [Vec<f64>; 2] {
-    sums(norm.factor.len(), z, dy, |z, dy, channel| {
-        let dn = dy * norm.activation.derivative(z * norm.factor[channel] + norm.summand[channel]);
-        [dn, dn * (z - norm.mean[channel])]
-    })
-}
-
-/// Sums over rows the two terms that `term(a, b, channel)` makes of each element of `a` and `b`.
-fn sums(channels: usize, a: &[f32], b: &[f32], term: impl Fn(f32, f32, usize) -> [f32; 2]) -> [Vec<f64>; 2] {
-    struct Sums<'a, T> {
-        a: &'a [f32],
-        b: &'a [f32],
-        channels: usize,
-        term: T,
-        totals: [Vec<f64>; 2],
+    struct Activate<'a> {
+        z: &'a [f32],
+        y: &'a mut [f32],
+        factor: &'a [f32],
+        summand: &'a [f32],
+        activation: Activation,
     }
 
-    impl<T: Fn(f32, f32, usize) -> [f32; 2]> Blocks for Sums<'_, T> {
+    impl VectorBlocks for Activate<'_> {
         #[inline(always)]
-        fn block<const LANES: usize>(&mut self, first: usize) {
-            let (mut one, mut two) = ([0.0f32; LANES], [0.0f32; LANES]);
-            for (a, b) in self.a.chunks_exact(self.channels).zip(self.b.chunks_exact(self.channels)) {
-                let (a, b) = (lanes::<LANES>(a, first), lanes::<LANES>(b, first));
-                for lane in 0..LANES {
-                    let [x, y] = (self.term)(a[lane], b[lane], first + lane);
-                    one[lane] += x;
-                    two[lane] += y;
+        fn block<S: Simd, const COUNT: usize>(&mut self, simd: S, first: usize) {
+            let channels = self.factor.len();
+            let factor: [S::f32s; COUNT] = vectors(simd, self.factor, first);
+            let summand: [S::f32s; COUNT] = vectors(simd, self.summand, first);
+            for (y, z) in self.y.chunks_exact_mut(channels).zip(self.z.chunks_exact(channels)) {
+                let mut values: [S::f32s; COUNT] = vectors(simd, z, first);
+                for vector in 0..COUNT {
+                    let normalised = scaled(simd, values[vector], factor[vector], summand[vector]);
+                    values[vector] = activated(simd, self.activation, normalised);
                 }
-            }
-            for (totals, sums) in self.totals.iter_mut().zip([one, two]) {
-                for (total, sum) in totals[first..].iter_mut().zip(sums) {
-                    *total += f64::from(sum);
-                }
+                store(simd, y, first, values);
             }
         }
     }
 
-    let mut totals = [vec![0.0; channels], vec![0.0; channels]];
-    let length = SUM_ROWS * channels;
-    pulp::Arch::new().dispatch(
+    let channels = factor.len();
+    let length = CACHED_ROWS * channels;
+    for (y, z) in y.chunks_mut(length).zip(z.chunks(length)) {
+        over_vectors(channels, &mut Activate { z, y, factor, summand, activation });
+    }
+}
+
+/// Sums of the rows of `z` and of their squares, one for each channel.
+fn column_sums(z: &[f32], channels: usize) -> [Vec<f64>; 2] {
+    struct Sums<'a> {
+        z: &'a [f32],
+        channels: usize,
+        totals: [Vec<f64>; 2],
+    }
+
+    impl VectorBlocks for Sums<'_> {
         #[inline(always)]
-        || {
-            for (a, b) in a.chunks(length).zip(b.chunks(length)) {
-                let mut task = Sums { a, b, channels, term: &term, totals: std::mem::take(&mut totals) };
-                over_channels(channels, &mut task);
-                totals = task.totals;
+        fn block<S: Simd, const COUNT: usize>(&mut self, simd: S, first: usize) {
+            let zeros = [simd.splat_f32s(0.0); COUNT];
+            let (mut sums, mut squares) = (zeros, zeros);
+            for z in self.z.chunks_exact(self.channels) {
+                let z = vectors(simd, z, first);
+                add(simd, &mut sums, z);
+                add_products(simd, &mut squares, z, z);
             }
-        },
-    );
+            add_to_totals(simd, &mut self.totals, first, [sums, squares]);
+        }
+    }
+
+    let mut totals = [vec![0.0; channels], vec![0.0; channels]];
+    for z in z.chunks(CACHED_ROWS * channels) {
+        let mut sums = Sums { z, channels, totals };
+        over_vectors(channels, &mut sums);
+        totals = sums.totals;
+    }
+    totals
+}
+
+/// Sums over rows of `dn`, the gradient before the activation, and of `dn * (z - mean)`, one for each channel.
+fn gradient_sums(z: &[f32], dy: &[f32], norm: FoldedNorm<'_>) -> [Vec<f64>; 2] {
+    struct Sums<'a> {
+        z: &'a [f32],
+        dy: &'a [f32],
+        norm: FoldedNorm<'a>,
+        totals: [Vec<f64>; 2],
+    }
+
+    impl VectorBlocks for Sums<'_> {
+        #[inline(always)]
+        fn block<S: Simd, const COUNT: usize>(&mut self, simd: S, first: usize) {
+            let FoldedNorm { factor, summand, mean, activation } = self.norm;
+            let channels = factor.len();
+            let factor: [S::f32s; COUNT] = vectors(simd, factor, first);
+            let summand: [S::f32s; COUNT] = vectors(simd, summand, first);
+            let mean: [S::f32s; COUNT] = vectors(simd, mean, first);
+            let zeros = [simd.splat_f32s(0.0); COUNT];
+            let (mut sums, mut centred_sums) = (zeros, zeros);
+            for (z, dy) in self.z.chunks_exact(channels).zip(self.dy.chunks_exact(channels)) {
+                let mut z: [S::f32s; COUNT] = vectors(simd, z, first);
+                let mut dn: [S::f32s; COUNT] = vectors(simd, dy, first);
+                for vector in 0..COUNT {
+                    let normalised = scaled(simd, z[vector], factor[vector], summand[vector]);
+                    dn[vector] = through_activation(simd, activation, dn[vector], normalised);
+                    z[vector] = simd.sub_f32s(z[vector], mean[vector]);
+                }
+                add(simd, &mut sums, dn);
+                add_products(simd, &mut centred_sums, dn, z);
+            }
+            add_to_totals(simd, &mut self.totals, first, [sums, centred_sums]);
+        }
+    }
+
+    let channels = norm.factor.len();
+    let mut totals = [vec![0.0; channels], vec![0.0; channels]];
+    let length = CACHED_ROWS * channels;
+    for (z, dy) in z.chunks(length).zip(dy.chunks(length)) {
+        let mut sums = Sums { z, dy, norm, totals };
+        over_vectors(channels, &mut sums);
+        totals = sums.totals;
+    }
     totals
 }
 
 /// The gradient of the convolution's result: `factor * dn - slope * z + offset`.
 fn before_norm(z: &[f32], dy: &[f32], dz: &mut [f32], norm: FoldedNorm<'_>, slope: &[f32], offset: &[f32]) {
-    let channels = slope.len();
-    let FoldedNorm { factor, summand, activation, .. } = norm;
-    pulp::Arch::new().dispatch(
+    struct BeforeNorm<'a> {
+        z: &'a [f32],
+        dy: &'a [f32],
+        dz: &'a mut [f32],
+        norm: FoldedNorm<'a>,
+        slope: &'a [f32],
+        offset: &'a [f32],
+    }
+
+    impl VectorBlocks for BeforeNorm<'_> {
         #[inline(always)]
-        || {
-            let rows = z.chunks_exact(channels).zip(dy.chunks_exact(channels));
-            for (dz, (z, dy)) in dz.chunks_exact_mut(channels).zip(rows) {
-                let constants = factor.iter().zip(summand).zip(slope.iter().zip(offset));
-                for (((dz, z), dy), ((factor, summand), (slope, offset))) in dz.iter_mut().zip(z).zip(dy).zip(constants)
-                {
-                    let dn = dy * activation.derivative(z * factor + summand);
-                    *dz = factor * dn - slope * z + offset;
+        fn block<S: Simd, const COUNT: usize>(&mut self, simd: S, first: usize) {
+            let FoldedNorm { factor, summand, activation, .. } = self.norm;
+            let channels = factor.len();
+            let factor: [S::f32s; COUNT] = vectors(simd, factor, first);
+            let summand: [S::f32s; COUNT] = vectors(simd, summand, first);
+            let slope: [S::f32s; COUNT] = vectors(simd, self.slope, first);
+            let offset: [S::f32s; COUNT] = vectors(simd, self.offset, first);
+            let rows = self.z.chunks_exact(channels).zip(self.dy.chunks_exact(channels));
+            for (dz, (z, dy)) in self.dz.chunks_exact_mut(channels).zip(rows) {
+                let z: [S::f32s; COUNT] = vectors(simd, z, first);
+                let mut gradient: [S::f32s; COUNT] = vectors(simd, dy, first);
+                for vector in 0..COUNT {
+                    let normalised = scaled(simd, z[vector], factor[vector], summand[vector]);
+                    let dn = through_activation(simd, activation, gradient[vector], normalised);
+                    let of_norm =
+                        simd.sub_f32s(simd.mul_f32s(factor[vector], dn), simd.mul_f32s(slope[vector], z[vector]));
+                    gradient[vector] = simd.add_f32s(of_norm, offset[vector]);
                 }
+                store(simd, dz, first, gradient);
             }
-        },
-    );
+        }
+    }
+
+    let channels = slope.len();
+    let length = CACHED_ROWS * channels;
+    for (dz, (z, dy)) in dz.chunks_mut(length).zip(z.chunks(length).zip(dy.chunks(length))) {
+        over_vectors(channels, &mut BeforeNorm { z, dy, dz, norm, slope, offset });
+    }
+}
+
+/// `z * factor + summand`, rounded twice.
+#[inline(always)]
+fn scaled<S: Simd>(simd: S, z: S::f32s, factor: S::f32s, summand: S::f32s) -> S::f32s {
+    simd.add_f32s(simd.mul_f32s(z, factor), summand)
+}
+
+/// [`Activation::apply`]. As there, what is no number stays none: the second operand counts where there is one.
+#[inline(always)]
+fn activated<S: Simd>(simd: S, activation: Activation, z: S::f32s) -> S::f32s {
+    let splat = |value| simd.splat_f32s(value);
+    match activation {
+        Activation::Identity => z,
+        Activation::Relu => simd.max_f32s(splat(0.0), z),
+        Activation::Relu6 => simd.min_f32s(splat(6.0), simd.max_f32s(splat(0.0), z)),
+        Activation::Silu => simd.mul_f32s(z, sigmoid(simd, z)),
+    }
+}
+
+/// `dy` times [`Activation::derivative`] at `z`.
+#[inline(always)]
+fn through_activation<S: Simd>(simd: S, activation: Activation, dy: S::f32s, z: S::f32s) -> S::f32s {
+    let splat = |value| simd.splat_f32s(value);
+    match activation {
+        Activation::Identity => dy,
+        Activation::Relu => simd.select_f32s(simd.greater_than_f32s(z, splat(0.0)), dy, splat(0.0)),
+        Activation::Relu6 => {
+            let inside = simd.and_m32s(simd.greater_than_f32s(z, splat(0.0)), simd.less_than_f32s(z, splat(6.0)));
+            simd.select_f32s(inside, dy, splat(0.0))
+        }
+        Activation::Silu => {
+            let s = sigmoid(simd, z);
+            let slope = simd.mul_f32s(z, simd.sub_f32s(splat(1.0), s));
+            simd.mul_f32s(dy, simd.mul_f32s(s, simd.add_f32s(splat(1.0), slope)))
+        }
+    }
+}
+
+/// Adds sums over some rows to the `totals` of their channels.
+#[inline(always)]
+fn add_to_totals<S: Simd, const COUNT: usize>(
+    _: S,
+    totals: &mut [Vec<f64>; 2],
+    first: usize,
+    sums: [[S::f32s; COUNT]; 2],
+) {
+    for (totals, sums) in totals.iter_mut().zip(&sums) {
+        let sums: &[f32] = bytemuck::cast_slice(sums);
+        for (total, sum) in totals[first..].iter_mut().zip(sums) {
+            *total += f64::from(*sum);
+        }
+    }
 }
 
 fn total(partial: &[[Vec<f64>; 2]], channels: usize) -> [Vec<f64>; 2] {

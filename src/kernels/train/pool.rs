@@ -2,12 +2,13 @@
 
 use rayon::prelude::*;
 
+use crate::kernels::simd::vectorised;
+
 /// The mean over the pixels: `[images, pixels, channels]` to `[images, channels]`.
 pub fn mean(x: &[f32], pixels: usize, channels: usize) -> Vec<f32> {
     let mut means = vec![0.0; x.len() / pixels];
-    let arch = pulp::Arch::new();
     means.par_chunks_mut(channels).zip(x.par_chunks(pixels * channels)).for_each(|(means, x)| {
-        arch.dispatch(
+        vectorised(
             #[inline(always)]
             || {
                 for x in x.chunks_exact(channels) {
@@ -40,9 +41,8 @@ pub fn mean_gradient(dy: &[f32], pixels: usize, channels: usize) -> Vec<f32> {
 /// `x * scale`; `x` is `[images, pixels, channels]`, `scale` is `[images, channels]`.
 pub fn scale(x: &[f32], scale: &[f32], pixels: usize, channels: usize) -> Vec<f32> {
     let mut y = x.to_vec();
-    let arch = pulp::Arch::new();
     y.par_chunks_mut(pixels * channels).zip(scale.par_chunks(channels)).for_each(|(y, scale)| {
-        arch.dispatch(
+        vectorised(
             #[inline(always)]
             || {
                 for y in y.chunks_exact_mut(channels) {
@@ -60,10 +60,9 @@ pub fn scale(x: &[f32], scale: &[f32], pixels: usize, channels: usize) -> Vec<f3
 pub fn scale_gradient(x: &[f32], dy: &[f32], pixels: usize, channels: usize) -> Vec<f32> {
     let mut gradient = vec![0.0; x.len() / pixels];
     let image = pixels * channels;
-    let arch = pulp::Arch::new();
     gradient.par_chunks_mut(channels).zip(x.par_chunks(image).zip(dy.par_chunks(image))).for_each(
         |(gradient, (x, dy))| {
-            arch.dispatch(
+            vectorised(
                 #[inline(always)]
                 || {
                     for (x, dy) in x.chunks_exact(channels).zip(dy.chunks_exact(channels)) {

@@ -3,6 +3,8 @@
 
 use rayon::prelude::*;
 
+use crate::kernels::simd::vectorised;
+
 /// Elements in a piece.
 const LENGTH: usize = 1 << 14;
 
@@ -31,10 +33,10 @@ impl Adam {
         let moments = first.par_chunks_mut(LENGTH).zip(second.par_chunks_mut(LENGTH));
         values.par_chunks(LENGTH).zip(gradient.par_chunks(LENGTH)).zip(moments).for_each(
             |((values, gradient), (first, second))| {
-                pulp::Arch::new().dispatch(
+                vectorised(
                     #[inline(always)]
                     || {
-                        let moments = first.iter_mut().zip(second);
+                        let moments = first.iter_mut().zip(second.iter_mut());
                         for ((value, g), (first, second)) in values.iter().zip(gradient).zip(moments) {
                             let g = g + decay * value;
                             *first = b1 * *first + (1.0 - b1) * g;
@@ -52,7 +54,7 @@ impl Adam {
         let (first, second) = state.split_at(values.len());
         let moments = first.par_chunks(LENGTH).zip(second.par_chunks(LENGTH));
         values.par_chunks_mut(LENGTH).zip(moments).for_each(|(values, (first, second))| {
-            pulp::Arch::new().dispatch(
+            vectorised(
                 #[inline(always)]
                 || {
                     for ((value, first), second) in values.iter_mut().zip(first).zip(second) {
@@ -83,7 +85,7 @@ impl Sgd {
         let Self { momentum, decay, .. } = *self;
         let others = gradient.par_chunks(LENGTH).zip(values.par_chunks(LENGTH));
         velocity.par_chunks_mut(LENGTH).zip(others).for_each(|(velocity, (gradient, values))| {
-            pulp::Arch::new().dispatch(
+            vectorised(
                 #[inline(always)]
                 || {
                     for ((velocity, g), value) in velocity.iter_mut().zip(gradient).zip(values) {
@@ -105,7 +107,7 @@ impl Sgd {
         let [of_gradient, of_velocity] = self.shares();
         let others = gradient.par_chunks(LENGTH).zip(velocity.par_chunks(LENGTH));
         values.par_chunks_mut(LENGTH).zip(others).for_each(|(values, (gradient, velocity))| {
-            pulp::Arch::new().dispatch(
+            vectorised(
                 #[inline(always)]
                 || {
                     for ((value, g), velocity) in values.iter_mut().zip(gradient).zip(velocity) {
@@ -121,7 +123,7 @@ impl Sgd {
 /// `values = of_values * values + of_others * others`.
 pub fn blend(values: &mut [f32], others: &[f32], [of_values, of_others]: [f32; 2]) {
     values.par_chunks_mut(LENGTH).zip(others.par_chunks(LENGTH)).for_each(|(values, others)| {
-        pulp::Arch::new().dispatch(
+        vectorised(
             #[inline(always)]
             || {
                 for (value, other) in values.iter_mut().zip(others) {

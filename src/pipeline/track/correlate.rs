@@ -1,5 +1,6 @@
 //! Finds a patch again by normalised cross-correlation when the detector sees no face.
 
+use crate::kernels::simd::vectorised;
 use crate::picture::Plane;
 use crate::picture::{Region, resample};
 use crate::timeline::BoundingBox;
@@ -44,8 +45,7 @@ impl Patch {
         let area = resample(luma, &region, wide, wide);
         let offsets = 2 * REACH + 1;
         let mut correlations = vec![0.0f32; offsets * offsets];
-        let arch = pulp::Arch::new();
-        arch.dispatch(
+        vectorised(
             #[inline(always)]
             || {
                 for (offset, correlation) in correlations.iter_mut().enumerate() {
