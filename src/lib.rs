@@ -134,6 +134,7 @@ pub mod time;
 pub mod timeline;
 #[cfg(feature = "train")]
 pub mod train;
+mod vectors;
 pub mod write;
 
 #[cfg(feature = "video")]

@@ -85,27 +85,6 @@ impl Instructions {
     }
 }
 
-/// Runs `work`, compiled for the widest instructions that this machine has. As the compiler puts no function of its own into code
-/// for other instructions, `work` and what it calls are marked `#[inline(always)]`.
-///
-/// Never hand a closure to [`pulp::Arch::dispatch`] itself: that calls it by value, which goes through a function that the compiler
-/// makes, and which is compiled for the oldest processors.
-#[inline(always)]
-pub fn vectorised<R>(work: impl FnMut() -> R) -> R {
-    struct Work<F>(F);
-
-    impl<R, F: FnMut() -> R> pulp::NullaryFnOnce for Work<F> {
-        type Output = R;
-
-        #[inline(always)]
-        fn call(mut self) -> R {
-            (self.0)()
-        }
-    }
-
-    pulp::Arch::new().dispatch(Work(work))
-}
-
 /// Minimax polynomial of 2^x on [-0.5, 0.5], highest power first; relative error below 3e-6.
 const AROUND_ZERO: [f32; 5] = [9.570_102e-3, 5.591_786e-2, 2.402_474_5e-1, 6.931_218e-1, 9.999_993e-1];
 

@@ -1,7 +1,7 @@
 //! Resamples a rectangle of a plane to another size, antialiased and with sub-pixel accuracy.
 
 use super::{Plane, Region};
-use crate::kernels::simd::vectorised;
+use crate::vectors::vectorised;
 
 /// Below this angle, a region counts as upright: the corners of a 300-pixel face move by less than half a pixel.
 const UPRIGHT_DEGREES: f32 = 0.1;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// The floors from the ground up. A room may import itself and every room on a lower floor.
 const FLOORS: &[&[&str]] = &[
-    &["choice", "page", "platform"],
+    &["choice", "page", "platform", "vectors"],
     &["time", "random", "files", "picture", "allocator"],
     &["timeline", "kernels"],
     &["palette", "statistics"],

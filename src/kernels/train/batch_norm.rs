@@ -5,7 +5,7 @@
 use rayon::prelude::*;
 
 use crate::kernels::Activation;
-use crate::kernels::simd::vectorised;
+use crate::vectors::vectorised;
 
 /// Rows that are summed in single precision before the sum is added in double precision. The number is fixed, so that
 /// sums do not depend on the number of threads.

@@ -159,13 +159,10 @@ impl GatherRow<'_> {
     #[inline(always)]
     fn even<S: Simd, const KERNEL: usize, const COUNT: usize>(&mut self, simd: S, first: usize, taps: EvenTaps) {
         let Gather { weights, channels, sides: [height, width], .. } = *self.gather;
-        let mut taps_weights = [[[simd.splat_f32s(0.0); COUNT]; KERNEL]; KERNEL];
-        for row in 0..KERNEL {
-            for column in 0..KERNEL {
-                let tap = row * KERNEL + column;
-                let weight = if taps.is_reversed { KERNEL * KERNEL - 1 - tap } else { tap };
-                taps_weights[row][column] = vectors(simd, weights, weight * channels + first);
-            }
+        let mut by_tap = [[[simd.splat_f32s(0.0); COUNT]; KERNEL]; KERNEL];
+        for (tap, w) in by_tap.as_flattened_mut().iter_mut().enumerate() {
+            let weight = if taps.is_reversed { KERNEL * KERNEL - 1 - tap } else { tap };
+            *w = vectors(simd, weights, weight * channels + first);
         }
         // Where a tap lies above or left of the picture, its index wraps and is greater than any that is inside.
         let top = (self.row * taps.step).wrapping_sub(taps.before[0]);
@@ -178,20 +175,18 @@ impl GatherRow<'_> {
         for target in self.target.chunks_exact_mut(channels) {
             let is_inside = left < (width + 1).saturating_sub(KERNEL);
             let mut sums = [simd.splat_f32s(0.0); COUNT];
-            for row_tap in 0..KERNEL {
-                let Some(line) = lines[row_tap] else { continue };
+            for (line, by_column) in lines.iter().zip(&by_tap) {
+                let Some(line) = line else { continue };
                 if is_inside {
                     let pixels = &line[left * channels..][..KERNEL * channels];
-                    for column_tap in 0..KERNEL {
-                        let x = vectors(simd, pixels, column_tap * channels + first);
-                        add_products(simd, &mut sums, x, taps_weights[row_tap][column_tap]);
+                    for (tap, w) in by_column.iter().enumerate() {
+                        add_products(simd, &mut sums, vectors(simd, pixels, tap * channels + first), *w);
                     }
                 } else {
-                    for column_tap in 0..KERNEL {
-                        let column = left.wrapping_add(column_tap);
+                    for (tap, w) in by_column.iter().enumerate() {
+                        let column = left.wrapping_add(tap);
                         if column < width {
-                            let x = vectors(simd, line, column * channels + first);
-                            add_products(simd, &mut sums, x, taps_weights[row_tap][column_tap]);
+                            add_products(simd, &mut sums, vectors(simd, line, column * channels + first), *w);
                         }
                     }
                 }

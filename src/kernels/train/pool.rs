@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use crate::kernels::simd::vectorised;
+use crate::vectors::vectorised;
 
 /// The mean over the pixels: `[images, pixels, channels]` to `[images, channels]`.
 pub fn mean(x: &[f32], pixels: usize, channels: usize) -> Vec<f32> {

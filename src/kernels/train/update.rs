@@ -3,7 +3,7 @@
 
 use rayon::prelude::*;
 
-use crate::kernels::simd::vectorised;
+use crate::vectors::vectorised;
 
 /// Elements in a piece.
 const LENGTH: usize = 1 << 14;

@@ -1,9 +1,9 @@
 //! Finds a patch again by normalised cross-correlation when the detector sees no face.
 
-use crate::kernels::simd::vectorised;
 use crate::picture::Plane;
 use crate::picture::{Region, resample};
 use crate::timeline::BoundingBox;
+use crate::vectors::vectorised;
 
 /// Side of the remembered patch, samples.
 const SIDE: usize = 24;
