@@ -20,7 +20,8 @@ fn main() -> anyhow::Result<()> {
         anyhow::bail!("give an .eaf and the .svg to write");
     };
     let document = eaf::read(&from)?;
-    let table = std::fs::read_to_string(from.with_extension("csv"))?;
+    let stem = from.file_stem().unwrap_or_default().to_string_lossy();
+    let table = std::fs::read_to_string(from.with_file_name(format!("{stem}_elan.csv")))?;
     let rows: Vec<Vec<f64>> = table
         .lines()
         .filter(|line| !line.starts_with('#'))
