@@ -65,7 +65,7 @@ fn a_video_is_measured_stage_by_stage() {
 fn people_get_lines_instead() {
     let output = bench(&["--seconds", "0"]).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
-    assert!(text.starts_with("annotate-fer-small, auto (") && text.contains("ms a face"), "{text}");
+    assert!(text.starts_with("annotate-fer-48, auto (") && text.contains("ms a face"), "{text}");
 }
 
 #[test]
