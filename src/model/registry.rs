@@ -23,12 +23,20 @@ pub const DEFAULT: &str = "default";
 pub const FOLDS: &str = "folds";
 
 /// All of them.
-pub const EMBEDDED: &[Embedded] = &[Embedded {
-    name: DEFAULT,
-    config: include_bytes!("../../assets/models/default/config.json"),
-    weights: include_bytes!("../../assets/models/default/model.safetensors"),
-    card: include_str!("../../assets/models/default/README.md"),
-}];
+pub const EMBEDDED: &[Embedded] = &[
+    Embedded {
+        name: DEFAULT,
+        config: include_bytes!("../../assets/models/default/config.json"),
+        weights: include_bytes!("../../assets/models/default/model.safetensors"),
+        card: include_str!("../../assets/models/default/README.md"),
+    },
+    Embedded {
+        name: "fer2013",
+        config: include_bytes!("../../assets/models/fer2013/config.json"),
+        weights: include_bytes!("../../assets/models/fer2013/model.safetensors"),
+        card: include_str!("../../assets/models/fer2013/README.md"),
+    },
+];
 
 /// The embedded names, separated by commas.
 pub fn names() -> String {

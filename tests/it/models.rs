@@ -191,7 +191,7 @@ fn the_list_names_built_in_and_published_models_and_each_can_be_shown() {
     let (output, _) = annotate(&["models", "list"], folder.path());
     let list = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(list.contains("default") && list.contains("enet_b2_8") && list.contains("AffectNet"), "{list}");
-    for name in ["default", "enet_b2_8"] {
+    for name in ["default", "fer2013", "enet_b2_8"] {
         let (output, stderr) = annotate(&["models", "show", name], folder.path());
         assert!(output.status.success() && output.stdout.starts_with(b"# "), "{stderr}");
     }
