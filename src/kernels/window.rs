@@ -94,15 +94,6 @@ impl Taps {
         }
         Self(reversed)
     }
-
-    /// The range of output indices that use kernel index `kernel`, and the input index of the first of them. From one
-    /// output index to the next, the input index grows by the stride.
-    pub fn under(&self, kernel: usize) -> (std::ops::Range<usize>, usize) {
-        let input = |index: usize| self.0[index].iter().find(|(_, k)| *k == kernel).map(|(input, _)| *input);
-        let Some(first) = (0..self.len()).find(|index| input(*index).is_some()) else { return (0..0, 0) };
-        let count = (first..self.len()).take_while(|index| input(*index).is_some()).count();
-        (first..first + count, input(first).unwrap_or(0))
-    }
 }
 
 /// Pairs (input index, kernel index) for a window whose padded start is `start`.
@@ -140,13 +131,6 @@ mod tests {
                         .collect()
                 };
                 assert_eq!(products(&taps, false), products(&taps.reversed(size), true));
-                let by_kernel = (0..kernel)
-                    .flat_map(|k| {
-                        let (outputs, start) = taps.under(k);
-                        outputs.enumerate().map(move |(step, index)| [index, start + step * stride, k])
-                    })
-                    .collect();
-                assert_eq!(products(&taps, false), by_kernel);
             }
         }
     }
