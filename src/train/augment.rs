@@ -6,6 +6,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Beta, Distribution};
 
 use super::dataset::Picture;
+use super::degrade::compressed;
 use super::recipe::Augmentation;
 use crate::picture::Colours;
 use crate::picture::Plane;
@@ -70,6 +71,10 @@ pub fn augmented(
         shrink(&mut values, side, channels, small);
     }
     tone(&mut values, channels, settings, random);
+    if settings.compression_share > 0.0 && random.random::<f32>() < settings.compression_share {
+        let quality = random.random_range(settings.compression_quality..=95.0).round() as u8;
+        compress(&mut values, side, colours, quality);
+    }
     if random.random::<f32>() < settings.occlusion_share {
         cover(&mut values, side, channels, settings.occlusion_size, random);
     }
@@ -197,6 +202,13 @@ fn tone(values: &mut [f32], channels: usize, settings: &Augmentation, random: &m
     }
 }
 
+/// As if the picture had been compressed.
+fn compress(values: &mut [f32], side: usize, colours: Colours, quality: u8) {
+    let samples = values.iter().map(|value| value.round() as u8).collect();
+    let through = compressed(&Picture::new(samples, colours, side, side), quality);
+    values.iter_mut().zip(through).for_each(|(value, new)| *value = f32::from(new));
+}
+
 /// Covers a random rectangle with one grey (Zhong et al. 2020, random erasing). Everything is drawn as a share of the
 /// side.
 fn cover(values: &mut [f32], side: usize, channels: usize, size: f32, random: &mut ChaCha8Rng) {
@@ -322,6 +334,30 @@ mod tests {
         let [plain, small] = [Augmentation::default(), settings]
             .map(|settings| augmented(&picture, 24, Colours::Luma, &settings, &mut seeded(3, "view")));
         assert_ne!(plain, small);
+    }
+
+    #[test]
+    fn a_compressed_picture_is_another_the_more_so_the_lower_the_quality() {
+        for colours in [Colours::Luma, Colours::Rgb] {
+            let picture = gradient(colours, 24);
+            let [plain, good, bad] = [None, Some(95.0), Some(5.0)].map(|quality: Option<f32>| {
+                let mut values = plain(&picture, 24, colours);
+                quality.iter().for_each(|quality| compress(&mut values, 24, colours, *quality as u8));
+                values
+            });
+            let distance = |a: &[f32]| a.iter().zip(&plain).map(|(a, b)| (a - b).abs()).sum::<f32>() / a.len() as f32;
+            assert!(
+                distance(&good) > 0.0 && distance(&good) * 2.0 < distance(&bad),
+                "{} {}",
+                distance(&good),
+                distance(&bad)
+            );
+        }
+        let settings = Augmentation { compression_share: 1.0, compression_quality: 20.0, ..Augmentation::default() };
+        let picture = gradient(Colours::Luma, 24);
+        let [plain, compressed] = [Augmentation::default(), settings]
+            .map(|settings| augmented(&picture, 24, Colours::Luma, &settings, &mut seeded(3, "view")));
+        assert_ne!(plain, compressed);
     }
 
     #[test]

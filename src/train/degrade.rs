@@ -1,10 +1,13 @@
 //! Worse pictures on purpose, to see what a model makes of them.
 
+use std::io::Cursor;
+
+use image::{DynamicImage, GrayImage, ImageFormat, RgbImage, codecs::jpeg::JpegEncoder};
 use serde::{Deserialize, Serialize};
 
 use super::dataset::{DatasetError, Example, ImageSource, Picture};
 use crate::choice::Choice;
-use crate::picture::Plane;
+use crate::picture::{Colours, Plane};
 use crate::picture::{Region, resample};
 
 /// What is done to each picture before the model sees it.
@@ -72,6 +75,25 @@ fn resized(samples: &[u8], (width, height): (usize, usize), (to_width, to_height
     let (w, h) = (width as f32, height as f32);
     let whole = Region { x: w / 2.0, y: h / 2.0, width: w, height: h, angle_degrees: 0.0 };
     resample(&plane, &whole, to_width, to_height).into_iter().map(|value| value.round() as u8).collect()
+}
+
+/// The picture through JPEG of a quality from 1 to 100; as it was where it cannot be encoded, which no picture in memory is.
+pub(super) fn compressed(picture: &Picture, quality: u8) -> Vec<u8> {
+    let (width, height, samples) = (picture.width as u32, picture.height as u32, picture.samples().to_vec());
+    let image = match picture.colours {
+        Colours::Luma => GrayImage::from_raw(width, height, samples).map(DynamicImage::ImageLuma8),
+        Colours::Rgb => RgbImage::from_raw(width, height, samples).map(DynamicImage::ImageRgb8),
+    };
+    let through = |image: DynamicImage| {
+        let mut bytes = Vec::new();
+        image.write_with_encoder(JpegEncoder::new_with_quality(&mut bytes, quality)).ok()?;
+        image::load(Cursor::new(bytes), ImageFormat::Jpeg).ok()
+    };
+    match (image.and_then(through), picture.colours) {
+        (Some(image), Colours::Luma) => image.into_luma8().into_raw(),
+        (Some(image), Colours::Rgb) => image.into_rgb8().into_raw(),
+        (None, _) => picture.samples().to_vec(),
+    }
 }
 
 #[cfg(test)]

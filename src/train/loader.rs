@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use super::augment::{Mix, augmented, plain};
 use super::balance::Balancing;
 use super::dataset::{DatasetError, Example};
-use super::recipe::Recipe;
+use super::recipe::{Augmentation, Recipe};
 use crate::model::Input;
 use crate::picture::Colours;
 use crate::random::seeded;
@@ -21,7 +21,7 @@ const AHEAD: usize = 3;
 pub struct Feed<'a> {
     /// The training images.
     pub examples: &'a [Example],
-    /// Augmentation, batch size, label smoothing, seed.
+    /// Batch size, label smoothing, seed.
     pub recipe: &'a Recipe,
     /// What the network looks at.
     pub input: &'a Input,
@@ -51,13 +51,15 @@ impl Feed<'_> {
         self.examples.len() / self.recipe.batch
     }
 
-    /// Calls `use_batch` with each of an epoch's batches, in an order that depends on the seed and the epoch only.
+    /// Calls `use_batch` with each of an epoch's batches, its pictures changed as `augmentation` says, in an order that depends on
+    /// the seed and the epoch only.
     ///
     /// # Errors
     /// The first error of a picture or of `use_batch`.
     pub fn for_each_batch<E: From<candle_core::Error> + From<DatasetError>>(
         &self,
         epoch: usize,
+        augmentation: &Augmentation,
         mut use_batch: impl FnMut(LoadedBatch) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut random = seeded(self.recipe.seed, &format!("order of epoch {epoch}"));
@@ -68,7 +70,7 @@ impl Feed<'_> {
             let load = move || {
                 for (index, examples) in order.chunks_exact(self.recipe.batch).enumerate() {
                     // A closed channel means that training has stopped; that is not this thread's error.
-                    if sender.send(self.batch(examples, epoch, index)).is_err() {
+                    if sender.send(self.batch(examples, epoch, index, augmentation)).is_err() {
                         return;
                     }
                 }
@@ -86,7 +88,13 @@ impl Feed<'_> {
         })
     }
 
-    fn batch(&self, examples: &[&Example], epoch: usize, index: usize) -> Result<LoadedBatch, LoadError> {
+    fn batch(
+        &self,
+        examples: &[&Example],
+        epoch: usize,
+        index: usize,
+        augmentation: &Augmentation,
+    ) -> Result<LoadedBatch, LoadError> {
         let Self { recipe, input, .. } = self;
         let forms: Vec<(usize, Colours)> =
             [(input.side, input.colours)].into_iter().chain(self.views.iter().copied()).collect();
@@ -99,7 +107,7 @@ impl Feed<'_> {
                 // With the index, as a sampler draws some examples more than once. The word 'place' is part of the seed.
                 let purpose = format!("epoch {epoch}, row {}, place {index}", example.row);
                 let form = |(side, colours): &(usize, Colours)| {
-                    augmented(&picture, *side, *colours, &recipe.augmentation, &mut seeded(recipe.seed, &purpose))
+                    augmented(&picture, *side, *colours, augmentation, &mut seeded(recipe.seed, &purpose))
                 };
                 Ok(forms.iter().map(form).collect())
             })
@@ -115,7 +123,7 @@ impl Feed<'_> {
             .collect();
         let mut weights: Vec<[f32; 1]> = examples.iter().map(|example| [self.balancing.weight(example)]).collect();
         let mut random = seeded(recipe.seed, &format!("mix of epoch {epoch}, batch {index}"));
-        if let Some(mix) = Mix::draw(&recipe.augmentation, examples.len(), &mut random) {
+        if let Some(mix) = Mix::draw(augmentation, examples.len(), &mut random) {
             (targets, weights) = (mix.rows(&targets), mix.rows(&weights));
             let mixed = views.into_iter().zip(&forms);
             views = mixed.map(|(view, (side, colours))| mix.pictures(view, *side, colours.count())).collect();

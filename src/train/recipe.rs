@@ -134,6 +134,9 @@ pub struct TrainingStage {
     /// How the learning rate changes.
     #[serde(default)]
     pub schedule: Schedule,
+    /// How pictures vary in this stage, in place of what the recipe says for all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub augmentation: Option<Augmentation>,
 }
 
 /// Which layers learn.
@@ -289,6 +292,12 @@ pub struct Augmentation {
     /// Smallest side of those, pixels; the largest is that of the network's input.
     #[serde(skip_serializing_if = "is_zero")]
     pub small_side: f32,
+    /// Share of pictures encoded as JPEG and decoded again, after their tones are changed.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub compression_share: f32,
+    /// Lowest JPEG quality of those, from 1; the highest is 95.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub compression_quality: f32,
     /// Share of pictures partly covered by a rectangle of one grey.
     pub occlusion_share: f32,
     /// Largest side of the rectangle, share of the side.
@@ -389,7 +398,6 @@ impl Recipe {
     }
 
     fn fault(&self) -> Option<String> {
-        let a = &self.augmentation;
         let has_start = self.start.model.is_some();
         let checks = [
             ((1..=4096).contains(&self.batch), "batch must be 1 to 4096"),
@@ -408,33 +416,10 @@ impl Recipe {
                 !self.stages.is_empty() || self.start.head != HeadStart::Replace,
                 "a head that is drawn anew must be trained: give stages, or start.head = 'warm_start'",
             ),
-            ((0.0..0.5).contains(&a.shift), "shift must be from 0 to below 0.5"),
-            ((0.0..1.0).contains(&a.scale), "scale must be from 0 to below 1"),
-            ((0.0..1.0).contains(&a.contrast), "contrast must be from 0 to below 1"),
-            ((0.0..1.0).contains(&a.gamma), "gamma must be from 0 to below 1"),
-            ((0.0..=1.0).contains(&a.saturation), "saturation must be from 0 to 1"),
-            ((0.0..=1.0).contains(&a.brightness), "brightness must be from 0 to 1"),
-            (a.rotation_degrees.is_finite(), "rotation_degrees must be a number"),
-            ((0.0..=1.0).contains(&a.blur_share), "blur_share must be from 0 to 1"),
-            (a.blur_share == 0.0 || (1.0..=16.0).contains(&a.blur_factor), "blur_factor must be from 1 to 16"),
-            (
-                a.blur_least == 0.0 || (1.0..=a.blur_factor).contains(&a.blur_least),
-                "blur_least must be from 1 to blur_factor",
-            ),
-            ((0.0..=1.0).contains(&a.small_share), "small_share must be from 0 to 1"),
-            (
-                a.small_share == 0.0 || (4.0..=1024.0).contains(&a.small_side),
-                "small_side must be from 4 pixels, with small_share",
-            ),
-            ((0.0..=1.0).contains(&a.occlusion_share), "occlusion_share must be from 0 to 1"),
-            ((0.0..=1.0).contains(&a.occlusion_size), "occlusion_size must be from 0 to 1"),
-            ((0.0..=1.0).contains(&a.band_share), "band_share must be from 0 to 1"),
-            ((0.0..=1.0).contains(&a.band_size), "band_size must be from 0 to 1"),
-            ((0.0..=100.0).contains(&a.mixup), "mixup must be from 0 to 100"),
-            ((0.0..=100.0).contains(&a.cutmix), "cutmix must be from 0 to 100"),
         ];
         let broken = checks.iter().find(|(holds, _)| !holds).map(|(_, message)| (*message).to_owned());
         broken
+            .or_else(|| self.augmentation.fault())
             .or_else(|| self.distillation.as_ref().and_then(Distillation::fault))
             .or_else(|| self.stages.iter().enumerate().find_map(|(index, stage)| self.stage_fault(index, stage)))
     }
@@ -468,8 +453,46 @@ impl Recipe {
             ),
             (s.patience != Some(0), "schedule.patience must be at least 1"),
         ];
-        let broken = checks.iter().find(|(holds, _)| !holds)?;
-        Some(format!("stage {}: {}", index + 1, broken.1))
+        let broken = checks.iter().find(|(holds, _)| !holds).map(|(_, message)| (*message).to_owned());
+        let broken = broken.or_else(|| stage.augmentation.as_ref().and_then(Augmentation::fault))?;
+        Some(format!("stage {}: {broken}", index + 1))
+    }
+}
+
+impl Augmentation {
+    fn fault(&self) -> Option<String> {
+        let checks = [
+            ((0.0..0.5).contains(&self.shift), "shift must be from 0 to below 0.5"),
+            ((0.0..1.0).contains(&self.scale), "scale must be from 0 to below 1"),
+            ((0.0..1.0).contains(&self.contrast), "contrast must be from 0 to below 1"),
+            ((0.0..1.0).contains(&self.gamma), "gamma must be from 0 to below 1"),
+            ((0.0..=1.0).contains(&self.saturation), "saturation must be from 0 to 1"),
+            ((0.0..=1.0).contains(&self.brightness), "brightness must be from 0 to 1"),
+            (self.rotation_degrees.is_finite(), "rotation_degrees must be a number"),
+            ((0.0..=1.0).contains(&self.blur_share), "blur_share must be from 0 to 1"),
+            (self.blur_share == 0.0 || (1.0..=16.0).contains(&self.blur_factor), "blur_factor must be from 1 to 16"),
+            (
+                self.blur_least == 0.0 || (1.0..=self.blur_factor).contains(&self.blur_least),
+                "blur_least must be from 1 to blur_factor",
+            ),
+            ((0.0..=1.0).contains(&self.small_share), "small_share must be from 0 to 1"),
+            (
+                self.small_share == 0.0 || (4.0..=1024.0).contains(&self.small_side),
+                "small_side must be from 4 pixels, with small_share",
+            ),
+            ((0.0..=1.0).contains(&self.compression_share), "compression_share must be from 0 to 1"),
+            (
+                self.compression_share == 0.0 || (1.0..=95.0).contains(&self.compression_quality),
+                "compression_quality must be from 1 to 95, with compression_share",
+            ),
+            ((0.0..=1.0).contains(&self.occlusion_share), "occlusion_share must be from 0 to 1"),
+            ((0.0..=1.0).contains(&self.occlusion_size), "occlusion_size must be from 0 to 1"),
+            ((0.0..=1.0).contains(&self.band_share), "band_share must be from 0 to 1"),
+            ((0.0..=1.0).contains(&self.band_size), "band_size must be from 0 to 1"),
+            ((0.0..=100.0).contains(&self.mixup), "mixup must be from 0 to 100"),
+            ((0.0..=100.0).contains(&self.cutmix), "cutmix must be from 0 to 100"),
+        ];
+        checks.iter().find(|(holds, _)| !holds).map(|(_, message)| (*message).to_owned())
     }
 }
 
@@ -580,6 +603,8 @@ optimiser = { learning_rate = 1e-3 }
             ("stages=[]", "start.model"),
             ("batch=1", "stage 1"),
             ("distillation={ models = [], weight = 0.5 }", "names no model"),
+            ("augmentation.compression_share=0.1", "compression_quality"),
+            ("stages.0.augmentation={ shift = 0.7 }", "stage 1: shift"),
             ("stages.3.epochs=1", "no element 3"),
             ("batch.size=1", "'batch' has nothing inside"),
         ] {

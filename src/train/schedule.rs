@@ -86,6 +86,7 @@ mod tests {
             freeze_statistics: false,
             optimiser,
             schedule,
+            augmentation: None,
         }
     }
 

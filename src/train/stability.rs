@@ -1,18 +1,15 @@
 //! How far a model says the same of the same face under changes that change no expression: mirrored, smaller, compressed,
 //! lighter, and with a box that lies a little otherwise.
 
-use std::io::Cursor;
-
-use image::{DynamicImage, GrayImage, ImageFormat, RgbImage, codecs::jpeg::JpegEncoder};
 use serde::{Deserialize, Serialize};
 
 use super::dataset::{DatasetError, Example, ImageSource, Picture};
-use super::degrade::downsampled;
+use super::degrade::{compressed, downsampled};
 use super::manifest::Row;
 use super::report::{self, EvaluationError, Prediction, ReportBlock, ReportTable};
 use crate::choice::Choice as _;
 use crate::model::Model;
-use crate::picture::{Colours, Plane, Region, resample};
+use crate::picture::{Plane, Region, resample};
 use crate::statistics::kappa;
 use crate::timeline::most_probable;
 
@@ -77,7 +74,7 @@ impl Change {
                 rows.flat_map(|row| row.chunks_exact(channels).rev().flatten().copied()).collect()
             }
             Self::HalfSize => downsampled(picture, 2),
-            Self::Compressed => compressed(picture),
+            Self::Compressed => compressed(picture, 30),
             Self::Brighter => toned(picture, 1.0, 255.0 / 6.0),
             Self::Darker => toned(picture, 1.0, -255.0 / 6.0),
             Self::MoreContrast => toned(picture, 1.3, 0.0),
@@ -94,25 +91,6 @@ fn toned(picture: &Picture, contrast: f32, brightness: f32) -> Vec<u8> {
     let mean = samples.iter().map(|v| f32::from(*v)).sum::<f32>() / samples.len() as f32;
     let tone = |value: &u8| ((f32::from(*value) - mean) * contrast + mean + brightness).round().clamp(0.0, 255.0) as u8;
     samples.iter().map(tone).collect()
-}
-
-/// The picture through JPEG; as it was where it cannot be encoded, which no picture in memory is.
-fn compressed(picture: &Picture) -> Vec<u8> {
-    let (width, height, samples) = (picture.width as u32, picture.height as u32, picture.samples().to_vec());
-    let image = match picture.colours {
-        Colours::Luma => GrayImage::from_raw(width, height, samples).map(DynamicImage::ImageLuma8),
-        Colours::Rgb => RgbImage::from_raw(width, height, samples).map(DynamicImage::ImageRgb8),
-    };
-    let through = |image: DynamicImage| {
-        let mut bytes = Vec::new();
-        image.write_with_encoder(JpegEncoder::new_with_quality(&mut bytes, 30)).ok()?;
-        image::load(Cursor::new(bytes), ImageFormat::Jpeg).ok()
-    };
-    match (image.and_then(through), picture.colours) {
-        (Some(image), Colours::Luma) => image.into_luma8().into_raw(),
-        (Some(image), Colours::Rgb) => image.into_rgb8().into_raw(),
-        (None, _) => picture.samples().to_vec(),
-    }
 }
 
 /// What a square sees that lies `shift` sides to the right and down and is `scale` times as large; the edge is repeated.
@@ -194,6 +172,7 @@ pub fn blocks(stability: &[Stability]) -> Vec<ReportBlock> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::picture::Colours;
 
     fn picture(colours: Colours) -> Picture {
         let samples = (0..12 * 12 * colours.count()).map(|i| (60 + i * 37 % 130) as u8).collect();

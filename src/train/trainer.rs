@@ -252,7 +252,8 @@ impl Trainer<'_> {
         let (batches, steps) = (feed.batches(), feed.batches().div_ceil(recipe.accumulate));
         let (mut sum, mut seen, mut done, mut rate) = (0.0, 0, 0, 0.0);
         let mut group = Vec::new();
-        feed.for_each_batch(epoch, |batch| -> Result<(), TrainError> {
+        let augmentation = stage.augmentation.as_ref().unwrap_or(&recipe.augmentation);
+        feed.for_each_batch(epoch, augmentation, |batch| -> Result<(), TrainError> {
             if progress.is_interrupted() {
                 return Err(TrainError::Interrupted { epoch });
             }

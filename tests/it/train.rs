@@ -279,6 +279,23 @@ optimiser = { kind = "adam", learning_rate = 1e-2 }
 }
 
 #[test]
+fn a_stage_changes_pictures_in_its_own_way_where_it_says_one() {
+    let workspace = Workspace::new(4, false);
+    let trained = |of_all: &str, of_the_first: &str| {
+        let stage = RECIPE.replacen("weight_decay = 0.01 }", &format!("weight_decay = 0.01 }}\n{of_the_first}"), 1);
+        let (before, _) = stage.split_once("[augmentation]").unwrap();
+        workspace.write("recipe.toml", &format!("{before}[augmentation]\n{of_all}"));
+        let out = format!("run-{}", of_all.len() + of_the_first.len());
+        workspace.succeeds(&format!("{TRAIN} --set stages.1.augmentation.shift=0.1 --out {out}"));
+        workspace.tensors(&format!("{out}/model"))
+    };
+    let changes = "compression_share = 0.5, compression_quality = 10, occlusion_share = 0.5, occlusion_size = 0.5";
+    let by_the_recipe = trained(&changes.replace(", ", "\n"), "");
+    assert!(by_the_recipe == trained("", &format!("augmentation = {{ {changes} }}")));
+    assert!(by_the_recipe != trained("flip = false", ""));
+}
+
+#[test]
 fn colours_are_learnt_where_the_recipe_asks_for_them() {
     let workspace = Workspace::new(16, true);
     let colour = "--set input.colours=rgb --set input.mean=[0.5,0.5,0.5] --set input.deviation=[0.25,0.25,0.25] \
