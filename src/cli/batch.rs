@@ -22,6 +22,7 @@ use crate::corpus::journal::Terms;
 use crate::corpus::path::printable;
 use crate::corpus::{CorpusError, Outcome, inputs, moved, results};
 use crate::eaf::BundleOptions;
+use crate::pipeline::Settings;
 use crate::platform::cores;
 use crate::timeline::{Tool, json_value};
 use crate::write::Format;
@@ -150,8 +151,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
 /// The effective settings and whatever else changes what is written. What is not asked for does not appear, so that results
 /// of before an option was there count as done.
 fn settings(options: &Options, arguments: &Arguments) -> Result<Value, Failure> {
-    let annotation = json_value(&options.annotation).map_err(anyhow::Error::from)?;
-    let mut settings = json!({"annotation": annotation, "tiers": arguments.tiers.terms(&arguments.formats)});
+    let mut settings = plain_settings(&options.annotation, &arguments.tiers, &arguments.formats)?;
     if arguments.calibration.is_on() {
         settings["calibration"] = arguments.calibration.terms()?;
     }
@@ -162,6 +162,16 @@ fn settings(options: &Options, arguments: &Arguments) -> Result<Value, Failure> 
         settings["review"] = true.into();
     }
     Ok(settings)
+}
+
+/// What changes every result, whoever writes it: what `annotate collect` has put together is done for `annotate batch`.
+pub(super) fn plain_settings(
+    annotation: &Settings,
+    tiers: &TierArguments,
+    formats: &[Format],
+) -> Result<Value, Failure> {
+    let annotation = json_value(annotation).map_err(anyhow::Error::from)?;
+    Ok(json!({"annotation": annotation, "tiers": tiers.terms(formats)}))
 }
 
 /// Whether there is something to do and no result would overwrite a report. Where nothing is a video, says what was

@@ -4,10 +4,9 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::Args;
-use serde_json::json;
 
 use super::Failure;
-use super::batch::print_touched;
+use super::batch::{plain_settings, print_touched};
 use super::shared::{ReplaceArguments, TierArguments};
 use crate::corpus::inputs::Item;
 use crate::corpus::journal::{FileStamp, Journal, JournalEntry, Terms, WrittenFile, now};
@@ -54,12 +53,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let folder = &arguments.output_dir;
     let _lock = Lock::take(folder)?;
     results::remove_leftovers(folder);
-    let tiers = arguments.tiers.terms(&arguments.formats);
     let terms = Terms {
         tool: plan.terms.tool.clone(),
         model: plan.terms.model.clone(),
         model_config_sha256: plan.terms.model_config_sha256.clone(),
-        settings: json!({"annotation": plan.terms.settings, "tiers": tiers}),
+        settings: plain_settings(&plan.terms.settings, &arguments.tiers, &arguments.formats)?,
         formats: arguments.formats.iter().map(|format| format.name().into()).collect(),
     };
     let planned = plan.files();

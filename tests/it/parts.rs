@@ -244,6 +244,30 @@ fn a_shard_is_taken_up_where_it_was_left_and_missing_work_is_named() {
 }
 
 #[test]
+fn what_is_collected_is_done_for_a_batch() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    std::fs::create_dir_all(at("corpus/sub")).unwrap();
+    for (name, length) in [("a.mp4", "1"), ("sub/b.mp4", "2")] {
+        ffmpeg(&format!("-i assets/demo/demo.mp4 -t {length} -c copy"), &at("corpus").join(name));
+    }
+    succeeded(&["plan", "corpus", "--max-faces", "2", "-o", "plan.jsonl"], folder.path());
+    succeeded(&["work", "plan.jsonl", "--out", "parts"], folder.path());
+    succeeded(&["collect", "plan.jsonl", "parts", "--output-dir", "labels", "-f", "json,eaf"], folder.path());
+    let batch = |settings: &[&str]| {
+        let arguments = [&["batch", "corpus", "--output-dir", "labels", "-f", "json,eaf"][..], settings].concat();
+        succeeded(&arguments, folder.path())
+    };
+    let before = std::fs::read(at("labels/sub/b.mp4.json")).unwrap();
+    let talk = batch(&["--max-faces", "2"]);
+    assert!(talk.contains("(2 were complete before)"), "{talk}");
+    assert_eq!(std::fs::read(at("labels/sub/b.mp4.json")).unwrap(), before);
+    // Under other settings they are not.
+    let talk = batch(&["--max-faces", "1"]);
+    assert!(talk.contains("(0 were complete before)"), "{talk}");
+}
+
+#[test]
 fn a_plan_from_elsewhere_writes_and_removes_nothing_outside_its_folders() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
