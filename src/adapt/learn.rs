@@ -281,7 +281,8 @@ fn absolute(start: &Path) -> std::path::PathBuf {
 }
 
 fn balance(balanced: bool) -> Balance {
-    Balance { method: if balanced { BalanceMethod::Weights } else { BalanceMethod::None }, strength: 1.0 }
+    let method = if balanced { BalanceMethod::Weights } else { BalanceMethod::None };
+    Balance { method, ..Balance::default() }
 }
 
 struct Told<'a> {

@@ -36,18 +36,29 @@ pub struct Balance {
     pub method: BalanceMethod,
     /// 0 changes nothing, 1 balances the classes fully.
     pub strength: f64,
+    /// How far the classes are balanced once training is over, beside the method: the logarithm of each class's share times
+    /// this is taken from its logit (Menon et al. 2021, eq. 9). 0 changes nothing. By the validation images it can be chosen
+    /// without training again.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub afterwards: f64,
+}
+
+/// Settings that are newer than checkpoints stay out of the fingerprint of runs that do not use them.
+fn is_zero(value: &f64) -> bool {
+    *value == 0.0
 }
 
 impl Default for Balance {
     fn default() -> Self {
-        Self { method: BalanceMethod::None, strength: 1.0 }
+        Self { method: BalanceMethod::None, strength: 1.0, afterwards: 0.0 }
     }
 }
 
 impl Balance {
-    /// How far the classes' shares are balanced; 0 where there is no method.
+    /// How far the classes' shares are balanced; 0 where nothing is done.
     pub fn applied_strength(&self) -> f64 {
-        if self.method == BalanceMethod::None { 0.0 } else { self.strength }
+        let in_training = if self.method == BalanceMethod::None { 0.0 } else { self.strength };
+        in_training + self.afterwards
     }
 }
 
@@ -58,6 +69,8 @@ pub struct Balancing {
     factors: [f64; Expression::COUNT],
     /// Per class, what is added to the logits.
     offsets: Probabilities,
+    /// Per class, what the logits have more when training is over.
+    afterwards: Probabilities,
 }
 
 impl Balancing {
@@ -70,6 +83,7 @@ impl Balancing {
             method: balance.method,
             factors: raw.map(|factor| factor / mean),
             offsets: shares.map(|share| (balance.strength * share.ln()) as f32),
+            afterwards: shares.map(|share| (-balance.afterwards * share.ln()) as f32),
         }
     }
 
@@ -90,6 +104,17 @@ impl Balancing {
             BalanceMethod::LogitAdjustment => logits.broadcast_add(&Tensor::new(&self.offsets, device)?),
             _ => Ok(logits.clone()),
         }
+    }
+
+    /// The last layer's biases `[7]` once training is over.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn settled(&self, biases: &Tensor) -> Result<Tensor> {
+        if self.afterwards == Probabilities::default() {
+            return Ok(biases.clone());
+        }
+        biases + Tensor::new(&self.afterwards, biases.device())?
     }
 
     /// The examples of an epoch, before they are put into an order: all of them once, or as many drawn by chance.
@@ -146,7 +171,7 @@ mod tests {
     }
 
     fn balancing(method: BalanceMethod, strength: f64) -> Balancing {
-        Balancing::new(Balance { method, strength }, &examples())
+        Balancing::new(Balance { method, strength, afterwards: 0.0 }, &examples())
     }
 
     #[test]
@@ -183,5 +208,18 @@ mod tests {
         assert!((of(Expression::Anger) - 0.5 * 0.1_f32.ln()).abs() < 1e-6);
         let plain = balancing(BalanceMethod::Weights, 1.0).adjusted(&logits, &device).unwrap();
         assert_eq!(plain.to_vec2::<f32>().unwrap(), logits.to_vec2::<f32>().unwrap());
+    }
+
+    #[test]
+    fn biases_move_the_other_way_once_training_is_over() {
+        let biases = Tensor::zeros(Expression::COUNT, candle_core::DType::F32, &Device::Cpu).unwrap();
+        let balance = Balance { afterwards: 0.25, ..Balance::default() };
+        let settled = Balancing::new(balance, &examples()).settled(&biases).unwrap().to_vec1::<f32>().unwrap();
+        let of = |class: Expression| settled[class.index()];
+        assert!((of(Expression::Neutral) + 0.25 * 0.9_f32.ln()).abs() < 1e-6);
+        assert!((of(Expression::Anger) + 0.25 * 0.1_f32.ln()).abs() < 1e-6);
+        assert_eq!(balance.applied_strength(), 0.25);
+        let untouched = balancing(BalanceMethod::LogitAdjustment, 0.5).settled(&biases).unwrap();
+        assert_eq!(untouched.to_vec1::<f32>().unwrap(), [0.0; Expression::COUNT]);
     }
 }

@@ -406,6 +406,7 @@ impl Recipe {
             ((0.0..1.0).contains(&self.average_decay), "average_decay must be from 0 to below 1"),
             ((0.0..1.0).contains(&self.loss.label_smoothing), "label_smoothing must be from 0 to below 1"),
             ((0.0..=2.0).contains(&self.balance.strength), "balance.strength must be from 0 to 2"),
+            ((0.0..=2.0).contains(&self.balance.afterwards), "balance.afterwards must be from 0 to 2"),
             (has_start || self.architecture.is_some(), "neither start.model nor architecture says which network"),
             (
                 !(has_start && self.architecture.is_some() && self.stages.is_empty()),

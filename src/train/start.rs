@@ -13,6 +13,9 @@ use crate::picture::{ColourNormalisation, Colours};
 
 /// The names of the last layer's tensors begin with this, in both families.
 pub const HEAD: &str = "classifier.";
+
+/// Its biases.
+pub const BIASES: &str = "classifier.bias";
 /// The filters that see the picture, `[kernel * kernel * colours, channels]`, in both families.
 const FIRST_FILTERS: &str = "stem.weight";
 

@@ -19,7 +19,7 @@ use super::optim::{Gradients, Optimiser, climb};
 use super::progress::{EpochRecord, TrainingProgress};
 use super::recipe::{HeadStart, Layers, Recipe, TrainingStage};
 use super::schedule::{TrainingPoint, is_over, learning_rate};
-use super::start::{HEAD, Prepared};
+use super::start::{BIASES, HEAD, Prepared};
 use crate::files::{Lock, LockError, WriteError};
 use crate::model::Input;
 use crate::nn::{Network, Parameters, Phase, Purpose};
@@ -132,6 +132,9 @@ pub fn fit(
     let mut saved = saved;
     for (index, stage) in recipe.stages.iter().enumerate() {
         trainer.run_stage(index + 1, stage, &mut saved, progress)?;
+    }
+    if let Some(biases) = trainer.best.get_mut(BIASES) {
+        *biases = balancing.settled(biases)?;
     }
     trainer.parameters.set(&trainer.best).map_err(anyhow::Error::from)?;
     let (judged, logits) = trainer.evaluate()?;
