@@ -97,6 +97,7 @@ fn main() -> anyhow::Result<()> {
             sam_rho: 0.0,
         },
         schedule: Schedule { kind: LearningRateCurve::Cosine, warm_up_epochs: recipe.warm_up, ..Schedule::default() },
+        augmentation: None,
     };
     let mut optimiser = Optimiser::new(&variables, &stage.optimiser)?;
     let average = Average::new(&variables, recipe.average_decay)?;
