@@ -398,7 +398,7 @@ fn where_nothing_can_be_learnt_the_start_is_written_calibrated_and_it_is_said() 
     let folder = folder.path();
     // All classes alike often and by chance: with fewer classes than the start knows, to say no others is a gain.
     let label = |index: usize| Expression::ALL[((index * 2_654_435_761) >> 12) % Expression::COUNT];
-    noise(&folder.join("n.csv"), 140, |index| (format!("s{}", index % 5), label(index)));
+    noise(&folder.join("n.csv"), 280, |index| (format!("s{}", index % 10), label(index)));
     let stderr = succeed("adapt n.csv --out mine --budget 5s --threads 2", folder);
     assert!(stderr.contains("written with its probabilities calibrated"), "{stderr}");
     let report = json(&folder.join("mine/report.json"));

@@ -27,7 +27,10 @@ impl Folder {
         let human = std::fs::read_to_string(&eaf).unwrap();
         // The third segment's label and the first boundary.
         let human = human.replacen("<ANNOTATION_VALUE>surprise<", "<ANNOTATION_VALUE>Schreck<", 1);
-        std::fs::write(path("human.eaf"), human.replace("\"1720\"", "\"1800\"")).unwrap();
+        let times = human.split("TIME_VALUE=\"").skip(1).map(|rest| rest.split('"').next().unwrap());
+        let first = times.map(|time| time.parse::<u64>().unwrap()).filter(|time| *time > 0).min().unwrap();
+        let human = human.replace(&format!("\"{first}\""), &format!("\"{}\"", first + 80));
+        std::fs::write(path("human.eaf"), human).unwrap();
         Self(folder)
     }
 
