@@ -7,33 +7,27 @@ needs numpy, pillow and onnxruntime. The network takes 64x64 grey pictures (bili
 FER2013's order of classes.
 """
 
-import csv
 import sys
 
 import numpy
 import onnxruntime
 from PIL import Image
 
-CLASSES = ["neutral", "happiness", "sadness", "surprise", "fear", "disgust", "anger"]
+from pictures import CLASSES, pictures
+
 FER2013_ORDER = ["anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral"]
-SIDE = 48
-Image.MAX_IMAGE_PIXELS = None
 
 
 def main(predictions, network):
     session = onnxruntime.InferenceSession(network)
     name = session.get_inputs()[0].name
-    strips, truth, baseline, own = {}, [], [], []
-    for row in csv.DictReader(open(predictions)):
-        strip, cell = row["path"].rsplit("#", 1)
-        if strip not in strips:
-            strips[strip] = Image.open(strip)
-        face = strips[strip].crop((0, SIDE * int(cell), SIDE, SIDE * int(cell) + SIDE))
+    truth, baseline, own = [], [], []
+    for face, label, answer in pictures(predictions):
         face = numpy.asarray(face.resize((64, 64), Image.BILINEAR), numpy.float32) / 127.5 - 1
-        answer = FER2013_ORDER[int(session.run(None, {name: face[None, None]})[0].argmax())]
-        truth.append(CLASSES.index(row["truth"]))
-        baseline.append(CLASSES.index(answer))
-        own.append(int(numpy.argmax([float(row[c]) for c in CLASSES])))
+        theirs = FER2013_ORDER[int(session.run(None, {name: face[None, None]})[0].argmax())]
+        truth.append(CLASSES.index(label))
+        baseline.append(CLASSES.index(theirs))
+        own.append(CLASSES.index(answer))
     truth, baseline, own = map(numpy.array, (truth, baseline, own))
     print(f"{len(truth)} images")
     print(f"{'':12}{'mini-XCEPTION':>14}{'ours':>8}")

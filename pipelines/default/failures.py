@@ -9,31 +9,24 @@ Needs numpy and pillow.
 """
 
 import collections
-import csv
 import sys
 
 import numpy
 from PIL import Image, ImageDraw, ImageFont
 
-CLASSES = ["neutral", "happiness", "sadness", "surprise", "fear", "disgust", "anger"]
-SIDE = 48
+from pictures import CLASSES, pictures
+
 LEAST = 12
 CELL, GAP, LEFT, TOP = 96, 22, 96, 30
-Image.MAX_IMAGE_PIXELS = None
 
 
 def means(predictions):
     """Of each pair of truth and answer, how many pictures there are and what they look like on average."""
-    strips, sums, counts = {}, collections.defaultdict(float), collections.Counter()
-    for row in csv.DictReader(open(predictions)):
-        strip, cell = row["path"].rsplit("#", 1)
-        if strip not in strips:
-            strips[strip] = Image.open(strip)
-        face = strips[strip].crop((0, SIDE * int(cell), SIDE, SIDE * int(cell) + SIDE))
+    sums, counts = collections.defaultdict(float), collections.Counter()
+    for face, truth, answer in pictures(predictions):
         face = numpy.asarray(face.convert("L"), numpy.float64)
-        pair = row["truth"], max(CLASSES, key=lambda name: float(row[name]))
-        sums[pair] += (face - face.mean()) / max(face.std(), 1.0)
-        counts[pair] += 1
+        sums[truth, answer] += (face - face.mean()) / max(face.std(), 1.0)
+        counts[truth, answer] += 1
     return {pair: (count, (sums[pair] + sums[pair][:, ::-1]) / (2 * count)) for pair, count in counts.items()}
 
 

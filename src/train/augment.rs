@@ -171,13 +171,17 @@ fn shrink(values: &mut [f32], side: usize, channels: usize, small: usize) {
         let (half, length) = (from as f32 / 2.0, from as f32);
         resample(&plane, &Region { x: half, y: half, width: length, height: length, angle_degrees: 0.0 }, to, to)
     };
-    let bytes = |values: &[f32]| -> Vec<u8> { values.iter().map(|value| value.round() as u8).collect() };
     for channel in 0..channels {
         let plane: Vec<f32> = values.iter().skip(channel).step_by(channels).copied().collect();
         let shrunk = bytes(&resized(&bytes(&plane), side, small));
         let enlarged = resized(&shrunk, small, side);
         values.iter_mut().skip(channel).step_by(channels).zip(enlarged).for_each(|(value, new)| *value = new);
     }
+}
+
+/// The 256 levels of a video.
+fn bytes(values: &[f32]) -> Vec<u8> {
+    values.iter().map(|value| value.round() as u8).collect()
 }
 
 /// Contrast about the mean, brightness, gamma and saturation.
@@ -204,8 +208,7 @@ fn tone(values: &mut [f32], channels: usize, settings: &Augmentation, random: &m
 
 /// As if the picture had been compressed.
 fn compress(values: &mut [f32], side: usize, colours: Colours, quality: u8) {
-    let samples = values.iter().map(|value| value.round() as u8).collect();
-    let through = compressed(&Picture::new(samples, colours, side, side), quality);
+    let through = compressed(&Picture::new(bytes(values), colours, side, side), quality);
     values.iter_mut().zip(through).for_each(|(value, new)| *value = f32::from(new));
 }
 

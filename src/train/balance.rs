@@ -39,13 +39,8 @@ pub struct Balance {
     /// How far the classes are balanced once training is over, beside the method: the logarithm of each class's share times
     /// this is taken from its logit (Menon et al. 2021, eq. 9). 0 changes nothing. By the validation images it can be chosen
     /// without training again.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "super::recipe::is_zero")]
     pub afterwards: f64,
-}
-
-/// Settings that are newer than checkpoints stay out of the fingerprint of runs that do not use them.
-fn is_zero(value: &f64) -> bool {
-    *value == 0.0
 }
 
 impl Default for Balance {

@@ -315,8 +315,8 @@ pub struct Augmentation {
 }
 
 /// Settings that are newer than checkpoints stay out of the fingerprint of runs that do not use them.
-fn is_zero(value: &f32) -> bool {
-    *value == 0.0
+pub(super) fn is_zero<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// Cross-entropy with the targets' distribution.
